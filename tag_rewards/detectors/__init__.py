@@ -1,0 +1,1 @@
+"""Bindings of Action Unit and landmark detectors, one file each."""
