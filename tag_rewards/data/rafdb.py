@@ -1,7 +1,7 @@
-"""Reader of RAF-DB's single-label subset as its authors hand it out (http://www.whdeld.cn/RAF/model1.html).
+"""Reader of RAF-DB's single-label subset as its authors hand it out (http://www.whdeld.cn).
 
-ROOT/EmoLabel/list_patition_label.txt       "train_00001.jpg 5" on every line (the spelling is theirs)
-ROOT/Image/aligned/train_00001_aligned.jpg  one face, 100 x 100
+- `ROOT/EmoLabel/list_patition_label.txt` (the spelling is theirs): `train_00001.jpg 5` on each line
+- `ROOT/Image/aligned/train_00001_aligned.jpg`: one face, 100 x 100
 """
 
 from __future__ import annotations
