@@ -1,0 +1,36 @@
+"""Boxes, coordinate spaces, landmarks, and the regions of Action Units on a face.
+
+`boxes` and `spaces` know nothing of faces; `landmarks` and `regions` do.
+"""
+
+from tag_rewards.geometry.boxes import as_boxes, box_area, box_iou, clip_boxes, scale_boxes
+from tag_rewards.geometry.landmarks import (
+    as_landmarks,
+    average_face,
+    face_roll,
+    inner_eye_distance,
+    mirror_landmarks,
+)
+from tag_rewards.geometry.regions import AU_REGIONS, RegionRule, au_box, au_region, jaa_centres
+from tag_rewards.geometry.spaces import BoxSpace, convert_boxes, smart_resize
+
+__all__ = [
+    "AU_REGIONS",
+    "BoxSpace",
+    "RegionRule",
+    "as_boxes",
+    "as_landmarks",
+    "au_box",
+    "au_region",
+    "average_face",
+    "box_area",
+    "box_iou",
+    "clip_boxes",
+    "convert_boxes",
+    "face_roll",
+    "inner_eye_distance",
+    "jaa_centres",
+    "mirror_landmarks",
+    "scale_boxes",
+    "smart_resize",
+]

@@ -1,0 +1,194 @@
+"""Coordinate spaces of boxes, stated and never guessed.
+
+The same box is written differently by different models: in pixels of the image, in thousandths of
+it (Qwen3-VL), or in pixels of the image after a processor resized it (Qwen2.5-VL). A box in the
+wrong space scores nothing and says nothing, so a target carries its space.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tag_rewards.geometry.boxes import scale_boxes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["PROCESSOR_FACTORS", "BoxSpace", "convert_boxes", "smart_resize"]
+
+Kind = Literal["pixels", "normalized_1000", "resized"]
+
+#: Processors whose models write boxes in pixels of the resized image, and what both its sides are
+#: multiples of (patch size times merge size).
+PROCESSOR_FACTORS: Mapping[str, int] = {"qwen2_vl": 28, "qwen2_5_vl": 28}
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSpace:
+    """The coordinates that boxes are written in.
+
+    Make one with `BoxSpace.pixels`, `BoxSpace.normalized_1000` or `BoxSpace.resized`.
+
+    Attributes:
+        kind: "pixels", "normalized_1000" or "resized".
+        width: largest x in pixels; None for "normalized_1000".
+        height: largest y in pixels; None for "normalized_1000".
+        processor: a key of `PROCESSOR_FACTORS` for "resized", else None.
+
+    Raises:
+        ValueError: the fields do not fit each other.
+
+    Example:
+        >>> BoxSpace.pixels(512, 384).extent, BoxSpace.normalized_1000().extent
+        ((512.0, 384.0), (1000.0, 1000.0))
+    """
+
+    kind: Kind
+    width: int | None = None
+    height: int | None = None
+    processor: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(
+                f"box space kind {self.kind!r} is not one of {', '.join(get_args(Kind))}"
+            )
+        for name, side in (("width", self.width), ("height", self.height)):
+            if self.kind == "normalized_1000":
+                if side is not None:
+                    raise ValueError(f"box space normalized_1000 has no {name}, got {side!r}")
+            elif isinstance(side, bool) or not isinstance(side, int) or side <= 0:
+                raise ValueError(
+                    f"box space {self.kind} needs a positive integer {name}, got {side!r}"
+                )
+        if self.kind != "resized":
+            if self.processor is not None:
+                raise ValueError(f"box space {self.kind} has no processor, got {self.processor!r}")
+            return
+        if self.processor is None or self.processor not in PROCESSOR_FACTORS:
+            raise ValueError(
+                f"box space processor {self.processor!r} is not one of "
+                f"{', '.join(PROCESSOR_FACTORS)}"
+            )
+        factor = PROCESSOR_FACTORS[self.processor]
+        if (self.width or 0) % factor or (self.height or 0) % factor:
+            raise ValueError(
+                f"{self.width} x {self.height} is no size that {self.processor} resizes to "
+                f"(multiples of {factor}); "
+                "pass the size that smart_resize gives, not the size of the image"
+            )
+
+    @classmethod
+    def pixels(cls, width: int, height: int) -> BoxSpace:
+        """Pixels of the image as it is stored and shown to the model."""
+        return cls("pixels", width, height)
+
+    @classmethod
+    def normalized_1000(cls) -> BoxSpace:
+        """Thousandths of the width and of the height, 0 to 1000."""
+        return cls("normalized_1000")
+
+    @classmethod
+    def resized(cls, processor: str, width: int, height: int) -> BoxSpace:
+        """Pixels of the image after `processor` resized it to `width` x `height`.
+
+        Example:
+            >>> height, width = smart_resize(512, 512)
+            >>> BoxSpace.resized("qwen2_5_vl", width, height).extent
+            (504.0, 504.0)
+        """
+        return cls("resized", width, height, processor)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Largest x and largest y of a box inside the image."""
+        if self.width is None or self.height is None:
+            return 1000.0, 1000.0
+        return float(self.width), float(self.height)
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Plain fields for JSON; those that do not apply are left out.
+
+        Example:
+            >>> BoxSpace.pixels(512, 512).to_dict()
+            {'kind': 'pixels', 'width': 512, 'height': 512}
+        """
+        fields: dict[str, str | int | None] = {
+            "kind": self.kind,
+            "width": self.width,
+            "height": self.height,
+            "processor": self.processor,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> BoxSpace:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: a field is missing, unknown or out of range; the message names it.
+        """
+        unknown = sorted(set(fields) - {"kind", "width", "height", "processor"})
+        if unknown:
+            raise ValueError(f"box space has an unknown field {unknown[0]!r}")
+        if "kind" not in fields:
+            raise ValueError("box space has no field 'kind'")
+        return cls(**fields)
+
+
+def convert_boxes(boxes: ArrayLike, source: BoxSpace, target: BoxSpace) -> NDArray[np.float64]:
+    """`boxes` of `source` in the coordinates of `target`, for one and the same image; shape (n, 4).
+
+    Example:
+        >>> pixels, thousandths = BoxSpace.pixels(512, 512), BoxSpace.normalized_1000()
+        >>> convert_boxes([0, 128, 256, 512], pixels, thousandths).tolist()
+        [[0.0, 250.0, 500.0, 1000.0]]
+    """
+    source_x, source_y = source.extent
+    target_x, target_y = target.extent
+    return scale_boxes(boxes, target_x / source_x, target_y / source_y)
+
+
+def smart_resize(
+    height: int,
+    width: int,
+    factor: int = 28,
+    min_pixels: int = 56 * 56,
+    max_pixels: int = 28 * 28 * 1280,
+) -> tuple[int, int]:
+    """The size to which Qwen2-VL's and Qwen2.5-VL's image processor brings an image.
+
+    Both sides become multiples of `factor`, their product lies in [min_pixels, max_pixels], and the
+    aspect ratio is kept as far as that allows. The formula is that of `transformers`'
+    Qwen2VLImageProcessor; rounding is Python's (half to even), as there.
+
+    Returns:
+        (height, width), in this order.
+
+    Raises:
+        ValueError: a side is not positive, or one side is more than 200 times the other.
+
+    Example:
+        >>> smart_resize(512, 512), smart_resize(100, 30)
+        ((504, 504), (112, 28))
+    """
+    if min(height, width) <= 0:
+        raise ValueError(f"image sides must be positive, got height {height} and width {width}")
+    if max(height, width) / min(height, width) > 200:
+        raise ValueError(f"one side may be at most 200 times the other, got {height} x {width}")
+    new_height = round(height / factor) * factor
+    new_width = round(width / factor) * factor
+    if new_height * new_width > max_pixels:
+        shrink = math.sqrt((height * width) / max_pixels)
+        new_height = max(factor, math.floor(height / shrink / factor) * factor)
+        new_width = max(factor, math.floor(width / shrink / factor) * factor)
+    elif new_height * new_width < min_pixels:
+        grow = math.sqrt(min_pixels / (height * width))
+        new_height = math.ceil(height * grow / factor) * factor
+        new_width = math.ceil(width * grow / factor) * factor
+    return new_height, new_width
