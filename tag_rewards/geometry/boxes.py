@@ -31,7 +31,7 @@ def as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     """
     try:
         array = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"boxes must be numbers of shape (n, 4): {error}") from None
     if array.size == 0:
         return np.empty((0, 4))
