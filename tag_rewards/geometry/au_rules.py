@@ -69,7 +69,8 @@ def _paired(*anchors: Anchor, source: str) -> RegionRule:
 _LIP_BAND = _median(
     at(48, out=0.12), at(49, out=0.05, down=-0.15), at(50, down=-0.17), at(51, down=-0.15),
     at(59, out=0.05, down=0.15), at(58, down=0.17), at(57, down=0.17),
-    source="AU R-CNN group H (lips and the band round them); the band's width is ours",
+    source="AU R-CNN group H (lips and the band round them); JAA-Net centres 51, 57 for 23 and "
+    "24; the band's width ours",
 )  # fmt: skip
 
 _EYE = _paired(

@@ -1,0 +1,123 @@
+"""Draw the AU regions on the schematic face, and write their rules into `docs/au_regions.md`.
+
+python docs/make_region_figure.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+
+from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.geometry import AU_REGIONS, au_box, au_region, average_face, jaa_centres
+from tag_rewards.geometry.landmarks import (
+    INNER_LIP,
+    JAW,
+    LEFT_BROW,
+    LEFT_EYE,
+    OUTER_LIP,
+    RIGHT_BROW,
+    RIGHT_EYE,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tag_rewards.geometry.au_rules import Anchor
+
+DOCS = Path(__file__).parent
+FIGURE = DOCS / "images" / "au_regions.png"
+PAGE = DOCS / "au_regions.md"
+TABLE_START, TABLE_END = (
+    "<!-- rules: written by make_region_figure.py -->\n",
+    "<!-- end of rules -->",
+)
+OPEN_LINES = (JAW, LEFT_BROW, RIGHT_BROW, range(27, 31), range(31, 36))
+CLOSED_LINES = (LEFT_EYE, RIGHT_EYE, OUTER_LIP, INNER_LIP)
+INK, REGION, BOX, CENTRE = "#8a8f98", "#f28e2b", "#1b7f3b", "#2b59c3"
+
+
+def panels() -> list[list[int]]:
+    """AUs in ascending order, those with the same rule in one panel."""
+    by_rule: dict[int, list[int]] = {}
+    for au, rule in AU_REGIONS.items():
+        by_rule.setdefault(id(rule), []).append(au)
+    return list(by_rule.values())
+
+
+def draw_face(axes: plt.Axes, face: np.ndarray) -> None:
+    """The lines of the face, thin and grey."""
+    for line in (*OPEN_LINES, *((*closed, closed[0]) for closed in CLOSED_LINES)):
+        axes.plot(*face[list(line)].T, color=INK, linewidth=1.1, solid_capstyle="round")
+
+
+def draw_region(axes: plt.Axes, au: int, face: np.ndarray) -> None:
+    """The region of one AU, its box, and JAA-Net's centres where it has them."""
+    region = au_region(au, face)
+    for polygon in getattr(region, "geoms", [region]):
+        axes.fill(*polygon.exterior.xy, facecolor=REGION, alpha=0.45, edgecolor=REGION)
+    x1, y1, x2, y2 = au_box(au, face)
+    axes.add_patch(plt.Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=BOX, lw=1.6))
+    axes.plot(*jaa_centres(au, face).T, "+", color=CENTRE, markersize=7, markeredgewidth=1.6)
+
+
+def in_words(anchor: Anchor) -> str:
+    """An anchor as the page writes it, e.g. "48→3 at 0.7 (0.1 out)"."""
+    place = str(anchor.start)
+    if anchor.end != anchor.start:
+        place += f"→{anchor.end} at {anchor.towards:g}"
+    moves = []
+    if anchor.out:
+        moves.append(f"{abs(anchor.out):g} {'out' if anchor.out > 0 else 'in'}")
+    if anchor.down:
+        moves.append(f"{abs(anchor.down):g} {'down' if anchor.down > 0 else 'up'}")
+    return f"{place} ({', '.join(moves)})" if moves else place
+
+
+def rules_table() -> str:
+    """The rules as a Markdown table."""
+    lines = ["| AU | regions | anchors (left half of the image) | source |", "|---|---|---|---|"]
+    for aus in panels():
+        rule = AU_REGIONS[aus[0]]
+        anchors = "; ".join(map(in_words, rule.anchors))
+        count = "two" if rule.paired else "one"
+        lines.append(f"| {', '.join(map(str, aus))} | {count} | {anchors} | {rule.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw_figure() -> None:
+    """Write the figure."""
+    face = average_face()
+    shown = panels()
+    figure, grid = plt.subplots(4, 5, figsize=(11, 10.2), layout="constrained")
+    for axes, aus in zip(grid.flat, shown, strict=True):
+        draw_face(axes, face)
+        draw_region(axes, aus[0], face)
+        names = ACTION_UNITS[aus[0]].name if len(aus) == 1 else ACTION_UNITS[aus[0]].area
+        axes.set_title(f"AU {', '.join(map(str, aus))}: {names}", fontsize=10)
+        axes.set(xlim=(-2.0, 2.0), ylim=(3.35, -1.45), aspect="equal")
+        axes.axis("off")
+    figure.text(
+        0.5,
+        -0.015,
+        "orange: region      green: the one box over both sides      "
+        "blue: JAA-Net's centres (not every AU has them)",
+        ha="center",
+        fontsize=10,
+    )
+    FIGURE.parent.mkdir(exist_ok=True)
+    figure.savefig(FIGURE, dpi=90, bbox_inches="tight", metadata={"Software": None})
+
+
+def main() -> None:
+    """Write the figure and the table of the page."""
+    draw_figure()
+    before, _, rest = PAGE.read_text().partition(TABLE_START)
+    _, _, after = rest.partition(TABLE_END)
+    PAGE.write_text(before + TABLE_START + rules_table() + TABLE_END + after)
+
+
+if __name__ == "__main__":
+    main()
