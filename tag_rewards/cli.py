@@ -1,0 +1,188 @@
+"""The command line: `tag-rewards prepare`, `made-faces`, `score`.
+
+Commands import what they need when they run, so that `--help` is quick.
+"""
+
+# Annotations stay real objects here: typer reads them.
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+import tag_rewards
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+app = typer.Typer(
+    name="tag-rewards",
+    help="Targets, traces and scores for facial expression recognition grounded in Action Units.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one sentence on stderr and exit code 2.
+
+    The library raises `ValueError` for input that it refuses and the system `OSError` for files
+    that it cannot open; anything else is a bug and keeps its traceback.
+    """
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"tag-rewards: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tag-rewards {tag_rewards.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Dataset in RAF-DB's layout: EmoLabel/, Image/.")
+    ],
+    openface: Annotated[
+        Path, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the parquet files; made if needed.")],
+    canvas: Annotated[
+        int, typer.Option(help="Side of the square image that the model sees.")
+    ] = 512,
+    prompt: Annotated[
+        Literal["tag", "short"],
+        typer.Option(help="Prompt and length of traces; short: tiny models."),
+    ] = "tag",
+    box_space: Annotated[
+        Literal["pixels", "normalized_1000", "resized"],
+        typer.Option(
+            help="Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), or "
+            "pixels after Qwen2.5-VL's resizing."
+        ),
+    ] = "pixels",
+    top_k: Annotated[int, typer.Option(help="Most AUs in a target.")] = 5,
+    min_probability: Annotated[
+        float, typer.Option(help="Least probability of an active AU.")
+    ] = 0.6,
+    min_confidence: Annotated[
+        float, typer.Option(help="Least confidence of a detected face.")
+    ] = 0.725,
+    data_source: Annotated[
+        str, typer.Option(help="Name of the dataset in the files; verl groups metrics by it.")
+    ] = "rafdb",
+    sft_box_jitter: Annotated[
+        float, typer.Option(help="Deviation of SFT boxes, relative to their sides.")
+    ] = 0.0,
+    sft_au_error: Annotated[
+        float, typer.Option(help="Probability that one AU of an SFT trace is wrong.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
+) -> None:
+    """Turn a dataset and OpenFace's output into parquet files for SFT and RL.
+
+    Writes rl_train, rl_test, sft_train and sft_test.parquet and prepare.json (what was read, what
+    was left out and why) into OUT, or nothing at all when the input is refused.
+
+    **Examples**
+
+        FaceLandmarkImg -2Dfp -aus -fdir rafdb/Image/aligned -out_dir rafdb/openface
+
+        tag-rewards prepare rafdb --openface rafdb/openface --out parquet
+
+        tag-rewards prepare rafdb --openface rafdb/openface --out small --canvas 112 --prompt short
+    """
+    from rich.console import Console
+
+    from tag_rewards.data.annotate import AnnotationConfig
+    from tag_rewards.data.prepare import PrepareConfig
+    from tag_rewards.data.prepare import prepare as run
+    from tag_rewards.data.sft_text import Imprecision
+
+    config = PrepareConfig(
+        annotation=AnnotationConfig(
+            canvas=canvas,
+            box_space=box_space,
+            top_k=top_k,
+            min_probability=min_probability,
+            min_confidence=min_confidence,
+        ),
+        imprecision=Imprecision(box_jitter=sft_box_jitter, au_error=sft_au_error),
+        prompt=prompt,
+        data_source=data_source,
+        seed=seed,
+    )
+    with _progress() as progress:
+        task = progress.add_task("Preparing", total=None)
+        report = run(
+            dataset,
+            openface,
+            out,
+            config,
+            on_start=lambda total: progress.update(task, total=total),
+            on_sample=lambda: progress.advance(task),
+        )
+    console = Console()
+    console.print(report.to_table())
+    console.print(f"Written to {out}")
+
+
+@app.command()
+def made_faces(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the dataset.")],
+    train: Annotated[int, typer.Option(help="Training images.")] = 2000,
+    test: Annotated[int, typer.Option(help="Test images.")] = 400,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same faces.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 112,
+) -> None:
+    """Draw a dataset of made faces in RAF-DB's layout, with OpenFace CSV files beside it.
+
+    **Example**
+
+        tag-rewards made-faces faces --train 2000 --test 400
+
+        tag-rewards prepare faces --openface faces/openface --out parquet --canvas 112
+    """
+    from tag_rewards.data.made_faces import write_dataset
+
+    with _progress() as progress:
+        task = progress.add_task("Drawing", total=train + test)
+        write_dataset(
+            out, train, test, seed=seed, size=size, on_face=lambda: progress.advance(task)
+        )
+    print(f"Written to {out}: {train} train and {test} test faces")
+
+
+def _progress() -> "Progress":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

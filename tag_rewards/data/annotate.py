@@ -1,0 +1,219 @@
+"""One dataset image and its OpenFace CSV become an image on the canvas and a target.
+
+Why a sample is left out is a result here, not an error: that a detector finds no face in some
+images is normal. A file that cannot be trusted is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from tag_rewards.data.canvas import place, read_image
+from tag_rewards.detectors.activation import (
+    MIN_CONFIDENCE,
+    MIN_PROBABILITY,
+    TOP_K,
+    activated_aus,
+    main_face,
+)
+from tag_rewards.detectors.openface import PRESENCE_AUS, OpenFaceError, read_openface_csv
+from tag_rewards.geometry import BoxSpace, au_box, convert_boxes, smart_resize
+from tag_rewards.geometry.landmarks import face_frame
+from tag_rewards.target import AUEvidence, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tag_rewards.data.canvas import Placement
+    from tag_rewards.data.rafdb import FaceSample
+    from tag_rewards.detectors.openface import FaceObservation
+
+__all__ = [
+    "BOX_SPACES",
+    "Annotation",
+    "AnnotationConfig",
+    "BoxSpaceName",
+    "LeftOut",
+    "annotate",
+    "csv_path",
+]
+
+Box = tuple[int, int, int, int]
+BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
+BOX_SPACES: tuple[BoxSpaceName, ...] = get_args(BoxSpaceName)
+
+_PROCESSOR = "qwen2_5_vl"  # the one that "resized" stands for
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationConfig:
+    """How images and detections become targets.
+
+    Attributes:
+        canvas: Side of the square image in pixels, 28 to 4096.
+        box_space: Coordinates of the boxes: `pixels` of the canvas, `normalized_1000`, or
+            `resized`, pixels of the canvas as Qwen2.5-VL's processor resizes it.
+        top_k: Length of the activated list at most, at least 1.
+        min_probability: Least probability of an active AU, above 0 and at most 1.
+        min_confidence: Least confidence of a face, 0 to 1.
+    """
+
+    canvas: int = 512
+    box_space: BoxSpaceName = "pixels"
+    top_k: int = TOP_K
+    min_probability: float = MIN_PROBABILITY
+    min_confidence: float = MIN_CONFIDENCE
+
+    def __post_init__(self) -> None:
+        if not 28 <= self.canvas <= 4096:
+            raise ValueError(f"canvas is {self.canvas} pixels, not 28 to 4096")
+        if self.box_space not in BOX_SPACES:
+            raise ValueError(f"box space {self.box_space!r} is not one of {', '.join(BOX_SPACES)}")
+        if self.top_k < 1:
+            raise ValueError(f"top_k is {self.top_k}, not at least 1")
+        if not 0 < self.min_probability <= 1:
+            raise ValueError(
+                f"min_probability is {self.min_probability}, not above 0 and at most 1"
+            )
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence is {self.min_confidence}, not 0 to 1")
+
+    @property
+    def space(self) -> BoxSpace:
+        """The box space of the canvas.
+
+        Example:
+            >>> AnnotationConfig(canvas=512, box_space="resized").space.extent
+            (504.0, 504.0)
+        """
+        if self.box_space == "normalized_1000":
+            return BoxSpace.normalized_1000()
+        if self.box_space == "resized":
+            height, width = smart_resize(self.canvas, self.canvas)
+            return BoxSpace.resized(_PROCESSOR, width, height)
+        return BoxSpace.pixels(self.canvas, self.canvas)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """What is known about one image.
+
+    Attributes:
+        image: The canvas, (canvas, canvas, 3) uint8 BGR.
+        target: Label, evidence by falling probability with integer boxes, box space.
+        face_box: Box around the landmarks, in the target's box space.
+        au_boxes: Where each AU of the detector would be, active or not, in the same space.
+        n_outside: Active AUs left out because their box has no area inside the image.
+    """
+
+    image: NDArray[np.uint8]
+    target: Target
+    face_box: Box
+    au_boxes: Mapping[int, Box]
+    n_outside: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A sample that does not become a row, and why (the same words for the same cause)."""
+
+    reason: str
+
+
+NO_CSV = LeftOut("no OpenFace CSV: no face found")
+NO_ROWS = LeftOut("OpenFace CSV without rows: no face found")
+UNSURE = LeftOut("detector confidence below the threshold")
+OUTSIDE = LeftOut("face outside the image: CSV of another image or size?")
+DEGENERATE = LeftOut("degenerate landmarks")
+
+
+def csv_path(sample: FaceSample, openface: Path) -> Path:
+    """Where OpenFace writes the faces of a sample's image: the image's stem and `.csv`."""
+    return openface / f"{sample.path.stem}.csv"
+
+
+def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> Annotation | LeftOut:
+    """Read a sample's image and detections and make its target.
+
+    Args:
+        sample: The labelled image.
+        openface: Folder of the CSV files.
+        config: Canvas, box space and thresholds.
+
+    Raises:
+        OpenFaceError: The CSV cannot be trusted, or holds a video's frames.
+        ImageError: The image cannot be read.
+        OSError: A file cannot be opened.
+    """
+    path = csv_path(sample, openface)
+    if not path.exists():
+        return NO_CSV
+    observations = read_openface_csv(path)
+    _require_one_image(path, observations)
+    if not observations:
+        return NO_ROWS
+    face = main_face(observations, min_confidence=config.min_confidence)
+    if face is None:
+        return UNSURE
+    image = read_image(sample.path)
+    height, width = image.shape[:2]
+    centre = (face.landmarks.min(axis=0) + face.landmarks.max(axis=0)) / 2
+    if not ((centre > 0) & (centre < [width, height])).all():
+        return OUTSIDE
+    try:
+        face_frame(face.landmarks)
+    except ValueError:
+        return DEGENERATE
+    active = activated_aus(face, top_k=config.top_k, min_probability=config.min_probability)
+    placement, space = place(width, height, config.canvas), config.space
+    boxes = [_canvas_box(evidence.box, placement, space) for evidence in active]
+    evidence = tuple(
+        AUEvidence(evidence.au, evidence.probability, box)
+        for evidence, box in zip(active, boxes, strict=True)
+        if box is not None
+    )
+    return Annotation(
+        image=placement.draw(image),
+        target=Target(sample.label, evidence, space),
+        face_box=_face_box(face, placement, space),
+        au_boxes=_au_boxes(face, placement, space),
+        n_outside=len(active) - len(evidence),
+    )
+
+
+def _require_one_image(path: Path, observations: Sequence[FaceObservation]) -> None:
+    frames = {face.frame for face in observations}
+    if len(frames) > 1:
+        raise OpenFaceError(
+            f"{path} holds {len(frames)} frames of a sequence where one image is expected; "
+            "run FaceLandmarkImg on the images"
+        )
+
+
+def _canvas_box(
+    box: Sequence[float] | NDArray[np.float64], placement: Placement, space: BoxSpace
+) -> Box | None:
+    """A box of the image in the target's space, in integers, or None when nothing of it is left."""
+    pixels = BoxSpace.pixels(placement.canvas, placement.canvas)
+    [converted] = convert_boxes(placement.boxes([box]), pixels, space)
+    x1, y1, x2, y2 = (int(value) for value in np.rint(converted))
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def _face_box(face: FaceObservation, placement: Placement, space: BoxSpace) -> Box:
+    bounds = [*face.landmarks.min(axis=0), *face.landmarks.max(axis=0)]
+    box = _canvas_box(bounds, placement, space)
+    # The face's centre lies inside the image, so only a face of less than a pixel has no box.
+    width, height = (round(side) for side in space.extent)
+    return box or (0, 0, width, height)
+
+
+def _au_boxes(face: FaceObservation, placement: Placement, space: BoxSpace) -> dict[int, Box]:
+    boxes = {au: _canvas_box(au_box(au, face.landmarks), placement, space) for au in PRESENCE_AUS}
+    return {au: box for au, box in boxes.items() if box is not None}

@@ -1,0 +1,156 @@
+"""Parquet files of RL and SFT rows, checked when written and when read.
+
+An error names file, row and field. Writing and reading stream, so a dataset need not fit in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tag_rewards.data.rows import RL_SCHEMA, SFT_SCHEMA, ParquetError, RLRow, SFTRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+__all__ = ["ParquetError", "ParquetRows", "read_rl_parquet", "read_sft_parquet"]
+
+ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
+
+_SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA}
+
+RowT = TypeVar("RowT", RLRow, SFTRow)
+
+
+class ParquetRows(Generic[RowT]):
+    """Writes rows to one parquet file as they come, a row group at a time; use it with `with`.
+
+    Args:
+        path: The file; overwritten.
+        kind: `RLRow` or `SFTRow`.
+
+    Example:
+        >>> import tempfile
+        >>> row = SFTRow("rafdb", "<image>Which?", b"...", "...", "fear", "train", 0, "a")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with ParquetRows(Path(folder) / "sft.parquet", SFTRow) as rows:
+        ...         rows.write(row)
+        ...     list(read_sft_parquet(Path(folder) / "sft.parquet")) == [row]
+        True
+    """
+
+    def __init__(self, path: Path, kind: type[RowT]) -> None:
+        self.path = path
+        self.n_rows = 0
+        self._kind: type[RowT] = kind
+        self._schema = _SCHEMAS[kind]
+        self._waiting: list[dict[str, Any]] = []
+        self._writer = pq.ParquetWriter(path, self._schema)
+
+    def __enter__(self) -> ParquetRows[RowT]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def write(self, row: RowT) -> None:
+        """Add a row.
+
+        Raises:
+            ParquetError: The row would be refused when read back.
+        """
+        record = row.to_record()
+        _parse(self.path, self.n_rows, record, self._kind)
+        self._waiting.append(record)
+        self.n_rows += 1
+        if len(self._waiting) == ROWS_IN_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+            self._waiting.clear()
+
+
+def read_rl_parquet(path: str | Path) -> Iterator[RLRow]:
+    """Read an RL file row by row, checking schema and values.
+
+    Columns beyond `RL_SCHEMA` are ignored.
+
+    Args:
+        path: The parquet file.
+
+    Yields:
+        Its rows in order.
+
+    Raises:
+        ParquetError: The file is no parquet file, a column is missing or has another type, or a
+            value is missing or wrong.
+        OSError: The file cannot be opened.
+    """
+    return _read(Path(path), RLRow)
+
+
+def read_sft_parquet(path: str | Path) -> Iterator[SFTRow]:
+    """Read an SFT file row by row; as `read_rl_parquet`, with `SFT_SCHEMA`."""
+    return _read(Path(path), SFTRow)
+
+
+def _read(path: Path, kind: type[RowT]) -> Iterator[RowT]:
+    schema = _SCHEMAS[kind]
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ParquetError(
+            f"{path} is not a parquet file ({error}); write it with `tag-rewards prepare`"
+        ) from error
+    with file:
+        found = file.schema_arrow
+        for field in schema:
+            if field.name not in found.names:
+                raise ParquetError(
+                    f"{path} has no column {field.name!r}; it has {', '.join(found.names)}"
+                )
+            if found.field(field.name).type != field.type:
+                raise ParquetError(
+                    f"{path}: column {field.name!r} is {found.field(field.name).type}, "
+                    f"not {field.type}; write it with `tag-rewards prepare`"
+                )
+        row = 0
+        for batch in file.iter_batches(batch_size=ROWS_IN_GROUP, columns=schema.names):
+            for record in batch.to_pylist():
+                yield _parse(path, row, record, kind)
+                row += 1
+
+
+def _parse(path: Path, row: int, record: dict[str, Any], kind: type[RowT]) -> RowT:
+    try:
+        for name, value in record.items():
+            _require_value(name, value)
+        return kind.from_record(record)
+    except ParquetError as error:
+        raise ParquetError(f"{path}: row {row}: {error}") from error
+
+
+def _require_value(name: str, value: object) -> None:
+    if value is None:
+        raise ParquetError(f"field {name!r} is missing")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _require_value(f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _require_value(f"{name}[{index}]", inner)

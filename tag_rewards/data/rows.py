@@ -1,0 +1,189 @@
+"""The rows of the parquet files that verl trains on, their Arrow schemas and their checks.
+
+Columns are those that verl 0.9 reads (`RLHFDataset`, `MultiTurnSFTDataset`): a prompt or messages
+with one `<image>` for every entry of `images`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tag_rewards.target import Target
+
+__all__ = ["RL_SCHEMA", "SFT_SCHEMA", "ParquetError", "RLRow", "SFTRow"]
+
+IMAGE_TAG = "<image>"
+ABILITY = "facial_expression_recognition"
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_IMAGES = pa.list_(pa.struct([("bytes", pa.binary())]))
+
+RL_SCHEMA = pa.schema(
+    [
+        ("data_source", pa.string()),
+        ("prompt", _MESSAGES),
+        ("images", _IMAGES),
+        ("ability", pa.string()),
+        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
+        (
+            "extra_info",
+            pa.struct([("split", pa.string()), ("index", pa.int64()), ("id", pa.string())]),
+        ),
+    ]
+)
+"""One row a face; `reward_model.ground_truth` is the target's JSON."""
+
+SFT_SCHEMA = pa.schema(
+    [
+        ("messages", _MESSAGES),
+        ("images", _IMAGES),
+        ("data_source", pa.string()),
+        ("split", pa.string()),
+        ("index", pa.int64()),
+        ("id", pa.string()),
+        ("label", pa.string()),
+        ("trace_source", pa.string()),
+        ("box_jitter", pa.float64()),
+        ("au_error", pa.float64()),
+    ]
+)
+"""One row a face; the flat columns say where the trace comes from and how exact it is."""
+
+
+class ParquetError(ValueError):
+    """A row or file that breaks the schema; the message names file, row, field and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class RLRow:
+    """A prompt, its image and what a completion is scored against.
+
+    Attributes:
+        data_source: Name of the dataset, such as `rafdb`; verl groups its metrics by it.
+        prompt: Content of the user's message, with `<image>` where the image goes.
+        image: The encoded image, PNG or JPEG.
+        target: Label, evidence and box space.
+        split: `train` or `test`.
+        index: Position in the file, from 0.
+        id: Name of the sample in its dataset.
+    """
+
+    data_source: str
+    prompt: str
+    image: bytes
+    target: Target
+    split: str
+    index: int
+    id: str
+
+    def to_record(self) -> dict[str, Any]:
+        """The row as `RL_SCHEMA` has it."""
+        return {
+            "data_source": self.data_source,
+            "prompt": [{"role": "user", "content": self.prompt}],
+            "images": [{"bytes": self.image}],
+            "ability": ABILITY,
+            "reward_model": {"style": "rule", "ground_truth": self.target.to_json()},
+            "extra_info": {"split": self.split, "index": self.index, "id": self.id},
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> RLRow:
+        """The inverse of `to_record`.
+
+        Raises:
+            ParquetError: A field has a value that no row of ours has; names field and value.
+        """
+        [prompt] = _contents("prompt", record["prompt"], ["user"])
+        try:
+            target = Target.from_json(record["reward_model"]["ground_truth"])
+        except ValueError as error:
+            raise ParquetError(f"field 'reward_model.ground_truth': {error}") from error
+        return cls(
+            data_source=record["data_source"],
+            prompt=prompt,
+            image=_image(record["images"]),
+            target=target,
+            split=record["extra_info"]["split"],
+            index=record["extra_info"]["index"],
+            id=record["extra_info"]["id"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SFTRow:
+    """A prompt, its image and the trace to learn.
+
+    Attributes:
+        data_source: Name of the dataset.
+        prompt: Content of the user's message, with `<image>` where the image goes.
+        image: The encoded image, PNG or JPEG.
+        trace: Content of the assistant's message.
+        label: Canonical name of the expression.
+        split: `train` or `test`.
+        index: Position in the file, from 0.
+        id: Name of the sample in its dataset.
+        trace_source: Who wrote the trace; `template` for ours.
+        box_jitter: Imprecision of its boxes, see `tag_rewards.data.sft_text.imprecise`.
+        au_error: Probability that one of its AUs is wrong, likewise.
+    """
+
+    data_source: str
+    prompt: str
+    image: bytes
+    trace: str
+    label: str
+    split: str
+    index: int
+    id: str
+    trace_source: str = "template"
+    box_jitter: float = 0.0
+    au_error: float = 0.0
+
+    def to_record(self) -> dict[str, Any]:
+        """The row as `SFT_SCHEMA` has it."""
+        return {
+            "messages": [
+                {"role": "user", "content": self.prompt},
+                {"role": "assistant", "content": self.trace},
+            ],
+            "images": [{"bytes": self.image}],
+            **{name: getattr(self, name) for name in SFT_SCHEMA.names[2:]},
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> SFTRow:
+        """The inverse of `to_record`.
+
+        Raises:
+            ParquetError: A field has a value that no row of ours has; names field and value.
+        """
+        prompt, trace = _contents("messages", record["messages"], ["user", "assistant"])
+        flat = {name: record[name] for name in SFT_SCHEMA.names[2:]}
+        return cls(prompt=prompt, trace=trace, image=_image(record["images"]), **flat)
+
+
+def _contents(field: str, messages: list[dict[str, str]], roles: list[str]) -> list[str]:
+    found = [message["role"] for message in messages]
+    if found != roles:
+        raise ParquetError(f"field {field!r} has the roles {found}, not {roles}")
+    contents = [message["content"] for message in messages]
+    # verl replaces the tag wherever it stands, in a trace too.
+    tags = [content.count(IMAGE_TAG) for content in contents]
+    if tags != [1] + [0] * (len(roles) - 1):
+        raise ParquetError(
+            f"field {field!r} has {tags} times {IMAGE_TAG} in its messages; "
+            "it belongs once into the user's, for the one image"
+        )
+    return contents
+
+
+def _image(images: list[dict[str, bytes]]) -> bytes:
+    if len(images) != 1 or not images[0]["bytes"]:
+        raise ParquetError(
+            f"field 'images' has {len(images)} images or an empty one, not one image"
+        )
+    return images[0]["bytes"]
