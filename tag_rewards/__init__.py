@@ -1,3 +1,20 @@
 """Rewards that tie a vision-language model's reasoning over Action Units to the face."""
 
+from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.rewards.config import RewardConfig
+from tag_rewards.rewards.score import score, score_batch
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import parse_trace, render
+
+__all__ = [
+    "AUEvidence",
+    "BoxSpace",
+    "RewardConfig",
+    "Target",
+    "parse_trace",
+    "render",
+    "score",
+    "score_batch",
+]
+
 __version__ = "0.1.0"

@@ -1,0 +1,256 @@
+"""What a completion is scored against: the label, what a detector saw, and the box space.
+
+A target travels as one plain JSON string in the `ground_truth` column of the RL data, so that every
+training stack can carry it and other tools can read it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+from tag_rewards.facs import require_expression
+from tag_rewards.geometry.spaces import BoxSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tag_rewards.trace import Box
+
+__all__ = ["AUEvidence", "Polygon", "Target"]
+
+VERSION = 1
+
+#: The outlines of a region, one for each of its parts; an outline is its corners (x, y) in order.
+Polygon = tuple[tuple[tuple[float, float], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AUEvidence:
+    """An AU that a detector saw, and where.
+
+    Attributes:
+        au: AU number, 1 to 99.
+        probability: how sure the detector is, in [0, 1].
+        box: x1, y1, x2, y2 in the target's box space, with x1 < x2 and y1 < y2.
+        polygon: the region itself in the same coordinates, as one outline for each of its parts;
+            None if only the box is known.
+
+    Raises:
+        ValueError: a field is out of range; the message names field and value.
+
+    Example:
+        >>> AUEvidence(au=14, probability=0.78, box=(81, 322, 416, 407)).box
+        (81.0, 322.0, 416.0, 407.0)
+    """
+
+    au: int
+    probability: float
+    box: Box
+    polygon: Polygon | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.au, bool) or not isinstance(self.au, int) or not 0 < self.au < 100:
+            raise ValueError(f"au: {self.au!r} is no AU number from 1 to 99")
+        probability = _number("probability", self.probability)
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability: {self.probability!r} is not in [0, 1]")
+        object.__setattr__(self, "probability", probability)
+        object.__setattr__(self, "box", _as_box(self.box))
+        if self.polygon is not None:
+            object.__setattr__(self, "polygon", _as_polygon(self.polygon))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a completion is scored against.
+
+    Attributes:
+        label: the expression; a synonym is replaced by the canonical label.
+        evidence: the AUs that the detector saw, each at most once; empty if it saw none or found
+            no face, in which case the grounding reward abstains. Boxes lie inside the image.
+        box_space: the coordinates of the boxes, those of the evidence and those that the model
+            is asked for.
+
+    Raises:
+        ValueError: a field is wrong; the message names the field, the value and what to do.
+
+    Example:
+        >>> target = Target(
+        ...     "sad", (AUEvidence(14, 0.78, (81, 322, 416, 407)),), BoxSpace.pixels(512, 512)
+        ... )
+        >>> target.label
+        'sadness'
+        >>> Target.from_json(target.to_json()) == target
+        True
+    """
+
+    label: str
+    evidence: tuple[AUEvidence, ...]
+    box_space: BoxSpace
+    by_au: dict[int, AUEvidence] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, str):
+            raise ValueError(f"label: {self.label!r} is not a string")
+        try:
+            label = require_expression(self.label)
+        except ValueError as error:
+            raise ValueError(f"label: {error}") from None
+        if not isinstance(self.box_space, BoxSpace):
+            raise ValueError(f"box_space: {self.box_space!r} is no BoxSpace")
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "evidence", tuple(self.evidence))
+        width, height = self.box_space.extent
+        by_au: dict[int, AUEvidence] = {}
+        for index, evidence in enumerate(self.evidence):
+            if not isinstance(evidence, AUEvidence):
+                raise ValueError(f"evidence[{index}]: {evidence!r} is no AUEvidence")
+            if evidence.au in by_au:
+                raise ValueError(
+                    f"evidence[{index}].au: AU{evidence.au} is there twice; "
+                    "give one box that spans both sides of the face"
+                )
+            x1, y1, x2, y2 = evidence.box
+            if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
+                raise ValueError(
+                    f"evidence[{index}].box: {list(evidence.box)} leaves the box space "
+                    f"{self.box_space.kind} of {width:g} x {height:g}; "
+                    "convert it to that space, or clip it"
+                )
+            by_au[evidence.au] = evidence
+        object.__setattr__(self, "by_au", by_au)
+
+    def __hash__(self) -> int:
+        return hash((self.label, self.evidence, self.box_space))
+
+    def to_json(self) -> str:
+        """One line of JSON; `Target.from_json` is its inverse.
+
+        Example:
+            >>> print(Target("joy", (), BoxSpace.normalized_1000()).to_json())
+            {"version": 1, "label": "happiness", "box_space": {"kind": "normalized_1000"}, \
+"evidence": []}
+        """
+        fields = {
+            "version": VERSION,
+            "label": self.label,
+            "box_space": self.box_space.to_dict(),
+            "evidence": [_evidence_fields(evidence) for evidence in self.evidence],
+        }
+        return json.dumps(fields, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Target:
+        """Read what `to_json` or another tool wrote.
+
+        Raises:
+            ValueError: the text is no JSON, or a field is missing, unknown or wrong; the message
+                begins with the path of the field, e.g. "evidence[2].box".
+        """
+        if not isinstance(text, str):
+            raise ValueError(
+                f"a target is a JSON string, not {type(text).__name__}; write it with to_json()"
+            )
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"a target is a JSON object as Target.to_json() writes it, not {text[:80]!r} "
+                f"({error})"
+            ) from None
+        _check_fields("", fields, required=("version", "label", "box_space", "evidence"))
+        if fields["version"] != VERSION:
+            raise ValueError(
+                f"version: {fields['version']!r} is unknown; this release reads version {VERSION}"
+            )
+        if not isinstance(fields["box_space"], dict):
+            raise ValueError(f"box_space: {fields['box_space']!r} is not an object")
+        try:
+            box_space = BoxSpace.from_dict(fields["box_space"])
+        except ValueError as error:
+            raise ValueError(f"box_space: {error}") from None
+        if not isinstance(fields["evidence"], list):
+            raise ValueError(f"evidence: {fields['evidence']!r} is not a list")
+        evidence = tuple(_read_evidence(i, item) for i, item in enumerate(fields["evidence"]))
+        return cls(fields["label"], evidence, box_space)
+
+
+def _evidence_fields(evidence: AUEvidence) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "au": evidence.au,
+        "probability": evidence.probability,
+        "box": [_short(value) for value in evidence.box],
+    }
+    if evidence.polygon is not None:
+        fields["polygon"] = [
+            [[_short(x), _short(y)] for x, y in outline] for outline in evidence.polygon
+        ]
+    return fields
+
+
+def _short(value: float) -> float:
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+
+
+def _read_evidence(index: int, fields: Any) -> AUEvidence:
+    path = f"evidence[{index}]"
+    _check_fields(path, fields, required=("au", "probability", "box"), optional=("polygon",))
+    try:
+        return AUEvidence(**fields)
+    except ValueError as error:
+        raise ValueError(f"{path}.{error}") from None
+
+
+def _check_fields(
+    path: str, fields: Any, required: Sequence[str], optional: Sequence[str] = ()
+) -> None:
+    where = path or "a target"
+    if not isinstance(fields, dict):
+        raise ValueError(f"{where} is a JSON object with {', '.join(required)}, not {fields!r:.80}")
+    prefix = f"{path}." if path else ""
+    for name in required:
+        if name not in fields:
+            raise ValueError(f"{prefix}{name} is missing; {where} has {', '.join(required)}")
+    for name in fields:
+        if name not in required and name not in optional:
+            raise ValueError(
+                f"{prefix}{name} is unknown; {where} has {', '.join((*required, *optional))}"
+            )
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value) if not isinstance(value, (str, bytes, bool)) else None
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or not isfinite(number):
+        raise ValueError(f"{name}: {value!r:.80} is no finite number")
+    return number
+
+
+def _as_box(value: Any) -> Box:
+    if not hasattr(value, "__len__") or isinstance(value, (str, bytes, dict)) or len(value) != 4:
+        raise ValueError(f"box: {value!r:.80} is not four numbers x1, y1, x2, y2")
+    x1, y1, x2, y2 = (_number("box", number) for number in value)
+    if not (x1 < x2 and y1 < y2 and 0 < (x2 - x1) * (y2 - y1) < inf):
+        raise ValueError(
+            f"box: {[x1, y1, x2, y2]} has no area; it needs x1 < x2 and y1 < y2, so leave the AU "
+            "out if its region lies outside of the image"
+        )
+    return x1, y1, x2, y2
+
+
+def _as_polygon(value: Any) -> Polygon:
+    try:
+        outlines = tuple(
+            tuple((_number("polygon", x), _number("polygon", y)) for x, y in outline)
+            for outline in value
+        )
+    except TypeError:
+        raise ValueError(f"polygon: {value!r:.80} is no list of outlines [[x, y], ...]") from None
+    if not outlines or any(len(outline) < 3 for outline in outlines):
+        raise ValueError(f"polygon: {value!r:.80} has an outline of fewer than three corners")
+    return outlines
