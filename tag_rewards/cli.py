@@ -169,6 +169,46 @@ def made_faces(
     print(f"Written to {out}: {train} train and {test} test faces")
 
 
+@app.command()
+def score(
+    completion: Annotated[
+        Path,
+        typer.Argument(metavar="COMPLETION", help="File with a model's answer; - reads stdin."),
+    ],
+    target: Annotated[
+        Path, typer.Option(help="File with the target's JSON (`reward_model.ground_truth`).")
+    ],
+) -> None:
+    """Score one completion against a target, with the default weights, and say what is wrong in it.
+
+    **Example**
+
+        tag-rewards score answer.txt --target target.json
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from tag_rewards.rewards import score as score_text
+    from tag_rewards.target import Target
+    from tag_rewards.trace import parse_trace
+
+    try:
+        truth = Target.from_json(target.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{target}: {error}") from error
+    if str(completion) == "-":
+        text = sys.stdin.read()
+    else:
+        text = completion.read_text(encoding="utf-8", errors="replace")
+    table = Table("score", "value")
+    for name, value in score_text(text, truth).items():
+        table.add_row(name, f"{value:.3f}")
+    console = Console(highlight=False)
+    console.print(table)
+    for error in parse_trace(text, truth.box_space.extent).errors:
+        console.print(f"- {error}", markup=False)
+
+
 def _progress() -> "Progress":
     from rich.console import Console
     from rich.progress import (
@@ -179,10 +219,13 @@ def _progress() -> "Progress":
         TimeRemainingColumn,
     )
 
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        transient=True,  # so that an error stands alone
+        disable=not console.is_terminal,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.data.canvas import Placement
     from tag_rewards.data.rafdb import FaceSample
@@ -196,12 +196,10 @@ def _require_one_image(path: Path, observations: Sequence[FaceObservation]) -> N
         )
 
 
-def _canvas_box(
-    box: Sequence[float] | NDArray[np.float64], placement: Placement, space: BoxSpace
-) -> Box | None:
+def _canvas_box(box: ArrayLike, placement: Placement, space: BoxSpace) -> Box | None:
     """A box of the image in the target's space, in integers, or None when nothing of it is left."""
     pixels = BoxSpace.pixels(placement.canvas, placement.canvas)
-    [converted] = convert_boxes(placement.boxes([box]), pixels, space)
+    [converted] = convert_boxes(placement.boxes(box), pixels, space)
     x1, y1, x2, y2 = (int(value) for value in np.rint(converted))
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 

@@ -115,10 +115,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     # OpenCV fills the missing part of a cut JPEG with grey and says nothing.
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
         raise ImageError(f"{path} is cut ({len(data)} bytes without a JPEG end); copy it again")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error as error:  # such as more pixels than it accepts
+        raise ImageError(f"{path} cannot be read ({error.err}); replace it") from error
     if image is None:
         raise ImageError(f"{path} is not an image that OpenCV can read; replace it")
-    return image
+    return np.asarray(image, np.uint8)
 
 
 def encode_image(image: NDArray[np.uint8]) -> bytes:
