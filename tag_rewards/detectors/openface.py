@@ -238,33 +238,34 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> FaceObserva
             )
         return value
 
-    points = [fields[column] for column in (*layout.x, *layout.y)]
+    def flag_in(name: str, column: int) -> bool:
+        value = number_in(name, column, 0, 1)
+        if value not in (0.0, 1.0):
+            raise OpenFaceError(
+                f"{path}: row {number} has {fields[column].strip()!r} in {name}, not 0 or 1; "
+                "run OpenFace again"
+            )
+        return value == 1.0
+
     try:
-        landmarks = np.array([float(point) for point in points])
+        points = np.array([float(fields[column]) for column in (*layout.x, *layout.y)])
     except ValueError:
-        landmarks = np.full(2 * N_LANDMARKS, np.nan)
-    if not np.isfinite(landmarks).all():
+        points = np.full(2 * N_LANDMARKS, np.nan)
+    if not np.isfinite(points).all():
         # Slow and exact: find the field to name.
         for axis, columns in (("x", layout.x), ("y", layout.y)):
             for point, column in enumerate(columns):
                 number_in(f"{axis}_{point}", column, -1e9, 1e9)
-    presences = {au: number_in(f"AU{au:02d}_c", column, 0, 1) for au, column in layout.presences}
-    for au, value in presences.items():
-        if value not in (0.0, 1.0):
-            raise OpenFaceError(
-                f"{path}: row {number} has {value} in AU{au:02d}_c, not 0 or 1; run OpenFace again"
-            )
-    frame = layout.frame
-    success = layout.success
+    frame, success = layout.frame, layout.success
     return FaceObservation(
-        landmarks=np.ascontiguousarray(landmarks.reshape(2, N_LANDMARKS).T),
+        landmarks=np.ascontiguousarray(points.reshape(2, N_LANDMARKS).T),
         intensities={
             au: number_in(f"AU{au:02d}_r", column, 0, MAX_INTENSITY)
             for au, column in layout.intensities
         },
-        presences={au: value == 1.0 for au, value in presences.items()},
+        presences={au: flag_in(f"AU{au:02d}_c", column) for au, column in layout.presences},
         confidence=number_in("confidence", layout.confidence, 0, 1),
         row=number,
         frame=None if frame is None else int(number_in("frame", frame, 0, 1e9)),
-        success=None if success is None else number_in("success", success, 0, 1) == 1.0,
+        success=None if success is None else flag_in("success", success),
     )
