@@ -1,0 +1,89 @@
+"""RAF-DB's layout, and every way in which a folder can fall short of it."""
+
+import pytest
+
+from tag_rewards.data.rafdb import RAFDB_LABELS, RafdbError, read_rafdb, unlabelled_images
+from tag_rewards.facs import EXPRESSIONS
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "EmoLabel").mkdir()
+    (tmp_path / "Image" / "aligned").mkdir(parents=True)
+    for name in ("train_00001", "train_00002", "test_0001"):
+        (tmp_path / "Image" / "aligned" / f"{name}_aligned.jpg").touch()
+    label(tmp_path, "train_00001.jpg 5\ntrain_00002.jpg 4\ntest_0001.jpg 7\n")
+    return tmp_path
+
+
+def label(root, text):
+    (root / "EmoLabel" / "list_patition_label.txt").write_text(text)
+
+
+def test_reads_samples_in_the_order_of_the_label_file(root):
+    samples = read_rafdb(root)
+    assert [(sample.id, sample.label, sample.split) for sample in samples] == [
+        ("train_00001", "sadness", "train"),
+        ("train_00002", "happiness", "train"),
+        ("test_0001", "neutral", "test"),
+    ]
+    assert samples[0].path == root / "Image/aligned/train_00001_aligned.jpg"
+
+
+def test_the_ids_are_those_of_rafdb():
+    # From the dataset's own readme; every FER dataset has another order.
+    words = ["surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"]
+    assert dict(RAFDB_LABELS) == dict(enumerate(words, start=1))
+    assert set(words) <= set(EXPRESSIONS)
+
+
+def test_blank_lines_and_windows_line_ends_are_fine(root):
+    label(root, "train_00001.jpg 5\r\n\r\ntest_0001.jpg 7\r\n\r\n")
+    assert len(read_rafdb(root)) == 2
+
+
+def test_images_without_a_label_are_reported(root):
+    label(root, "train_00001.jpg 5\n")
+    unlabelled = unlabelled_images(root, read_rafdb(root))
+    assert [path.name for path in unlabelled] == [
+        "test_0001_aligned.jpg",
+        "train_00002_aligned.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no labels"),
+        ("train_00001.jpg\n", r"line 1 is 'train_00001.jpg', not like"),
+        ("train_00001.jpg 5 6\n", "line 1 is"),
+        ("train_00001.png 5\n", "line 1 is"),
+        ("train_00001.jpg 5\ntrain_00002.jpg 0\n", "line 2 has label id '0'; known are 1 surprise"),
+        ("train_00001.jpg 8\n", "line 1 has label id '8'"),
+        ("train_00001.jpg -1\n", "line 1 has label id '-1'"),
+        ("train_00001.jpg happy\n", "line 1 has label id 'happy'"),
+        ("train_00001.jpg ²\n", "line 1 has label id '²'"),
+        ("train_00001.jpg 5\ntrain_00001.jpg 5\n", r"line 2 labels 'train_00001' again \(first on"),
+        ("val_00001.jpg 5\n", "line 1 names 'val_00001.jpg', whose split 'val' is neither"),
+        ("train_9.jpg 5\n", "line 1 labels 'train_9', but .*train_9_aligned.jpg does not exist"),
+        ("train_/../x.jpg 5\n", "must be a file name, not a path"),
+    ],
+)
+def test_refuses_labels_with_line_and_value(root, text, message):
+    label(root, text)
+    with pytest.raises(RafdbError, match=message) as caught:
+        read_rafdb(root)
+    assert "list_patition_label.txt" in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["EmoLabel/list_patition_label.txt", "Image/aligned", "."])
+def test_refuses_a_folder_that_is_not_rafdb(root, missing, tmp_path_factory):
+    (root / missing).rename(tmp_path_factory.mktemp("elsewhere") / "gone")
+    with pytest.raises(RafdbError, match="does not exist; the dataset must be laid out as RAF-DB"):
+        read_rafdb(root)
+
+
+def test_refuses_a_label_file_that_is_no_text(root):
+    (root / "EmoLabel" / "list_patition_label.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RafdbError, match="not UTF-8"):
+        read_rafdb(root)
