@@ -1,0 +1,141 @@
+"""Parquet files: what is written is read, and what is wrong is named with file, row and field."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tag_rewards.data.parquet import ParquetRows, read_rl_parquet, read_sft_parquet
+from tag_rewards.data.rows import RL_SCHEMA, SFT_SCHEMA, ParquetError, RLRow, SFTRow
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.target import AUEvidence, Target
+
+TARGET = Target("fear", (AUEvidence(5, 0.7, (10, 20, 30, 40)),), BoxSpace.pixels(112, 112))
+RL = RLRow("rafdb", "<image>Which?", b"png", TARGET, "train", 0, "train_00001")
+SFT = SFTRow("rafdb", "<image>Which?", b"png", "Global ...", "fear", "train", 0, "train_00001")
+
+
+def write(path, rows):
+    with ParquetRows(path, type(rows[0])) as file:
+        for row in rows:
+            file.write(row)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "read", "schema"),
+    [(RL, read_rl_parquet, RL_SCHEMA), (SFT, read_sft_parquet, SFT_SCHEMA)],
+)
+def test_rows_come_back_in_order_over_several_row_groups(tmp_path, row, read, schema):
+    rows = [replace(row, index=index, id=f"train_{index}") for index in range(300)]
+    path = write(tmp_path / "rows.parquet", rows)
+    assert list(read(path)) == rows
+    assert pq.read_schema(path).equals(schema)
+    assert pq.ParquetFile(path).num_row_groups == 3
+
+
+def test_records_have_the_columns_that_verl_reads():
+    record = RL.to_record()
+    assert record["prompt"] == [{"role": "user", "content": "<image>Which?"}]
+    assert record["images"] == [{"bytes": b"png"}]
+    assert record["reward_model"] == {"style": "rule", "ground_truth": TARGET.to_json()}
+    assert [message["role"] for message in SFT.to_record()["messages"]] == ["user", "assistant"]
+
+
+def test_an_empty_file_has_no_rows(tmp_path):
+    with ParquetRows(tmp_path / "rl.parquet", RLRow):
+        pass
+    assert list(read_rl_parquet(tmp_path / "rl.parquet")) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (replace(RL, prompt="Which?"), r"field 'prompt' has \[0\] times <image>"),
+        (replace(RL, prompt="<image><image>"), r"field 'prompt' has \[2\] times <image>"),
+        (replace(RL, image=b""), "field 'images'"),
+        (replace(RL, split=None), "field 'extra_info.split' is missing"),
+        (replace(SFT, trace="a <image> b"), r"field 'messages' has \[1, 1\] times <image>"),
+        (replace(SFT, label=None), "field 'label' is missing"),
+    ],
+)
+def test_a_wrong_row_is_not_written(tmp_path, row, message):
+    path = tmp_path / "rows.parquet"
+    with (
+        pytest.raises(ParquetError, match=f"rows.parquet: row 0: {message}"),
+        ParquetRows(path, type(row)) as file,
+    ):
+        file.write(row)
+
+
+def edited(path, edit, schema=RL_SCHEMA):
+    """An RL file of two rows whose second record went through `edit`."""
+    good, bad = RL.to_record(), RL.to_record()
+    edit(bad)
+    pq.write_table(pa.Table.from_pylist([good, bad], schema=schema), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda r: r.update(data_source=None), "row 1: field 'data_source' is missing"),
+        (lambda r: r.update(images=[]), "row 1: field 'images' has 0 images"),
+        (lambda r: r.update(images=[{"bytes": None}]), r"row 1: field 'images\[0\].bytes' is miss"),
+        (
+            lambda r: r["prompt"][0].update(role="system"),
+            r"row 1: field 'prompt' has the roles \['system'\], not \['user'\]",
+        ),
+        (
+            lambda r: r["reward_model"].update(ground_truth="sadness"),
+            "row 1: field 'reward_model.ground_truth': a target is a JSON object",
+        ),
+        (
+            lambda r: r["reward_model"].update(
+                ground_truth=TARGET.to_json().replace('"fear"', '"dread"')
+            ),
+            "row 1: field 'reward_model.ground_truth': label: 'dread' is not an expression",
+        ),
+        (
+            lambda r: r["reward_model"].update(
+                ground_truth=TARGET.to_json().replace("40]", "140]")
+            ),
+            r"row 1: field 'reward_model.ground_truth': evidence\[0\].box: .* leaves the box space",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_file_row_and_field(tmp_path, edit, message):
+    path = edited(tmp_path / "rl.parquet", edit)
+    rows = read_rl_parquet(path)
+    assert next(rows) == RL
+    with pytest.raises(ParquetError, match=message) as caught:
+        next(rows)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_missing_column_is_named(tmp_path):
+    fields = [field for field in RL_SCHEMA if field.name != "images"]
+    path = edited(tmp_path / "rl.parquet", lambda r: r.pop("images"), pa.schema(fields))
+    with pytest.raises(ParquetError, match="has no column 'images'; it has data_source, prompt"):
+        next(read_rl_parquet(path))
+
+
+def test_a_column_of_another_type_is_named(tmp_path):
+    path = tmp_path / "rl.parquet"
+    pq.write_table(pa.table({name: [1] for name in RL_SCHEMA.names}), path)
+    with pytest.raises(ParquetError, match="column 'data_source' is int64, not string"):
+        next(read_rl_parquet(path))
+
+
+def test_further_columns_are_ignored(tmp_path):
+    record = RL.to_record() | {"note": "mine"}
+    schema = RL_SCHEMA.append(pa.field("note", pa.string()))
+    pq.write_table(pa.Table.from_pylist([record], schema=schema), tmp_path / "rl.parquet")
+    assert list(read_rl_parquet(tmp_path / "rl.parquet")) == [RL]
+
+
+def test_another_kind_of_file_is_refused(tmp_path):
+    (tmp_path / "rl.parquet").write_text("id,label\n")
+    with pytest.raises(ParquetError, match=r"rl\.parquet is not a parquet file"):
+        next(read_rl_parquet(tmp_path / "rl.parquet"))
