@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# Helpers shared by the recipes; to be sourced. Sets REPO and VENV.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=${VENV:-$REPO/.venv}
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# The comment at the top of the calling script, which is its --help.
+usage() { sed -n '2,/^$/ s/^# \{0,1\}//p' "$0"; }
+
+# `gpu` or `cpu`: TAG_DEVICE if set, else what the machine has.
+device() {
+    case ${TAG_DEVICE:-} in
+        cpu | gpu) say "$TAG_DEVICE" ;;
+        '') if compgen -G '/dev/nvidia[0-9]*' >/dev/null || nvidia-smi -L >/dev/null 2>&1; then
+            say gpu
+        else
+            say cpu
+        fi ;;
+        *) die "TAG_DEVICE=$TAG_DEVICE: must be cpu or gpu" ;;
+    esac
+}
+
+# Makes or updates the environment. TAG_SETUP=0 takes VENV as it is (a container with verl, say).
+set_up() {
+    [[ ${TAG_SETUP:-1} == 0 ]] || "$REPO/recipes/setup.sh"
+}
+
+# What each process of a run without a GPU needs to know.
+cpu_environment() {
+    export VERL_PLATFORM=cpu
+    export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1} # GiB
+}
+
+# is_count NAME...: each variable of that name holds a whole number above 0.
+is_count() {
+    local name
+    for name; do
+        [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "$name=${!name}: must be a whole number above 0"
+    done
+}
+
+# supervise LOG SECONDS REGEX TEMPLATE COMMAND...: runs the command as recipes/supervise.py says.
+supervise() {
+    local log=$1 seconds=$2 regex=$3 template=$4 supervisor status=0
+    shift 4
+    "$VENV/bin/python" "$REPO/recipes/supervise.py" --log "$log" --timeout "$seconds" \
+        --show "$regex" "$template" -- "$@" &
+    supervisor=$!
+    # In the background and waited for: bash then hears a signal at once and passes it on.
+    trap 'kill -TERM "$supervisor"' INT TERM HUP
+    wait "$supervisor" || status=$?
+    # A signal ends the first `wait`, not the supervisor.
+    while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor" || status=$?; done
+    trap - INT TERM HUP
+    return "$status"
+}
