@@ -1,0 +1,237 @@
+"""From a dataset to parquet files: what becomes a row, what is left out, what is refused."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from tag_rewards.data.annotate import BOX_SPACES, AnnotationConfig
+from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
+from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
+from tag_rewards.data.sft_text import Imprecision
+from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
+from tag_rewards.rewards import score
+
+SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
+
+
+def run(dataset, out, config=SMALL):
+    return prepare(dataset.root, dataset.openface, out, config)
+
+
+def rl_rows(out, split="train"):
+    return list(read_rl_parquet(out / f"rl_{split}.parquet"))
+
+
+def sft_rows(out, split="train"):
+    return list(read_sft_parquet(out / f"sft_{split}.parquet"))
+
+
+def test_writes_four_files_and_a_report(dataset, tmp_path):
+    report = run(dataset, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        [*PARQUET_FILES, "prepare.json"]
+    )
+    assert [row.id for row in rl_rows(tmp_path / "out", "test")] == ["test_0001", "test_0002"]
+    written = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert written["train"] == {
+        "images": 2,
+        "rows": 2,
+        "labels": {"anger": 1, "happiness": 1},
+        "aus": {"AU4": 1, "AU5": 1, "AU6": 1, "AU7": 1, "AU12": 1, "AU23": 1},
+        "without_au": 0,
+        "left_out": {},
+        "boxes_outside": 0,
+    }
+    assert written["config"]["annotation"]["canvas"] == 200
+    assert {name: written[name] for name in report.to_dict()} == report.to_dict()
+
+
+def test_boxes_follow_the_image_to_the_canvas(dataset, tmp_path):
+    run(dataset, tmp_path / "out")
+    [smile, _] = rl_rows(tmp_path / "out")
+    landmarks = dataset.observe().landmarks.round(1)  # the file has one decimal
+    assert [evidence.au for evidence in smile.target.evidence] == [6, 12]
+    for evidence in smile.target.evidence:
+        assert evidence.box == pytest.approx(2 * au_box(evidence.au, landmarks), abs=0.5)
+        assert all(float(value).is_integer() for value in evidence.box)
+    image = cv2.imdecode(np.frombuffer(smile.image, np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (200, 200, 3)
+
+
+def test_boxes_follow_an_image_that_is_not_square(dataset, tmp_path):
+    face = dataset.observe([12], centre=(50, 10))
+    dataset.add("train_00003", 4, [face], size=(100, 50))
+    run(dataset, tmp_path / "out")
+    [evidence] = rl_rows(tmp_path / "out")[2].target.evidence
+    x1, y1, x2, y2 = 2 * au_box(12, face.landmarks.round(1))
+    # On the canvas the image is 200 x 100 and lies 50 pixels below the edge.
+    assert evidence.box == pytest.approx([x1, y1 + 50, x2, y2 + 50], abs=0.5)
+
+
+@pytest.mark.parametrize("name", BOX_SPACES)
+def test_every_box_space_means_the_same_boxes(dataset, tmp_path, name):
+    config = replace(SMALL, annotation=AnnotationConfig(canvas=200, box_space=name))
+    run(dataset, tmp_path / "out", config)
+    run(dataset, tmp_path / "pixels")
+    space = config.annotation.space
+    for row, reference in zip(rl_rows(tmp_path / "out"), rl_rows(tmp_path / "pixels"), strict=True):
+        assert row.target.box_space == space
+        for found, expected in zip(row.target.evidence, reference.target.evidence, strict=True):
+            [pixels] = convert_boxes(found.box, space, BoxSpace.pixels(200, 200))
+            assert pixels == pytest.approx(expected.box, abs=1.1)
+
+
+def test_exact_traces_are_perfect_answers_to_the_targets(dataset, tmp_path):
+    for prompt in ("tag", "short"):
+        run(dataset, tmp_path / prompt, replace(SMALL, prompt=prompt))
+        for split in ("train", "test"):
+            for rl, sft in zip(
+                rl_rows(tmp_path / prompt, split), sft_rows(tmp_path / prompt, split), strict=True
+            ):
+                assert (rl.id, rl.prompt, rl.image) == (sft.id, sft.prompt, sft.image)
+                assert score(sft.trace, rl.target)["score"] == 1
+
+
+def test_imprecise_traces_are_marked_and_leave_the_targets_exact(dataset, tmp_path):
+    config = replace(SMALL, imprecision=Imprecision(box_jitter=0.2, au_error=1.0))
+    run(dataset, tmp_path / "exact")
+    run(dataset, tmp_path / "wrong", config)
+    assert rl_rows(tmp_path / "wrong") == rl_rows(tmp_path / "exact")
+    for row in sft_rows(tmp_path / "wrong"):
+        assert (row.trace_source, row.box_jitter, row.au_error) == ("template", 0.2, 1.0)
+    for rl, sft in zip(rl_rows(tmp_path / "wrong"), sft_rows(tmp_path / "wrong"), strict=True):
+        scores = score(sft.trace, rl.target)
+        assert scores["format"] == scores["accuracy"] == 1
+        assert scores["au_f1"] < 1
+
+
+def test_the_same_seed_gives_the_same_files(dataset, tmp_path):
+    config = replace(SMALL, imprecision=Imprecision(0.1, 0.5))
+    run(dataset, tmp_path / "a", config)
+    run(dataset, tmp_path / "b", config)
+    run(dataset, tmp_path / "c", replace(config, seed=1))
+    for name in PARQUET_FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert sft_rows(tmp_path / "a") != sft_rows(tmp_path / "c")
+
+
+def test_a_sample_keeps_its_trace_when_another_is_added(dataset, tmp_path):
+    run(dataset, tmp_path / "a")
+    labels = dataset.labels.read_text()
+    dataset.labels.write_text("")
+    dataset.add("train_00009", 4, [dataset.observe([12])])
+    dataset.labels.write_text(dataset.labels.read_text() + labels)
+    run(dataset, tmp_path / "b")
+    assert [row.trace for row in sft_rows(tmp_path / "b")[1:]] == [
+        row.trace for row in sft_rows(tmp_path / "a")
+    ]
+
+
+def test_faces_without_active_aus_are_kept(dataset, tmp_path):
+    report = run(dataset, tmp_path / "out")
+    [calm, _] = rl_rows(tmp_path / "out", "test")
+    assert (calm.target.label, calm.target.evidence) == ("neutral", ())
+    assert report.splits["test"].without_au == 1
+
+
+def test_what_is_left_out_is_counted_with_its_reason(dataset, tmp_path):
+    dataset.add("train_00003", 4, None)
+    dataset.add("train_00004", 4, [])
+    dataset.add("train_00005", 4, [dataset.observe([12], confidence=0.717)])
+    dataset.add("train_00006", 4, [dataset.observe([12], centre=(300, 300))])
+    collapsed = dataset.observe([12])
+    collapsed.landmarks[:] = 50
+    dataset.add("train_00007", 4, [collapsed])
+    cv2.imwrite(str(dataset.image("train_00008")), np.zeros((9, 9, 3), np.uint8))
+    report = run(dataset, tmp_path / "out")
+    assert dict(report.splits["train"].left_out) == {
+        "no OpenFace CSV: no face found": 1,
+        "OpenFace CSV without rows: no face found": 1,
+        "detector confidence below the threshold": 1,
+        "face outside the image: CSV of another image or size?": 1,
+        "degenerate landmarks": 1,
+    }
+    assert report.splits["train"].rows == 2
+    assert report.unlabelled == 1
+
+
+def test_the_largest_of_several_faces_is_taken(dataset, tmp_path):
+    dataset.add("train_00003", 4, [dataset.observe([1], r=5), dataset.observe([12], r=15)])
+    run(dataset, tmp_path / "out")
+    assert [evidence.au for evidence in rl_rows(tmp_path / "out")[2].target.evidence] == [12]
+
+
+def test_an_au_whose_box_lies_outside_the_image_is_left_out(dataset, tmp_path):
+    # The face's centre is in the image, its chin is not.
+    dataset.add("train_00003", 4, [dataset.observe([1, 17], centre=(50, 80))])
+    report = run(dataset, tmp_path / "out")
+    assert [evidence.au for evidence in rl_rows(tmp_path / "out")[2].target.evidence] == [1]
+    assert report.splits["train"].boxes_outside == 1
+
+
+def break_file(path):
+    return lambda dataset: path(dataset).write_bytes(path(dataset).read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d.labels.write_text("train_00001.jpg 9\n"), "label id '9'"),
+        (lambda d: d.image("train_00002").unlink(), "train_00002_aligned.jpg does not exist"),
+        (break_file(lambda d: d.image("train_00002")), "train_00002_aligned.jpg is cut"),
+        (lambda d: d.image("train_00002").write_text("x"), "train_00002.* is not an image"),
+        (break_file(lambda d: d.csv("train_00002")), "train_00002_aligned.csv: row 1 is cut"),
+        (lambda d: d.csv("test_0002").write_text(""), "test_0002_aligned.csv: the file is empty"),
+        (lambda d: [path.unlink() for path in d.openface.iterdir()], "a CSV for none of the 4"),
+        (lambda d: d.openface.rename(d.root / "gone"), "openface is not a folder"),
+        (
+            lambda d: [d.csv(name).unlink() for name in ("test_0001", "test_0002")],
+            r"no test image is left of 2 \(2: no OpenFace CSV: no face found\)",
+        ),
+    ],
+)
+def test_unusable_input_is_refused_and_leaves_nothing(dataset, tmp_path, damage, message):
+    damage(dataset)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=message) as caught:
+        run(dataset, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_error_leaves_an_earlier_result_as_it_was(dataset, tmp_path):
+    run(dataset, tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    dataset.csv("test_0002").write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        run(dataset, tmp_path / "out")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_sequence_of_frames_is_refused(dataset, tmp_path):
+    path = dataset.csv("train_00001")
+    header, row = path.read_text().splitlines()
+    path.write_text(f"frame,{header}\n1,{row}\n2,{row}\n")
+    with pytest.raises(ValueError, match=r"train_00001_aligned\.csv holds 2 frames of a sequence"):
+        run(dataset, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AnnotationConfig(canvas=8), "canvas is 8 pixels, not 28 to 4096"),
+        (lambda: AnnotationConfig(box_space="inches"), "box space 'inches' is not one of pixels"),
+        (lambda: AnnotationConfig(top_k=0), "top_k is 0"),
+        (lambda: AnnotationConfig(min_probability=0), "min_probability is 0"),
+        (lambda: AnnotationConfig(min_confidence=float("nan")), "min_confidence is nan"),
+        (lambda: PrepareConfig(prompt="long"), "prompt 'long' is not one of tag, short"),
+        (lambda: PrepareConfig(data_source=""), "data_source is empty"),
+        (lambda: PrepareConfig(seed=-1), "seed is -1"),
+    ],
+)
+def test_a_configuration_out_of_range_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,125 @@
+"""The command line, run as a user runs it: in a process of its own where that matters."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from tag_rewards.cli import app, main
+from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
+
+
+def run(monkeypatch, capsys, *arguments):
+    """(exit code, stdout, stderr) of `tag-rewards ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["tag-rewards", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code or 0, *capsys.readouterr()
+
+
+@pytest.fixture
+def faces(tmp_path):
+    result = CliRunner().invoke(
+        app, ["made-faces", str(tmp_path / "faces"), "--train", "6", "--test", "3", "--size", "64"]
+    )
+    assert result.exit_code == 0, result.output
+    return tmp_path / "faces"
+
+
+def test_made_faces_become_parquet(faces, tmp_path, monkeypatch, capsys):
+    arguments = ["--openface", faces / "openface", "--out", tmp_path / "out", "--canvas", "56"]
+    arguments += ["--prompt", "short", "--top-k", "3", "--sft-au-error", "0.5"]
+    code, out, err = run(monkeypatch, capsys, "prepare", faces, *arguments)
+    assert (code, err) == (0, "")
+    assert "rows written" in out
+    rows = list(read_rl_parquet(tmp_path / "out" / "rl_train.parquet"))
+    assert len(rows) == 6
+    assert rows[0].target.box_space.extent == (56, 56)
+    assert next(read_sft_parquet(tmp_path / "out" / "sft_test.parquet")).au_error == 0.5
+
+
+@pytest.mark.parametrize("command", [[], ["prepare"], ["made-faces"], ["score"]])
+def test_help_explains_every_command(command, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, *command, "--help")
+    assert code == 0
+    assert "Example" in out or not command
+
+
+def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path, monkeypatch, capsys):
+    labels = faces / "EmoLabel" / "list_patition_label.txt"
+    labels.write_text("train_00001.jpg 12\n")
+    code, out, err = run(
+        monkeypatch, capsys, "prepare", faces, "--openface", faces, "--out", tmp_path / "out"
+    )
+    assert (code, out) == (2, "")
+    assert err.startswith(f"tag-rewards: {labels}: line 1 has label id '12'")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "nowhere", "--openface", "x", "--out", "y"], "nowhere does not exist"),
+        (["prepare", ".", "--openface", "x", "--out", "y", "--canvas", "1"], "canvas is 1 pixels"),
+        (["score", "nowhere.txt", "--target", "nowhere.json"], "nowhere.json"),
+        (["prepare", "."], "Missing option"),
+        (["prepare", ".", "--openface", "x", "--out", "y", "--prompt", "long"], "long"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+TARGET = """{"version": 1, "label": "happiness", "box_space": {"kind": "normalized_1000"},
+"evidence": [{"au": 12, "probability": 0.8, "box": [200, 600, 800, 900]}]}"""
+TRACE = """Global analysis: A smile.
+Verification loop:
+Inspect mouth corners (AU12) → up → <bbox>[200,600,800,900]</bbox>
+Final conclusion: AU12 indicates happiness.
+<answer> happiness </answer>"""
+
+
+def test_score_prints_every_score(tmp_path, monkeypatch, capsys):
+    (tmp_path / "target.json").write_text(TARGET)
+    (tmp_path / "answer.txt").write_text(TRACE)
+    target = ["--target", tmp_path / "target.json"]
+    code, out, _ = run(monkeypatch, capsys, "score", tmp_path / "answer.txt", *target)
+    assert code == 0
+    for name in ("score", "format", "accuracy", "grounding"):
+        assert f"{name} " in out
+    assert "1.000" in out
+
+
+def test_score_reads_stdin_and_says_what_is_wrong(tmp_path):
+    (tmp_path / "target.json").write_text(TARGET)
+    result = CliRunner().invoke(
+        app, ["score", "-", "--target", str(tmp_path / "target.json")], input="happy!"
+    )
+    assert result.exit_code == 0
+    assert "- there is no 'Global analysis:'" in result.output
+
+
+def test_a_broken_target_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "target.json").write_text("{}")
+    (tmp_path / "answer.txt").write_text(TRACE)
+    target = ["--target", tmp_path / "target.json"]
+    code, _, err = run(monkeypatch, capsys, "score", tmp_path / "answer.txt", *target)
+    assert code == 2
+    assert "target.json: version is missing" in err
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, tag_rewards.cli; "
+        "print([m for m in ('cv2', 'pandas', 'pyarrow', 'torch', 'scipy') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
