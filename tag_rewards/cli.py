@@ -205,8 +205,8 @@ def score(
         table.add_row(name, f"{value:.3f}")
     console = Console(highlight=False)
     console.print(table)
-    for error in parse_trace(text, truth.box_space.extent).errors:
-        console.print(f"- {error}", markup=False)
+    for mistake in parse_trace(text, truth.box_space.extent).errors:
+        console.print(f"- {mistake}", markup=False)
 
 
 def _progress() -> "Progress":
