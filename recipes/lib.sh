@@ -3,6 +3,7 @@
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=${VENV:-$REPO/.venv}
+[[ $VENV == /* ]] || VENV=$PWD/$VENV
 
 say() { printf '%s\n' "$*"; }
 

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Makes the virtual environment that the recipes and the tests run in. Where it is up to date, this
+# does nothing.
+#
+#     recipes/setup.sh
+#
+# Settings (environment variables):
+#   VENV             where it lies                            (.venv in this checkout)
+#   PYTHON           interpreter, 3.10 to 3.12                (the first found: 3.11, 3.12, 3.10)
+#   TAG_DEVICE       cpu or gpu                               (gpu if an NVIDIA GPU is seen)
+#   TORCH_INDEX_URL  one more package index to look for PyTorch's CPU build in
+#
+# Versions are pinned in recipes/constraints. The log is VENV/setup.log. A run that was killed is
+# repaired by the next one. GPU: flash-attention has to be compiled, so it is left to you; the
+# recipes use it if it is there.
+
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+case ${1:-} in
+    '') ;;
+    -h | --help) usage && exit ;;
+    *) die "unknown argument $1 (see --help)" ;;
+esac
+[[ $(uname -s) == Linux ]] || die "verl and vLLM run on Linux only"
+
+cd "$REPO"
+DEVICE=$(device)
+TORCH_CPU=$(grep -m1 '^torch==' recipes/constraints/cpu.in)
+LOG=$VENV/setup.log
+STATE=$VENV/.tag-rewards # "unfinished", or the fingerprint of what was installed
+
+# Everything that decides what is installed.
+fingerprint() {
+    local inputs=(pyproject.toml recipes/setup.sh recipes/cpu/pyproject.toml
+        recipes/cpu/vllm_alias/pyproject.toml recipes/constraints/*.{in,txt})
+    { sha256sum "${inputs[@]}" && say "$DEVICE" "$REPO" "${PYTHON:-}"; } | sha256sum | cut -d' ' -f1
+}
+
+# The first interpreter that runs, has a fitting version and can make environments.
+find_python() {
+    local candidate candidates=(python3.11 python3.12 python3.10 python3 python)
+    [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        if "$candidate" -c '
+import sys, ensurepip, venv
+sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' >/dev/null 2>&1; then
+            say "$candidate"
+            return
+        fi
+    done
+    if [[ -n ${PYTHON:-} ]]; then
+        die "PYTHON=$PYTHON: not a Python 3.10 to 3.12 with the venv module"
+    fi
+    die "no Python 3.10 to 3.12 with the venv module found: install one (on Debian the package" \
+        "python3-venv too), or name one with PYTHON=/path/to/python"
+}
+
+# step NAME COMMAND...: runs it with its output in the log; on the screen its name and its seconds.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '  %-46s' "$name"
+    if ! "$@" >>"$LOG" 2>&1; then
+        printf 'failed\n'
+        grep -iE '^(ERROR|error|.*Error:)' "$LOG" | tail -n 1 >&2 || true
+        die "setup did not finish ($name); the whole log: $LOG"
+    fi
+    printf '%5d s\n' $((SECONDS - start))
+}
+
+pip() { "$VENV/bin/python" -m pip install --progress-bar off -c "$CONSTRAINTS" "$@"; }
+
+make_venv() { "$1" -m venv "$VENV" && pip -r recipes/constraints/tools.in; }
+
+has_cpu_torch() {
+    [[ $("$VENV/bin/python" -m pip list --format freeze 2>/dev/null) == *"$TORCH_CPU"* ]]
+}
+
+# PyTorch's CPU build is not where other packages are: tries in turn what may have it, and names in
+# TORCH_FROM what had it. `+cpu` in the version keeps a CUDA build (gigabytes) from being taken.
+install_cpu_torch() {
+    TORCH_FROM="there already"
+    has_cpu_torch && return
+    TORCH_FROM="from pip as it is configured${TORCH_INDEX_URL:+, with TORCH_INDEX_URL}"
+    say "--- $TORCH_CPU $TORCH_FROM?"
+    pip ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH_CPU" && return
+    TORCH_FROM="from PyTorch's own index, through uv"
+    say "--- $TORCH_CPU $TORCH_FROM?"
+    "$VENV/bin/uv" pip install --python "$VENV/bin/python" --torch-backend cpu \
+        -c "$CONSTRAINTS" "$TORCH_CPU" && return
+    say "ERROR: found no CPU build of PyTorch ($TORCH_CPU for Python $PYTHON_VERSION): not with pip" \
+        "as it is configured, nor with uv in PyTorch's own index; set TORCH_INDEX_URL to an index" \
+        "that has it and run this again"
+    return 1
+}
+
+install_stack() {
+    if [[ $DEVICE == cpu ]]; then
+        pip --no-build-isolation recipes/cpu/vllm_alias -r recipes/constraints/cpu.in
+    else
+        pip -r recipes/constraints/gpu.in
+    fi
+}
+
+install_here() {
+    local packages=(-e '.[dev]')
+    [[ $DEVICE == gpu ]] || packages+=(-e recipes/cpu)
+    pip --no-build-isolation "${packages[@]}"
+}
+
+check() {
+    if [[ $DEVICE == cpu ]]; then
+        VERL_PLATFORM=cpu "$VENV/bin/python" -m tag_rewards_verl_cpu
+    else
+        "$VENV/bin/python" -c 'import tag_rewards, torch, verl, vllm; print(torch.cuda.is_available())'
+    fi
+}
+
+# --- up to date? -------------------------------------------------------------------------------
+mkdir -p "$VENV"
+VENV=$(cd "$VENV" && pwd)
+exec 9>"$VENV/.lock"
+flock --nonblock 9 || { say "waiting for another setup of $VENV" && flock 9; }
+
+WANTED=$(fingerprint)
+state=$(cat "$STATE" 2>/dev/null || true)
+[[ $state != "$WANTED" ]] || exit 0
+
+# --- no: install -------------------------------------------------------------------------------
+if [[ -z $state && $(ls -A "$VENV") != .lock ]]; then
+    die "$VENV was not made by this script: remove it, choose another with VENV, or keep it as it" \
+        "is with TAG_SETUP=0"
+fi
+base=$(find_python)
+PYTHON_VERSION=$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS=recipes/constraints/$DEVICE-py$PYTHON_VERSION.txt
+
+# What a killed run left is not worth guessing about; what another Python or device made does not fit.
+fits="$DEVICE $PYTHON_VERSION"
+if [[ $state == unfinished || $(cat "$VENV/.made-for" 2>/dev/null || true) != "$fits" ]]; then
+    find "$VENV" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} +
+fi
+say unfinished >"$STATE"
+say "$fits" >"$VENV/.made-for"
+: >"$LOG"
+
+say "Setting up $VENV ($DEVICE, Python $PYTHON_VERSION; log: $LOG)"
+start=$SECONDS
+step "virtual environment" make_venv "$base"
+if [[ $DEVICE == cpu ]]; then
+    step "PyTorch, CPU build" install_cpu_torch
+    say "    $TORCH_FROM"
+fi
+step "verl, vLLM, Ray" install_stack
+step "tag-rewards" install_here
+step "check" check
+say "$WANTED" >"$STATE"
+say "Done in $((SECONDS - start)) s."
