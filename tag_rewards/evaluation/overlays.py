@@ -1,0 +1,258 @@
+"""Held-out faces with the detector's boxes and the model's, before and after training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from tag_rewards.evaluation.labels import place_labels
+from tag_rewards.facs import ACTION_UNITS, canonical_expression
+from tag_rewards.geometry import BoxSpace, clip_boxes, convert_boxes
+from tag_rewards.rewards import score
+from tag_rewards.trace import parse_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from tag_rewards.target import Target
+    from tag_rewards.trace import Box
+
+__all__ = ["Face", "choose_faces", "draw_overlays"]
+
+# Bright and far apart, so that they stand out on skin and on grey; used in turn by the AUs shown.
+_COLOURS = (
+    "#e6194b", "#0a84ff", "#19b24b", "#ff8c00", "#a020f0", "#00b5b8",
+    "#f032e6", "#8a6d00", "#6b8e23", "#b5179e", "#3f51b5", "#d2691e",
+    "#7fd000", "#ff6f91", "#006d77", "#7b4b2a", "#c9a800", "#5c7cfa",
+)  # fmt: skip
+_NO_AU = "#555555"
+_RIGHT, _WRONG = "#1b7f3b", "#c0392b"
+# Inches.
+_PANEL, _TITLES, _TOP, _BOTTOM = 2.15, 0.5, 0.35, 0.85
+_FONT = 7.5  # points
+# Width of a letter and height of a line of such text, as a share of a panel's side.
+_LETTER, _LINE = 0.62 * _FONT / 72 / _PANEL, 1.5 * _FONT / 72 / _PANEL
+
+
+class Face(NamedTuple):
+    """A held-out face and what the model wrote about it.
+
+    Attributes:
+        id: name of the sample.
+        image: the encoded image.
+        target: label and detector's evidence.
+        before: completion before training.
+        after: completion after it.
+    """
+
+    id: str
+    image: bytes
+    target: Target
+    before: str
+    after: str
+
+
+class _Mark(NamedTuple):
+    """A box on a face: the AUs it is for, and whether the detector or the model says so."""
+
+    box: Box
+    aus: tuple[int, ...]
+    detected: bool
+
+
+def choose_faces(faces: Sequence[Face], count: int = 12) -> list[Face]:
+    """Faces that have AUs, spread evenly over the list, so that nobody picks the good ones.
+
+    Faces whose target occurs twice are passed over: their completions cannot be told apart.
+    """
+    targets = [face.target for face in faces]
+    usable = [face for face in faces if face.target.evidence and targets.count(face.target) == 1]
+    where = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
+    return [usable[index] for index in where]
+
+
+def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Figure:
+    """Each face twice, with the detector's boxes and those of the model before and after training.
+
+    Args:
+        faces: the faces, see `choose_faces`; at least one.
+        steps: the training steps of before and after.
+
+    Raises:
+        ValueError: there is no face, or an image cannot be read; the message names the face.
+    """
+    if not faces:
+        raise ValueError("there is no face to draw: none has AUs and a target of its own")
+    columns = min(3, len(faces))
+    rows = -(-len(faces) // columns)
+    width, height = columns * (2 * _PANEL + 0.3), rows * (_PANEL + _TITLES) + _TOP + _BOTTOM
+    figure = Figure(figsize=(width, height))
+    grid = figure.add_gridspec(
+        rows,
+        columns,
+        left=0.012,
+        right=0.988,
+        top=1 - (_TOP + _TITLES) / height,
+        bottom=_BOTTOM / height,
+        wspace=0.07,
+        hspace=_TITLES / _PANEL,
+    )
+    colours = _colours(faces)
+    for index, face in enumerate(faces):
+        image = _decode(face)
+        marks = [_marks(face.target, text, image) for text in (face.before, face.after)]
+        view = _view(image, [mark.box for both in marks for mark in both])
+        pair = grid[index // columns, index % columns].subgridspec(1, 2, wspace=0.03)
+        for column, text in enumerate((face.before, face.after)):
+            axes = figure.add_subplot(pair[0, column])
+            _draw_panel(axes, *_crop(image, marks[column], view), colours)
+            _write_verdict(axes, f"step {steps[column]}", text, face.target)
+            if column == 0:
+                axes.text(
+                    *(0, 1.13, f"{face.id}: {face.target.label}"),
+                    transform=axes.transAxes,
+                    fontsize=9.5,
+                    fontweight="bold",
+                )
+    _draw_legend(figure, colours)
+    return figure
+
+
+def _decode(face: Face) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(face.image, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"the image of face {face.id!r} cannot be read")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
+
+
+def _colours(faces: Sequence[Face]) -> dict[int, str]:
+    """A colour for each AU that the detector saw or the model named, in order of AUs."""
+    aus = {au for face in faces for au in face.target.by_au}
+    for face in faces:
+        for text in (face.before, face.after):
+            aus.update(au for claim in parse_trace(text).claims for au in claim.aus)
+    return {au: _COLOURS[index % len(_COLOURS)] for index, au in enumerate(sorted(aus))}
+
+
+def _marks(target: Target, text: str, image: NDArray[np.uint8]) -> list[_Mark]:
+    """The detector's boxes and then the model's, in pixels of the image."""
+    height, width = image.shape[:2]
+    space = BoxSpace.pixels(width, height)
+
+    def mark(box: Box, aus: tuple[int, ...], *, detected: bool) -> _Mark:
+        inside = clip_boxes(convert_boxes(box, target.box_space, space), width, height)
+        x1, y1, x2, y2 = inside[0].tolist()
+        return _Mark((x1, y1, x2, y2), aus, detected)
+
+    seen = [mark(evidence.box, (evidence.au,), detected=True) for evidence in target.evidence]
+    claims = parse_trace(text).claims
+    return seen + [mark(claim.box, claim.aus, detected=False) for claim in claims]
+
+
+def _view(image: NDArray[np.uint8], boxes: Sequence[Box]) -> tuple[int, int, int, int]:
+    """What to show of the image: a square round all boxes, or the whole if they fill much of it."""
+    height, width = image.shape[:2]
+    corners = np.array(boxes)
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    side = round(max(2 * float((high - low).max()), 0.35 * min(width, height)))
+    if side > 0.7 * min(width, height):
+        return 0, 0, width, height
+    x, y = np.clip((low + high - side) / 2, 0, [width - side, height - side]).astype(int).tolist()
+    return x, y, x + side, y + side
+
+
+def _crop(
+    image: NDArray[np.uint8], marks: Sequence[_Mark], view: tuple[int, int, int, int]
+) -> tuple[NDArray[np.uint8], list[_Mark]]:
+    x, y, right, bottom = view
+    moved = [
+        mark._replace(box=(mark.box[0] - x, mark.box[1] - y, mark.box[2] - x, mark.box[3] - y))
+        for mark in marks
+    ]
+    return image[y:bottom, x:right], moved
+
+
+def _draw_panel(
+    axes: Axes, image: NDArray[np.uint8], marks: Sequence[_Mark], colours: Mapping[int, str]
+) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, extent=(0, width, height, 0), interpolation="bicubic")
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    for mark in marks:
+        x1, y1, x2, y2 = mark.box
+        axes.add_patch(
+            Rectangle(
+                (x1, y1),
+                x2 - x1,
+                y2 - y1,
+                fill=False,
+                edgecolor=_colour(mark, colours),
+                linewidth=1.3 if mark.detected else 1.9,
+                linestyle=(0, (3, 2)) if mark.detected else "-",
+                path_effects=[patheffects.withStroke(linewidth=3.0, foreground="white")],
+            )
+        )
+    named = {au for mark in marks if not mark.detected for au in mark.aus}
+    labelled = [mark for mark in marks if not mark.detected or named.isdisjoint(mark.aus)]
+    texts = ["+".join(map(str, mark.aus)) or "?" for mark in labelled]
+    sizes = [((len(text) * _LETTER + 0.02) * width, _LINE * height) for text in texts]
+    places = place_labels([mark.box for mark in labelled], sizes, width, height)
+    for mark, text, (x, y), (w, h) in zip(labelled, texts, places, sizes, strict=True):
+        colour = _colour(mark, colours)
+        face, ink = ("white", colour) if mark.detected else (colour, "white")
+        axes.add_patch(Rectangle((x, y), w, h, facecolor=face, edgecolor=colour, linewidth=0.8))
+        axes.text(
+            *(x + w / 2, y + h / 2, text),
+            color=ink,
+            fontsize=_FONT,
+            fontweight="bold",
+            ha="center",
+            va="center_baseline",
+        )
+
+
+def _colour(mark: _Mark, colours: Mapping[int, str]) -> str:
+    return colours[mark.aus[0]] if mark.aus else _NO_AU
+
+
+def _write_verdict(axes: Axes, step: str, text: str, target: Target) -> None:
+    """What the model answered, and what its boxes earned, above the panel."""
+    answer = parse_trace(text).answer
+    label = canonical_expression(answer) if answer is not None else None
+    scores = score(text, target)
+    right = scores["accuracy"] == 1
+    verdict = f"{label or 'no answer'} {'✓' if right else '✗'}"
+    axes.set_title(
+        f"{step}: {verdict}  grounding {scores['grounding']:.2f}",
+        loc="left",
+        fontsize=8,
+        color=_RIGHT if right else _WRONG,
+        pad=3,
+    )
+
+
+def _draw_legend(figure: Figure, colours: Mapping[int, str]) -> None:
+    how = [
+        Line2D([], [], color="black", linewidth=1.3, linestyle=(0, (3, 2)), label="detector"),
+        Line2D([], [], color="black", linewidth=1.9, label="model"),
+        Patch(facecolor="white", edgecolor="black", label="seen by the detector, not named"),
+    ]
+    aus = [Patch(color=colour, label=_au_name(au)) for au, colour in colours.items()]
+    common = {"frameon": False, "fontsize": 9, "handlelength": 2.2, "columnspacing": 1.4}
+    figure.legend(handles=how, loc="upper center", ncols=3, **common)
+    columns = min(len(aus), max(2, int(figure.get_figwidth() // 2.2)))
+    figure.legend(handles=aus, loc="lower center", ncols=columns, **common)
+
+
+def _au_name(au: int) -> str:
+    unit = ACTION_UNITS.get(au)
+    return f"AU{au} {unit.name}" if unit else f"AU{au}"
