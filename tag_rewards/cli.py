@@ -1,4 +1,4 @@
-"""The command line: `tag-rewards prepare`, `made-faces`, `score`.
+"""The command line: `tag-rewards prepare`, `made-faces`, `score`, `report`.
 
 Commands import what they need when they run, so that `--help` is quick.
 """
@@ -207,6 +207,28 @@ def score(
     console.print(table)
     for mistake in parse_trace(text, truth.box_space.extent).errors:
         console.print(f"- {mistake}", markup=False)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a GRPO run.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder with the run's rl_train.parquet and rl_test.parquet.")
+    ],
+) -> None:
+    """Write summary.md, curves.png and overlays.png of a run into OUT.
+
+    Reads metrics.jsonl (verl's file logger), validation/ (verl's validation_data_dir) and, if they
+    are there, timings.jsonl and settings.json.
+
+    **Example**
+
+        tag-rewards report runs/grpo --data parquet
+    """
+    from tag_rewards.evaluation.run_report import write_report
+
+    for path in write_report(out, data):
+        print(path)
 
 
 def _progress() -> "Progress":
