@@ -1,13 +1,16 @@
 """The command line, run as a user runs it: in a process of its own where that matters."""
 
+import inspect
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 from typer.testing import CliRunner
 
-from tag_rewards.cli import app, main
+from tag_rewards.cli import app, main, prepare
 from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
+from tag_rewards.data.prepare import PrepareConfig
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -112,6 +115,25 @@ def test_a_broken_target_is_named(tmp_path, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, "score", tmp_path / "answer.txt", *target)
     assert code == 2
     assert "target.json: version is missing" in err
+
+
+def test_the_defaults_are_those_of_the_library():
+    """They are written twice, so that `--help` need not load the library."""
+    config = PrepareConfig()
+    expected = {
+        **asdict(config.annotation),
+        "prompt": config.prompt,
+        "data_source": config.data_source,
+        "sft_box_jitter": config.imprecision.box_jitter,
+        "sft_au_error": config.imprecision.au_error,
+        "seed": config.seed,
+    }
+    parameters = inspect.signature(prepare).parameters.values()
+    assert expected == {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.default is not parameter.empty
+    }
 
 
 def test_help_loads_nothing_heavy():

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from tag_rewards.data.sft_text import AUBox, Imprecision, imprecise, write_trace
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tag_rewards.data.annotate import Annotation
     from tag_rewards.data.rafdb import FaceSample
@@ -80,7 +80,7 @@ def prepare(
 ) -> PrepareReport:
     """Write the parquet files of a dataset in RAF-DB's layout with OpenFace CSV files.
 
-    The files are written to a temporary folder beside `out` and moved there at the end, so that
+    The files are written to a temporary folder inside `out` and moved at the end, so that
     an error leaves `out` as it was. The same input, configuration and seed give the same rows.
 
     Args:
@@ -107,19 +107,33 @@ def prepare(
         raise PrepareError(f"{out} is a file; give a folder to write to")
     if on_start:
         on_start(len(samples))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with _staged(out) as scratch:
         report = _write_rows(samples, openface, scratch, config, on_sample)
         report.unlabelled = len(unlabelled_images(dataset, samples))
         _require_rows(report)
         _write_report(scratch / REPORT_FILE, report, config)
-        out.mkdir(exist_ok=True)
+    return report
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """A scratch folder whose files move to `out` when the block ends well, and vanish otherwise.
+
+    It lies inside `out`, which may be a mount point of its own: only within one file system is
+    moving a file atomic.
+    """
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out))
+    try:
+        yield scratch
         for name in (*PARQUET_FILES, REPORT_FILE):
             os.replace(scratch / name, out / name)
+        is_new = False
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return report
+        if is_new:
+            out.rmdir()
 
 
 def _require_csvs(samples: Sequence[FaceSample], openface: Path) -> None:

@@ -161,6 +161,23 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
                 read_openface_csv(path)
 
 
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
+    path = write(tmp_path_factory.mktemp("csv") / "face.csv", SHORT)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        read = read_openface_csv(path)
+    except OpenFaceError:
+        return
+    for face in read:
+        assert np.isfinite(face.landmarks).all()
+        assert all(0 <= value <= 5 for value in face.intensities.values())
+        assert 0 <= face.confidence <= 1
+
+
 faces = st.builds(
     FaceObservation,
     landmarks=st.lists(
