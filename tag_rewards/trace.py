@@ -17,24 +17,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import inf
+from functools import cached_property
 from typing import NamedTuple
 
 from tag_rewards.mentions import mentioned_aus
 
-__all__ = ["MAX_CHARS", "Box", "Claim", "Step", "Trace", "parse_trace", "render"]
+__all__ = ["MAX_CHARS", "MAX_COORDINATE", "Box", "Claim", "Step", "Trace", "parse_trace", "render"]
 
 #: x1, y1, x2, y2 with x1 < x2 and y1 < y2.
 Box = tuple[float, float, float, float]
 
+#: No coordinate lies further from 0; it keeps all arithmetic on boxes finite.
+MAX_COORDINATE = 1e6
+
 #: A longer text is not read at all: cutting it would let a model hide boxes behind the cut.
-MAX_CHARS = 65_536
+MAX_CHARS = 32_768
 
 _GLOBAL, _LOOP, _CONCLUSION = "Global analysis:", "Verification loop:", "Final conclusion:"
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 _GRAMMAR = [_GLOBAL, _LOOP, _CONCLUSION, _ANSWER, _ANSWER_END]
 _MARKS = re.compile(f"({'|'.join(map(re.escape, _GRAMMAR))})")
-_INSPECT = re.compile(r"\bInspect\b")
+_INSPECT = re.compile(r"Inspect\s")
+_NAMES = {f"AU{au}": au for au in range(1, 100)}
 _BOX, _BOX_END = "<bbox>", "</bbox>"
 # Between two steps the figures have "…"; models also number their steps.
 _FILLER = " \t\r\n….·•*-–0123456789)"
@@ -70,7 +74,7 @@ class Claim(NamedTuple):
     aus: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trace:
     """A parsed trace.
 
@@ -96,7 +100,7 @@ class Trace:
         spoken = {au for step in self.steps for au in step.aus}
         return tuple(au for au in self.conclusion_aus if au not in spoken)
 
-    @property
+    @cached_property
     def claims(self) -> tuple[Claim, ...]:
         """Every well-formed box with its AUs, in order.
 
@@ -109,17 +113,13 @@ class Trace:
             >>> parse_trace(text + "Final conclusion: AU12 shows happiness.").claims
             (Claim(box=(1.0, 2.0, 3.0, 4.0), aus=(12,)),)
         """
-        unspoken = self.unspoken_aus
-        nameless = sum(step.au is None and step.box is not None for step in self.steps)
-        by_order = iter(unspoken) if len(unspoken) == nameless else None
-        claims = []
-        for step in self.steps:
-            if step.box is None:
-                continue
-            aus = step.aus
-            if not aus and by_order is not None:
-                aus = (next(by_order),)
-            claims.append(Claim(step.box, aus))
+        claims = [Claim(step.box, step.aus) for step in self.steps if step.box is not None]
+        nameless = [index for index, claim in enumerate(claims) if not claim.aus]
+        if nameless:
+            unspoken = self.unspoken_aus
+            if len(unspoken) == len(nameless):
+                for index, au in zip(nameless, unspoken, strict=True):
+                    claims[index] = Claim(claims[index].box, (au,))
         return tuple(claims)
 
 
@@ -129,8 +129,8 @@ def parse_trace(text: str, extent: tuple[float, float] | None = None) -> Trace:
     Never raises; what does not fit the grammar is left out and recorded in `errors`. Time is
     linear in the length of the text, and a text over `MAX_CHARS` characters is refused whole.
     `->` is as good as `→`, a step may run over several lines, and "…", bullets and numbers may
-    stand between steps. Boxes are read in the verification loop only. A box is four finite numbers with
-    x1 < x2 and y1 < y2; any other is dropped.
+    stand between steps. Boxes are read in the verification loop only. A box is four numbers
+    within ±`MAX_COORDINATE` with x1 < x2 and y1 < y2; any other is dropped.
 
     Args:
         text: the completion.
@@ -140,7 +140,7 @@ def parse_trace(text: str, extent: tuple[float, float] | None = None) -> Trace:
     Example:
         >>> trace = parse_trace(
         ...     "Global analysis: A smile. Verification loop: Inspect mouth corners (AU12) -> "
-        ...     "raised -> <bbox>[40,80,120,110]</bbox> Final conclusion: AU12 indicates happiness. "
+        ...     "raised -> <bbox>[40,80,120,110]</bbox> Final conclusion: AU12 indicates joy. "
         ...     "<answer> happiness </answer>"
         ... )
         >>> trace.steps
@@ -257,6 +257,8 @@ def _read_steps(loop: str, extent: tuple[float, float] | None, errors: list[str]
 def _split_name(region: str) -> tuple[str, int | None, tuple[int, ...]]:
     """`mouth corners (AU12, AU14)` into its words and its AUs."""
     words, _, name = region[:-1].rpartition("(")
+    if name in _NAMES:
+        return words.rstrip(), _NAMES[name], ()
     aus = mentioned_aus(name)
     if not aus:
         return region, None, ()
@@ -272,9 +274,9 @@ def _read_box(text: str) -> Box | None:
         x1, y1, x2, y2 = map(float, text[1:-1].split(",", 4))
     except ValueError:
         return None
-    if x1 < x2 and y1 < y2 and 0 < (x2 - x1) * (y2 - y1) < inf:
-        return x1, y1, x2, y2
-    return None
+    # The comparisons are false for NaN.
+    most = MAX_COORDINATE
+    return (x1, y1, x2, y2) if -most <= x1 < x2 <= most and -most <= y1 < y2 <= most else None
 
 
 def render(trace: Trace, arrow: str = "→") -> str:

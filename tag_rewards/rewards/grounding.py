@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.rewards.overlap import iou, polygon_overlap
-from tag_rewards.rewards.prior import PRIOR_FORMULAS, Evidence
+from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
+from tag_rewards.trace import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,9 +94,10 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
         reward = _shown(overlaps, n_claims, evidence, config)
         reward *= 1.0 - config.au_weight * (1.0 - f_score(precision, recall, config.au_beta))
     else:
+        spoken = [au for step in trace.steps for au in step.aus]
+        seen = tuple(Claim(item.box, (au,)) for au, item in evidence.items())
         reward = PRIOR_FORMULAS[config.formula](
-            Evidence(tuple(claim.box for claim in trace.claims), frozenset(named)),
-            Evidence(tuple(item.box for item in evidence.values()), frozenset(evidence)),
+            Shown(trace.claims, frozenset((*named, *spoken))), Shown(seen, frozenset(evidence))
         )
     mean_iou = sum(overlaps.values()) / len(evidence)
     return Grounding(reward, mean_iou, precision, recall, f_score(precision, recall), False)

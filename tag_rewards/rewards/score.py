@@ -92,7 +92,7 @@ def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -
         "au_precision": grounding.au_precision,
         "au_recall": grounding.au_recall,
         "au_f1": grounding.au_f1,
-        "n_boxes": float(sum(step.box is not None for step in trace.steps)),
+        "n_boxes": float(len(trace.claims)),
         "n_steps": float(len(trace.steps)),
         "parse_errors": float(len(trace.errors)),
         "abstained": float(grounding.abstained),
@@ -106,12 +106,23 @@ def score_batch(
 
     Args:
         texts: the completions.
-        targets: their targets, as many; the same object for all rollouts of one prompt is best.
+        targets: their targets, as many.
         config: weights and options.
+
+    Returns:
+        One result for each text, in order. A completion that comes twice with the same target
+        object is scored once, as happens among the rollouts of one prompt.
 
     Raises:
         ValueError: there are not as many targets as texts.
     """
     if len(texts) != len(targets):
         raise ValueError(f"{len(texts)} texts but {len(targets)} targets; each text needs its own")
-    return [score(text, target, config) for text, target in zip(texts, targets, strict=True)]
+    known: dict[tuple[str | None, int], dict[str, float]] = {}
+    results = []
+    for text, target in zip(texts, targets, strict=True):
+        key = (text, id(target))
+        if key not in known:
+            known[key] = score(text, target, config)
+        results.append(known[key].copy())
+    return results

@@ -58,25 +58,35 @@ def compute_score(
         (1.0, 0.0, 1.0)
     """
     del data_source, extra_info
-    target = _target(ground_truth)
-    scores = score(solution_str, target, _config(**reward_kwargs))
+    scores = score(solution_str, _target(ground_truth), _config(reward_kwargs))
     scores["acc"] = scores["accuracy"]
     return scores
 
 
+# The n rollouts of a prompt share their target, and all calls of a run their options.
+_cached_target = lru_cache(maxsize=4096)(Target.from_json)
+
+
 def _target(ground_truth: str) -> Target:
+    if not isinstance(ground_truth, str):
+        raise ValueError(
+            f"reward_model.ground_truth is of type {type(ground_truth).__name__}; "
+            "it must be the string that Target.to_json() gives"
+        )
     try:
-        return _parse(ground_truth)
-    except (TypeError, ValueError) as error:
+        return _cached_target(ground_truth)
+    except ValueError as error:
         raise ValueError(f"reward_model.ground_truth is no target: {error}") from None
 
 
-@lru_cache(maxsize=4096)
-def _parse(ground_truth: str) -> Target:
-    # The n rollouts of a prompt share their target.
-    return Target.from_json(ground_truth)
+@lru_cache(maxsize=16)
+def _cached_config(options: tuple[tuple[str, Any], ...]) -> RewardConfig:
+    return RewardConfig.from_options(dict(options))
 
 
-def _config(**reward_kwargs: Any) -> RewardConfig:
-    options = {name: value for name, value in reward_kwargs.items() if name not in _VERL_KWARGS}
-    return RewardConfig.from_options(options)
+def _config(reward_kwargs: dict[str, Any]) -> RewardConfig:
+    options = tuple(item for item in reward_kwargs.items() if item[0] not in _VERL_KWARGS)
+    try:
+        return _cached_config(options)
+    except TypeError:  # a value that cannot be hashed, such as a list; this says what is wrong
+        return RewardConfig.from_options(dict(options))

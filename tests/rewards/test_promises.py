@@ -1,0 +1,371 @@
+"""Every promise that the rewards make, as a property."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.rewards import (
+    PRIOR_FORMULAS,
+    SCORE_KEYS,
+    GroundingConfig,
+    RewardConfig,
+    score,
+    score_batch,
+)
+from tag_rewards.rewards.overlap import iou
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import Step, parse_trace, render
+from tests.rewards.strategies import (
+    AUS,
+    HONEST,
+    SIDE,
+    attempts,
+    boxes,
+    hostile_text,
+    named_attempts,
+    named_trace,
+    nameless_attempts,
+    near,
+    ordered_trace,
+    shared_trace,
+    targets,
+    text_of,
+    trace_of,
+)
+
+settings.register_profile("promises", max_examples=100, deadline=None)
+settings.load_profile("promises")
+
+UNIT_KEYS = ("score", "format", "accuracy", "grounding", "mean_iou", "au_precision", "au_recall")
+TARGET = Target(
+    "sadness",
+    (AUEvidence(14, 0.8, (80, 323, 416, 407)), AUEvidence(4, 0.5, (235, 119, 345, 188))),
+    BoxSpace.pixels(SIDE, SIDE),
+)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> RewardConfig:
+    weight = st.one_of(st.just(0.0), st.floats(0.01, 10))
+    weights = draw(st.tuples(weight, weight, weight).filter(any))
+    floor = draw(st.floats(0, 0.9))
+    grounding = GroundingConfig(
+        iou_floor=floor,
+        iou_ceiling=draw(st.floats(floor, 1, exclude_min=True)),
+        au_weight=draw(st.floats(0, 1)),
+        au_beta=draw(st.floats(0.1, 4)),
+        probability_weighted=draw(st.booleans()),
+    )
+    return RewardConfig(*weights, grounding)
+
+
+def assert_well_formed(scores: dict[str, float]) -> None:
+    assert tuple(scores) == SCORE_KEYS
+    assert "reward" not in scores
+    for key, value in scores.items():
+        assert type(value) is float
+        assert math.isfinite(value)
+        assert value >= 0
+        if key in UNIT_KEYS:
+            assert value <= 1
+
+
+@given(hostile_text(), targets(min_aus=0), configs())
+def test_any_string_scores(text, target, config):
+    assert_well_formed(score(text, target, config))
+
+
+@given(hostile_text(), targets(), st.sampled_from(sorted(PRIOR_FORMULAS)))
+def test_any_string_scores_with_prior_formulas(text, target, formula):
+    config = RewardConfig(grounding=GroundingConfig(formula=formula))
+    assert_well_formed(score(text, target, config))
+
+
+@given(st.data(), targets(min_aus=0), configs())
+def test_any_trace_scores(data, target, config):
+    trace = data.draw(attempts(target)) if target.evidence else named_trace(target)
+    assert_well_formed(score(text_of(trace), target, config))
+
+
+def test_no_text_scores_zero():
+    scores = score(None, TARGET)
+    assert_well_formed(scores)
+    assert scores["score"] == 0
+    assert scores["parse_errors"] == 1
+
+
+@given(st.data(), targets(), configs())
+def test_same_input_same_score(data, target, config):
+    text = data.draw(st.one_of(hostile_text(), attempts(target).map(text_of)))
+    again = Target.from_json(target.to_json())
+    assert score(text, target, config) == score(text, again, config)
+
+
+def test_score_does_not_depend_on_the_hash_seed():
+    text = text_of(named_trace(TARGET)).replace("407", "380")
+    code = (
+        "from tag_rewards import Target, score;"
+        f"print(score({text!r}, Target.from_json({TARGET.to_json()!r})))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+@given(st.data(), targets(), configs())
+def test_order_of_boxes_does_not_matter(data, target, config):
+    trace = data.draw(named_attempts(target))
+    shuffled = trace_of(
+        data.draw(st.permutations(trace.steps)), trace.conclusion_aus, str(trace.answer)
+    )
+    assert score(text_of(shuffled), target, config) == score(text_of(trace), target, config)
+
+
+@given(targets(), HONEST, configs())
+def test_perfect_trace_scores_exactly_one(target, honest, config):
+    scores = score(render(honest(target)), target, config)
+    assert scores["score"] == scores["format"] == scores["accuracy"] == scores["grounding"] == 1
+    assert scores["au_f1"] == scores["mean_iou"] == 1
+    assert scores["parse_errors"] == 0
+
+
+@given(targets(), configs())
+def test_perfect_trace_without_names_and_one_step_for_each_box(target, config):
+    trace = shared_trace(target, names=False)
+    unique = {item.box for item in target.evidence}
+    # Where the boxes are as many as the AUs, or one region has them all, their order is enough;
+    # else they are matched with the regions.
+    assert score(render(trace), target, config)["grounding"] == 1
+    assert score(render(trace), target)["n_boxes"] == len(unique)
+
+
+@given(targets(), st.sampled_from(sorted(PRIOR_FORMULAS)))
+def test_perfect_trace_with_prior_formulas(target, formula):
+    config = RewardConfig(grounding=GroundingConfig(formula=formula))
+    assume(formula != "visual_rft" or len({e.box for e in target.evidence}) == len(target.evidence))
+    assume(
+        formula != "vlm_r1_weighted_sum"
+        or len({e.box for e in target.evidence}) == len(target.evidence)
+    )
+    assert score(render(named_trace(target)), target, config)["score"] == pytest.approx(1)
+
+
+@given(st.data(), targets(), configs())
+def test_duplicates_never_help(data, target, config):
+    trace = data.draw(named_attempts(target))
+    steps = list(trace.steps)
+    for _ in range(data.draw(st.integers(1, 3))):
+        steps.insert(data.draw(st.integers(0, len(steps))), data.draw(st.sampled_from(trace.steps)))
+    copied = trace_of(steps, trace.conclusion_aus, str(trace.answer))
+    before, after = score(text_of(trace), target, config), score(text_of(copied), target, config)
+    assert after["grounding"] <= before["grounding"]
+    assert after["score"] <= before["score"]
+
+
+@given(st.data(), targets(), configs())
+def test_duplicates_never_help_where_order_gives_the_names(data, target, config):
+    """As many boxes as AUs, or more: a copy can only blur which box shows what."""
+    trace = data.draw(nameless_attempts(target))
+    assume(len(trace.steps) >= len(trace.conclusion_aus))
+    steps = list(trace.steps)
+    steps.insert(data.draw(st.integers(0, len(steps))), data.draw(st.sampled_from(trace.steps)))
+    copied = trace_of(steps, trace.conclusion_aus, str(trace.answer))
+    assert (
+        score(text_of(copied), target, config)["score"]
+        <= score(text_of(trace), target, config)["score"]
+    )
+
+
+@given(st.data(), targets(), configs())
+def test_an_extra_wrong_box_never_helps(data, target, config):
+    """Wrong: it lies on no region, or it names an AU that the detector did not see."""
+    trace = data.draw(attempts(target))
+    if data.draw(st.booleans()):
+        box, au = data.draw(boxes()), data.draw(st.one_of(st.none(), AUS))
+        floor = config.grounding.iou_floor
+        assume(all(iou(box, item.box) <= floor for item in target.evidence))
+    else:
+        item = data.draw(st.sampled_from(target.evidence))
+        box, au = data.draw(near(item.box)), data.draw(AUS)
+        assume(au not in target.by_au)
+    steps = list(trace.steps)
+    steps.insert(data.draw(st.integers(0, len(steps))), Step("face", "movement", box, au))
+    more = trace_of(steps, trace.conclusion_aus, str(trace.answer))
+    before, after = score(text_of(trace), target, config), score(text_of(more), target, config)
+    assert after["grounding"] <= before["grounding"]
+    assert after["score"] <= before["score"]
+
+
+@given(st.data(), targets())
+def test_the_whole_image_as_a_box_earns_nothing(data, target):
+    """Unless the AU's own box fills more than `iou_floor` of the image."""
+    floor = GroundingConfig().iou_floor
+    everything = (0.0, 0.0, float(SIDE), float(SIDE))
+    assume(all(iou(everything, item.box) <= floor for item in target.evidence))
+    trace = data.draw(st.one_of(HONEST.map(lambda honest: honest(target)), attempts(target)))
+    steps = [step._replace(box=everything) for step in trace.steps]
+    trace = trace_of(steps, trace.conclusion_aus, target.label)
+    assert score(text_of(trace), target)["grounding"] == 0
+
+
+@pytest.mark.parametrize(
+    "empty",
+    ["A face.", "movement", "face", "Combined AU14 + AU4 indicate a dominant emotion of sadness."],
+)
+@pytest.mark.parametrize("nothing", ["", " ", "\n", "…", "\0"])
+def test_empty_sections_earn_no_format(empty, nothing):
+    text = render(named_trace(TARGET))
+    assert score(text, TARGET)["format"] == 1
+    assert score(text.replace(f" {empty}", f" {nothing}"), TARGET)["format"] == 0
+
+
+@pytest.mark.parametrize(
+    "part", ["Global analysis: A face.\n", "Verification loop:\n", "<answer> sadness </answer>"]
+)
+def test_missing_sections_earn_no_format(part):
+    assert score(render(named_trace(TARGET)).replace(part, ""), TARGET)["format"] == 0
+
+
+@given(
+    st.lists(st.sampled_from(EXPRESSIONS), min_size=2, max_size=4, unique=True),
+    st.sampled_from(
+        (" or ", ", ", " and ", "/", " ", "\n", "|", "; ", " (maybe ", "</answer><answer>")
+    ),
+)
+def test_several_labels_earn_no_accuracy(labels, between):
+    text = render(named_trace(TARGET)).replace("> sadness <", f"> {between.join(labels)} <")
+    for label in labels:
+        target = Target(label, TARGET.evidence, TARGET.box_space)
+        assert score(text, target)["accuracy"] == 0
+
+
+@given(st.data(), targets(), configs())
+def test_moving_a_box_towards_its_target_never_lowers_the_score(data, target, config):
+    """Moved, not resized, along the line from centre to centre, in traces that name their AUs."""
+    honest = data.draw(st.sampled_from((named_trace, ordered_trace)))(target)
+    index = data.draw(st.integers(0, len(target.evidence) - 1))
+    goal = target.evidence[index].box
+    start = data.draw(st.one_of(near(goal, by=1.0), boxes()))
+    away = [(goal[k] + goal[k + 2] - start[k] - start[k + 2]) / 2 for k in (0, 1)]
+    others = [data.draw(near(item.box)) for item in target.evidence]
+    last = None
+    for part in sorted(data.draw(st.lists(st.floats(0, 1), min_size=2, max_size=4))):
+        dx, dy = away[0] * part, away[1] * part
+        others[index] = (start[0] + dx, start[1] + dy, start[2] + dx, start[3] + dy)
+        steps = [step._replace(box=box) for step, box in zip(honest.steps, others, strict=True)]
+        text = text_of(trace_of(steps, honest.conclusion_aus, target.label))
+        scores = score(text, target, config)
+        if last is not None:
+            assert scores["grounding"] >= last["grounding"] - 1e-9
+            if scores["parse_errors"] <= last["parse_errors"]:  # it did not leave the image
+                assert scores["score"] >= last["score"] - 1e-9
+        last = scores
+
+
+@given(st.data(), targets(), configs())
+def test_batch_gives_the_same_numbers(data, target, config):
+    other = data.draw(targets(min_aus=0))
+    texts = data.draw(st.lists(st.one_of(attempts(target).map(text_of), st.none()), max_size=4))
+    texts = [*texts, *texts]
+    whose = [data.draw(st.sampled_from((target, other))) for _ in texts]
+    assert score_batch(texts, whose, config) == [
+        score(text, goal, config) for text, goal in zip(texts, whose, strict=True)
+    ]
+
+
+def test_batch_results_are_independent():
+    first, second = score_batch(["a", "a"], [TARGET, TARGET])
+    first["score"] = 7.0
+    assert second["score"] == 0
+
+
+def test_batch_needs_a_target_for_each_text():
+    with pytest.raises(ValueError, match="2 texts but 1 targets"):
+        score_batch(["a", "b"], [TARGET])
+
+
+@given(hostile_text(), st.sampled_from(EXPRESSIONS))
+def test_without_evidence_grounding_abstains(text, label):
+    target = Target(label, (), BoxSpace.pixels(SIDE, SIDE))
+    scores = score(text, target, RewardConfig(1, 1, 5))
+    assert scores["abstained"] == 1
+    assert scores["grounding"] == 0
+    assert scores["score"] == pytest.approx((scores["format"] + scores["accuracy"]) / 2)
+    assert score(text, target, RewardConfig(0, 0, 1))["score"] == 0
+
+
+def test_a_face_at_rest_can_score_one():
+    target = Target("neutral", (), BoxSpace.pixels(SIDE, SIDE))
+    text = render(trace_of([Step("whole face", "at rest", (0, 0, SIDE, SIDE))], (), "neutral"))
+    assert score(text, target)["score"] == 1
+
+
+GOOD = "Inspect a (AU4) → b → <bbox>[1,2,3,4]</bbox> "
+HOSTILE = {
+    "opened boxes": "<bbox>",
+    "good boxes": GOOD,
+    "nested boxes": "<bbox><bbox></bbox>",
+    "steps": "Inspect ",
+    "arrows": "→",
+    "ASCII arrows": "->",
+    "digits": "9",
+    "spaces": " ",
+    "newlines": "\n",
+    "nulls": "\0",
+    "answers": "<answer>",
+    "headers": "Verification loop:Final conclusion:",
+    "AUs": "AU1 ",
+    "list of AUs": "AU1, ",
+    "denied AUs": "no AU1 ",
+    "denials": "n't ",
+    "parentheses": "(",
+    "full stops": ".",
+    "emoji": "😀",
+}
+FRAMES = {
+    "bare": "{}",
+    "in the loop": "Global analysis: a Verification loop: {} Final conclusion: b <answer>",
+    "in a region": "Verification loop: Inspect ({}) → b → <bbox>[1,2,3,4]</bbox>",
+    "in a box": "Verification loop: Inspect a → b → <bbox>[1,2,3,{}]</bbox>",
+    "in the conclusion": "Final conclusion: no AU12 {} not",
+    "in the answer": "<answer>{}</answer>",
+}
+
+
+@pytest.mark.parametrize("size", [30_000, 1_000_000])
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("filling", HOSTILE)
+def test_hostile_text_is_scored_in_50_ms(filling, frame, size):
+    """30,000 characters are read whole, a million are refused."""
+    text = FRAMES[frame].format(HOSTILE[filling] * (size // len(HOSTILE[filling])))
+    times = []
+    for _ in range(3):
+        started = time.process_time()  # CPU time: a busy machine is not our fault
+        scores = score(text, TARGET)
+        times.append(time.process_time() - started)
+    assert_well_formed(scores)
+    assert scores["score"] < 0.5
+    assert min(times) < 0.05
+
+
+def test_a_megabyte_of_good_boxes_is_no_trace():
+    trace = parse_trace(GOOD * 30_000)
+    assert trace.steps == ()
+    assert "characters" in trace.errors[0]
