@@ -78,8 +78,14 @@ def draw_curves(metrics: Sequence[StepMetrics]) -> Figure:
         _draw(axes, COMPONENTS[component], training, validation)
     for axes in list(grid)[len(drawn) :]:
         axes.set_axis_off()
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=10)
+    keys = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        keys.values(), keys.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=10
+    )
     return figure
 
 

@@ -1,0 +1,91 @@
+"""A made run: eight held-out faces, completions before and after training, verl's metrics."""
+
+import json
+import random
+
+import cv2
+import numpy as np
+import pytest
+
+from tag_rewards.data.parquet import ParquetRows
+from tag_rewards.data.rows import RLRow
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import Step, Trace, render
+
+SPACE = BoxSpace.pixels(64, 64)
+
+
+class MadeRun:
+    """Folders of a run and its data, that tests break."""
+
+    @staticmethod
+    def smile(dx=0, label="happiness"):
+        """A smiling face that lies `dx` pixels to the right."""
+        evidence = (
+            AUEvidence(12, 0.9, (10 + dx, 40, 40 + dx, 52)),
+            AUEvidence(6, 0.8, (12 + dx, 20, 38 + dx, 36)),
+        )
+        return Target(label, evidence, SPACE)
+
+    @staticmethod
+    def nothing_seen():
+        return Target("neutral", (), SPACE)
+
+    @staticmethod
+    def complete(target, shift=0, label=None):
+        """The honest trace of a target, its boxes `shift` pixels to the right."""
+        steps = tuple(
+            Step("face", "active", (e.box[0] + shift, e.box[1], e.box[2] + shift, e.box[3]), e.au)
+            for e in target.evidence
+        ) or (Step("whole face", "at rest", (0, 0, 64, 64)),)
+        aus = tuple(target.by_au)
+        named = " + ".join(f"AU{au}" for au in aus) or "No AU"
+        return render(Trace("A face.", steps, f"{named}: seen.", aus, label or target.label))
+
+    @staticmethod
+    def image():
+        return cv2.imencode(".png", np.full((64, 64, 3), 180, np.uint8))[1].tobytes()
+
+    def __init__(self, root):
+        self.out, self.data = root / "out", root / "data"
+        self.targets = [self.smile(dx) for dx in range(6)] + [self.nothing_seen()] * 2
+        for folder in (self.out / "validation", self.data):
+            folder.mkdir(parents=True)
+        self.write_parquet("rl_train", [self.smile(dx) for dx in (1, 2, 3)])
+        self.write_parquet("rl_test", self.targets)
+        self.generations(0, [self.complete(t, shift=9, label="anger") for t in self.targets])
+        self.generations(5, ["" for _ in self.targets])
+        self.generations(10, [self.complete(t) for t in self.targets])
+        self.metrics = self.out / "metrics.jsonl"
+        self.metrics.write_text(
+            "".join(
+                json.dumps({"step": step, "data": {"reward/format/mean": step / 10}}) + "\n"
+                for step in range(11)
+            )
+        )
+
+    def write_parquet(self, name, targets):
+        with ParquetRows(self.data / f"{name}.parquet", RLRow) as rows:
+            for index, target in enumerate(targets):
+                row = RLRow(
+                    "made", "<image>?", self.image(), target, "test", index, f"face_{index}"
+                )
+                rows.write(row)
+
+    def generations(self, step, outputs):
+        """As verl dumps them: in another order every time, with scores that nobody should trust."""
+        lines = [
+            json.dumps({"input": "?", "output": output, "gts": target.to_json(), "score": 0.123})
+            for output, target in zip(outputs, self.targets, strict=True)
+        ]
+        random.Random(step).shuffle(lines)
+        self.validation(step).write_text("\n".join(lines) + "\n")
+
+    def validation(self, step):
+        return self.out / "validation" / f"{step}.jsonl"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return MadeRun(tmp_path)

@@ -1,0 +1,113 @@
+import pytest
+
+from tag_rewards.evaluation.bootstrap import Interval
+from tag_rewards.evaluation.comparison import Comparison, compare
+from tag_rewards.evaluation.run_report import write_report
+from tag_rewards.evaluation.summary import comparison_section, settings_section, time_section
+
+PICTURES = ("curves.png", "overlays.png")
+
+
+def test_a_report_is_written(run):
+    paths = write_report(run.out, run.data)
+    summary = paths.summary.read_text()
+    assert all(path.stat().st_size > 0 for path in paths)
+    assert "before (step 0) | after (step 10)" in summary
+    assert "8 held-out faces, 6 of them with AUs" in summary
+    assert "| accuracy reward | 0.000 [0.000, 0.000] | 1.000 [1.000, 1.000] | +1.000" in summary
+    assert "| grounding reward | 0." in summary
+    assert "true AUs, random boxes" in summary
+    assert all(f"]({name})" in summary for name in PICTURES)
+    assert "## Times" not in summary
+
+
+def test_a_report_is_the_same_when_written_again(run):
+    write_report(run.out, run.data)
+    first = {path.name: path.read_bytes() for path in write_report(run.out, run.data)}
+    assert {path.name: path.read_bytes() for path in write_report(run.out, run.data)} == first
+
+
+def test_times_and_settings_are_shown(run):
+    (run.out / "timings.jsonl").write_text('{"stage": "grpo", "seconds": 75}\n')
+    (run.out / "settings.json").write_text('{"MODEL": "a|b"}')
+    summary = write_report(run.out, run.data).summary.read_text()
+    assert "| grpo | 1 min 15 s |" in summary
+    assert r"| `MODEL` | `a\|b` |" in summary
+
+
+def test_faces_without_a_completion_are_told(run):
+    lines = run.validation(10).read_text().splitlines()
+    run.validation(10).write_text("\n".join(lines[1:]) + "\n")
+    summary = write_report(run.out, run.data).summary.read_text()
+    assert "7 held-out faces" in summary
+    assert "1 held-out faces have no completion" in summary
+
+
+def break_nothing_but_one_step(run):
+    run.validation(5).unlink()
+    run.validation(10).unlink()
+
+
+def break_components(run):
+    run.metrics.write_text('{"step": 1, "data": {"actor/loss": 1}}\n')
+
+
+def break_test_data(run):
+    run.write_parquet("rl_test", [run.smile(20)])
+
+
+def break_training_data(run):
+    run.write_parquet("rl_train", [run.nothing_seen()])
+
+
+def break_evidence(run):
+    only = [line for line in run.validation(0).read_text().splitlines() if '\\"neutral' in line]
+    run.validation(0).write_text("\n".join(only) + "\n")
+
+
+def break_parquet(run):
+    (run.data / "rl_test.parquet").write_bytes(b"no parquet")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (break_nothing_but_one_step, "has one step only, 0"),
+        (break_components, "hold no reward component"),
+        (break_test_data, "is the target of no held-out row"),
+        (break_training_data, "none of the 1 training targets has an AU"),
+        (break_evidence, "no face with an AU has completions"),
+        (break_parquet, "is not a parquet file"),
+    ],
+)
+def test_bad_input_is_told_and_nothing_is_written(run, break_it, message):
+    break_it(run)
+    before = sorted(run.out.rglob("*"))
+    with pytest.raises(ValueError, match=message):
+        write_report(run.out, run.data)
+    assert sorted(run.out.rglob("*")) == before
+
+
+def test_comparison_counts_faces_without_aus_for_accuracy_only(run):
+    targets = [run.smile(), run.nothing_seen()]
+    right = [run.complete(target) for target in targets]
+    wrong = [run.complete(target, label="anger") for target in targets]
+    result = compare(["", ""], right, targets)
+    assert result["grounding"].after.mean == 1
+    assert compare(wrong, right, targets)["accuracy"].difference == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "no clear change")],
+)
+def test_the_verdict_is_whether_the_interval_is_clear_of_zero(low, high, verdict):
+    interval = Interval((low + high) / 2, low, high)
+    section = comparison_section(
+        {"format": Comparison(interval, interval, interval)}, (0, 1), 9, 9, 0
+    )
+    assert f"| {verdict} |" in section
+
+
+def test_sections_without_content_are_empty():
+    assert time_section([]) == settings_section({}) == ""
