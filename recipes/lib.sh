@@ -39,6 +39,12 @@ cpu_environment() {
     export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1} # GiB
 }
 
+# Whether flash-attention can be used: verl packs sequences with nothing else.
+has_flash_attention() {
+    "$VENV/bin/python" -c \
+        'import importlib.util as u, sys; sys.exit(not u.find_spec("flash_attn"))' 2>/dev/null
+}
+
 # is_count NAME...: each variable of that name holds a whole number above 0.
 is_count() {
     local name
@@ -51,7 +57,8 @@ is_count() {
 supervise() {
     local log=$1 seconds=$2 regex=$3 template=$4 supervisor status=0
     shift 4
-    "$VENV/bin/python" "$REPO/recipes/supervise.py" --log "$log" --timeout "$seconds" \
+    # vLLM looks for compilers and the like on the PATH.
+    PATH=$VENV/bin:$PATH "$VENV/bin/python" "$REPO/recipes/supervise.py" --log "$log" --timeout "$seconds" \
         --show "$regex" "$template" -- "$@" &
     supervisor=$!
     # In the background and waited for: bash then hears a signal at once and passes it on.

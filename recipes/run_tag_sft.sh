@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Usage: bash recipes/run_tag_sft.sh [HYDRA_OVERRIDE ...]
+#
+# Stage 1 of TAG: supervised fine-tuning of a vision-language model on TAG traces with verl's SFT
+# trainer. The language model and the projector are trained; the visual encoder is frozen. The result
+# is a Hugging Face folder, OUT/sft/hf. A run that was stopped goes on from its last checkpoint when
+# the same command is given again.
+#
+# Settings, as environment variables      without a GPU          with one
+#   DATA        folder with sft_train.parquet and sft_test.parquet (`tag-rewards prepare`); required
+#   OUT         where everything goes       runs/tag               runs/tag
+#   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
+#   NGPUS       GPUs of a node              -                      all
+#   NNODES      nodes; start this on each, with NODE_RANK, MASTER_ADDR and MASTER_PORT    1
+#   EPOCHS      passes over the data        3                      3
+#   BATCH       traces of a step            32                     96
+#   LR          learning rate               3e-4                   2e-5
+#   MAX_LENGTH  tokens of a trace, with its prompt and image       512        2048
+#   MAX_TOKENS  tokens of a micro-batch     8192                   16384
+#   TIMEOUT     seconds until the run counts as hung and is stopped            3600       604800
+#   FREEZE_VISION    0: train the visual encoder too               1          1
+#   FLASH_ATTENTION  1 or 0: use it or not  0                      1 if installed
+#   LOGGER      verl loggers besides console and file, separated by commas: tensorboard,wandb
+#   VENV        virtual environment: .venv
+#   DRY_RUN=1 prints what would be given to verl, one override a line, and stops
+#
+# What stands behind the command goes to verl: ... run_tag_sft.sh optim.weight_decay=0
+#
+# Afterwards in OUT: sft/hf, sft/checkpoints/, logs/sft.log.
+
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+case ${1:-} in
+    -h | --help) usage && exit 0 ;;
+esac
+
+device=$(device)
+OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
+NNODES=${NNODES:-1} EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
+if [[ $device == gpu ]]; then
+    NGPUS=${NGPUS:-$(nvidia-smi -L 2>/dev/null | wc -l)}
+    MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} BATCH=${BATCH:-96} LR=${LR:-2e-5}
+    MAX_LENGTH=${MAX_LENGTH:-2048} MAX_TOKENS=${MAX_TOKENS:-16384} TIMEOUT=${TIMEOUT:-604800}
+    FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
+else
+    NGPUS=1 FLASH_ATTENTION=0
+    MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} BATCH=${BATCH:-32} LR=${LR:-3e-4}
+    MAX_LENGTH=${MAX_LENGTH:-512} MAX_TOKENS=${MAX_TOKENS:-8192} TIMEOUT=${TIMEOUT:-3600}
+fi
+is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT
+[[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
+if [[ ${DRY_RUN:-} != 1 ]]; then
+    [[ -n ${DATA:-} ]] || die "DATA is not set: name the folder with sft_train.parquet"
+    [[ -f $DATA/sft_train.parquet ]] || die "DATA=$DATA: no sft_train.parquet in it"
+fi
+DATA=$(realpath -m "${DATA:-$OUT/data}")
+checkpoints=$OUT/sft/checkpoints
+
+if [[ -d $OUT/sft/hf && ${DRY_RUN:-} != 1 ]]; then
+    say "SFT is done already: $OUT/sft/hf (remove $OUT/sft to train again)"
+    exit 0
+fi
+
+# ---------------------------------------------------------------- the data's size
+
+rows() {
+    [[ -f $DATA/$1 ]] || { echo 0 && return; }
+    "$VENV/bin/python" -c \
+        'import sys, pyarrow.parquet as pq; print(pq.read_metadata(sys.argv[1]).num_rows)' "$DATA/$1"
+}
+
+validation=$DATA/sft_test.parquet
+if [[ ${DRY_RUN:-} != 1 ]]; then
+    set_up
+    workers=$((NGPUS * NNODES))
+    # verl drops an incomplete batch: with fewer traces than a batch it would train no step.
+    n=$(rows sft_train.parquet)
+    if ((n < BATCH)); then
+        ((n >= workers)) || die "$DATA/sft_train.parquet: $n traces are too few for $workers GPUs"
+        BATCH=$((n / workers * workers))
+        say "only $n traces: BATCH is $BATCH"
+    fi
+    (($(rows sft_test.parquet) >= BATCH)) || validation=null
+fi
+
+# ---------------------------------------------------------------- what verl is told
+
+overrides=(
+    "data.train_files=$DATA/sft_train.parquet"
+    "data.val_files=$validation"
+    "data.train_batch_size=$BATCH"
+    "data.max_length=$MAX_LENGTH"
+    "data.max_token_len_per_gpu=$MAX_TOKENS"
+    data.pad_mode=no_padding
+    data.use_dynamic_bsz=True
+    data.truncation=error
+    "model.path=$MODEL"
+    engine.strategy=fsdp2
+    "optim.lr=$LR"
+    optim.lr_scheduler_type=cosine
+    optim.min_lr_ratio=0.1
+    "optim.betas=[0.9,0.95]"
+    "trainer.total_epochs=$EPOCHS"
+    "trainer.nnodes=$NNODES"
+    "trainer.n_gpus_per_node=$NGPUS"
+    trainer.save_freq=after_each_epoch
+    trainer.test_freq=after_each_epoch
+    # The one before is kept until the new one is complete.
+    trainer.max_ckpt_to_keep=2
+    "trainer.default_local_dir=$checkpoints"
+    trainer.resume_mode=auto
+    trainer.project_name=tag-sft
+    "trainer.experiment_name=$(basename "$OUT")"
+    "trainer.logger=[console,file${LOGGER:+,$LOGGER}]"
+    "checkpoint.save_contents=[model,optimizer,extra,hf_model]"
+    "checkpoint.load_contents=[model,optimizer,extra]"
+)
+if [[ $device == gpu ]]; then
+    overrides+=(
+        optim.lr_warmup_steps_ratio=0.01
+        optim.weight_decay=0.1
+        model.enable_gradient_checkpointing=True
+    )
+else
+    overrides+=(
+        optim.lr_warmup_steps=10
+        optim.weight_decay=0
+        model.enable_gradient_checkpointing=False
+        engine.use_torch_compile=False
+        engine.dtype=float32
+        data.num_workers=0
+        trainer.device=cpu
+    )
+fi
+if [[ $FLASH_ATTENTION == 1 ]]; then
+    overrides+=(model.use_remove_padding=True)
+else
+    # verl packs sequences with flash-attention only.
+    overrides+=(model.use_remove_padding=False +model.override_config.attn_implementation=sdpa)
+fi
+[[ $FREEZE_VISION != 1 ]] || overrides+=(
+    model.external_lib=tag_rewards.integrations.verl.frozen_vision
+)
+overrides+=("$@")
+
+if [[ ${DRY_RUN:-} == 1 ]]; then
+    printf '%s\n' "${overrides[@]}"
+    exit 0
+fi
+
+# ---------------------------------------------------------------- the run
+
+torchrun=("$VENV/bin/python" -m torch.distributed.run --nnodes="$NNODES" --nproc-per-node="$NGPUS")
+if ((NNODES > 1)); then
+    torchrun+=(--node-rank="${NODE_RANK:?is not set}" --master-addr="${MASTER_ADDR:?is not set}"
+        --master-port="${MASTER_PORT:-29500}")
+else
+    torchrun+=(--standalone)
+fi
+
+mkdir -p "$OUT/logs"
+# verl overwrites the file of its file logger, so each launch gets its own.
+VERL_FILE_LOGGER_PATH=$OUT/logs/sft-metrics-$(date +%Y%m%d-%H%M%S).jsonl
+export VERL_FILE_LOGGER_PATH
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $MODEL ]] && echo 1 || echo 0)}
+[[ $FREEZE_VISION != 1 ]] || export VERL_ENGINE_VENDOR=frozen_vision
+[[ $device == gpu ]] || cpu_environment
+
+say "SFT of $MODEL on $DATA (log: $OUT/logs/sft.log)"
+supervise "$OUT/logs/sft.log" "$TIMEOUT" \
+    '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' 'step \1, loss \2' \
+    "${torchrun[@]}" -m verl.trainer.sft_trainer "${overrides[@]}"
+
+# The checkpoint that verl's tracker names is complete.
+last=checkpoints/global_step_$(cat "$checkpoints/latest_checkpointed_iteration.txt")/huggingface
+compgen -G "$OUT/sft/$last/*.safetensors" >/dev/null || die "no model was written to $OUT/sft/$last"
+ln -sfn "$last" "$OUT/sft/hf"
+say "Done: $OUT/sft/hf"
