@@ -216,10 +216,10 @@ def report(
         Path, typer.Option(help="Folder with the run's rl_train.parquet and rl_test.parquet.")
     ],
 ) -> None:
-    """Write summary.md, curves.png and overlays.png of a run into OUT.
+    """Write summary.md, curves.png, overlays.png and metrics.jsonl of a run into OUT.
 
-    Reads metrics.jsonl (verl's file logger), validation/ (verl's validation_data_dir) and, if they
-    are there, timings.jsonl and settings.json.
+    Reads logs/metrics-*.jsonl or metrics.jsonl (verl's file logger), validation/ (verl's
+    validation_data_dir) and, if they are there, timings.jsonl and settings.txt.
 
     **Example**
 

@@ -2,13 +2,14 @@
 
 ::
 
-    OUT/metrics.jsonl             {"step": 3, "data": {"reward/format/mean": 0.9, ...}}
+    OUT/logs/metrics-*.jsonl      {"step": 3, "data": {"reward/format/mean": 0.9, ...}}
+    OUT/metrics.jsonl             the same, all launches of the run put together
     OUT/validation/{step}.jsonl   {"output": "...", "gts": "...", "step": 3, ...}
     OUT/timings.jsonl             {"stage": "sft", "seconds": 12.3}; may be missing
-    OUT/settings.json             {"MODEL": "...", "ROLLOUT_N": 8}; may be missing
+    OUT/settings.txt              NAME=value; may be missing
 
-The first is written by verl's file logger (`VERL_FILE_LOGGER_PATH`), the second by its
-`trainer.validation_data_dir`.
+The first are written by verl's file logger (`VERL_FILE_LOGGER_PATH`), the generations by its
+`trainer.validation_data_dir`, times and settings by `recipes/run_tag_grpo.sh`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "read_settings",
     "read_timings",
     "validation_files",
+    "write_metrics",
 ]
 
 
@@ -64,21 +66,34 @@ class StageTime(NamedTuple):
     seconds: float
 
 
-def read_metrics(path: Path) -> list[StepMetrics]:
-    """Read the file of verl's file logger; in order of steps, finite numbers only.
+def read_metrics(out: Path) -> list[StepMetrics]:
+    """Read what verl's file logger wrote; in order of steps, finite numbers only.
 
-    verl may log one step in several lines (training and validation): they are put together, and
-    where a resumed run logged a step again, its later numbers win.
+    verl overwrites its file, so each launch of a run that was stopped and resumed has its own,
+    `logs/metrics-*.jsonl`, named by its time; without them `metrics.jsonl` is read. One step may
+    have several lines: they are put together, and where a launch repeats a step, its numbers win.
 
     Raises:
-        RunFolderError: the file is missing, empty or malformed.
+        RunFolderError: there is no file, nothing is in it, or a line is malformed.
     """
+    launches = sorted((out / "logs").glob("metrics-*.jsonl")) or [out / "metrics.jsonl"]
     by_step: dict[int, dict[str, float]] = defaultdict(dict)
-    for line, record in _json_lines(path):
-        step = _field(path, line, record, "step", int)
-        data = _field(path, line, record, "data", dict)
-        by_step[step].update({name: float(data[name]) for name in data if _finite(data[name])})
+    for path in launches:
+        for line, record in _json_lines(path):
+            step = _field(path, line, record, "step", int)
+            data = _field(path, line, record, "data", dict)
+            by_step[step].update({name: float(data[name]) for name in data if _finite(data[name])})
+    if not by_step:
+        raise RunFolderError(f"{launches[-1]} is empty; has the run got that far?")
     return [StepMetrics(step, by_step[step]) for step in sorted(by_step)]
+
+
+def write_metrics(out: Path, metrics: Sequence[StepMetrics]) -> Path:
+    """Write `metrics.jsonl`, a line for each step in verl's form, and return its path."""
+    path = out / "metrics.jsonl"
+    lines = [json.dumps({"step": step, "data": data}) + "\n" for step, data in metrics]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
 
 
 def validation_files(folder: Path) -> dict[int, Path]:
@@ -110,6 +125,8 @@ def read_generations(path: Path) -> list[Generation]:
         except ValueError as error:
             raise RunFolderError(f"{path}: line {line}: field 'gts': {error}") from error
         generations.append(Generation(output, target, line))
+    if not generations:
+        raise RunFolderError(f"{path} is empty; has the run got that far?")
     return generations
 
 
@@ -147,40 +164,43 @@ def align(
 def read_timings(path: Path) -> list[StageTime]:
     """Read the times of the stages, in the order of the file; none if there is no such file.
 
+    A stage that ran several times, in a run that was resumed, is there once, with its whole time.
+
     Raises:
         RunFolderError: the file is malformed.
     """
     if not path.exists():
         return []
-    return [
-        StageTime(
-            _field(path, line, record, "stage", str),
-            float(_field(path, line, record, "seconds", (int, float))),
-        )
-        for line, record in _json_lines(path)
-    ]
+    times: dict[str, float] = defaultdict(float)
+    for line, record in _json_lines(path):
+        stage = _field(path, line, record, "stage", str)
+        times[stage] += float(_field(path, line, record, "seconds", (int, float)))
+    return [StageTime(stage, seconds) for stage, seconds in times.items()]
 
 
 def read_settings(path: Path) -> dict[str, str]:
-    """Read the settings of the run as text; none if there is no such file.
+    """Read lines of `NAME=value`; nothing if there is no such file.
 
     Raises:
-        RunFolderError: the file is no JSON object.
+        RunFolderError: a line has another form.
     """
     if not path.exists():
         return {}
-    return {name: str(value) for name, value in _parse(path, 1, path.read_text("utf-8")).items()}
+    settings = {}
+    for line, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RunFolderError(f"{path}: line {line}: {text!r:.80} is not NAME=value")
+        settings[name] = value
+    return settings
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if not path.is_file():
         raise RunFolderError(f"{path} is missing; has the run got that far?")
-    line = 0
     with path.open(encoding="utf-8", errors="replace") as file:
         for line, text in enumerate(file, 1):
             yield line, _parse(path, line, text)
-    if line == 0:
-        raise RunFolderError(f"{path} is empty; has the run got that far?")
 
 
 def _parse(path: Path, line: int, text: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tag_rewards.evaluation.run_folder import (
     read_settings,
     read_timings,
     validation_files,
+    write_metrics,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ReportPaths(NamedTuple):
     summary: Path
     curves: Path
     overlays: Path
+    metrics: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class _HeldOut:
 
 
 def write_report(out: Path, data: Path) -> ReportPaths:
-    """Write `summary.md`, `curves.png` and `overlays.png` of a run into its folder.
+    """Write `summary.md`, `curves.png`, `overlays.png` and `metrics.jsonl` into a run's folder.
 
     "Before" is the validation of the smallest step, "after" that of the largest. Completions are
     scored again, with the default `RewardConfig`, so that the figures do not depend on what was
@@ -72,15 +74,20 @@ def write_report(out: Path, data: Path) -> ReportPaths:
             message names file, line or row, and field.
         OSError: a file cannot be read or written.
     """
-    metrics = read_metrics(out / "metrics.jsonl")
+    metrics = read_metrics(out)
     held_out = _read_held_out(out / "validation", data / "rl_test.parquet")
     training = [row.target for row in read_rl_parquet(data / "rl_train.parquet")]
-    paths = ReportPaths(out / "summary.md", out / "curves.png", out / "overlays.png")
 
     text = _summary(held_out, training, out, data)
     curves = draw_curves(metrics)
     overlays = draw_overlays(choose_faces(held_out.faces), held_out.steps)
 
+    paths = ReportPaths(
+        summary=out / "summary.md",
+        curves=out / "curves.png",
+        overlays=out / "overlays.png",
+        metrics=write_metrics(out, metrics),
+    )
     _save(curves, paths.curves)
     _save(overlays, paths.overlays)
     paths.summary.write_text(text, encoding="utf-8")
@@ -137,7 +144,7 @@ def _summary(held_out: _HeldOut, training: list[Target], out: Path, data: Path) 
         "## Pictures\n\n![Reward components over the steps](curves.png)\n\n"
         "![Boxes on held-out faces before and after](overlays.png)",
         summary.time_section(read_timings(out / "timings.jsonl")),
-        summary.settings_section(read_settings(out / "settings.json")),
+        summary.settings_section(read_settings(out / "settings.txt")),
         f"## Where everything lies\n\n- data: `{data}`\n- run: `{out}`\n"
         + "\n".join(f"  - `{entry.name}`" for entry in sorted(out.iterdir())),
     ]

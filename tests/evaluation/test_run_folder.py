@@ -11,6 +11,7 @@ from tag_rewards.evaluation.run_folder import (
     read_settings,
     read_timings,
     validation_files,
+    write_metrics,
 )
 
 
@@ -20,7 +21,25 @@ def test_metrics_of_one_step_are_put_together_and_a_later_line_wins(run):
         '{"step": 1, "data": {"a": 0.5, "lost": null, "words": "x", "on": true}}\n'
         '{"step": 2, "data": {"b": 2}}\n'
     )
-    assert read_metrics(run.metrics) == [(1, {"a": 0.5}), (2, {"a": 1.0, "b": 2.0})]
+    assert read_metrics(run.out) == [(1, {"a": 0.5}), (2, {"a": 1.0, "b": 2.0})]
+
+
+def test_the_launches_of_a_resumed_run_are_joined(run):
+    logs = run.out / "logs"
+    logs.mkdir()
+    (logs / "metrics-20260101-100000.jsonl").write_text(
+        '{"step": 1, "data": {"a": 0.1}}\n{"step": 2, "data": {"a": 0.2}}\n'
+    )
+    (logs / "metrics-20260101-110000.jsonl").write_text("")  # stopped before its first step
+    (logs / "metrics-20260102-090000.jsonl").write_text(
+        '{"step": 2, "data": {"a": 0.3}}\n{"step": 3, "data": {"a": 0.4}}\n'
+    )
+    joined = [(1, {"a": 0.1}), (2, {"a": 0.3}), (3, {"a": 0.4})]
+    metrics = read_metrics(run.out)
+    assert metrics == joined
+    written = write_metrics(run.out, metrics)
+    assert written == run.metrics
+    assert [json.loads(line)["step"] for line in written.read_text().splitlines()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -38,16 +57,16 @@ def test_metrics_of_one_step_are_put_together_and_a_later_line_wins(run):
 def test_a_malformed_line_of_metrics_is_named(run, line, message):
     run.metrics.write_text('{"step": 0, "data": {}}\n' + line + "\n")
     with pytest.raises(RunFolderError, match=f"metrics.jsonl: {message}"):
-        read_metrics(run.metrics)
+        read_metrics(run.out)
 
 
 def test_missing_and_empty_files_are_named(run):
     run.metrics.write_text("")
     with pytest.raises(RunFolderError, match=r"metrics\.jsonl is empty"):
-        read_metrics(run.metrics)
+        read_metrics(run.out)
     run.metrics.unlink()
     with pytest.raises(RunFolderError, match=r"metrics\.jsonl is missing"):
-        read_metrics(run.metrics)
+        read_metrics(run.out)
 
 
 def test_validation_files_are_ordered_as_numbers(run):
@@ -101,15 +120,25 @@ def test_several_completions_of_one_face_are_an_error(run):
 
 def test_times_and_settings_may_be_missing(tmp_path):
     assert read_timings(tmp_path / "timings.jsonl") == []
-    assert read_settings(tmp_path / "settings.json") == {}
+    assert read_settings(tmp_path / "settings.txt") == {}
 
 
 def test_times_and_settings(tmp_path):
-    times, settings = tmp_path / "timings.jsonl", tmp_path / "settings.json"
-    times.write_text('{"stage": "sft", "seconds": 12.3}\n{"stage": "grpo", "seconds": 4}\n')
-    settings.write_text('{\n"MODEL": "tiny",\n"N": 8\n}')
-    assert read_timings(times) == [("sft", 12.3), ("grpo", 4.0)]
-    assert read_settings(settings) == {"MODEL": "tiny", "N": "8"}
+    times, settings = tmp_path / "timings.jsonl", tmp_path / "settings.txt"
+    times.write_text(
+        '{"stage": "sft", "seconds": 12.5}\n{"stage": "grpo", "seconds": 4}\n'
+        '{"stage": "sft", "seconds": 1}\n'
+    )
+    settings.write_text("MODEL=tiny\nEXTRA=a=b\nDATA=\n")
+    assert read_timings(times) == [("sft", 13.5), ("grpo", 4.0)]
+    assert read_settings(settings) == {"MODEL": "tiny", "EXTRA": "a=b", "DATA": ""}
+
+
+def test_malformed_settings_are_named(tmp_path):
+    path = tmp_path / "settings.txt"
+    path.write_text("MODEL=tiny\nrubbish\n")
+    with pytest.raises(RunFolderError, match="line 2: 'rubbish' is not NAME=value"):
+        read_settings(path)
 
 
 def test_malformed_times_are_named(tmp_path):

@@ -29,7 +29,7 @@ def test_a_report_is_the_same_when_written_again(run):
 
 def test_times_and_settings_are_shown(run):
     (run.out / "timings.jsonl").write_text('{"stage": "grpo", "seconds": 75}\n')
-    (run.out / "settings.json").write_text('{"MODEL": "a|b"}')
+    (run.out / "settings.txt").write_text("MODEL=a|b\n")
     summary = write_report(run.out, run.data).summary.read_text()
     assert "| grpo | 1 min 15 s |" in summary
     assert r"| `MODEL` | `a\|b` |" in summary
