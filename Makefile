@@ -1,0 +1,30 @@
+# Every target works from a fresh clone: recipes/setup.sh makes .venv the first time, and takes a second after that.
+VENV ?= .venv
+BIN = $(VENV)/bin
+export VENV
+
+.PHONY: help setup test quick lint bench clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup:  ## the virtual environment with the training stack and the tools
+	@bash recipes/setup.sh
+
+test: setup  ## everything: unit tests, properties, and real runs of verl, vLLM and Ray
+	$(BIN)/pytest
+
+quick: setup  ## what needs no training stack, in under two minutes
+	$(BIN)/pytest -m "not stack"
+
+lint: setup  ## ruff, mypy, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## speed of the rewards, as ratios within one run
+	$(BIN)/python benchmarks/bench_score.py
+
+clean:  ## the environment and the runs
+	rm -rf $(VENV) runs
