@@ -57,9 +57,9 @@ is_count() {
 supervise() {
     local log=$1 seconds=$2 regex=$3 template=$4 supervisor status=0
     shift 4
-    # vLLM looks for compilers and the like on the PATH.
-    PATH=$VENV/bin:$PATH "$VENV/bin/python" "$REPO/recipes/supervise.py" --log "$log" --timeout "$seconds" \
-        --show "$regex" "$template" -- "$@" &
+    # vLLM looks for compilers and the like on the PATH; hydra hides where an error came from.
+    PATH=$VENV/bin:$PATH HYDRA_FULL_ERROR=1 "$VENV/bin/python" "$REPO/recipes/supervise.py" \
+        --log "$log" --timeout "$seconds" --show "$regex" "$template" -- "$@" &
     supervisor=$!
     # In the background and waited for: bash then hears a signal at once and passes it on.
     trap 'kill -TERM "$supervisor"' INT TERM HUP

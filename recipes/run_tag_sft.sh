@@ -49,7 +49,11 @@ else
     MAX_LENGTH=${MAX_LENGTH:-512} MAX_TOKENS=${MAX_TOKENS:-8192} TIMEOUT=${TIMEOUT:-3600}
 fi
 is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT
-[[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
+if [[ -d $MODEL ]]; then
+    MODEL=$(realpath "$MODEL")
+elif [[ $MODEL == [./]* ]]; then
+    die "MODEL=$MODEL: no such folder"
+fi
 if [[ ${DRY_RUN:-} != 1 ]]; then
     [[ -n ${DATA:-} ]] || die "DATA is not set: name the folder with sft_train.parquet"
     [[ -f $DATA/sft_train.parquet ]] || die "DATA=$DATA: no sft_train.parquet in it"
@@ -71,6 +75,7 @@ rows() {
 }
 
 validation=$DATA/sft_test.parquet
+steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
     workers=$((NGPUS * NNODES))
@@ -81,6 +86,7 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
         BATCH=$((n / workers * workers))
         say "only $n traces: BATCH is $BATCH"
     fi
+    steps=$((EPOCHS * (n / workers / (BATCH / workers))))
     (($(rows sft_test.parquet) >= BATCH)) || validation=null
 fi
 
@@ -101,7 +107,9 @@ overrides=(
     optim.lr_scheduler_type=cosine
     optim.min_lr_ratio=0.1
     "optim.betas=[0.9,0.95]"
-    "trainer.total_epochs=$EPOCHS"
+    "trainer.total_training_steps=$steps"
+    # The steps decide. verl resumes from an epoch's end by passing over the next epoch, hence one more.
+    "trainer.total_epochs=$((EPOCHS + 1))"
     "trainer.nnodes=$NNODES"
     "trainer.n_gpus_per_node=$NGPUS"
     trainer.save_freq=after_each_epoch
@@ -128,7 +136,8 @@ else
         optim.weight_decay=0
         model.enable_gradient_checkpointing=False
         engine.use_torch_compile=False
-        engine.dtype=float32
+        # FSDP computes in bfloat16 unless told otherwise: on a CPU that is less exact, not faster.
+        "+engine.mixed_precision={param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
         data.num_workers=0
         trainer.device=cpu
     )
@@ -169,11 +178,12 @@ export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $MODEL ]] && echo 1 || echo 0)}
 
 say "SFT of $MODEL on $DATA (log: $OUT/logs/sft.log)"
 supervise "$OUT/logs/sft.log" "$TIMEOUT" \
-    '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' 'step \1, loss \2' \
+    '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' "step \1 of $steps, loss \2" \
     "${torchrun[@]}" -m verl.trainer.sft_trainer "${overrides[@]}"
 
-# The checkpoint that verl's tracker names is complete.
-last=checkpoints/global_step_$(cat "$checkpoints/latest_checkpointed_iteration.txt")/huggingface
+# verl's tracker names a checkpoint once it is complete.
+done=$(cat "$checkpoints/latest_checkpointed_iteration.txt")
+last=checkpoints/global_step_$done/huggingface
 compgen -G "$OUT/sft/$last/*.safetensors" >/dev/null || die "no model was written to $OUT/sft/$last"
 ln -sfn "$last" "$OUT/sft/hf"
 say "Done: $OUT/sft/hf"

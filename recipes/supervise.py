@@ -25,12 +25,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 TIMED_OUT = 124
 _POLL = 0.2  # seconds between looks at the command
 _GRACE = 10.0  # seconds between asking a process to end and killing it
 _SHOW_EVERY = 5.0  # seconds between progress lines where the screen is not a terminal
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 # What stands in front of a worker's line: colours, `(Actor pid=1, ip=...)`, torchrun's `[rank0]:`.
@@ -41,7 +43,7 @@ _EXCEPTION = re.compile(
 # Exceptions that only report another one.
 _WRAPPER = re.compile(
     r"ChildFailedError|RayTaskError|RayActorError|ActorDiedError|EngineDeadError|"
-    r"See root cause above|SystemExit|KeyboardInterrupt"
+    r"InstantiationException|See root cause above|SystemExit|KeyboardInterrupt"
 )
 
 
@@ -53,13 +55,16 @@ class Stopped(Exception):  # noqa: N818
         self.signum = signum
 
 
-def reason(lines: list[str]) -> str | None:
-    """Pick from a log the exception that ended the run: the last that wraps no other."""
-    found = None
-    for line in lines:
+def reason(lines: list[str]) -> list[str]:
+    """Pick from a log the exception that ended the run: the last that wraps no other.
+
+    Its message goes on for some lines where the first ends in a colon. Empty without an exception.
+    """
+    found: list[str] = []
+    for number, line in enumerate(lines):
         text = _PREFIX.sub("", _PREFIX.sub("", line)).rstrip()
         if _EXCEPTION.match(text) and not _WRAPPER.search(text):
-            found = text
+            found = [text, *lines[number + 1 : number + 4]] if text.endswith(":") else [text]
     return found
 
 
@@ -151,15 +156,13 @@ class Progress:
         return f"{minutes}:{seconds:02d}"
 
 
-def _explain(code: int, log: Path, start: int, what: str) -> None:
-    with log.open(errors="replace") as file:
-        file.seek(start)
-        lines = file.read().splitlines()
-    cause = reason(lines)
-    shown = [cause[:600]] if cause else [line[:200] for line in lines if line.strip()][-5:]
+def _explain(log: Path, span: slice, what: str, code: int, own_end: bool) -> None:
+    """Say on the screen why a run ended: from what it logged, if it ended by itself."""
+    lines = log.read_bytes()[span].decode(errors="replace").splitlines()
+    shown = (reason(lines) if own_end else []) or [line for line in lines if line.strip()][-5:]
     print(f"error: {what} (exit code {code}); the last it said:", file=sys.stderr)
     for line in shown or ["nothing"]:
-        print(f"  {line}", file=sys.stderr)
+        print(f"  {line[:600]}", file=sys.stderr)
     print(f"log: {log}", file=sys.stderr)
 
 
@@ -180,42 +183,51 @@ def _on_signal(signum: int, _frame: object) -> None:
     raise Stopped(signum)
 
 
+def _start(command: list[str], output: BinaryIO) -> int:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    return process.pid
+
+
 def run(command: list[str], log: Path, timeout: float, show: tuple[str, str] | None) -> int:
     """Run the command as the module says and return the exit code."""
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for signum in _STOPPING:
         signal.signal(signum, _on_signal)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         start = output.tell()
         progress = Progress(log, start, show)
         deadline = time.monotonic() + timeout
-        what = "the command failed"
+        code, own_end, what = None, True, "the command failed"
         try:
             _become_guardian()
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ).pid
-            code = None
+            child = _start(command, output)
             while code is None:
                 time.sleep(_POLL)
                 code = _reap().get(child)
                 progress.update()
                 if code is None and time.monotonic() > deadline:
-                    code, what = TIMED_OUT, f"stopped after its time limit of {timeout:.0f} s"
+                    code, own_end = TIMED_OUT, False
+                    what = f"stopped at its time limit of {timeout:.0f} s,"
             progress.flush()
         except FileNotFoundError as error:
-            code, what = 127, f"cannot start: {error}"
+            code, what = 127, f"cannot start ({error})"
         except Stopped as stop:
-            code, what = 128 + stop.signum, f"stopped by {stop}"
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(signum, signal.SIG_IGN)  # ending is bounded; a second signal adds nothing
-        end_descendants()
+            code, own_end, what = 128 + stop.signum, False, f"stopped by {stop}"
+        finally:
+            for signum in _STOPPING:  # ending is bounded, so a second signal can wait
+                signal.signal(signum, signal.SIG_IGN)
+            said = slice(start, os.fstat(output.fileno()).st_size)
+            end_descendants()
+    if own_end and code > 128:
+        what = f"the command was ended by {signal.Signals(code - 128).name}"
     if code:
-        _explain(code, log, start, f"{what} after {progress.elapsed()}")
+        _explain(log, said, f"{what} after {progress.elapsed()}", code, own_end)
     return code
 
 
