@@ -14,7 +14,7 @@ from itertools import islice
 __all__ = ["mentioned_aus"]
 
 # The word boundary is looked up behind the first letter, so that the scan can jump to that letter.
-_AU = re.compile(r"[Aa](?<!\w[Aa])[Uu][ _-]?0*([1-9][0-9]?)(?![0-9])")
+_AU = re.compile(r"[Aa](?<![A-Za-z0-9][Aa])[Uu][ _-]?0*([1-9][0-9]?)(?![0-9])")
 # Most texts have none of these letters, and then deny nothing.
 _SIGNS_OF_NEGATION = (
     *("no", "never", "neither", "without", "lack", "absen", "missing", "inactive", "invisible"),

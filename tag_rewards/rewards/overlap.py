@@ -36,7 +36,8 @@ def iou(a: Box, b: Box) -> float:
     if height <= 0:
         return 0.0
     inner = width * height
-    return inner / ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inner)
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inner
+    return inner / union if inner < union else 1.0  # rounding must not lift it above 1
 
 
 def polygon_overlap(box: Box, evidence: AUEvidence) -> float:

@@ -1,0 +1,263 @@
+"""The trace: reading the paper's own example, broken ones, and the way back to text."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+
+from tag_rewards.trace import MAX_CHARS, Claim, Step, Trace, parse_trace, render
+from tests.rewards.strategies import hostile_text, valid_traces
+
+# From the figures of TAG (arXiv 2602.18763).
+PAPER = """\
+Global analysis: The face appears aged with deep wrinkles and a downward gaze, conveying a somber \
+and introspective state.
+Verification loop:
+Inspect eye region → heavy eyelids and drooping lower lid → <bbox>[80,323,416,407]</bbox> …
+Inspect inner brow → subtle lift and tension → <bbox>[235,119,345,188]</bbox> …
+Inspect mouth region → slight downturn and skin tension → <bbox>[181,410,334,511]</bbox>
+Final conclusion: Combined AU14 + AU4 + AU17 indicate a dominant emotion of sadness.
+<answer> sadness </answer>"""
+
+NAMED = """\
+Global analysis: A smile.
+Verification loop:
+Inspect mouth corners (AU12) → pulled up → <bbox>[40,80,120,110]</bbox>
+Final conclusion: AU12 indicates happiness.
+<answer> happiness </answer>"""
+STEP = "Inspect mouth corners (AU12) → pulled up → <bbox>[40,80,120,110]</bbox>"
+
+
+def test_the_example_of_the_paper():
+    trace = parse_trace(PAPER, extent=(512, 512))
+    assert trace.errors == ()
+    assert trace.answer == "sadness"
+    assert trace.conclusion_aus == (14, 4, 17)
+    assert [step.region for step in trace.steps] == ["eye region", "inner brow", "mouth region"]
+    assert trace.steps[0].observation == "heavy eyelids and drooping lower lid"
+    assert trace.claims == (
+        Claim((80, 323, 416, 407), (14,)),
+        Claim((235, 119, 345, 188), (4,)),
+        Claim((181, 410, 334, 511), (17,)),
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("→", "->"),
+        ("→", " → "),
+        ("→", "\n→\n"),
+        ("\n", " "),
+        ("\n", "\r\n"),
+        ("\n", "\n\n"),
+        (" …", ""),
+        (" …", "..."),
+        ("Inspect", "1. Inspect"),
+        ("Inspect", "- Inspect"),
+        ("[80,323,416,407]", " [ 80, 323.0, 416 , 4.07e2 ] "),
+        ("[80,323,416,407]", "[８０,323,416,407]"),
+        ("<answer> sadness </answer>", "<answer>sadness</answer>\n"),
+    ],
+)
+def test_other_ways_of_writing_the_same(change):
+    trace = parse_trace(PAPER.replace(*change), extent=(512, 512))
+    assert trace.errors == ()
+    assert trace.claims == parse_trace(PAPER).claims
+    assert trace.answer == "sadness"
+
+
+def test_other_languages():
+    trace = parse_trace(
+        "Global analysis: この顔は笑っている。\nVerification loop:\n"
+        "Inspect 口角 (AU12) → 引き上げられた → <bbox>[4,8,12,11]</bbox>\n"
+        "Final conclusion: AU12 は喜びを示す。\n<answer> happiness </answer>"
+    )
+    assert trace.errors == ()
+    assert trace.steps == (Step("口角", "引き上げられた", (4, 8, 12, 11), 12),)
+    assert trace.conclusion_aus == (12,)
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ("lips (AU12)", ("lips", 12, ())),
+        ("lips(au 12)", ("lips", 12, ())),
+        ("lips (AU12, AU25)", ("lips", 12, (25,))),
+        ("lips (AU12 + AU25)", ("lips", 12, (25,))),
+        ("lips (lip corner puller, AU12)", ("lips", 12, ())),
+        ("lips (both sides)", ("lips (both sides)", None, ())),
+        ("lips (no AU12)", ("lips (no AU12)", None, ())),
+        ("AU12 lips", ("AU12 lips", None, ())),
+        ("lips (", ("lips (", None, ())),
+        ("lips )", ("lips )", None, ())),
+    ],
+)
+def test_the_name_of_a_step(region, expected):
+    [step] = parse_trace(NAMED.replace("mouth corners (AU12)", region)).steps
+    assert (step.region, step.au, step.other_aus) == expected
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        *("[1,2,3]", "[1,2,3,4,5]", "[]", "", "1,2,3,4", "[a,b,c,d]", "[1,2,3,4", "[1;2;3;4]"),
+        *("[5,1,1,9]", "[1,9,5,1]", "[1,1,1,9]", "[1,1,9,1]", "[nan,1,9,9]", "[1,1,inf,9]"),
+        *("[-inf,1,9,9]", "[1,1,1e400,9]", f"[1,1,{10**400},9]", f"[1,1,{'9' * 5000},9]"),
+        *("[[1,2,3,4]]", "(1,2),(3,4)", "[0x1,2,3,4]", "[1,2,3,4]</bbox", "[1 2 3 4]", "[1,,3,4]"),
+    ],
+)
+def test_what_is_no_box(box):
+    trace = parse_trace(NAMED.replace("[40,80,120,110]", box))
+    assert [step.box for step in trace.steps] == [None]
+    assert any("is no box" in error for error in trace.errors)
+
+
+@pytest.mark.parametrize("box", ["[-1,80,120,110]", "[40,80,513,110]", "[40,80,120,9999]"])
+def test_a_box_outside_of_the_image_is_kept_and_recorded(box):
+    text = NAMED.replace("[40,80,120,110]", box)
+    assert parse_trace(text).errors == ()
+    trace = parse_trace(text, extent=(512, 512))
+    assert trace.steps[0].box is not None
+    assert trace.errors == (f"step 1: the box {box} leaves the image",)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (("Global analysis: A smile.\n", ""), "there is no 'Global analysis:'"),
+        (("Verification loop:\n", ""), "there is no 'Verification loop:'"),
+        (("Final conclusion:", "Conclusion:"), "there is no 'Final conclusion:'"),
+        (("<answer> happiness </answer>", ""), "there is no '<answer>'"),
+        (("</answer>", ""), "there is no '</answer>'"),
+        (("A smile.", ""), "'Global analysis:' is empty"),
+        (("AU12 indicates happiness.", ""), "'Final conclusion:' is empty"),
+        ((STEP, ""), "'Verification loop:' has no step"),
+        (("Global", "Hello. Global"), "text before 'Global analysis:'"),
+        (("</answer>", "</answer> Bye"), "text after </answer>"),
+        (("Inspect", "Let us look. Inspect"), "text before the first step"),
+        (("</bbox>", "</bbox> I am sure."), "text after the box of step 1"),
+        (("</bbox>", ""), "step 1: '[40,80,120,110]\\n' is no box [x1,y1,x2,y2]"),
+        (("<bbox>[40,80,120,110]</bbox>", ""), "step 1 has no box"),
+        (("→ <bbox>", "<bbox>"), "step 1 has no arrow before its box"),
+        (("pulled up →", "→"), "step 1 has no observation"),
+        (("mouth corners", ""), "step 1 names no region"),
+        (("</bbox>", "</bbox><bbox>[1,2,3,4]</bbox>"), "step 1 has 2 boxes"),
+        (("A smile.", "<bbox>[1,2,3,4]</bbox>"), "a box in 'Global analysis:'"),
+        (("<answer>", "<answer> joy </answer><answer>"), "'<answer>' stands 2 times"),
+        (("Final", "Verification loop: Final"), "'Verification loop:' stands 2 times"),
+        (("Global analysis:", "Final conclusion: x Global analysis:"), "the parts come in the"),
+    ],
+)
+def test_what_is_wrong_is_said(change, error):
+    assert parse_trace(NAMED).errors == ()
+    trace = parse_trace(NAMED.replace(*change))
+    assert any(found.startswith(error) for found in trace.errors), trace.errors
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("<answer>joy</answer><answer>joy</answer>", "<answer>joy", "joy</answer>", "joy"),
+        *("<answer><answer>joy</answer></answer>", "</answer>joy<answer>"),
+        "<answer>joy Final conclusion: </answer>",
+    ],
+)
+def test_not_exactly_one_answer_is_none(answer):
+    assert parse_trace(NAMED.replace("<answer> happiness </answer>", answer)).answer is None
+
+
+def test_boxes_of_a_second_loop_cannot_hide():
+    text = NAMED.replace("Final", f"Verification loop: {STEP}\nFinal", 1)
+    assert len(parse_trace(text).claims) == 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "aus", "expected"),
+    [
+        ((None, None), (4, 12), ((4,), (12,))),
+        ((12, None), (4, 12), ((12,), (4,))),
+        ((None, 4), (4, 12), ((12,), (4,))),
+        ((None, None), (4,), ((), ())),
+        ((None, None), (4, 12, 1), ((), ())),
+        ((12, None), (12,), ((12,), ())),
+        ((12, 12), (4,), ((12,), (12,))),
+    ],
+)
+def test_the_aus_of_boxes_without_a_name(steps, aus, expected):
+    boxes = [Step("face", "movement", (1, 2, 3, 4), au) for au in steps]
+    trace = Trace("A face.", tuple(boxes), "", aus, "joy")
+    assert tuple(claim.aus for claim in trace.claims) == expected
+
+
+@settings(deadline=None)
+@given(valid_traces())
+def test_reading_is_the_inverse_of_writing(trace):
+    assert parse_trace(render(trace)) == trace
+    assert parse_trace(render(trace, arrow="->")) == trace
+
+
+@settings(deadline=None)
+@given(hostile_text())
+def test_reading_never_raises(text):
+    trace = parse_trace(text, extent=(512, 512))
+    assert trace == parse_trace(text, extent=(512, 512))
+    assert trace.claims is not None
+    if not trace.errors:
+        assert parse_trace(render(trace)) == trace
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"answer": None}, "answer"),
+        ({"answer": " joy"}, "answer"),
+        ({"global_analysis": ""}, "errors"),
+        ({"global_analysis": "Final conclusion: x"}, "errors"),
+        ({"conclusion_aus": (14,)}, "conclusion_aus"),
+        ({"steps": ()}, "errors"),
+        ({"steps": (Step("lips", "up", None),)}, "errors"),
+        ({"steps": (Step("lips", "up", (5, 5, 1, 1)),)}, "errors"),
+        ({"steps": (Step("lips", "a -> b", (1, 2, 3, 4)),)}, "steps"),
+        ({"steps": (Step("lips (AU4)", "up", (1, 2, 3, 4)),)}, "steps"),
+        ({"steps": (Step("lips", "", (1, 2, 3, 4)),)}, "errors"),
+    ],
+)
+def test_what_cannot_be_read_back_is_not_written(change, field):
+    good = {
+        "global_analysis": "A smile.",
+        "steps": (Step("lips", "up", (1, 2, 3, 4)),),
+        "conclusion": "AU12 indicates joy.",
+        "conclusion_aus": (12,),
+        "answer": "joy",
+    }
+    render(Trace(**good))
+    with pytest.raises(ValueError, match=f"cannot be written: its {field} "):
+        render(Trace(**{**good, **change}))
+
+
+def test_time_is_linear():
+    """Ten times the text takes about ten times as long, not a hundred times."""
+
+    def seconds(count: int) -> float:
+        text = NAMED.replace(STEP, "\n".join([STEP] * count))
+        assert len(text) < MAX_CHARS
+        times = []
+        for _ in range(5):
+            started = time.process_time()
+            parse_trace(text)
+            times.append(time.process_time() - started)
+        return min(times)
+
+    assert seconds(400) < 40 * seconds(40)
+
+
+def test_huge_integers_do_not_meet_pythons_limit():
+    digits = "9" * (
+        sys.get_int_max_str_digits() + 1 if hasattr(sys, "get_int_max_str_digits") else 9
+    )
+    trace = parse_trace(NAMED.replace("120", digits).replace("AU12", f"AU{digits}"))
+    assert trace.steps[0].box is None
