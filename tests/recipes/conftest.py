@@ -78,7 +78,7 @@ def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sft_parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with sft_train.parquet (16 rows) and sft_test.parquet (8), as verl's SFT wants them."""
+    """A folder with sft_train.parquet (16 rows) and sft_test.parquet (8)."""
     pa = pytest.importorskip("pyarrow")
     image = pytest.importorskip("PIL.Image")
     import pyarrow.parquet as pq

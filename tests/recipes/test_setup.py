@@ -1,0 +1,213 @@
+"""recipes/setup.sh, played through with a stand-in for Python, and the pinned sets."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPO = Path(__file__).parents[2]
+CONSTRAINTS = REPO / "recipes" / "constraints"
+SETS = sorted(CONSTRAINTS.glob("*-py3.*.txt"))
+
+# Notes each call in $CALLS; makes "environments" of itself; fails where a call matches $FAIL.
+PYTHON = r"""#!/usr/bin/env bash
+printf '%s\n' "$*" | head -n 1 >>"$CALLS"
+[[ -z ${FAIL:-} || ! "$*" =~ $FAIL ]] || { echo "ERROR: no luck with $FAIL"; exit 1; }
+sleep "${SLEEP:-0}"
+case "$*" in
+    *'%d.%d'*) echo "${VERSION:-3.11}" ;;
+    '-m venv '*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/uv" ;;
+    '-m pip list'*) echo "${INSTALLED:-}" ;;
+esac
+"""
+
+
+class Setup:
+    """A place to run the script in, and what it asked the interpreter for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.venv, self.python, self.log = folder / "venv", folder / "python", folder / "calls"
+        self.python.write_text(PYTHON)
+        self.python.chmod(0o755)
+
+    def start(self, *arguments: str, **settings: object) -> subprocess.Popen[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "VENV": str(self.venv),
+            "PYTHON": str(self.python),
+            "TAG_DEVICE": "cpu",
+            "CALLS": str(self.log),
+            **{name: str(value) for name, value in settings.items()},
+        }
+        return subprocess.Popen(
+            ["bash", str(REPO / "recipes" / "setup.sh"), *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **settings: object) -> tuple[int, str]:
+        process = self.start(*arguments, **settings)
+        output = process.communicate(timeout=60)[0]
+        return process.returncode, output
+
+    def calls(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def state(self) -> str:
+        return (self.venv / ".tag-rewards").read_text().strip()
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+def test_help(setup: Setup) -> None:
+    code, output = setup.run("--help")
+    assert code == 0
+    for name in ("VENV", "PYTHON", "TAG_DEVICE", "TORCH_INDEX_URL"):
+        assert name in output
+    assert not setup.venv.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"TAG_DEVICE": "tpu"}, "TAG_DEVICE=tpu: must be cpu or gpu"),
+        ({"PYTHON": "/no/python"}, "PYTHON=/no/python: not a Python 3.10 to 3.12"),
+        ({"FAIL": "ensurepip"}, "not a Python 3.10 to 3.12 with the venv module"),
+    ],
+)
+def test_bad_settings_are_one_sentence(setup: Setup, settings: dict, sentence: str) -> None:
+    code, output = setup.run(**settings)
+    assert code != 0
+    assert sentence in output
+    assert len(output.splitlines()) == 1
+
+
+def test_second_run_does_nothing(setup: Setup) -> None:
+    code, output = setup.run()
+    assert code == 0, output
+    assert "Done" in output
+    before, began = setup.calls(), time.monotonic()
+    assert setup.run() == (0, "")
+    assert time.monotonic() - began < 1
+    assert setup.calls() == before
+
+
+@pytest.mark.parametrize(("device", "stack"), [("cpu", "vllm_alias"), ("gpu", "gpu.in")])
+def test_right_set_for_the_device(setup: Setup, device: str, stack: str) -> None:
+    code, output = setup.run(TAG_DEVICE=device, VERSION="3.12")
+    assert code == 0, output
+    installs = [call for call in setup.calls() if "pip install" in call]
+    assert all(f"-c recipes/constraints/{device}-py3.12.txt" in call for call in installs)
+    assert any(stack in call for call in installs)
+    assert any("recipes/cpu" in call for call in installs) == (device == "cpu")
+
+
+def test_failure_is_told_and_repaired(setup: Setup) -> None:
+    code, output = setup.run(FAIL="verl|cpu.in")
+    assert code != 0
+    assert "ERROR: no luck" in output
+    assert f"the whole log: {setup.venv}/setup.log" in output
+    assert setup.state() == "unfinished"
+    (setup.venv / "half a package").touch()
+    code, output = setup.run()
+    assert code == 0, output
+    assert not (setup.venv / "half a package").exists()
+
+
+def test_no_cpu_build_of_torch(setup: Setup) -> None:
+    code, output = setup.run(FAIL=r"install .*torch==2\.13\.0\+cpu$")
+    assert code != 0
+    assert "found no CPU build of PyTorch (torch==2.13.0+cpu for Python 3.11)" in output
+    assert "TORCH_INDEX_URL" in output
+    assert setup.state() == "unfinished"
+
+
+def test_torch_sources_are_tried_in_turn(setup: Setup) -> None:
+    assert setup.run(INSTALLED="torch==2.13.0+cpu")[0] == 0
+    assert not any(call.endswith("+cpu") for call in setup.calls())
+
+    again = Setup(setup.venv.parent)
+    again.venv = setup.venv.with_name("second")
+    code, output = again.run(FAIL=r"^-m pip install .*\+cpu$", TORCH_INDEX_URL="file:///wheels")
+    assert code == 0, output
+    assert "through uv" in output
+    tried = [call for call in again.calls() if call.endswith("torch==2.13.0+cpu")]
+    assert "--extra-index-url file:///wheels" in tried[0]
+    assert "--torch-backend cpu" in tried[1]
+
+
+def test_changed_inputs_update_in_place(setup: Setup) -> None:
+    assert setup.run()[0] == 0
+    (setup.venv / ".tag-rewards").write_text("another fingerprint\n")
+    (setup.venv / "kept").touch()
+    assert setup.run()[0] == 0
+    assert (setup.venv / "kept").exists()
+
+
+def test_another_python_or_device_starts_anew(setup: Setup) -> None:
+    assert setup.run()[0] == 0
+    (setup.venv / "of the old one").touch()
+    assert setup.run(TAG_DEVICE="gpu")[0] == 0
+    assert not (setup.venv / "of the old one").exists()
+
+
+def test_foreign_environment_is_left_alone(setup: Setup) -> None:
+    setup.venv.mkdir()
+    (setup.venv / "pyvenv.cfg").touch()
+    code, output = setup.run()
+    assert code != 0
+    assert "was not made by this script" in output
+    assert (setup.venv / "pyvenv.cfg").exists()
+
+
+def test_two_at_once(setup: Setup) -> None:
+    first, second = setup.start(SLEEP=0.1), setup.start(SLEEP=0.1)
+    for process in (first, second):
+        output = process.communicate(timeout=60)[0]
+        assert process.returncode == 0, output
+    assert sum(call.startswith("-m venv") for call in setup.calls()) == 1
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    assert all("==" in line for line in lines), "a constraint that is not a pin"
+    return {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines)
+    }
+
+
+@pytest.mark.parametrize("path", SETS, ids=lambda path: path.name)
+def test_pins_cover_what_is_asked_for(path: Path) -> None:
+    """Each requirement of the set, of the tools and of the package itself is pinned, and fits."""
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    device = path.name.split("-")[0]
+    files = [CONSTRAINTS / f"{device}.in", CONSTRAINTS / "tools.in"]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    wanted = lines + project["dependencies"] + extras["data"] + extras["eval"] + extras["dev"]
+    pinned = pins(path)
+    for line in wanted:
+        if re.match(r"\s*(#|$)|tag-rewards\[", line):
+            continue
+        requirement = Requirement(line)
+        version = pinned.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement.name} is not pinned: run recipes/constraints/regenerate.sh"
+        assert requirement.specifier.contains(version, prereleases=True), f"{line}: {version}"
+
+
+def test_every_python_has_its_sets() -> None:
+    names = {f"{device}-py3.{minor}.txt" for device in ("cpu", "gpu") for minor in (10, 11, 12)}
+    assert {path.name for path in SETS} == names
