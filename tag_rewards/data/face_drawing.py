@@ -1,4 +1,4 @@
-"""Draw a made face with OpenCV: skin, hair, eyes, brows, nose, mouth, and the furrows that AUs leave."""
+"""Draw a made face with OpenCV: skin, hair, features, and the furrows that AUs leave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # OpenCV takes fixed-point coordinates: this many fractional bits keep sub-pixel positions.
 _BITS = 4
-# Drawn at twice the size and averaged down: OpenCV's own antialiasing does not reach thin polygons.
+# Drawn at twice the size and averaged down: OpenCV's own antialiasing does not reach thin
+# polygons.
 _OVERSAMPLE = 2
 
 Colour = tuple[float, float, float]
@@ -23,7 +24,10 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What does not depend on the expression. Colours are BGR in [0, 255]; widths in inner-eye distances."""
+    """What does not depend on the expression.
+
+    Colours are BGR in [0, 255]; widths and heights are in inner-eye distances.
+    """
 
     skin: Colour
     hair: Colour
@@ -127,7 +131,10 @@ class _Pen:
 
     def at(self, index: int, dx: float = 0.0, dy: float = 0.0) -> NDArray[np.float64]:
         """A landmark moved by a multiple of the unit along the face's own axes."""
-        return self.points[index] + self.unit * (dx * self.right + dy * self.down)
+        moved: NDArray[np.float64] = self.points[index] + self.unit * (
+            dx * self.right + dy * self.down
+        )
+        return moved
 
     def fill(self, polygon: NDArray[np.float64], colour: Colour) -> None:
         fixed = np.round(polygon * 2**_BITS).astype(np.int32)
@@ -158,9 +165,8 @@ class _Pen:
                     self.line(self._stroke(stroke, side), dark, 0.055)
 
     def _stroke(self, stroke: tuple[_Anchor, ...], side: int) -> NDArray[np.float64]:
-        left, right = 1, 0
-        index = left if side == 1 else right
-        return np.array([self.at(pair[1 - index], side * dx, dy) for pair, dx, dy in stroke])
+        own = 0 if side == 1 else 1
+        return np.array([self.at(pair[own], side * dx, dy) for pair, dx, dy in stroke])
 
     def nose(self) -> None:
         shade = _darker(self.skin, 0.72)
@@ -202,8 +208,9 @@ class _Pen:
             self.line(self.points[[48, 60, 61, 62, 63, 64, 54]], _darker(look.lips, 0.55), 0.05)
 
 
-# A point of a stroke: its landmark on the left side and on the right, and an offset (dx, dy) in inner-eye
-# distances, dx towards the image's right on the left side and mirrored on the right side.
+# A point of a stroke: its landmark on the left side and on the right, and an offset (dx, dy) in
+# inner-eye distances, dx towards the image's right on the left side and mirrored on the right
+# side.
 _Anchor = tuple[tuple[int, int], float, float]
 
 
@@ -213,10 +220,19 @@ def _p(left: int, right: int, dx: float, dy: float) -> _Anchor:
 
 _FURROWS: dict[int, tuple[tuple[_Anchor, ...], ...]] = {
     # horizontal lines on the forehead, in its middle (1) and at its sides (2)
-    1: ((_p(21, 22, 0.02, -0.30), _p(21, 22, 0.40, -0.34)), (_p(21, 22, 0.02, -0.46), _p(21, 22, 0.40, -0.50))),
-    2: ((_p(18, 25, -0.20, -0.22), _p(19, 24, 0.05, -0.28)), (_p(18, 25, -0.15, -0.38), _p(19, 24, 0.05, -0.44))),
+    1: (
+        (_p(21, 22, 0.02, -0.30), _p(21, 22, 0.40, -0.34)),
+        (_p(21, 22, 0.02, -0.46), _p(21, 22, 0.40, -0.50)),
+    ),
+    2: (
+        (_p(18, 25, -0.20, -0.22), _p(19, 24, 0.05, -0.28)),
+        (_p(18, 25, -0.15, -0.38), _p(19, 24, 0.05, -0.44)),
+    ),
     # upright lines between the brows
-    4: ((_p(21, 22, 0.20, -0.12), _p(21, 22, 0.16, 0.22)), (_p(21, 22, 0.30, -0.05), _p(21, 22, 0.30, 0.22))),
+    4: (
+        (_p(21, 22, 0.20, -0.12), _p(21, 22, 0.16, 0.22)),
+        (_p(21, 22, 0.30, -0.05), _p(21, 22, 0.30, 0.22)),
+    ),
     # bag below the eye and crow's feet
     6: (
         (_p(36, 45, 0.02, 0.28), _p(41, 46, 0.00, 0.34), _p(40, 47, 0.10, 0.24)),
@@ -247,5 +263,8 @@ _FURROWS: dict[int, tuple[tuple[_Anchor, ...], ...]] = {
     # lines beside a stretched mouth
     20: ((_p(48, 54, -0.14, -0.12), _p(48, 54, -0.10, 0.30)),),
     # upright lines on pressed lips
-    23: ((_p(58, 56, 0.02, 0.02), _p(58, 56, 0.02, 0.16)), (_p(50, 52, 0.02, -0.16), _p(50, 52, 0.02, -0.03))),
-}  # fmt: skip
+    23: (
+        (_p(58, 56, 0.02, 0.02), _p(58, 56, 0.02, 0.16)),
+        (_p(50, 52, 0.02, -0.16), _p(50, 52, 0.02, -0.03)),
+    ),
+}

@@ -1,9 +1,10 @@
 """A 68-landmark face that Action Units move: the shape behind the made faces.
 
-Everything here is in the face's own frame: the origin is the midpoint of the inner eye corners, x grows
-to the right of the image, y grows downwards, and one unit is the inner-eye distance. The proportions are
-medians over real faces; the displacements follow the appearance changes of the FACS manual, exaggerated a
-little so that they survive at 112 pixels. They are ours: no face was measured for them.
+Everything here is in the face's own frame: the origin is the midpoint of the inner eye corners, x
+grows to the right of the image, y grows downwards, and one unit is the inner-eye distance. The
+proportions are medians over real faces; the displacements follow the appearance changes of the
+FACS manual, exaggerated a little so that they survive at 112 pixels. They are ours: no face was
+measured for them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.geometry.landmarks import MIRROR_ORDER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,10 +22,11 @@ if TYPE_CHECKING:
 
 _NEUTRAL_LEFT = {
     # brow, outer to inner
-    17: (-1.50, -0.36), 18: (-1.26, -0.52), 19: (-0.98, -0.57), 20: (-0.68, -0.53), 21: (-0.40, -0.44),
+    17: (-1.50, -0.36), 18: (-1.26, -0.52), 19: (-0.98, -0.57), 20: (-0.68, -0.53),
+    21: (-0.40, -0.44),
     # eye: outer corner, upper lid, inner corner, lower lid
-    36: (-1.105, 0.00), 37: (-0.94, -0.15), 38: (-0.67, -0.15), 39: (-0.50, 0.00), 40: (-0.67, 0.12),
-    41: (-0.94, 0.12),
+    36: (-1.105, 0.00), 37: (-0.94, -0.15), 38: (-0.67, -0.15), 39: (-0.50, 0.00),
+    40: (-0.67, 0.12), 41: (-0.94, 0.12),
     # nostrils
     31: (-0.42, 1.12), 32: (-0.21, 1.18),
     # outer and inner lip
@@ -34,14 +38,8 @@ _MIDLINE = {
     51: (0.0, 1.62), 57: (0.0, 2.10), 62: (0.0, 1.77), 66: (0.0, 1.83),
 }  # fmt: skip
 
-# iBUG-68 index of each point's mirror image.
-MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
-)  # fmt: skip
-
-# Displacement at full intensity of the points on the image's left and on the midline; the right side mirrors it.
+# Displacement at full intensity of the points on the image's left and on the midline; the right
+# side mirrors it.
 _MOVES: dict[int, dict[int, tuple[float, float]]] = {
     1: {21: (0.02, -0.34), 20: (0.0, -0.24), 19: (0.0, -0.08)},
     2: {17: (0.0, -0.26), 18: (0.0, -0.34), 19: (0.0, -0.22)},
@@ -50,7 +48,8 @@ _MOVES: dict[int, dict[int, tuple[float, float]]] = {
     6: {40: (0.0, -0.07), 41: (0.0, -0.07)},
     7: {37: (0.0, 0.08), 38: (0.0, 0.08), 40: (0.0, -0.05), 41: (0.0, -0.05)},
     9: {31: (-0.05, -0.14), 32: (0.0, -0.12), 33: (0.0, -0.10), 30: (0.0, -0.06)},
-    10: {49: (-0.02, -0.15), 50: (0.0, -0.17), 51: (0.0, -0.15), 61: (0.0, -0.09), 62: (0.0, -0.09)},
+    10: {49: (-0.02, -0.15), 50: (0.0, -0.17), 51: (0.0, -0.15), 61: (0.0, -0.09),
+         62: (0.0, -0.09)},
     12: {48: (-0.22, -0.30), 60: (-0.20, -0.27), 49: (-0.10, -0.08), 59: (-0.10, -0.12)},
     14: {48: (-0.06, 0.00), 60: (-0.05, 0.00)},
     15: {48: (0.00, 0.30), 60: (0.00, 0.27), 49: (0.0, 0.06), 59: (0.0, 0.12)},
@@ -62,8 +61,8 @@ _MOVES: dict[int, dict[int, tuple[float, float]]] = {
     25: {59: (0.0, 0.08), 58: (0.0, 0.15), 57: (0.0, 0.16), 67: (0.0, 0.16), 66: (0.0, 0.18),
          61: (0.0, -0.05), 62: (0.0, -0.05)},
     26: {59: (0.05, 0.34), 58: (0.0, 0.44), 57: (0.0, 0.46), 67: (0.0, 0.42), 66: (0.0, 0.44),
-         48: (0.06, 0.12), 60: (0.05, 0.12), 4: (0.0, 0.10), 5: (0.0, 0.20), 6: (0.0, 0.30), 7: (0.0, 0.36),
-         8: (0.0, 0.38)},
+         48: (0.06, 0.12), 60: (0.05, 0.12), 4: (0.0, 0.10), 5: (0.0, 0.20), 6: (0.0, 0.30),
+         7: (0.0, 0.36), 8: (0.0, 0.38)},
 }  # fmt: skip
 
 #: The AUs that the face can show.
@@ -84,7 +83,7 @@ def neutral_shape() -> NDArray[np.float64]:
     for points in (_NEUTRAL_LEFT, _MIDLINE):
         for index, point in points.items():
             shape[index] = point
-            shape[MIRROR[index]] = (-point[0], point[1])
+            shape[MIRROR_ORDER[index]] = (-point[0], point[1])
     return shape
 
 
@@ -94,7 +93,7 @@ def _displacements() -> dict[int, NDArray[np.float64]]:
         delta = np.zeros((68, 2))
         for index, (dx, dy) in moves.items():
             delta[index] = (dx, dy)
-            delta[MIRROR[index]] = (-dx, dy)
+            delta[MIRROR_ORDER[index]] = (-dx, dy)
         table[au] = delta
     return table
 
@@ -119,7 +118,7 @@ def move(shape: NDArray[np.float64], intensities: Mapping[int, float]) -> NDArra
     >>> bool(raised[21, 1] < neutral_shape()[21, 1])   # the inner brow goes up
     True
     """
-    moved = shape.copy()
+    moved: NDArray[np.float64] = shape.copy()
     for au, intensity in intensities.items():
         moved += intensity * _DISPLACEMENTS[au]
     return moved

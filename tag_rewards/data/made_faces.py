@@ -1,8 +1,9 @@
 """Made faces: a drawn FER dataset in RAF-DB's on-disk layout with OpenFace CSV files beside it.
 
-A stand-in for real data that needs no download: every face shows the prototype AUs of its expression and
-random distractor AUs, with random identity, pose, scale, position, colour and noise, so that no fixed template
-of boxes does well. Its files go through the same loaders as the real ones.
+A stand-in for real data that needs no download: every face shows the prototype AUs of its
+expression and random distractor AUs, with random identity, pose, scale, position, colour and
+noise, so that no fixed template of boxes does well. Its files go through the same loaders as the
+real ones.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import cv2
 import numpy as np
 
 from tag_rewards.data.face_drawing import draw, random_look
-from tag_rewards.data.face_model import DRAWN_AUS, MIRROR, move, neutral_shape
+from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
 from tag_rewards.data.rafdb import RAFDB_LABELS
 from tag_rewards.detectors.openface import INTENSITY_AUS, FaceObservation, write_openface_csv
 from tag_rewards.facs import PROTOTYPES
+from tag_rewards.geometry.landmarks import MIRROR_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,10 +73,10 @@ def make_face(rng: np.random.Generator, size: int = 112, label: str | None = Non
 
 
 def sample_intensities(rng: np.random.Generator, label: str) -> dict[int, float]:
-    """The AUs that a face of this expression shows: prototype AUs, and one distractor on every second face.
+    """The AUs of a face with this expression: its prototype, and often one distractor.
 
-    A prototype AU is left out one time in ten, but never more than one of them, so that the label stays
-    readable from the AUs.
+    A prototype AU is left out one time in ten, but never more than one of them, so that the label
+    stays readable from the AUs.
 
     >>> sorted(sample_intensities(np.random.default_rng(0), "happiness"))
     [6, 12]
@@ -97,7 +99,8 @@ def write_dataset(
 ) -> None:
     """Write made faces in RAF-DB's layout, with OpenFace 2.x CSV files in ``root/openface``.
 
-    The same arguments write the same bytes. Face k does not depend on how many faces are asked for.
+    The same arguments write the same bytes. Face k does not depend on how many faces are asked
+    for.
 
     Args:
         root: a folder that does not exist yet, or is empty.
@@ -114,7 +117,7 @@ def write_dataset(
     root = Path(root)
     if n_train < 0 or n_test < 0 or n_train + n_test == 0:
         raise ValueError(
-            f"n_train={n_train} and n_test={n_test}: ask for at least one face in all, and no fewer than 0."
+            f"n_train={n_train} and n_test={n_test}: ask for one face or more in all, none below 0."
         )
     if size < 32:
         raise ValueError(f"size={size} pixels is too small to draw a face on; use 32 or more.")
@@ -147,7 +150,7 @@ def write_dataset(
 
 
 def observe(face: MadeFace, rng: np.random.Generator) -> FaceObservation:
-    """What the AU detector says of a made face: the AUs shown, and low intensities of those not shown.
+    """What the AU detector says of a made face: its AUs, and low intensities of the others.
 
     >>> rng = np.random.default_rng(0)
     >>> face = make_face(rng)
@@ -169,7 +172,7 @@ def observe(face: MadeFace, rng: np.random.Generator) -> FaceObservation:
 
 
 def _identity(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A neutral face of one person: the features a little wider, higher or larger than the median."""
+    """A neutral face of one person: features a little wider or higher than the median."""
     shape = neutral_shape()
     shape[:17] *= (rng.normal(1, 0.05), rng.normal(1, 0.04))
     for part, spread in ((slice(17, 27), 0.06), (slice(27, 36), 0.06), (slice(48, 68), 0.08)):
@@ -180,8 +183,9 @@ def _identity(rng: np.random.Generator) -> NDArray[np.float64]:
     mouth[:, 1] = middle + (mouth[:, 1] - middle) * rng.normal(1, 0.08)
     # No face is quite symmetric, but the two sides of one are close.
     wobble = rng.normal(0, 0.015, shape.shape)
-    mirrored = wobble[MIRROR] * (-1, 1)
-    return shape + 0.7 * wobble + 0.3 * mirrored
+    mirrored = wobble[MIRROR_ORDER] * (-1, 1)
+    person: NDArray[np.float64] = shape + 0.7 * wobble + 0.3 * mirrored
+    return person
 
 
 def _pose(shape: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -194,7 +198,8 @@ def _pose(shape: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.fl
         [x * np.cos(yaw) + depth * np.sin(yaw), y * np.cos(pitch) + depth * np.sin(pitch)], 1
     )
     rotation = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
-    return turned @ rotation.T
+    rolled: NDArray[np.float64] = turned @ rotation.T
+    return rolled
 
 
 def _place(shape: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.float64]:

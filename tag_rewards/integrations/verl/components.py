@@ -12,12 +12,15 @@ def component_means(extra_fields: Sequence[Mapping[str, Any]]) -> dict[str, floa
     """The mean of each reward component over a step's rollouts.
 
     Args:
-        extra_fields: one mapping a rollout; its ``reward_extra_info`` holds what the reward function returned.
+        extra_fields: one mapping a rollout; its ``reward_extra_info`` holds what the reward
+            function returned.
 
     Returns:
-        ``{"reward/<key>/mean": mean}`` over the rollouts that have the key; empty when no rollout has any.
+        ``{"reward/<key>/mean": mean}`` over the rollouts that have the key; empty when no rollout
+        has any.
 
-    >>> component_means([{"reward_extra_info": {"format": 1.0}}, {"reward_extra_info": {"format": 0.5}}])
+    >>> good, poor = {"format": 1.0}, {"format": 0.5}
+    >>> component_means([{"reward_extra_info": good}, {"reward_extra_info": poor}])
     {'reward/format/mean': 0.75}
     """
     totals: dict[str, tuple[float, int]] = {}

@@ -1,12 +1,13 @@
 """verl's synchronous trainer with a training curve for each reward component.
 
-verl 0.9 logs every component of the reward in validation and none in training: the per-sample dictionary that
-``compute_score`` returned lies in the TransferQueue field ``extra_fields`` until the step ends, and is dropped. This
-subclass reads it while the step's metrics are made and adds ``reward/<key>/mean`` to them, so that each configured
-logger (console, file, tensorboard, wandb) gets it. It can go when verl logs ``reward_extra_info`` itself.
+verl 0.9 logs every component of the reward in validation and none in training: the per-sample
+dictionary that ``compute_score`` returned lies in the TransferQueue field ``extra_fields`` until
+the step ends, and is dropped. This subclass reads it while the step's metrics are made and adds
+``reward/<key>/mean`` to them, so that each configured logger (console, file, tensorboard, wandb)
+gets it. It can go when verl logs ``reward_extra_info`` itself.
 
-Registered as ``tag_sync``; ``tag_rewards.integrations.verl.main_ppo`` selects nothing by itself, so ask for it with
-``trainer.v1.trainer_mode=tag_sync``.
+Registered as ``tag_sync``; ``tag_rewards.integrations.verl.main_ppo`` selects nothing by itself,
+so ask for it with ``trainer.v1.trainer_mode=tag_sync``.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ TRAINER_MODE = "tag_sync"
 
 @register_trainer(TRAINER_MODE)
 class ComponentLoggingTrainer(PPOTrainerSync):
-    """``PPOTrainerSync`` that also logs the mean of each reward component of the step's rollouts."""
+    """``PPOTrainerSync`` that also logs each reward component's mean over the rollouts."""
 
     def __init__(self, config: DictConfig) -> None:
-        # verl compares this name with "sync" to choose the replay buffer and what a checkpoint holds:
-        # all of that must stay as in the trainer that this one extends.
+        # verl compares this name with "sync" to choose the replay buffer and what a checkpoint
+        # holds: all of that must stay as in the trainer that this one extends.
         config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
 
@@ -53,4 +54,4 @@ class ComponentLoggingTrainer(PPOTrainerSync):
         fields = tq.kv_batch_get(
             keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
         )
-        metrics.update(component_means(fields["extra_fields"].tolist()))
+        metrics.update(component_means(fields.pop("extra_fields").tolist()))

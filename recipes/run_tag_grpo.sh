@@ -1,0 +1,290 @@
+#!/usr/bin/env bash
+# Usage: bash recipes/run_tag_grpo.sh [HYDRA_OVERRIDE ...]
+#
+# Stage 2 of TAG: trains a vision-language model with verl's GRPO on the TAG reward (format, answer,
+# AU grounding), with vLLM rollouts on Ray, a reference model and a KL loss. Runs the stages that are
+# needed and not there yet: set-up, data, SFT, GRPO, report. A run that was stopped, at any moment and
+# in any way, goes on from its last checkpoint when the same command is given again.
+#
+# Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, a quarter of an hour on
+# 2 cores. With GPUs: Qwen2.5-VL-7B-Instruct on your data.
+#
+# Settings, as environment variables      without a GPU          with one
+#   DATA      folder in RAF-DB's layout   made faces             required
+#   OPENFACE  its OpenFace 2.x CSV files  $DATA/openface         $DATA/openface
+#   OUT       where everything goes       runs/tag               runs/tag
+#   MODEL     Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
+#   NGPUS     GPUs of a node              -                      all
+#   NNODES    nodes                       1                      1
+#   TP        tensor parallelism, rollout 1                      2 (1 on a single GPU)
+#   CANVAS    side of the images, pixels  112                    512
+#   PROMPT    template: tag or short      short                  tag
+#   TOP_K     most AUs of a face          8                      8
+#   STEPS     GRPO steps                  45                     from EPOCHS
+#   EPOCHS    passes over the data        from STEPS             15
+#   TRAIN_BATCH  prompts of a step        16                     512
+#   MINI_BATCH   prompts of an update     16                     128
+#   ROLLOUT_N    rollouts of a prompt     8                      5
+#   LR        learning rate               1e-4                   1e-6
+#   KL_COEF   weight of the KL loss       0.001                  0.01
+#   SAVE_FREQ steps between checkpoints   15                     20
+#   TEST_FREQ steps between validations   15                     5
+#   TIMEOUT   seconds until GRPO counts
+#             as hung and is stopped      7200                   604800
+#   SFT       0: start from MODEL as is   1                      1
+#   SFT_EPOCHS, SFT_LR, SFT_BATCH         as run_tag_sft.sh      as run_tag_sft.sh
+#   FREEZE_VISION  1: the visual encoder
+#             stays frozen in GRPO too    1                      1
+#   FLASH_ATTENTION  1 or 0: use it or not  0                    1 if installed
+#   FORMAT_WEIGHT, ACCURACY_WEIGHT, GROUNDING_WEIGHT of the reward: 0.2, 0.3, 0.5
+#   N_TRAIN, N_TEST, SEED  size and seed of the made faces: 2000, 256, 0
+#   SFT_BOX_JITTER, SFT_AU_ERROR  how far template traces are off (the share of a box's side; the share of
+#             traces with a wrong AU): 0.18 and 0.12 for made faces, 0 otherwise
+#   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
+#   VENV      virtual environment: .venv
+#   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder
+#   DRY_RUN=1 prints what would be given to verl, one override a line, and stops
+#
+# What stands behind the command goes to verl: ... run_tag_grpo.sh actor_rollout_ref.actor.clip_ratio=0.3
+#
+# Afterwards in OUT: summary.md (before and after), curves.png, overlays.png, metrics.jsonl (each
+# component at each step), validation/ (every held-out completion), checkpoints/, sft/, logs/.
+
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+case ${1:-} in
+    -h | --help) usage && exit 0 ;;
+esac
+
+device=$(device)
+OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
+SEED=${SEED:-0} TOP_K=${TOP_K:-8} NNODES=${NNODES:-1} SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
+FORMAT_WEIGHT=${FORMAT_WEIGHT:-0.2} ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-0.3}
+GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-0.5}
+N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
+if [[ $device == gpu ]]; then
+    NGPUS=${NGPUS:-$(nvidia-smi -L 2>/dev/null | wc -l)}
+    TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
+    MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag}
+    STEPS=${STEPS:-null} EPOCHS=${EPOCHS:-15} TRAIN_BATCH=${TRAIN_BATCH:-512}
+    MINI_BATCH=${MINI_BATCH:-128} ROLLOUT_N=${ROLLOUT_N:-5} LR=${LR:-1e-6} KL_COEF=${KL_COEF:-0.01}
+    SAVE_FREQ=${SAVE_FREQ:-20} TEST_FREQ=${TEST_FREQ:-5} TIMEOUT=${TIMEOUT:-604800}
+    FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
+    [[ -n ${DATA:-} || ${DRY_RUN:-} == 1 ]] || die "DATA is not set: with a GPU, name a dataset's" \
+        "folder in RAF-DB's layout (or TAG_DEVICE=cpu for the embedded default)"
+else
+    NGPUS=1 TP=1 FLASH_ATTENTION=0
+    MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
+    STEPS=${STEPS:-45} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
+    MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} LR=${LR:-1e-4} KL_COEF=${KL_COEF:-0.001}
+    SAVE_FREQ=${SAVE_FREQ:-15} TEST_FREQ=${TEST_FREQ:-15} TIMEOUT=${TIMEOUT:-7200}
+fi
+if [[ -z ${DATA:-} ]]; then
+    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_AU_ERROR=${SFT_AU_ERROR:-0.12}
+else
+    [[ -d $DATA ]] || die "DATA=$DATA: no such folder"
+    DATA=$(realpath "$DATA") OPENFACE=${OPENFACE:-$DATA/openface}
+    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0} SFT_AU_ERROR=${SFT_AU_ERROR:-0}
+fi
+is_count NNODES TP CANVAS TOP_K EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT \
+    N_TRAIN N_TEST
+[[ $STEPS == null ]] || is_count STEPS
+[[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
+parquet=$OUT/data
+policy=$MODEL
+[[ $SFT == 0 ]] || policy=$OUT/sft/hf
+
+# ---------------------------------------------------------------- what verl is told
+
+overrides=(
+    algorithm.adv_estimator=grpo
+    algorithm.use_kl_in_reward=False
+    "data.train_files=$parquet/rl_train.parquet"
+    "data.val_files=$parquet/rl_test.parquet"
+    data.image_key=images
+    "data.train_batch_size=$TRAIN_BATCH"
+    data.filter_overlong_prompts=False
+    data.truncation=error
+    "data.seed=$SEED"
+    "actor_rollout_ref.model.path=$policy"
+    "actor_rollout_ref.actor.optim.lr=$LR"
+    "actor_rollout_ref.actor.ppo_mini_batch_size=$MINI_BATCH"
+    actor_rollout_ref.actor.use_kl_loss=True
+    "actor_rollout_ref.actor.kl_loss_coef=$KL_COEF"
+    actor_rollout_ref.actor.kl_loss_type=low_var_kl
+    actor_rollout_ref.actor.entropy_coeff=0
+    actor_rollout_ref.actor.strategy=fsdp2
+    actor_rollout_ref.ref.strategy=fsdp2
+    actor_rollout_ref.rollout.name=vllm
+    "actor_rollout_ref.rollout.n=$ROLLOUT_N"
+    "actor_rollout_ref.rollout.tensor_model_parallel_size=$TP"
+    "reward.custom_reward_function.path=pkg://tag_rewards.integrations.verl"
+    reward.custom_reward_function.name=compute_score
+    "+reward.custom_reward_function.reward_kwargs.format_weight=$FORMAT_WEIGHT"
+    "+reward.custom_reward_function.reward_kwargs.accuracy_weight=$ACCURACY_WEIGHT"
+    "+reward.custom_reward_function.reward_kwargs.grounding_weight=$GROUNDING_WEIGHT"
+    trainer.v1.trainer_mode=tag_sync
+    trainer.project_name=tag
+    "trainer.experiment_name=$(basename "$OUT")"
+    "trainer.logger=[console,file${LOGGER:+,$LOGGER}]"
+    "trainer.nnodes=$NNODES"
+    "trainer.n_gpus_per_node=$NGPUS"
+    "trainer.total_epochs=$EPOCHS"
+    "trainer.total_training_steps=$STEPS"
+    "trainer.save_freq=$SAVE_FREQ"
+    "trainer.test_freq=$TEST_FREQ"
+    trainer.max_actor_ckpt_to_keep=2
+    trainer.val_before_train=True
+    trainer.resume_mode=auto
+    "trainer.default_local_dir=$OUT/checkpoints"
+    "trainer.validation_data_dir=$OUT/validation"
+)
+if [[ $device == gpu ]]; then
+    # verl's own settings for Qwen2.5-VL-7B with FSDP.
+    overrides+=(
+        data.max_prompt_length=1024
+        data.max_response_length=2048
+        actor_rollout_ref.model.enable_gradient_checkpointing=True
+        actor_rollout_ref.actor.use_dynamic_bsz=True
+        actor_rollout_ref.actor.ppo_max_token_len_per_gpu=24576
+        actor_rollout_ref.rollout.gpu_memory_utilization=0.6
+        actor_rollout_ref.ref.fsdp_config.param_offload=True
+    )
+else
+    fp32='{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}'
+    overrides+=(
+        data.max_prompt_length=128
+        data.max_response_length=256
+        data.dataloader_num_workers=0
+        # Eight rollout workers are eight processes; two cores have work for one.
+        actor_rollout_ref.rollout.agent.num_workers=1
+        reward.num_workers=1
+        # The betas and the warm-up that let a tiny model follow a reward in some dozen steps.
+        actor_rollout_ref.actor.optim.lr_warmup_steps=5
+        "actor_rollout_ref.actor.optim.betas=[0.9,0.95]"
+        actor_rollout_ref.actor.optim.weight_decay=0
+        actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32
+        actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=64
+        actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=64
+        # No compiler, no GPU memory to share with vLLM.
+        actor_rollout_ref.model.enable_gradient_checkpointing=False
+        actor_rollout_ref.actor.use_dynamic_bsz=False
+        actor_rollout_ref.actor.use_torch_compile=False
+        actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
+        actor_rollout_ref.ref.fsdp_config.use_torch_compile=False
+        # FSDP computes in bfloat16 unless told otherwise: on a CPU that is less exact, not faster.
+        "+actor_rollout_ref.actor.fsdp_config.mixed_precision=$fp32"
+        "+actor_rollout_ref.ref.fsdp_config.mixed_precision=$fp32"
+        actor_rollout_ref.rollout.dtype=float32
+        actor_rollout_ref.rollout.enforce_eager=True
+        actor_rollout_ref.rollout.free_cache_engine=False
+        +actor_rollout_ref.rollout.enable_sleep_mode=False
+        actor_rollout_ref.rollout.load_format=auto
+        actor_rollout_ref.rollout.max_model_len=512
+        actor_rollout_ref.rollout.max_num_batched_tokens=16384
+        actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=64
+        +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=tag_rewards_verl_cpu.vllm_worker.CpuWorkerExtension
+        trainer.device=cpu
+    )
+    # A cluster that is joined already says what it has; a local one is told of one logical GPU.
+    [[ -n ${RAY_ADDRESS:-} ]] || overrides+=(
+        +ray_kwargs.ray_init.num_gpus=1
+        ray_kwargs.ray_init.num_cpus=16
+        +ray_kwargs.ray_init.include_dashboard=False
+    )
+fi
+if [[ $FLASH_ATTENTION == 1 ]]; then
+    overrides+=(actor_rollout_ref.model.use_remove_padding=True)
+else
+    # verl packs sequences with flash-attention only.
+    overrides+=(
+        actor_rollout_ref.model.use_remove_padding=False
+        +actor_rollout_ref.model.override_config.attn_implementation=sdpa
+    )
+fi
+[[ $FREEZE_VISION != 1 ]] || overrides+=(
+    actor_rollout_ref.model.external_lib=tag_rewards.integrations.verl.frozen_vision
+)
+overrides+=("$@")
+
+if [[ ${DRY_RUN:-} == 1 ]]; then
+    printf '%s\n' "${overrides[@]}"
+    exit 0
+fi
+
+# ---------------------------------------------------------------- the stages
+
+# stage NAME COMMAND...: runs it, and notes its seconds for the summary.
+stage() {
+    local name=$1 begun=$SECONDS
+    shift
+    say "== $name"
+    "$@"
+    mkdir -p "$OUT"
+    printf '{"stage": "%s", "seconds": %d}\n' "$name" $((SECONDS - begun)) >>"$OUT/timings.jsonl"
+}
+
+# What OUT was begun with. Going on with other data or another model would mix two runs in one summary.
+same_settings() {
+    local now
+    now=$(for name in DATA OPENFACE MODEL CANVAS PROMPT TOP_K SFT SEED N_TRAIN N_TEST SFT_BOX_JITTER \
+        SFT_AU_ERROR; do printf '%s=%s\n' "$name" "${!name:-}"; done)
+    mkdir -p "$OUT"
+    [[ -e $OUT/settings.txt ]] || printf '%s\n' "$now" >"$OUT/settings.txt"
+    local changed
+    changed=$(diff "$OUT/settings.txt" <(printf '%s\n' "$now") | grep '^[<>]' | tr '\n' ' ') || return 0
+    die "$OUT holds a run with other settings ($changed): give another OUT, or remove that folder"
+}
+
+make_data() {
+    local faces=${DATA:-$OUT/made_faces} source=rafdb
+    if [[ -z ${DATA:-} ]]; then
+        source=made_faces
+        [[ -d $faces ]] || "$VENV/bin/tag-rewards" made-faces "$faces" --train "$N_TRAIN" \
+            --test "$N_TEST" --size "$CANVAS" --seed "$SEED"
+    fi
+    "$VENV/bin/tag-rewards" prepare "$faces" --openface "${OPENFACE:-$faces/openface}" --out "$parquet" \
+        --data-source "$source" --canvas "$CANVAS" --top-k "$TOP_K" --prompt "$PROMPT" --seed "$SEED" \
+        --sft-box-jitter "$SFT_BOX_JITTER" --sft-au-error "$SFT_AU_ERROR"
+}
+
+sft() {
+    # LR and EPOCHS in the environment are GRPO's.
+    env -u LR -u EPOCHS MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" NNODES="$NNODES" \
+        TAG_SETUP=0 ${SFT_EPOCHS:+"EPOCHS=$SFT_EPOCHS"} ${SFT_LR:+"LR=$SFT_LR"} \
+        ${SFT_BATCH:+"BATCH=$SFT_BATCH"} bash "$REPO/recipes/run_tag_sft.sh"
+}
+
+grpo() {
+    export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $policy ]] && echo 1 || echo 0)}
+    export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
+    # verl overwrites the file of its file logger, so each launch gets its own; the report joins them.
+    mkdir -p "$OUT/logs"
+    VERL_FILE_LOGGER_PATH=$OUT/logs/metrics-$(date +%Y%m%d-%H%M%S).jsonl
+    export VERL_FILE_LOGGER_PATH
+    [[ $FREEZE_VISION != 1 ]] || export VERL_ENGINE_VENDOR=frozen_vision
+    [[ $device == gpu ]] || cpu_environment
+    say "   log: $OUT/logs/grpo.log"
+    supervise "$OUT/logs/grpo.log" "$TIMEOUT" \
+        'step:(\d+) - .*critic/score/mean:(?:np\.float\w+\()?([\d.]+)' "step \1 of $STEPS, mean reward \2" \
+        "$VENV/bin/python" -m tag_rewards.integrations.verl.main_ppo "${overrides[@]}"
+    printf '%s\n' "$STEPS" >"$OUT/checkpoints/finished.txt"
+}
+
+finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]]; }
+
+begun=$SECONDS
+same_settings
+stage set-up set_up
+[[ -e $parquet/prepare.json ]] || stage data make_data
+[[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
+if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo; fi
+stage report "$VENV/bin/tag-rewards" report "$OUT" --data "$parquet"
+
+say "Done in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s. In $OUT:"
+say "  summary.md      the table before and after GRPO"
+say "  curves.png      every reward component over the steps"
+say "  overlays.png    held-out faces with the detector's boxes and the model's, before and after"
+say "  metrics.jsonl   the same figures for each step; validation/ has every held-out completion"
+say "  sft/hf          the model after SFT; checkpoints/ the model after GRPO; logs/ what verl said"
