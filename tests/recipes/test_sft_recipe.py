@@ -1,0 +1,68 @@
+"""recipes/run_tag_sft.sh: bad settings are told, and what it gives to verl is what verl knows."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_help_lists_the_settings(recipe) -> None:
+    run = recipe("run_tag_sft.sh", "--help")
+    assert run.returncode == 0
+    for name in ("DATA", "OUT", "MODEL", "NGPUS", "NNODES", "EPOCHS", "BATCH", "LR", "TIMEOUT"):
+        assert name in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"DATA": ""}, "DATA is not set"),
+        ({"DATA": "/no/folder"}, "DATA=/no/folder: no sft_train.parquet in it"),
+        ({"EPOCHS": "some"}, "EPOCHS=some: must be a whole number above 0"),
+        ({"BATCH": "0"}, "BATCH=0: must be a whole number above 0"),
+        ({"MODEL": "/no/model"}, "MODEL=/no/model: no such folder"),
+    ],
+)
+def test_bad_settings_are_one_sentence(recipe, tmp_path, settings, sentence) -> None:
+    run = recipe("run_tag_sft.sh", **({"OUT": tmp_path / "out", "MODEL": "some/model"} | settings))
+    assert run.returncode != 0
+    assert sentence in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_finished_stage_is_not_run_again(recipe, tmp_path) -> None:
+    (tmp_path / "sft" / "hf").mkdir(parents=True)
+    (tmp_path / "sft_train.parquet").touch()
+    run = recipe("run_tag_sft.sh", DATA=tmp_path, OUT=tmp_path, MODEL="some/model")
+    assert run.returncode == 0
+    assert "done already" in run.stdout
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("flash_attention", ["0", "1"])
+def test_verl_knows_every_key(recipe, tiny_vlm, device, flash_attention) -> None:
+    """The overrides compose, and each part of the configuration becomes verl's own dataclass."""
+    hydra = pytest.importorskip("hydra")
+    pytest.importorskip("verl")
+    from verl.utils.config import omega_conf_to_dataclass
+
+    run = recipe(
+        "run_tag_sft.sh",
+        DRY_RUN=1,
+        TAG_DEVICE=device,
+        NGPUS=8,
+        MODEL=tiny_vlm,
+        FLASH_ATTENTION=flash_attention,
+    )
+    assert run.returncode == 0, run.stderr
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        config = hydra.compose("sft_trainer_engine", overrides=run.stdout.splitlines())
+    for part in ("model", "engine", "optim", "checkpoint"):
+        omega_conf_to_dataclass(config[part])
+
+    assert config.model.external_lib == "tag_rewards.integrations.verl.frozen_vision"
+    packs = device == "gpu" and flash_attention == "1"
+    assert config.model.use_remove_padding is packs
+    assert config.trainer.n_gpus_per_node == (8 if device == "gpu" else 1)
+    assert config.optim.lr == (2e-5 if device == "gpu" else 3e-4)
