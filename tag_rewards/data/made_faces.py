@@ -209,4 +209,5 @@ def _place(shape: NDArray[np.float64], size: int, rng: np.random.Generator) -> N
     scale = rng.uniform(0.70, 0.92) * size / (high - low).max()
     room = size - scale * (high - low)
     corner = room * rng.uniform(0.1, 0.9, 2)
-    return (shape - low) * scale + corner
+    placed: NDArray[np.float64] = (shape - low) * scale + corner
+    return placed
