@@ -21,14 +21,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tag_rewards.mentions import mentioned_aus
+from tag_rewards.steps import BOX, Box, Extent, Step, read_steps, write_step
 
-__all__ = ["MAX_CHARS", "MAX_COORDINATE", "Box", "Claim", "Step", "Trace", "parse_trace", "render"]
-
-#: x1, y1, x2, y2 with x1 < x2 and y1 < y2.
-Box = tuple[float, float, float, float]
-
-#: No coordinate lies further from 0; it keeps all arithmetic on boxes finite.
-MAX_COORDINATE = 1e6
+__all__ = ["MAX_CHARS", "Box", "Claim", "Step", "Trace", "parse_trace", "render"]
 
 #: A longer text is not read at all: cutting it would let a model hide boxes behind the cut.
 MAX_CHARS = 32_768
@@ -37,34 +32,6 @@ _GLOBAL, _LOOP, _CONCLUSION = "Global analysis:", "Verification loop:", "Final c
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 _GRAMMAR = [_GLOBAL, _LOOP, _CONCLUSION, _ANSWER, _ANSWER_END]
 _MARKS = re.compile(f"({'|'.join(map(re.escape, _GRAMMAR))})")
-_INSPECT = re.compile(r"Inspect\s")
-_NAMES = {f"AU{au}": au for au in range(1, 100)}
-_BOX, _BOX_END = "<bbox>", "</bbox>"
-# Between two steps the figures have "…"; models also number their steps.
-_FILLER = " \t\r\n….·•*-–0123456789)"
-
-
-class Step(NamedTuple):
-    """One step of the verification loop.
-
-    Attributes:
-        region: the part of the face, in words, e.g. "mouth corners".
-        observation: what is seen there.
-        box: where, or None if the step has no well-formed box.
-        au: the AU that the step names in parentheses after the region, or None.
-        other_aus: further AUs in the same parentheses.
-    """
-
-    region: str
-    observation: str
-    box: Box | None = None
-    au: int | None = None
-    other_aus: tuple[int, ...] = ()
-
-    @property
-    def aus(self) -> tuple[int, ...]:
-        """All AUs that the step names."""
-        return () if self.au is None else (self.au, *self.other_aus)
 
 
 class Claim(NamedTuple):
@@ -123,14 +90,14 @@ class Trace:
         return tuple(claims)
 
 
-def parse_trace(text: str, extent: tuple[float, float] | None = None) -> Trace:
+def parse_trace(text: str, extent: Extent | None = None) -> Trace:
     """Read what a model wrote.
 
     Never raises; what does not fit the grammar is left out and recorded in `errors`. Time is
     linear in the length of the text, and a text over `MAX_CHARS` characters is refused whole.
     `->` is as good as `→`, a step may run over several lines, and "…", bullets and numbers may
     stand between steps. Boxes are read in the verification loop only. A box is four numbers
-    within ±`MAX_COORDINATE` with x1 < x2 and y1 < y2; any other is dropped.
+    within ±1,000,000 with x1 < x2 and y1 < y2; any other is dropped.
 
     Args:
         text: the completion.
@@ -172,9 +139,9 @@ au=12, other_aus=()),)
         errors.append(f"text after {_ANSWER_END}")
     if pieces[0].strip():
         errors.append(f"text before {marks[0]!r}" if marks else "text outside of any section")
-    steps = _read_steps(loop, extent, errors)
+    steps = read_steps(loop, extent, errors)
     for mark, body in ((_GLOBAL, global_analysis), (_CONCLUSION, conclusion)):
-        if _BOX in body:
+        if BOX in body:
             errors.append(f"a box in {mark!r}; boxes belong into the verification loop")
         if mark in marks and not body.strip():
             errors.append(f"{mark!r} is empty")
@@ -212,73 +179,6 @@ def _only_answer(marks: list[str], bodies: list[str]) -> str | None:
     return bodies[at].strip() if marks[at + 1 : at + 2] == [_ANSWER_END] else None
 
 
-def _read_steps(loop: str, extent: tuple[float, float] | None, errors: list[str]) -> list[Step]:
-    before, *texts = _INSPECT.split(loop.replace("->", "→"))
-    if before.strip(_FILLER):
-        errors.append("text before the first step")
-    steps: list[Step] = []
-    for number, text in enumerate(texts, 1):
-        words, *boxes = text.split(_BOX)
-        region, _, observation = words.partition("→")
-        region, observation = region.strip(), observation.rstrip()
-        if observation.endswith("→"):
-            observation = observation[:-1].strip()
-        elif boxes:
-            errors.append(f"step {number} has no arrow before its box")
-            observation = observation.lstrip()
-        au: int | None = None
-        other_aus: tuple[int, ...] = ()
-        if region.endswith(")"):
-            region, au, other_aus = _split_name(region)
-        if not region:
-            errors.append(f"step {number} names no region")
-        if not observation:
-            errors.append(f"step {number} has no observation")
-        if not boxes:
-            errors.append(f"step {number} has no box")
-            steps.append(Step(region, observation, None, au, other_aus))
-        elif len(boxes) > 1:
-            errors.append(f"step {number} has {len(boxes)} boxes")
-        for written in boxes:
-            inner, end, rest = written.partition(_BOX_END)
-            box = _read_box(inner) if end else None
-            if box is None:
-                errors.append(f"step {number}: {inner[:80]!r} is no box [x1,y1,x2,y2]")
-            elif extent is not None and not (
-                box[0] >= 0 and box[1] >= 0 and box[2] <= extent[0] and box[3] <= extent[1]
-            ):
-                errors.append(f"step {number}: the box {inner[:80]} leaves the image")
-            if end and rest.strip(_FILLER):
-                errors.append(f"text after the box of step {number}")
-            steps.append(Step(region, observation, box, au, other_aus))
-    return steps
-
-
-def _split_name(region: str) -> tuple[str, int | None, tuple[int, ...]]:
-    """`mouth corners (AU12, AU14)` into its words and its AUs."""
-    words, _, name = region[:-1].rpartition("(")
-    if name in _NAMES:
-        return words.rstrip(), _NAMES[name], ()
-    aus = mentioned_aus(name)
-    if not aus:
-        return region, None, ()
-    return words.rstrip(), aus[0], aus[1:]
-
-
-def _read_box(text: str) -> Box | None:
-    text = text.strip()
-    if text[:1] != "[" or text[-1:] != "]":
-        return None
-    try:
-        # float, not int: int() refuses long digit strings since Python 3.11.
-        x1, y1, x2, y2 = map(float, text[1:-1].split(",", 4))
-    except ValueError:
-        return None
-    # The comparisons are false for NaN.
-    most = MAX_COORDINATE
-    return (x1, y1, x2, y2) if -most <= x1 < x2 <= most and -most <= y1 < y2 <= most else None
-
-
 def render(trace: Trace, arrow: str = "→") -> str:
     """Write a trace; `parse_trace(render(trace)) == trace`.
 
@@ -301,22 +201,12 @@ def render(trace: Trace, arrow: str = "→") -> str:
         <answer> happiness </answer>
     """
     lines = [f"{_GLOBAL} {trace.global_analysis}", _LOOP]
-    for step in trace.steps:
-        name = f" ({', '.join(f'AU{au}' for au in step.aus)})" if step.aus else ""
-        numbers = "" if step.box is None else ",".join(map(_number, step.box))
-        lines.append(
-            f"Inspect {step.region}{name} {arrow} {step.observation} {arrow} "
-            f"{_BOX}[{numbers}]{_BOX_END}"
-        )
+    lines += [write_step(step, arrow) for step in trace.steps]
     lines.append(f"{_CONCLUSION} {trace.conclusion}")
     lines.append(f"{_ANSWER} {trace.answer} {_ANSWER_END}")
     text = "\n".join(lines)
     _check_inverse(trace, parse_trace(text))
     return text
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(float(value))
 
 
 def _check_inverse(trace: Trace, again: Trace) -> None:
