@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
@@ -47,7 +47,6 @@ def test_the_json_is_plain():
     assert target.by_au[14].box == (81, 322, 416, 407)
 
 
-@settings(deadline=None)
 @given(targets(min_aus=0))
 def test_round_trip(target):
     again = Target.from_json(target.to_json())

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from tag_rewards.trace import MAX_CHARS, Claim, Step, Trace, parse_trace, render
 from tests.rewards.strategies import hostile_text, valid_traces
@@ -193,14 +193,12 @@ def test_the_aus_of_boxes_without_a_name(steps, aus, expected):
     assert tuple(claim.aus for claim in trace.claims) == expected
 
 
-@settings(deadline=None)
 @given(valid_traces())
 def test_reading_is_the_inverse_of_writing(trace):
     assert parse_trace(render(trace)) == trace
     assert parse_trace(render(trace, arrow="->")) == trace
 
 
-@settings(deadline=None)
 @given(hostile_text())
 def test_reading_never_raises(text):
     trace = parse_trace(text, extent=(512, 512))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from tag_rewards.geometry.boxes import box_iou
 from tag_rewards.geometry.spaces import BoxSpace
@@ -20,7 +23,14 @@ from tag_rewards.rewards import (
 from tag_rewards.rewards.overlap import iou, polygon_overlap
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, parse_trace
-from tests.rewards.strategies import boxes, named_trace, text_of, trace_of
+from tests.rewards.strategies import (
+    boxes,
+    named_attempts,
+    named_trace,
+    targets,
+    text_of,
+    trace_of,
+)
 
 A, B = (100.0, 100.0, 200.0, 200.0), (300.0, 300.0, 400.0, 400.0)
 HALF_A = (100.0, 100.0, 200.0, 150.0)  # IoU 0.5 with A
@@ -119,6 +129,21 @@ def test_fewer_boxes_than_names_are_matched_with_regions():
     assert grounding([(A,)], (4, 9, 25), target=target).reward == pytest.approx(2 / 3)
     assert grounding([(A,), (A,)], (4, 9, 25), target=target).reward == pytest.approx(2 / 3)
     assert grounding([(A,), (B,)], (1, 2, 12), target=target).reward == 0
+
+
+@given(st.data(), targets())
+def test_the_best_box_for_each_au_is_the_best_matching(data, target):
+    """The sum is that of SciPy's assignment of claims to AUs, where only equal AUs may pair."""
+    trace = data.draw(named_attempts(target))
+    config = GroundingConfig(au_weight=0)
+    gains = np.zeros((len(trace.claims), len(target.evidence)))
+    for i, claim in enumerate(trace.claims):
+        for j, item in enumerate(target.evidence):
+            if claim.aus == (item.au,):
+                overlap = box_iou(claim.box, item.box)[0, 0]
+                gains[i, j] = np.clip((overlap - 0.2) / 0.7, 0, 1)
+    best = gains[linear_sum_assignment(gains, maximize=True)].sum() / max(gains.shape)
+    assert grounding_reward(trace, target, config).reward == pytest.approx(best)
 
 
 LEFT_AND_RIGHT = (

@@ -77,13 +77,13 @@ def test_documented(formula):
 pairs = st.lists(st.tuples(boxes(), AUS), max_size=6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs, pairs.filter(bool), st.sampled_from(sorted(PRIOR_FORMULAS)))
 def test_range(predicted, target, formula):
     assert 0 <= PRIOR_FORMULAS[formula](shown(*predicted), shown(*target)) <= 1 + 1e-12
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs.filter(bool), pairs.filter(bool))
 def test_matching_against_scipy_on_arrays(predicted, target):
     from scipy.optimize import linear_sum_assignment

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tag_rewards.facs import EXPRESSIONS
@@ -42,9 +42,6 @@ from tests.rewards.strategies import (
     text_of,
     trace_of,
 )
-
-settings.register_profile("promises", max_examples=100, deadline=None)
-settings.load_profile("promises")
 
 UNIT_KEYS = ("score", "format", "accuracy", "grounding", "mean_iou", "au_precision", "au_recall")
 TARGET = Target(
