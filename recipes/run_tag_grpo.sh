@@ -157,7 +157,9 @@ else
         data.max_prompt_length=128
         data.max_response_length=256
         data.dataloader_num_workers=0
-        # Eight rollout workers are eight processes; two cores have work for one.
+        # Eight storage units and eight rollout workers are as many processes: two cores have work for
+        # one of each.
+        transfer_queue.backend.SimpleStorage.num_data_storage_units=1
         actor_rollout_ref.rollout.agent.num_workers=1
         reward.num_workers=1
         # The betas and the warm-up that let a tiny model follow a reward in some dozen steps.
@@ -214,6 +216,19 @@ if [[ ${DRY_RUN:-} == 1 ]]; then
 fi
 
 # ---------------------------------------------------------------- the stages
+
+# A wrong weight would otherwise show only once the model is loaded and has written its first batch.
+check_weights() {
+    "$VENV/bin/python" - "$FORMAT_WEIGHT" "$ACCURACY_WEIGHT" "$GROUNDING_WEIGHT" <<'EOF'
+import sys
+from tag_rewards import RewardConfig
+
+try:
+    RewardConfig(*map(float, sys.argv[1:]))
+except ValueError as error:
+    sys.exit(f"error: the reward's weights {', '.join(sys.argv[1:])}: {error}")
+EOF
+}
 
 # stage NAME COMMAND...: runs it, and notes its seconds for the summary.
 stage() {
@@ -277,6 +292,7 @@ finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]
 begun=$SECONDS
 same_settings
 stage set-up set_up
+check_weights
 [[ -e $parquet/prepare.json ]] || stage data make_data
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo; fi

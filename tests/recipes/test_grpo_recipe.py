@@ -1,0 +1,146 @@
+"""run_tag_grpo.sh: its configuration against the installed verl, and a real run that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"DATA": "/no/such/folder"}, "DATA=/no/such/folder: no such folder"),
+        ({"ROLLOUT_N": "many"}, "ROLLOUT_N=many: must be a whole number above 0"),
+        ({"STEPS": "0"}, "STEPS=0: must be a whole number above 0"),
+        ({"TAG_DEVICE": "gpu"}, "DATA is not set"),
+    ],
+)
+def test_senseless_settings_end_at_once(recipe, tmp_path, settings, sentence):
+    run = recipe("run_tag_grpo.sh", OUT=tmp_path / "out", **settings)
+    assert run.returncode != 0
+    assert sentence in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_settings_do_not_go_on_with_an_old_run(recipe, tmp_path):
+    first = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=2, N_TEST=1, SFT=0, MODEL="x", STEPS=1)
+    assert first.returncode != 0  # there is no model x
+    second = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=3, N_TEST=1, SFT=0, MODEL="x", STEPS=1)
+    assert second.returncode != 0
+    assert "holds a run with other settings (< N_TRAIN=2 > N_TRAIN=3 )" in second.stderr
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("flash_attention", ["0", "1"])
+def test_verl_accepts_the_configuration(recipe, tiny_vlm, device, flash_attention, monkeypatch):
+    """The overrides compose, become verl's dataclasses, and pass verl's own validation."""
+    hydra = pytest.importorskip("hydra")
+    pytest.importorskip("verl")
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import omega_conf_to_dataclass, validate_config
+
+    run = recipe(
+        "run_tag_grpo.sh",
+        "actor_rollout_ref.actor.clip_ratio=0.3",
+        DRY_RUN=1,
+        TAG_DEVICE=device,
+        NGPUS=8,
+        MODEL=tiny_vlm,
+        SFT=0,
+        FLASH_ATTENTION=flash_attention,
+    )
+    assert run.returncode == 0, run.stderr
+    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
+        config = hydra.compose("ppo_trainer", overrides=run.stdout.splitlines())
+    assert need_reference_policy(config)
+    assert not need_critic(config)
+    validate_config(config, use_reference_policy=True, use_critic=False)
+    parts = ["algorithm", "actor_rollout_ref.actor", "actor_rollout_ref.rollout"]
+    for part in [*parts, "actor_rollout_ref.model", "reward"]:
+        node = config
+        for name in part.split("."):
+            node = node[name]
+        omega_conf_to_dataclass(node)
+    gpu = device == "gpu"
+    assert config.actor_rollout_ref.actor.clip_ratio == 0.3
+    assert config.trainer.n_gpus_per_node == (8 if gpu else 1)
+    assert config.actor_rollout_ref.rollout.tensor_model_parallel_size == (2 if gpu else 1)
+    assert config.data.train_batch_size == (512 if gpu else 16)
+    assert config.actor_rollout_ref.actor.use_kl_loss
+
+
+def _metrics(out: Path) -> dict[int, dict[str, float]]:
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return {record["step"]: record["data"] for record in map(json.loads, lines)}
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(1500)
+def test_a_killed_run_resumes_and_ends_well(tmp_path):
+    """Made faces, SFT, verl + vLLM + Ray; killed by signal 9 after its first checkpoint."""
+    pytest.importorskip("verl")
+    out = tmp_path / "run"
+    settings = {"STEPS": 2, "SAVE_FREQ": 1, "TEST_FREQ": 2, "TRAIN_BATCH": 4, "MINI_BATCH": 4}
+    settings |= {"ROLLOUT_N": 4, "N_TRAIN": 32, "N_TEST": 8, "SFT_EPOCHS": 1, "SFT_BATCH": 16}
+    settings |= {"OUT": out, "VENV": sys.prefix, "TAG_SETUP": 0, "TAG_DEVICE": "cpu"}
+    environment = os.environ | {name: str(value) for name, value in settings.items()}
+    command = ["bash", str(REPO / "recipes/run_tag_grpo.sh")]
+
+    log = (tmp_path / "first.log").open("w")
+    first = subprocess.Popen(
+        command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    tracker = out / "checkpoints/latest_checkpointed_iteration.txt"
+    deadline = time.monotonic() + 700
+    while not tracker.exists():
+        assert first.poll() is None, (tmp_path / "first.log").read_text()[-3000:]
+        assert time.monotonic() < deadline, (tmp_path / "first.log").read_text()[-3000:]
+        time.sleep(0.5)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not (out / "summary.md").exists()
+    # Nothing that it started is left after a moment: no vLLM engine, no Ray.
+    deadline = time.monotonic() + 60
+    while left := _processes_of(out):
+        assert time.monotonic() < deadline, left
+        time.sleep(1)
+
+    second = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=700, check=False
+    )
+    assert second.returncode == 0, second.stdout[-3000:] + second.stderr[-3000:]
+    assert "== sft" not in second.stdout  # what was done is not done again
+    assert "Resuming from" in (out / "logs/grpo.log").read_text(errors="replace")
+
+    metrics = _metrics(out)
+    assert set(metrics) >= {0, 1, 2}
+    for step in (1, 2):
+        for component in ("score", "format", "accuracy", "grounding", "mean_iou"):
+            assert 0 <= metrics[step][f"reward/{component}/mean"] <= 1
+        assert metrics[step]["training/rollout_actor_probs_pearson_corr"] > 0.99
+    assert any(key.startswith("val-aux/made_faces/grounding") for key in metrics[0])
+    for name in ("summary.md", "curves.png", "overlays.png"):
+        assert (out / name).stat().st_size > 500
+    for step in (0, 2):
+        assert len((out / f"validation/{step}.jsonl").read_text().splitlines()) == 8
+
+
+def _processes_of(out: Path) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(out).encode() in path.read_bytes():
+                found.append(path.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return [line for line in found if line.strip()]
