@@ -169,6 +169,8 @@ else
         actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32
         actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=64
         actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=64
+        # vLLM and FSDP compute in float32 here and agree to 1e-6: one of the two gives the old policy.
+        algorithm.rollout_correction.bypass_mode=True
         # No compiler, no GPU memory to share with vLLM.
         actor_rollout_ref.model.enable_gradient_checkpointing=False
         actor_rollout_ref.actor.use_dynamic_bsz=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -94,7 +95,9 @@ def test_a_killed_run_resumes_and_ends_well(tmp_path):
     settings |= {"ROLLOUT_N": 4, "N_TRAIN": 32, "N_TEST": 8, "SFT_EPOCHS": 1, "SFT_BATCH": 16}
     settings |= {"OUT": out, "VENV": sys.prefix, "TAG_SETUP": 0, "TAG_DEVICE": "cpu"}
     environment = os.environ | {name: str(value) for name, value in settings.items()}
-    command = ["bash", str(REPO / "recipes/run_tag_grpo.sh")]
+    # Both policies' probabilities, to see that vLLM got the actor's weights.
+    compared = "algorithm.rollout_correction.bypass_mode=False"
+    command = ["bash", str(REPO / "recipes/run_tag_grpo.sh"), compared]
 
     log = (tmp_path / "first.log").open("w")
     first = subprocess.Popen(
@@ -136,11 +139,10 @@ def test_a_killed_run_resumes_and_ends_well(tmp_path):
 
 
 def _processes_of(out: Path) -> list[str]:
+    """Command lines of the living processes that know the run's folder from their environment."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if str(out).encode() in path.read_bytes():
-                found.append(path.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return [line for line in found if line.strip()]
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            if str(out).encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
+    return [line for line in found if line]
