@@ -45,6 +45,13 @@ has_flash_attention() {
         'import importlib.util as u, sys; sys.exit(not u.find_spec("flash_attn"))' 2>/dev/null
 }
 
+# parquet_rows FILE: how many it has; 0 if it is not there.
+parquet_rows() {
+    [[ -f $1 ]] || { say 0 && return; }
+    "$VENV/bin/python" -c \
+        'import sys, pyarrow.parquet as pq; print(pq.read_metadata(sys.argv[1]).num_rows)' "$1"
+}
+
 # is_count NAME...: each variable of that name holds a whole number above 0.
 is_count() {
     local name

@@ -210,10 +210,9 @@ fi
 [[ $FREEZE_VISION != 1 ]] || overrides+=(
     actor_rollout_ref.model.external_lib=tag_rewards.integrations.verl.frozen_vision
 )
-overrides+=("$@")
 
 if [[ ${DRY_RUN:-} == 1 ]]; then
-    printf '%s\n' "${overrides[@]}"
+    printf '%s\n' "${overrides[@]}" "$@"
     exit 0
 fi
 
@@ -274,6 +273,16 @@ sft() {
 }
 
 grpo() {
+    local prompts
+    prompts=$(parquet_rows "$parquet/rl_train.parquet")
+    if ((prompts < TRAIN_BATCH)); then
+        # verl drops an incomplete batch: with fewer prompts than a batch it would train no step.
+        say "   only $prompts prompts: a step takes all of them"
+        overrides+=(
+            "data.train_batch_size=$prompts"
+            "actor_rollout_ref.actor.ppo_mini_batch_size=$((prompts < MINI_BATCH ? prompts : MINI_BATCH))"
+        )
+    fi
     export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $policy ]] && echo 1 || echo 0)}
     export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
     # verl overwrites the file of its file logger, so each launch gets its own; the report joins them.
@@ -285,7 +294,7 @@ grpo() {
     say "   log: $OUT/logs/grpo.log"
     supervise "$OUT/logs/grpo.log" "$TIMEOUT" \
         'step:(\d+) - .*critic/score/mean:(?:np\.float\w+\()?([\d.]+)' "step \1 of $STEPS, mean reward \2" \
-        "$VENV/bin/python" -m tag_rewards.integrations.verl.main_ppo "${overrides[@]}"
+        "$VENV/bin/python" -m tag_rewards.integrations.verl.main_ppo "${overrides[@]}" "$@"
     printf '%s\n' "$STEPS" >"$OUT/checkpoints/finished.txt"
 }
 
@@ -297,7 +306,7 @@ stage set-up set_up
 check_weights
 [[ -e $parquet/prepare.json ]] || stage data make_data
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
-if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo; fi
+if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
 stage report "$VENV/bin/tag-rewards" report "$OUT" --data "$parquet"
 
 say "Done in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s. In $OUT:"

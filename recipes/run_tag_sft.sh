@@ -68,8 +68,6 @@ fi
 
 # ---------------------------------------------------------------- the data's size
 
-rows() {
-    [[ -f $DATA/$1 ]] || { echo 0 && return; }
     "$VENV/bin/python" -c \
         'import sys, pyarrow.parquet as pq; print(pq.read_metadata(sys.argv[1]).num_rows)' "$DATA/$1"
 }
@@ -80,14 +78,14 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
     workers=$((NGPUS * NNODES))
     # verl drops an incomplete batch: with fewer traces than a batch it would train no step.
-    n=$(rows sft_train.parquet)
+    n=$(parquet_rows "$DATA/sft_train.parquet")
     if ((n < BATCH)); then
         ((n >= workers)) || die "$DATA/sft_train.parquet: $n traces are too few for $workers GPUs"
         BATCH=$((n / workers * workers))
         say "only $n traces: BATCH is $BATCH"
     fi
     steps=$((EPOCHS * (n / workers / (BATCH / workers))))
-    (($(rows sft_test.parquet) >= BATCH)) || validation=null
+    (($(parquet_rows "$DATA/sft_test.parquet") >= BATCH)) || validation=null
 fi
 
 # ---------------------------------------------------------------- what verl is told

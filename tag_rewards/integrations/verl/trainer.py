@@ -35,7 +35,7 @@ class ComponentLoggingTrainer(PPOTrainerSync):
         # holds: all of that must stay as in the trainer that this one extends.
         config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        # Seconds between two looks whether the rollouts are there. verl's 2 s are a fifth of a short step.
+        # Seconds between two looks for finished rollouts: verl's 2 s are a fifth of a short step.
         self.replay_buffer.poll_interval = 0.25
 
     def _compute_metrics(
