@@ -68,9 +68,6 @@ fi
 
 # ---------------------------------------------------------------- the data's size
 
-    "$VENV/bin/python" -c \
-        'import sys, pyarrow.parquet as pq; print(pq.read_metadata(sys.argv[1]).num_rows)' "$DATA/$1"
-}
 
 validation=$DATA/sft_test.parquet
 steps=null
