@@ -68,7 +68,6 @@ fi
 
 # ---------------------------------------------------------------- the data's size
 
-
 validation=$DATA/sft_test.parquet
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
