@@ -1,4 +1,4 @@
-"""The modules that only the training stack can import hold no doctest; collecting them would need it."""
+"""What only the training stack can import holds no doctest; collecting it would need the stack."""
 
 collect_ignore = [
     f"tag_rewards/integrations/verl/{name}.py" for name in ("frozen_vision", "main_ppo", "trainer")
