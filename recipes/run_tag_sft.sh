@@ -49,6 +49,8 @@ else
     MAX_LENGTH=${MAX_LENGTH:-512} MAX_TOKENS=${MAX_TOKENS:-8192} TIMEOUT=${TIMEOUT:-3600}
 fi
 is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT
+workers=$((NGPUS * NNODES))
+((BATCH % workers == 0)) || die "BATCH=$BATCH: must be a multiple of the $workers GPUs"
 if [[ -d $MODEL ]]; then
     MODEL=$(realpath "$MODEL")
 elif [[ $MODEL == [./]* ]]; then
@@ -72,7 +74,6 @@ validation=$DATA/sft_test.parquet
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
-    workers=$((NGPUS * NNODES))
     # verl drops an incomplete batch: with fewer traces than a batch it would train no step.
     n=$(parquet_rows "$DATA/sft_train.parquet")
     if ((n < BATCH)); then
@@ -175,7 +176,8 @@ supervise "$OUT/logs/sft.log" "$TIMEOUT" \
     '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' "step \1 of $steps, loss \2" \
     "${torchrun[@]}" -m verl.trainer.sft_trainer "${overrides[@]}"
 
-# verl's tracker names a checkpoint once it is complete.
+# The first node writes the model. verl's tracker names a checkpoint once it is complete.
+((NNODES == 1 || NODE_RANK == 0)) || exit 0
 done=$(cat "$checkpoints/latest_checkpointed_iteration.txt")
 last=checkpoints/global_step_$done/huggingface
 compgen -G "$OUT/sft/$last/*.safetensors" >/dev/null || die "no model was written to $OUT/sft/$last"

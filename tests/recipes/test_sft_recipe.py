@@ -19,6 +19,10 @@ def test_help_lists_the_settings(recipe) -> None:
         ({"DATA": "/no/folder"}, "DATA=/no/folder: no sft_train.parquet in it"),
         ({"EPOCHS": "some"}, "EPOCHS=some: must be a whole number above 0"),
         ({"BATCH": "0"}, "BATCH=0: must be a whole number above 0"),
+        (
+            {"BATCH": "12", "NGPUS": "8", "TAG_DEVICE": "gpu"},
+            "BATCH=12: must be a multiple of the 8 GPUs",
+        ),
         ({"MODEL": "/no/model"}, "MODEL=/no/model: no such folder"),
     ],
 )
