@@ -9,7 +9,7 @@ import tag_rewards
 
 HEAVY = {
     *("torch", "ray", "verl", "vllm", "cv2", "transformers", "pandas", "pyarrow", "matplotlib"),
-    *("typer", "rich", "scipy", "PIL"),
+    *("typer", "rich", "scipy", "shapely", "PIL"),
 }
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 
 from tag_rewards.geometry.au_rules import AU_REGIONS, JAA_CENTRES, Anchor, RegionRule
 from tag_rewards.geometry.landmarks import MIRROR_ORDER, as_landmarks, face_frame
 
 if TYPE_CHECKING:
+    import shapely
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["AU_REGIONS", "RegionRule", "au_box", "au_region", "jaa_centres"]
@@ -88,6 +88,8 @@ def au_region(au: int, landmarks: ArrayLike) -> shapely.Polygon | shapely.MultiP
         >>> au_region(12, face).geom_type, au_region(4, face).geom_type
         ('MultiPolygon', 'Polygon')
     """
+    import shapely  # slow to import, and boxes do without
+
     points = _place(_REGION_ANCHORS[_known(au)], landmarks)
     if not AU_REGIONS[au].paired:
         return shapely.MultiPoint(points).convex_hull
