@@ -245,12 +245,15 @@ def _as_box(value: Any) -> Box:
 
 def _as_polygon(value: Any) -> Polygon:
     try:
-        outlines = tuple(
-            tuple((_number("polygon", x), _number("polygon", y)) for x, y in outline)
-            for outline in value
-        )
+        corners = [[tuple(corner) for corner in outline] for outline in value]
     except TypeError:
-        raise ValueError(f"polygon: {value!r:.80} is no list of outlines [[x, y], ...]") from None
+        corners = [[()]]
+    if any(len(corner) != 2 for outline in corners for corner in outline):
+        raise ValueError(f"polygon: {value!r:.80} is no list of outlines [[x, y], ...]")
+    outlines = tuple(
+        tuple((_number("polygon", x), _number("polygon", y)) for x, y in outline)
+        for outline in corners
+    )
     if not outlines or any(len(outline) < 3 for outline in outlines):
         raise ValueError(f"polygon: {value!r:.80} has an outline of fewer than three corners")
     return outlines

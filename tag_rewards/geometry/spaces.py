@@ -27,6 +27,9 @@ Kind = Literal["pixels", "normalized_1000", "resized"]
 #: multiples of (patch size times merge size).
 PROCESSOR_FACTORS: Mapping[str, int] = {"qwen2_vl": 28, "qwen2_5_vl": 28}
 
+#: No image is wider or higher; the boxes of a trace are read within the same bound.
+MAX_SIDE = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class BoxSpace:
@@ -36,8 +39,8 @@ class BoxSpace:
 
     Attributes:
         kind: "pixels", "normalized_1000" or "resized".
-        width: largest x in pixels; None for "normalized_1000".
-        height: largest y in pixels; None for "normalized_1000".
+        width: largest x in pixels, at most `MAX_SIDE`; None for "normalized_1000".
+        height: largest y in pixels, at most `MAX_SIDE`; None for "normalized_1000".
         processor: a key of `PROCESSOR_FACTORS` for "resized", else None.
 
     Raises:
@@ -66,11 +69,13 @@ class BoxSpace:
                 raise ValueError(
                     f"box space {self.kind} needs a positive integer {name}, got {side!r}"
                 )
+            elif side > MAX_SIDE:
+                raise ValueError(f"box space {self.kind} has a {name} above {MAX_SIDE}")
         if self.kind != "resized":
             if self.processor is not None:
                 raise ValueError(f"box space {self.kind} has no processor, got {self.processor!r}")
             return
-        if self.processor is None or self.processor not in PROCESSOR_FACTORS:
+        if not isinstance(self.processor, str) or self.processor not in PROCESSOR_FACTORS:
             raise ValueError(
                 f"box space processor {self.processor!r} is not one of "
                 f"{', '.join(PROCESSOR_FACTORS)}"

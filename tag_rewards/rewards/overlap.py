@@ -67,7 +67,7 @@ def polygon_overlap(box: Box, evidence: AUEvidence) -> float:
 
 
 def _polygon_iou(box: Box, polygon: Polygon) -> float:
-    import shapely  # a fifth of a second, and only this option needs it
+    import shapely  # slow to import, and only this option needs it
 
     shape, rectangle = _shape(polygon), shapely.box(*box)
     inner = shape.intersection(rectangle).area
@@ -79,5 +79,7 @@ def _polygon_iou(box: Box, polygon: Polygon) -> float:
 def _shape(polygon: Polygon) -> Any:
     import shapely
 
-    # make_valid: an outline that crosses itself would make the intersection fail.
-    return shapely.make_valid(shapely.union_all([shapely.Polygon(outline) for outline in polygon]))
+    # An outline that crosses itself would make union and intersection fail. What is left of it may
+    # hold lines, which have no area; buffer(0) drops them.
+    outlines = [shapely.make_valid(shapely.Polygon(outline)).buffer(0) for outline in polygon]
+    return shapely.union_all(outlines)

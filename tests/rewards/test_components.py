@@ -168,6 +168,9 @@ def test_polygon_overlap():
 def test_an_outline_that_crosses_itself_is_no_failure():
     bow = (((100.0, 100.0), (200.0, 200.0), (200.0, 100.0), (100.0, 200.0)),)
     assert 0 < polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, bow)) <= 1
+    assert 0 < polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, bow + bow)) <= 1
+    moved = tuple((x + 50, y) for x, y in bow[0])
+    assert 0 < polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, (*bow, moved))) <= 1
     flat = (((100.0, 100.0), (150.0, 100.0), (200.0, 100.0)),)
     assert polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, flat)) == 0
 
