@@ -225,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder to write the model to")
     parser.add_argument("--see-steps", type=int, default=1500)
-    parser.add_argument("--tell-steps", type=int, default=2500)
+    parser.add_argument("--tell-steps", type=int, default=2200)
     parser.add_argument("--see-batch", type=int, default=64)
     parser.add_argument("--tell-batch", type=int, default=32)
     parser.add_argument("--init", type=Path, help="begin from the weights of this folder")
