@@ -24,7 +24,7 @@ def recipe() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a script of recipes/ in this environment, without set-up; settings as keywords."""
 
     def run(
-        script: str, *arguments: str, timeout: float = 280, **settings: object
+        script: str, *arguments: str, timeout: float = 400, **settings: object
     ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {
             "VENV": sys.prefix,

@@ -67,6 +67,7 @@ def _tensors(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(900)
 def test_two_real_steps(tiny_vlm, sft_parquet, recipe, tmp_path) -> None:
     """verl's SFT trainer leaves every tensor of the encoder as it was and changes all others."""
     torch = pytest.importorskip("torch")
