@@ -21,17 +21,18 @@ _SIGNS_OF_NEGATION = (
     *("free of", "than", "instead", "opposed", "exc", "rul", "unseen", "undetected", "'t", "’t"),
 )
 _CLAUSE_END = re.compile(
-    r"[.,;:!?\n]|\b(?:but|although|though|while|whereas|however|yet)\b", re.IGNORECASE
+    r"[.,;:!?\n]|\b(?:but|although|though|while|whereas|however|yet|because|since)\b", re.IGNORECASE
 )
 _BEFORE = re.compile(
-    r"\b(?:no|not(?! only)|never|neither|nor|without|lack\w*|absent|absence|missing|free of"
-    r"|rather than|instead of|opposed to|except|exclud\w+|rul\w+ out|cannot|\w{1,8}n['’]t)\b",
+    r"\b(?:no(?! doubt)|not(?! only)|never|neither|nor|without(?! (?:a )?doubt)|lack\w*|absent"
+    r"|absence|missing|free of|rather than|instead of|opposed to|except|exclud\w+|rul\w+ out|cannot"
+    r"|\w{1,8}n['’]t)\b",
     re.IGNORECASE,
 )
 # What may stand between an AU and the word that denies it. "AU12 not AU6" denies AU6 only: "not"
 # with nothing behind it belongs to the next AU.
 _AFTER = re.compile(
-    r"[ (=-]*(?:(?:is|are|was|were|be|seems?|appears?|remains?|looks?|both|all|also|clearly"
+    r"[ (=:-]*(?:(?:is|are|was|were|be|seems?|appears?|remains?|looks?|both|all|also|clearly"
     r"|completely|entirely|largely|does|do|did|to) ){0,5}"
     r"(?:(?:not|never|cannot) (?!only)\w|absent|missing|inactive|unseen|undetected|invisible"
     r"|\w{1,8}n['’]t )",
