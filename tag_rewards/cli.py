@@ -5,14 +5,24 @@ Commands import what they need when they run, so that `--help` is quick.
 
 # Annotations stay real objects here: typer reads them.
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 import tag_rewards
+from tag_rewards.errors import InputError
+
+try:
+    import typer
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "the command line needs more than the rewards do: pip install 'tag-rewards[data]'",
+        name=error.name,
+    ) from None
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.progress import Progress
 
 app = typer.Typer(
@@ -29,14 +39,36 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; a user's error is one sentence on stderr and exit code 2.
 
-    The library raises `ValueError` for input that it refuses and the system `OSError` for files
+    The library raises `InputError` for input that it refuses and the system `OSError` for files
     that it cannot open; anything else is a bug and keeps its traceback.
     """
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         print(f"tag-rewards: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(
+            f"tag-rewards: {error.name} is not installed; pip install 'tag-rewards[{extra}]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+# The extra that brings a module which a command imports when it runs.
+_EXTRAS = {"cv2": "data", "pyarrow": "data", "rich": "data", "matplotlib": "eval"}
+
+
+@contextmanager
+def _input(where: str = "") -> "Iterator[None]":
+    """What is built from the user's own words: a `ValueError` there is the user's error."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"{where}{error}") from error
 
 
 def _version(wanted: bool) -> None:
@@ -115,19 +147,20 @@ def prepare(
     from tag_rewards.data.prepare import prepare as run
     from tag_rewards.data.sft_text import Imprecision
 
-    config = PrepareConfig(
-        annotation=AnnotationConfig(
-            canvas=canvas,
-            box_space=box_space,
-            top_k=top_k,
-            min_probability=min_probability,
-            min_confidence=min_confidence,
-        ),
-        imprecision=Imprecision(box_jitter=sft_box_jitter, au_error=sft_au_error),
-        prompt=prompt,
-        data_source=data_source,
-        seed=seed,
-    )
+    with _input():
+        config = PrepareConfig(
+            annotation=AnnotationConfig(
+                canvas=canvas,
+                box_space=box_space,
+                top_k=top_k,
+                min_probability=min_probability,
+                min_confidence=min_confidence,
+            ),
+            imprecision=Imprecision(box_jitter=sft_box_jitter, au_error=sft_au_error),
+            prompt=prompt,
+            data_source=data_source,
+            seed=seed,
+        )
     with _progress() as progress:
         task = progress.add_task("Preparing", total=None)
         report = run(
@@ -192,14 +225,10 @@ def score(
     from tag_rewards.target import Target
     from tag_rewards.trace import parse_trace
 
-    try:
+    with _input(f"{target}: "):
         truth = Target.from_json(target.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{target}: {error}") from error
-    if str(completion) == "-":
-        text = sys.stdin.read()
-    else:
-        text = completion.read_text(encoding="utf-8", errors="replace")
+    written = sys.stdin.buffer.read() if str(completion) == "-" else completion.read_bytes()
+    text = written.decode("utf-8", errors="replace")
     table = Table("score", "value")
     for name, value in score_text(text, truth).items():
         table.add_row(name, f"{value:.3f}")

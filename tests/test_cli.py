@@ -67,6 +67,7 @@ def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path, monkeypa
         (["prepare", "nowhere", "--openface", "x", "--out", "y"], "nowhere does not exist"),
         (["prepare", ".", "--openface", "x", "--out", "y", "--canvas", "1"], "canvas is 1 pixels"),
         (["score", "nowhere.txt", "--target", "nowhere.json"], "nowhere.json"),
+        (["made-faces", "out", "--seed", "-1"], "seed=-1 is below 0"),
         (["prepare", "."], "Missing option"),
         (["prepare", ".", "--openface", "x", "--out", "y", "--prompt", "long"], "long"),
     ],
@@ -115,6 +116,37 @@ def test_a_broken_target_is_named(tmp_path, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, "score", tmp_path / "answer.txt", *target)
     assert code == 2
     assert "target.json: version is missing" in err
+
+
+def test_any_bytes_are_a_completion(tmp_path):
+    (tmp_path / "target.json").write_text(TARGET)
+    arguments = ["score", "-", "--target", str(tmp_path / "target.json")]
+    result = CliRunner().invoke(app, arguments, input=b"\xff\0<bbox>")
+    assert result.exit_code == 0, result.exception
+
+
+def test_a_bug_keeps_its_traceback(tmp_path, monkeypatch):
+    """Only input that the library refuses is the user's error, not any `ValueError`."""
+
+    def fail(*_, **__):
+        raise ValueError("not enough values to unpack")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tag_rewards.data.made_faces.make_face", fail)
+    monkeypatch.setattr(sys, "argv", ["tag-rewards", "made-faces", "out"])
+    with pytest.raises(ValueError, match="not enough values"):
+        main()
+
+
+@pytest.mark.parametrize(("module", "extra"), [("matplotlib.figure", "eval"), ("cv2", "data")])
+def test_a_missing_extra_is_named(module, extra, monkeypatch, capsys):
+    def fail():
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr("tag_rewards.cli.app", fail)
+    code, _, err = run(monkeypatch, capsys, "report")
+    assert code == 2
+    assert f"{module} is not installed; pip install 'tag-rewards[{extra}]'" in err
 
 
 def test_the_defaults_are_those_of_the_library():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from tag_rewards.errors import InputError
 from tag_rewards.geometry import scale_boxes
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ JPEG_QUALITY = 95
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
-class ImageError(ValueError):
+class ImageError(InputError):
     """An image that cannot be used; the message names the file."""
 
 

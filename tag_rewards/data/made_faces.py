@@ -20,6 +20,7 @@ from tag_rewards.data.face_drawing import draw, random_look
 from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
 from tag_rewards.data.rafdb import RAFDB_LABELS
 from tag_rewards.detectors.openface import INTENSITY_AUS, FaceObservation, write_openface_csv
+from tag_rewards.errors import InputError
 from tag_rewards.facs import PROTOTYPES
 from tag_rewards.geometry.landmarks import MIRROR_ORDER
 
@@ -112,15 +113,17 @@ def write_dataset(
 
     Raises:
         FileExistsError: when the folder holds something already.
-        ValueError: for a count below 0, a size below 32, or no face at all.
+        InputError: for a count, size or seed that makes no sense.
     """
-    root = Path(root)
+    root = Path(root).absolute()  # "." has no name
     if n_train < 0 or n_test < 0 or n_train + n_test == 0:
-        raise ValueError(
+        raise InputError(
             f"n_train={n_train} and n_test={n_test}: ask for one face or more in all, none below 0."
         )
     if size < 32:
-        raise ValueError(f"size={size} pixels is too small to draw a face on; use 32 or more.")
+        raise InputError(f"size={size} pixels is too small to draw a face on; use 32 or more.")
+    if seed < 0:
+        raise InputError(f"seed={seed} is below 0; use 0 or more.")
     if root.exists() and any(root.iterdir()):
         raise FileExistsError(f"{root} is not empty; remove it or name another folder.")
     # Written beside and renamed, so that a killed run leaves no half dataset under the final name.

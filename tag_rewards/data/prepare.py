@@ -22,6 +22,7 @@ from tag_rewards.data.rafdb import RAFDB_LABELS, SPLITS, read_rafdb, unlabelled_
 from tag_rewards.data.report import PrepareReport
 from tag_rewards.data.rows import RLRow, SFTRow
 from tag_rewards.data.sft_text import AUBox, Imprecision, imprecise, write_trace
+from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ REPORT_FILE = "prepare.json"
 LABELS = tuple(label for label in EXPRESSIONS if label in RAFDB_LABELS.values())
 
 
-class PrepareError(ValueError):
+class PrepareError(InputError):
     """Nothing can be made of the input; the message says why and what to do."""
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tag_rewards.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -29,13 +31,15 @@ RAFDB_LABELS: Mapping[int, str] = MappingProxyType(
 )
 """RAF-DB's label ids. No two FER datasets share an order, so nothing beyond this file uses them."""
 
+_LABELS_BY_ID = {str(number): label for number, label in RAFDB_LABELS.items()}
+
 SPLITS = ("train", "test")
 
 _LABEL_FILE = Path("EmoLabel", "list_patition_label.txt")
 _IMAGE_FOLDER = Path("Image", "aligned")
 
 
-class RafdbError(ValueError):
+class RafdbError(InputError):
     """A folder that is not RAF-DB as expected; the message names file, line, field and value."""
 
 
@@ -137,8 +141,8 @@ def _parse_line(line: str, folder: Path, where: str) -> FaceSample:
         )
     if "/" in name or "\\" in name:
         raise RafdbError(f"{where} names {fields[0]!r}, which must be a file name, not a path")
-    label = RAFDB_LABELS.get(int(fields[1])) if fields[1].isdecimal() else None
+    label = _LABELS_BY_ID.get(fields[1])
     if label is None:
         known = ", ".join(f"{number} {word}" for number, word in RAFDB_LABELS.items())
-        raise RafdbError(f"{where} has label id {fields[1]!r}; known are {known}")
+        raise RafdbError(f"{where} has label id {fields[1]!r:.40}; known are {known}")
     return FaceSample(name, folder / f"{name}_aligned.jpg", label, split)

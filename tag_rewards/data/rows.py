@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from tag_rewards.data.image_size import image_size
+from tag_rewards.errors import InputError
 from tag_rewards.target import Target
 
 __all__ = ["RL_SCHEMA", "SFT_SCHEMA", "ParquetError", "RLRow", "SFTRow"]
@@ -53,7 +55,7 @@ SFT_SCHEMA = pa.schema(
 """One row a face; the flat columns say where the trace comes from and how exact it is."""
 
 
-class ParquetError(ValueError):
+class ParquetError(InputError):
     """A row or file that breaks the schema; the message names file, row, field and value."""
 
 
@@ -102,10 +104,12 @@ class RLRow:
             target = Target.from_json(record["reward_model"]["ground_truth"])
         except ValueError as error:
             raise ParquetError(f"field 'reward_model.ground_truth': {error}") from error
+        image = _image(record["images"])
+        _require_size(image, target)
         return cls(
             data_source=record["data_source"],
             prompt=prompt,
-            image=_image(record["images"]),
+            image=image,
             target=target,
             split=record["extra_info"]["split"],
             index=record["extra_info"]["index"],
@@ -179,6 +183,16 @@ def _contents(field: str, messages: list[dict[str, str]], roles: list[str]) -> l
             "it belongs once into the user's, for the one image"
         )
     return contents
+
+
+def _require_size(image: bytes, target: Target) -> None:
+    """Boxes in pixels of another image would score nothing, and say nothing."""
+    space, size = target.box_space, image_size(image)
+    if space.kind == "pixels" and size is not None and size != (space.width, space.height):
+        raise ParquetError(
+            f"field 'reward_model.ground_truth': box_space is pixels of {space.width} x "
+            f"{space.height}, but the image in field 'images' has {size[0]} x {size[1]}"
+        )
 
 
 def _image(images: list[dict[str, bytes]]) -> bytes:

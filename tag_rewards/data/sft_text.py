@@ -73,7 +73,7 @@ def imprecise(
     imprecision: Imprecision,
     rng: np.random.Generator,
 ) -> list[AUBox]:
-    """AUBoxs as an imprecise annotator would make them.
+    """Claims as an imprecise annotator would make them.
 
     A face without an active AU stays so, and a single AU is replaced rather than left out, so that
     the form of the trace does not change. There are never more claims than there were.

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -30,12 +32,13 @@ PRESENCE_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45)
 
 N_LANDMARKS = 68
 MAX_INTENSITY = 5.0
+MAX_LANDMARK = 1e9
 
 _INTENSITY_COLUMN = re.compile(r"AU(\d\d)_r")
 _PRESENCE_COLUMN = re.compile(r"AU(\d\d)_c")
 
 
-class OpenFaceError(ValueError):
+class OpenFaceError(InputError):
     """An OpenFace CSV that cannot be trusted; the message names file, row, field and value."""
 
 
@@ -251,11 +254,11 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> FaceObserva
         points = np.array([float(fields[column]) for column in (*layout.x, *layout.y)])
     except ValueError:
         points = np.full(2 * N_LANDMARKS, np.nan)
-    if not np.isfinite(points).all():
+    if not (np.abs(points) <= MAX_LANDMARK).all():  # false for NaN too
         # Slow and exact: find the field to name.
         for axis, columns in (("x", layout.x), ("y", layout.y)):
             for point, column in enumerate(columns):
-                number_in(f"{axis}_{point}", column, -1e9, 1e9)
+                number_in(f"{axis}_{point}", column, -MAX_LANDMARK, MAX_LANDMARK)
     frame, success = layout.frame, layout.success
     return FaceObservation(
         landmarks=np.ascontiguousarray(points.reshape(2, N_LANDMARKS).T),

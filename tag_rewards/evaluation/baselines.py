@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import BoxSpace, convert_boxes
 from tag_rewards.rewards import score_batch
@@ -54,10 +55,10 @@ def fit_template(training: Sequence[Target]) -> Template:
     they occur, as many as give the highest mean grounding reward.
 
     Raises:
-        ValueError: there is no target, or none has evidence.
+        InputError: there is no target, or none has evidence.
     """
     if not any(target.evidence for target in training):
-        raise ValueError(f"none of the {len(training)} training targets has an AU")
+        raise InputError(f"none of the {len(training)} training targets has an AU")
     boxes = _mean_boxes(training)
     by_label: dict[str, list[Target]] = defaultdict(list)
     for target in training:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from tag_rewards.errors import InputError
 from tag_rewards.evaluation.labels import place_labels
 from tag_rewards.facs import ACTION_UNITS, canonical_expression
 from tag_rewards.geometry import BoxSpace, clip_boxes, convert_boxes
@@ -88,10 +89,10 @@ def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Figure:
         steps: the training steps of before and after.
 
     Raises:
-        ValueError: there is no face, or an image cannot be read; the message names the face.
+        InputError: there is no face, or an image cannot be read; the message names the face.
     """
     if not faces:
-        raise ValueError("there is no face to draw: none has AUs and a target of its own")
+        raise InputError("there is no face to draw: none has AUs and a target of its own")
     columns = min(3, len(faces))
     rows = -(-len(faces) // columns)
     width, height = columns * (2 * _PANEL + 0.3), rows * (_PANEL + _TITLES) + _TOP + _BOTTOM
@@ -130,7 +131,7 @@ def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Figure:
 def _decode(face: Face) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(face.image, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f"the image of face {face.id!r} cannot be read")
+        raise InputError(f"the image of face {face.id!r} cannot be read")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 

@@ -19,6 +19,7 @@ import math
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tag_rewards.errors import InputError
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-class RunFolderError(ValueError):
+class RunFolderError(InputError):
     """A file of a run is missing or malformed; the message names file, line and field."""
 
 

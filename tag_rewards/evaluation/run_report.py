@@ -70,7 +70,7 @@ def write_report(out: Path, data: Path) -> ReportPaths:
         data: the folder of the run's `rl_train.parquet` and `rl_test.parquet`.
 
     Raises:
-        ValueError: a file is missing or malformed, or the run was validated on other data; the
+        InputError: a file is missing or malformed, or the run was validated on other data; the
             message names file, line or row, and field.
         OSError: a file cannot be read or written.
     """

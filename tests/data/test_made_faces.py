@@ -126,6 +126,13 @@ def test_senseless_sizes_are_refused(tmp_path, arguments, sentence):
     assert not (tmp_path / "x").exists()
 
 
+def test_the_current_folder_has_no_name_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "faces").mkdir()
+    monkeypatch.chdir(tmp_path / "faces")
+    write_dataset(".", 1, 1, size=32)
+    assert len(read_rafdb(tmp_path / "faces")) == 2
+
+
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="is not empty"):

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tag_rewards.data.image_size import image_size
 from tag_rewards.data.parquet import ParquetRows, read_rl_parquet, read_sft_parquet
 from tag_rewards.data.rows import RL_SCHEMA, SFT_SCHEMA, ParquetError, RLRow, SFTRow
 from tag_rewards.geometry import BoxSpace
@@ -67,6 +70,28 @@ def test_a_wrong_row_is_not_written(tmp_path, row, message):
         ParquetRows(path, type(row)) as file,
     ):
         file.write(row)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_boxes_in_pixels_of_another_image_are_refused(tmp_path, suffix):
+    image = cv2.imencode(suffix, np.zeros((56, 112, 3), np.uint8))[1].tobytes()
+    fits = replace(RL, image=image, target=replace(TARGET, box_space=BoxSpace.pixels(112, 56)))
+    free = replace(RL, image=image, target=replace(TARGET, box_space=BoxSpace.normalized_1000()))
+    path = write(tmp_path / "rl.parquet", [fits, free])
+    assert len(list(read_rl_parquet(path))) == 2
+    if suffix != ".webp":  # its size is not looked up
+        message = "ground_truth': box_space is pixels of 112 x 112, but the image .* has 112 x 56"
+        with pytest.raises(ParquetError, match=message):
+            write(tmp_path / "rl.parquet", [replace(RL, image=image)])
+
+
+@pytest.mark.parametrize("flags", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]])
+def test_the_size_of_a_jpeg_is_in_its_header(flags):
+    data = cv2.imencode(".jpg", np.zeros((30, 50, 3), np.uint8), flags)[1].tobytes()
+    assert image_size(data) == (50, 30)
+    assert image_size(data[:2] + b"\xff\xe1\0\x04ab" + b"\xff" + data[2:]) == (50, 30)
+    assert [image_size(data[:length]) for length in (0, 2, 3, 20)] == [None] * 4
+    assert image_size(b"\xff\xd8" + b"\xff" * 100) is None
 
 
 def edited(path, edit, schema=RL_SCHEMA):

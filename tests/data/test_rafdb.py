@@ -62,6 +62,7 @@ def test_images_without_a_label_are_reported(root):
         ("train_00001.jpg 8\n", "line 1 has label id '8'"),
         ("train_00001.jpg -1\n", "line 1 has label id '-1'"),
         ("train_00001.jpg happy\n", "line 1 has label id 'happy'"),
+        (f"train_00001.jpg {'9' * 5000}\n", "line 1 has label id '999"),
         ("train_00001.jpg ²\n", "line 1 has label id '²'"),
         ("train_00001.jpg 5\ntrain_00001.jpg 5\n", r"line 2 labels 'train_00001' again \(first on"),
         ("val_00001.jpg 5\n", "line 1 names 'val_00001.jpg', whose split 'val' is neither"),

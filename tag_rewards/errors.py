@@ -1,0 +1,13 @@
+"""What the library raises when its input is at fault, and not the library."""
+
+from __future__ import annotations
+
+__all__ = ["InputError"]
+
+
+class InputError(ValueError):
+    """Input that is refused; the message is one sentence that says what is wrong and where.
+
+    The command line prints it and ends with exit code 2; any other `ValueError` is a bug and keeps
+    its traceback.
+    """
