@@ -40,6 +40,7 @@ def test_faces_without_a_completion_are_told(run):
     run.validation(10).write_text("\n".join(lines[1:]) + "\n")
     summary = write_report(run.out, run.data).summary.read_text()
     assert "7 held-out faces" in summary
+    assert "default options of the reward" in summary
     assert "1 held-out faces have no completion" in summary
 
 
