@@ -18,6 +18,9 @@
 #   NNODES    nodes                       1                      1
 #   TP        tensor parallelism, rollout 1                      2 (1 on a single GPU)
 #   CANVAS    side of the images, pixels  112                    512
+#   BOX_SPACE pixels (of the canvas),
+#             normalized_1000 (Qwen3-VL),
+#             resized (Qwen2.5-VL's own)  pixels                 resized
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
 #   STEPS     GRPO steps                  45                     from EPOCHS
@@ -67,6 +70,7 @@ if [[ $device == gpu ]]; then
     NGPUS=${NGPUS:-$(nvidia-smi -L 2>/dev/null | wc -l)}
     TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
     MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag}
+    BOX_SPACE=${BOX_SPACE:-resized}
     STEPS=${STEPS:-null} EPOCHS=${EPOCHS:-15} TRAIN_BATCH=${TRAIN_BATCH:-512}
     MINI_BATCH=${MINI_BATCH:-128} ROLLOUT_N=${ROLLOUT_N:-5} LR=${LR:-1e-6} KL_COEF=${KL_COEF:-0.01}
     SAVE_FREQ=${SAVE_FREQ:-20} TEST_FREQ=${TEST_FREQ:-5} TIMEOUT=${TIMEOUT:-604800}
@@ -76,6 +80,7 @@ if [[ $device == gpu ]]; then
 else
     NGPUS=1 TP=1 FLASH_ATTENTION=0
     MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
+    BOX_SPACE=${BOX_SPACE:-pixels}
     STEPS=${STEPS:-45} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
     MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} LR=${LR:-1e-4} KL_COEF=${KL_COEF:-0.001}
     SAVE_FREQ=${SAVE_FREQ:-15} TEST_FREQ=${TEST_FREQ:-15} TIMEOUT=${TIMEOUT:-7200}
@@ -231,6 +236,22 @@ except ValueError as error:
 EOF
 }
 
+# Somebody may have put files of their own there: every row is looked at before a model is loaded.
+check_parquet() {
+    "$VENV/bin/python" - "$parquet"/rl_{train,test}.parquet <<'EOF'
+import sys
+from tag_rewards.data.parquet import read_rl_parquet
+from tag_rewards.errors import InputError
+
+try:
+    for path in sys.argv[1:]:
+        for _ in read_rl_parquet(path):
+            pass
+except (InputError, OSError) as error:
+    sys.exit(f"error: {error}")
+EOF
+}
+
 # stage NAME COMMAND...: runs it, and notes its seconds for the summary.
 stage() {
     local name=$1 begun=$SECONDS
@@ -244,7 +265,7 @@ stage() {
 # What OUT was begun with. Going on with other data or another model would mix two runs in one summary.
 same_settings() {
     local now
-    now=$(for name in DATA OPENFACE MODEL CANVAS PROMPT TOP_K SFT SEED N_TRAIN N_TEST SFT_BOX_JITTER \
+    now=$(for name in DATA OPENFACE MODEL CANVAS BOX_SPACE PROMPT TOP_K SFT SEED N_TRAIN N_TEST SFT_BOX_JITTER \
         SFT_AU_ERROR; do printf '%s=%s\n' "$name" "${!name:-}"; done)
     mkdir -p "$OUT"
     [[ -e $OUT/settings.txt ]] || printf '%s\n' "$now" >"$OUT/settings.txt"
@@ -261,7 +282,8 @@ make_data() {
             --test "$N_TEST" --size "$CANVAS" --seed "$SEED"
     fi
     "$VENV/bin/tag-rewards" prepare "$faces" --openface "${OPENFACE:-$faces/openface}" --out "$parquet" \
-        --data-source "$source" --canvas "$CANVAS" --top-k "$TOP_K" --prompt "$PROMPT" --seed "$SEED" \
+        --data-source "$source" --canvas "$CANVAS" --box-space "$BOX_SPACE" --prompt "$PROMPT" \
+        --top-k "$TOP_K" --seed "$SEED" \
         --sft-box-jitter "$SFT_BOX_JITTER" --sft-au-error "$SFT_AU_ERROR"
 }
 
@@ -305,6 +327,7 @@ same_settings
 stage set-up set_up
 check_weights
 [[ -e $parquet/prepare.json ]] || stage data make_data
+check_parquet
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
 stage report "$VENV/bin/tag-rewards" report "$OUT" --data "$parquet"
