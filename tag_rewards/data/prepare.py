@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +81,7 @@ def prepare(
     """Write the parquet files of a dataset in RAF-DB's layout with OpenFace CSV files.
 
     The files are written to a temporary folder inside `out` and moved at the end, so that
-    an error leaves `out` as it was. The same input, configuration and seed give the same rows.
+    an error leaves `out`, and the folders above it, as they were. The same input, configuration and seed give the same rows.
 
     Args:
         dataset: Folder in RAF-DB's layout.
@@ -123,18 +122,20 @@ def _staged(out: Path) -> Iterator[Path]:
     It lies inside `out`, which may be a mount point of its own: only within one file system is
     moving a file atomic.
     """
-    is_new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out))
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        yield scratch
-        for name in (*PARQUET_FILES, REPORT_FILE):
-            os.replace(scratch / name, out / name)
-        is_new = False
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        if is_new:
-            out.rmdir()
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=".prepare-", dir=out, ignore_cleanup_errors=True
+        ) as scratch:
+            yield Path(scratch)
+            for name in (*PARQUET_FILES, REPORT_FILE):
+                os.replace(Path(scratch, name), out / name)
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # never made, or somebody else's files lie there by now
+                folder.rmdir()
+        raise
 
 
 def _require_csvs(samples: Sequence[FaceSample], openface: Path) -> None:
