@@ -116,6 +116,10 @@ def prepare(
     min_confidence: Annotated[
         float, typer.Option(help="Least confidence of a detected face.")
     ] = 0.725,
+    polygons: Annotated[
+        bool,
+        typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),
+    ] = False,
     data_source: Annotated[
         str, typer.Option(help="Name of the dataset in the files; verl groups metrics by it.")
     ] = "rafdb",
@@ -155,6 +159,7 @@ def prepare(
                 top_k=top_k,
                 min_probability=min_probability,
                 min_confidence=min_confidence,
+                polygons=polygons,
             ),
             imprecision=Imprecision(box_jitter=sft_box_jitter, au_error=sft_au_error),
             prompt=prompt,

@@ -20,7 +20,7 @@ from tag_rewards.detectors.activation import (
     main_face,
 )
 from tag_rewards.detectors.openface import PRESENCE_AUS, OpenFaceError, read_openface_csv
-from tag_rewards.geometry import BoxSpace, au_box, convert_boxes, smart_resize
+from tag_rewards.geometry import BoxSpace, au_box, au_region, convert_boxes, smart_resize
 from tag_rewards.geometry.landmarks import face_frame
 from tag_rewards.target import AUEvidence, Target
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tag_rewards.data.canvas import Placement
     from tag_rewards.data.rafdb import FaceSample
     from tag_rewards.detectors.openface import FaceObservation
+    from tag_rewards.target import Polygon
 
 __all__ = [
     "BOX_SPACES",
@@ -62,6 +63,7 @@ class AnnotationConfig:
         top_k: Length of the activated list at most, at least 1.
         min_probability: Least probability of an active AU, above 0 and at most 1.
         min_confidence: Least confidence of a face, 0 to 1.
+        polygons: Whether targets hold the AUs' polygons, which `overlap="polygon"` needs.
     """
 
     canvas: int = 512
@@ -69,6 +71,7 @@ class AnnotationConfig:
     top_k: int = TOP_K
     min_probability: float = MIN_PROBABILITY
     min_confidence: float = MIN_CONFIDENCE
+    polygons: bool = False
 
     def __post_init__(self) -> None:
         if not 28 <= self.canvas <= 4096:
@@ -106,7 +109,8 @@ class Annotation:
 
     Attributes:
         image: The canvas, (canvas, canvas, 3) uint8 BGR.
-        target: Label, evidence by falling probability with integer boxes, box space.
+        target: Label, evidence by falling probability with integer boxes (and polygons, if
+            they are asked for), box space.
         face_box: Box around the landmarks, in the target's box space.
         au_boxes: Where each AU of the detector would be, active or not, in the same space.
         n_outside: Active AUs left out because their box has no area inside the image.
@@ -174,7 +178,12 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
     placement, space = place(width, height, config.canvas), config.space
     boxes = [_canvas_box(evidence.box, placement, space) for evidence in active]
     evidence = tuple(
-        AUEvidence(evidence.au, evidence.probability, box)
+        AUEvidence(
+            evidence.au,
+            evidence.probability,
+            box,
+            _canvas_polygon(evidence.au, face, box, placement, space) if config.polygons else None,
+        )
         for evidence, box in zip(active, boxes, strict=True)
         if box is not None
     )
@@ -202,6 +211,33 @@ def _canvas_box(box: ArrayLike, placement: Placement, space: BoxSpace) -> Box | 
     [converted] = convert_boxes(placement.boxes(box), pixels, space)
     x1, y1, x2, y2 = (int(value) for value in np.rint(converted))
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def _canvas_polygon(
+    au: int, face: FaceObservation, box: Box, placement: Placement, space: BoxSpace
+) -> Polygon:
+    """An AU's region in the target's space, cut to the image, to one decimal.
+
+    Where nothing of the region is left but its box is (the middle between two sides that both lie
+    outside), the box's own outline.
+    """
+    import shapely  # slow to import, and boxes do without
+
+    zoom = np.divide(space.extent, placement.canvas)
+    scale = np.array([placement.scale_x, placement.scale_y])
+    region = shapely.transform(
+        au_region(au, face.landmarks),
+        lambda points: (points * scale + [placement.left, placement.top]) * zoom,
+    )
+    left, top = zoom * [placement.left, placement.top]
+    right, bottom = [left, top] + zoom * [placement.width, placement.height]
+    # What only touches the image's edge would come back as a line or a point.
+    cut = shapely.get_parts(region.intersection(shapely.box(left, top, right, bottom)))
+    parts = [part for part in cut if part.area > 0] or [shapely.box(*box)]
+    return tuple(
+        tuple((round(x, 1), round(y, 1)) for x, y in shapely.get_coordinates(part)[:-1].tolist())
+        for part in parts
+    )
 
 
 def _face_box(face: FaceObservation, placement: Placement, space: BoxSpace) -> Box:

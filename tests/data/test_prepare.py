@@ -12,7 +12,8 @@ from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
 from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.data.sft_text import Imprecision
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
-from tag_rewards.rewards import score
+from tag_rewards.rewards import GroundingConfig, RewardConfig, score
+from tag_rewards.rewards.overlap import polygon_overlap
 
 SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
 
@@ -93,6 +94,59 @@ def test_exact_traces_are_perfect_answers_to_the_targets(dataset, tmp_path):
             ):
                 assert (rl.id, rl.prompt, rl.image) == (sft.id, sft.prompt, sft.image)
                 assert score(sft.trace, rl.target)["score"] == 1
+
+
+def with_polygons(box_space="pixels"):
+    return replace(SMALL, annotation=AnnotationConfig(200, box_space, polygons=True))
+
+
+def bounds(polygon):
+    corners = np.concatenate([np.array(outline) for outline in polygon])
+    return [*corners.min(axis=0), *corners.max(axis=0)]
+
+
+@pytest.mark.parametrize("name", BOX_SPACES)
+def test_polygons_fill_their_boxes_in_every_space_and_score(dataset, tmp_path, name):
+    # A wide image, so that the canvas has edges of its own, and a chin below it.
+    face = dataset.observe([1, 12, 17], centre=(50, 25), r=12)
+    dataset.add("train_00003", 4, [face], size=(100, 60))
+    run(dataset, tmp_path / "out", with_polygons(name))
+    reward = RewardConfig(grounding=GroundingConfig(overlap="polygon"))
+    rows = zip(rl_rows(tmp_path / "out"), sft_rows(tmp_path / "out"), strict=True)
+    evidence = []
+    for rl, sft in rows:
+        assert score(sft.trace, rl.target, reward)["score"] == 1
+        evidence += rl.target.evidence
+    for item in evidence:
+        # The chin is widest below the image, so that the rest of it is narrower than its box.
+        spare = 3 if item.au == 17 else 0.6
+        assert bounds(item.polygon) == pytest.approx(item.box, abs=spare)
+        x1, y1, x2, y2 = item.box
+        assert 0 < polygon_overlap((x1, y1, (x1 + x2) / 2, y2), item) < 1
+    assert {len(item.polygon) for item in evidence if item.au == 12} == {2}
+    assert {len(item.polygon) for item in evidence if item.au == 17} == {1}
+    written = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert written["config"]["annotation"]["polygons"] is True
+
+
+def test_polygons_are_left_out_unless_asked_for_and_change_nothing_else(dataset, tmp_path):
+    run(dataset, tmp_path / "with", with_polygons())
+    run(dataset, tmp_path / "without")
+    assert sft_rows(tmp_path / "with") == sft_rows(tmp_path / "without")
+    for row, plain in zip(rl_rows(tmp_path / "with"), rl_rows(tmp_path / "without"), strict=True):
+        bare = [replace(item, polygon=None) for item in row.target.evidence]
+        assert "polygon" not in plain.target.to_json()
+        assert replace(plain, target=None) == replace(row, target=None)
+        assert list(plain.target.evidence) == bare
+
+
+def test_a_box_between_two_sides_outside_the_image_is_its_own_polygon(dataset, tmp_path):
+    """A narrow image: both cheeks lie beside it, their one box crosses it."""
+    face = dataset.observe([6], centre=(10, 50), r=30)
+    dataset.add("train_00003", 4, [face], size=(20, 100))
+    run(dataset, tmp_path / "out", with_polygons())
+    [item] = rl_rows(tmp_path / "out")[2].target.evidence
+    assert bounds(item.polygon) == list(item.box)
 
 
 def test_imprecise_traces_are_marked_and_leave_the_targets_exact(dataset, tmp_path):
@@ -200,6 +254,33 @@ def test_unusable_input_is_refused_and_leaves_nothing(dataset, tmp_path, damage,
         run(dataset, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("out", ["out", "a/b/out", "a/../b/out"])
+def test_an_error_leaves_no_folder_that_was_not_there(dataset, tmp_path, out):
+    dataset.csv("test_0002").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="is empty"):
+        run(dataset, tmp_path / out)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_error_leaves_a_folder_that_was_there_and_what_others_wrote(dataset, tmp_path):
+    (tmp_path / "mine").mkdir()
+    dataset.csv("test_0002").write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        run(dataset, tmp_path / "mine" / "out")
+    assert list((tmp_path / "mine").iterdir()) == []
+    note = tmp_path / "a" / "note.txt"
+    with pytest.raises(ValueError, match="is empty"):
+        prepare(
+            dataset.root,
+            dataset.openface,
+            tmp_path / "a" / "out",
+            SMALL,
+            on_sample=lambda: note.write_text("x"),
+        )
+    assert list((tmp_path / "a").iterdir()) == [note]
 
 
 def test_an_error_leaves_an_earlier_result_as_it_was(dataset, tmp_path):
