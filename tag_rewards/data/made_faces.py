@@ -101,7 +101,7 @@ def write_dataset(
     """Write made faces in RAF-DB's layout, with OpenFace 2.x CSV files in ``root/openface``.
 
     The same arguments write the same bytes. Face k does not depend on how many faces are asked
-    for.
+    for. An error leaves ``root`` as it was.
 
     Args:
         root: a folder that does not exist yet, or is empty.
@@ -124,32 +124,50 @@ def write_dataset(
         raise InputError(f"size={size} pixels is too small to draw a face on; use 32 or more.")
     if seed < 0:
         raise InputError(f"seed={seed} is below 0; use 0 or more.")
-    if root.exists() and any(root.iterdir()):
+    # Written elsewhere and renamed, so that a killed run leaves no half dataset under the final
+    # name: beside a folder that is not there, and inside one that is. That one may be a mount
+    # point, which cannot be replaced, and whose neighbours lie in another file system.
+    is_there = root.exists()
+    partial = root / ".partial" if is_there else root.with_name(f".{root.name}.partial")
+    if is_there and any(path != partial for path in root.iterdir()):
         raise FileExistsError(f"{root} is not empty; remove it or name another folder.")
-    # Written beside and renamed, so that a killed run leaves no half dataset under the final name.
-    partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    for folder in ("EmoLabel", "Image/aligned", "openface"):
-        (partial / folder).mkdir(parents=True)
+    try:
+        _write_faces(partial, {"train": n_train, "test": n_test}, seed, size, on_face)
+        if is_there:
+            for name in ("openface", "Image", "EmoLabel"):  # the labels make it a dataset
+                (partial / name).rename(root / name)
+        else:
+            partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_faces(
+    folder: Path,
+    counts: Mapping[str, int],
+    seed: int,
+    size: int,
+    on_face: Callable[[], None] | None,
+) -> None:
+    for name in ("EmoLabel", "Image/aligned", "openface"):
+        (folder / name).mkdir(parents=True)
     lines = []
-    for split, count in (("train", n_train), ("test", n_test)):
+    for split, count in counts.items():
         for index in range(count):
             rng = np.random.default_rng([seed, _SPLIT_IDS[split], index])
             face = make_face(rng, size)
             stem = f"{split}_{index + 1:05d}" if split == "train" else f"{split}_{index + 1:04d}"
             cv2.imwrite(
-                str(partial / f"Image/aligned/{stem}_aligned.jpg"),
+                str(folder / f"Image/aligned/{stem}_aligned.jpg"),
                 face.image,
                 [cv2.IMWRITE_JPEG_QUALITY, 95],
             )
-            write_openface_csv(partial / f"openface/{stem}_aligned.csv", [observe(face, rng)])
+            write_openface_csv(folder / f"openface/{stem}_aligned.csv", [observe(face, rng)])
             lines.append(f"{stem}.jpg {_RAFDB_IDS[face.label]}\n")
             if on_face is not None:
                 on_face()
-    (partial / "EmoLabel/list_patition_label.txt").write_text("".join(lines), encoding="ascii")
-    if root.exists():
-        root.rmdir()
-    partial.rename(root)
+    (folder / "EmoLabel/list_patition_label.txt").write_text("".join(lines), encoding="ascii")
 
 
 def observe(face: MadeFace, rng: np.random.Generator) -> FaceObservation:

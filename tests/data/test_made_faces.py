@@ -140,12 +140,54 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     assert (tmp_path / "note.txt").read_text() == "mine"
 
 
-def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path):
-    def stop():
-        raise KeyboardInterrupt
+def stop():
+    raise KeyboardInterrupt
 
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_stopped_run_leaves_nothing(tmp_path, is_there):
+    root = tmp_path / "faces"
+    if is_there:
+        root.mkdir()
+    before = list(tmp_path.rglob("*"))
     with pytest.raises(KeyboardInterrupt):
-        write_dataset(tmp_path / "faces", 2, 1, on_face=stop)
-    assert not (tmp_path / "faces").exists()
-    write_dataset(tmp_path / "faces", 2, 1)
-    assert len(read_rafdb(tmp_path / "faces")) == 3
+        write_dataset(root, 2, 1, size=32, on_face=stop)
+    assert list(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path, monkeypatch, is_there):
+    root = tmp_path / "faces"
+    if is_there:
+        root.mkdir()
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed: nobody cleans up
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(root, 2, 1, size=32, on_face=stop)
+    assert list(tmp_path.rglob("*_aligned.jpg"))
+    with pytest.raises(ValueError, match="list_patition_label"):
+        read_rafdb(root)
+    monkeypatch.undo()
+    write_dataset(root, 2, 1, size=32)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces"]
+    assert sorted(path.name for path in root.iterdir()) == ["EmoLabel", "Image", "openface"]
+    assert len(read_rafdb(root)) == 3
+
+
+def test_an_empty_folder_that_cannot_be_removed_is_filled(tmp_path, monkeypatch):
+    """A mount point: its parent refuses every change, and it is another file system."""
+    root = tmp_path / "faces"
+    root.mkdir()
+    inode = root.stat().st_ino
+
+    def refuse(*_, **__):
+        raise OSError("Device or resource busy")
+
+    monkeypatch.setattr("pathlib.Path.rmdir", refuse)
+    tmp_path.chmod(0o555)
+    try:
+        write_dataset(root, 2, 1, size=32)
+    finally:
+        tmp_path.chmod(0o755)
+    assert root.stat().st_ino == inode
+    assert sorted(path.name for path in root.iterdir()) == ["EmoLabel", "Image", "openface"]
+    assert len(read_rafdb(root)) == 3
