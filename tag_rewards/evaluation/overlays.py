@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -75,8 +76,8 @@ def choose_faces(faces: Sequence[Face], count: int = 12) -> list[Face]:
 
     Faces whose target occurs twice are passed over: their completions cannot be told apart.
     """
-    targets = [face.target for face in faces]
-    usable = [face for face in faces if face.target.evidence and targets.count(face.target) == 1]
+    times = Counter(face.target for face in faces)
+    usable = [face for face in faces if face.target.evidence and times[face.target] == 1]
     where = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
     return [usable[index] for index in where]
 
