@@ -32,13 +32,14 @@ def faces(tmp_path):
 
 def test_made_faces_become_parquet(faces, tmp_path, monkeypatch, capsys):
     arguments = ["--openface", faces / "openface", "--out", tmp_path / "out", "--canvas", "56"]
-    arguments += ["--prompt", "short", "--top-k", "3", "--sft-au-error", "0.5"]
+    arguments += ["--prompt", "short", "--top-k", "3", "--sft-au-error", "0.5", "--polygons"]
     code, out, err = run(monkeypatch, capsys, "prepare", faces, *arguments)
     assert (code, err) == (0, "")
     assert "rows written" in out
     rows = list(read_rl_parquet(tmp_path / "out" / "rl_train.parquet"))
     assert len(rows) == 6
     assert rows[0].target.box_space.extent == (56, 56)
+    assert all(item.polygon for row in rows for item in row.target.evidence)
     assert next(read_sft_parquet(tmp_path / "out" / "sft_test.parquet")).au_error == 0.5
 
 

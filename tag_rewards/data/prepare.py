@@ -81,7 +81,8 @@ def prepare(
     """Write the parquet files of a dataset in RAF-DB's layout with OpenFace CSV files.
 
     The files are written to a temporary folder inside `out` and moved at the end, so that
-    an error leaves `out`, and the folders above it, as they were. The same input, configuration and seed give the same rows.
+    an error leaves `out`, and the folders above it, as they were. The same input, configuration
+    and seed give the same rows.
 
     Args:
         dataset: Folder in RAF-DB's layout.
