@@ -7,6 +7,7 @@ not pay.
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.rewards.overlap import iou, polygon_overlap
@@ -28,7 +29,8 @@ class Grounding(NamedTuple):
 
     Attributes:
         reward: the reward; 0 if it abstains.
-        mean_iou: mean over the target's AUs of the overlap of the box that claims it.
+        mean_iou: mean over the target's AUs of the overlap of the box that claims it, or of the
+            mean overlap if several do.
         au_precision: share of the AUs named in the conclusion that the detector saw.
         au_recall: share of the AUs that the detector saw that the conclusion names.
         au_f1: harmonic mean of the two.
@@ -47,18 +49,23 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     r"""Agreement of the trace's boxes and named AUs with the target's evidence.
 
     A *claim* is a box with one AU that it shows (`Trace.claims`; a box that names two AUs makes two
-    claims). It can only be matched with the evidence for its own AU, so that the one-to-one
-    matching with the largest sum is: for each AU, the best box that claims it.
+    claims). It can only be matched with the evidence for its own AU.
 
     .. math::
-        R = \frac{\sum_{a} \mathrm{ramp}(\mathrm{IoU}_a)}{\max(n_\text{claims}, n_\text{AUs})}
+        R = \frac{\sum_{a} \mathrm{mean}_{p \in P_a}\, \mathrm{ramp}(\mathrm{IoU}(p, t_a))}
+                 {\max(n_\text{claims}, n_\text{AUs})}
             \cdot \bigl(1 - w\,(1 - F_\beta)\bigr), \qquad
         \mathrm{ramp}(x) = \min\Bigl(1, \max\Bigl(0, \frac{x - f}{c - f}\Bigr)\Bigr)
 
-    with the sum over the AUs of the evidence, floor :math:`f`, ceiling :math:`c`, weight :math:`w`
-    and :math:`F_\beta` of the AUs that the conclusion names. A name without a place earns nothing,
-    and neither does a place without its name. If the evidence is to be weighted, each term of the
-    sum has its detector's probability, in units of their mean.
+    with the sum over the AUs of the evidence, the different boxes :math:`P_a` that claim the AU
+    (none: 0), its box :math:`t_a`, floor :math:`f`, ceiling :math:`c`, weight :math:`w` and
+    :math:`F_\beta` of the AUs that the conclusion names. A name without a place earns nothing, and
+    neither does a place without its name. If the evidence is to be weighted, each term of the sum
+    has its detector's probability, in units of their mean.
+
+    The mean is over what claims the AU: who tries several boxes for one AU earns on average what
+    one of them does, and not the best of them. Copies of a box are one box in it, so that they
+    cannot weigh in; each is a claim all the same.
 
     Two AUs with one and the same box are two pieces of evidence: naming both with that box, once
     or twice, matches both. A box that names AUs which the detector saw in different places stands
@@ -99,7 +106,7 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
         reward = PRIOR_FORMULAS[config.formula](
             Shown(trace.claims, frozenset((*named, *spoken))), Shown(seen, frozenset(evidence))
         )
-    mean_iou = sum(overlaps.values()) / len(evidence)
+    mean_iou = sum([_mean(list(of.values())) for of in overlaps.values()]) / len(evidence)
     return Grounding(reward, mean_iou, precision, recall, f_score(precision, recall), False)
 
 
@@ -120,10 +127,10 @@ def f_score(precision: float, recall: float, beta: float = 1.0) -> float:
 
 def _match(
     trace: Trace, evidence: Mapping[int, AUEvidence], config: GroundingConfig
-) -> tuple[dict[int, float], int]:
-    """For each AU of the evidence the overlap of its best claim, and the number of claims."""
+) -> tuple[dict[int, dict[Box, float]], int]:
+    """For each AU of the evidence the overlaps of the boxes that claim it; the number of claims."""
     polygons = config.overlap == "polygon"
-    overlaps = dict.fromkeys(evidence, 0.0)
+    overlaps: dict[int, dict[Box, float]] = {au: {} for au in evidence}
     nameless = []
     n_claims = 0
     for box, aus in trace.claims:
@@ -139,9 +146,7 @@ def _match(
             if item is None or (place is not None and item.box != place):
                 continue
             place = item.box
-            overlap = polygon_overlap(box, item) if polygons else iou(box, place)
-            if overlap > overlaps[au]:
-                overlaps[au] = overlap
+            overlaps[au][box] = polygon_overlap(box, item) if polygons else iou(box, place)
     if nameless:
         names = trace.unspoken_aus
         n_claims += max(len(nameless), len(names))
@@ -154,7 +159,7 @@ def _match_nameless(
     boxes: Sequence[Box],
     names: Sequence[int],
     evidence: Mapping[int, AUEvidence],
-    overlaps: dict[int, float],
+    overlaps: Mapping[int, dict[Box, float]],
     config: GroundingConfig,
 ) -> None:
     """Match boxes with the regions of `names` where the sum is largest; updates `overlaps`."""
@@ -189,25 +194,34 @@ def _match_nameless(
     ]
     for i, j in zip(*linear_sum_assignment(gains, maximize=True), strict=True):
         for overlap, item in zip(measured[i][j], groups[j], strict=True):
-            overlaps[item.au] = max(overlaps[item.au], overlap)
+            overlaps[item.au][boxes[i]] = overlap
 
 
 def _shown(
-    overlaps: Mapping[int, float],
+    overlaps: Mapping[int, Mapping[Box, float]],
     n_claims: int,
     evidence: Mapping[int, AUEvidence],
     config: GroundingConfig,
 ) -> float:
     """The first factor of the reward: how much of the evidence is shown, per claim."""
     n_aus = len(evidence)
+    worth = {
+        au: _mean([_ramp(overlap, config) for overlap in of.values()])
+        for au, of in overlaps.items()
+    }
     if config.probability_weighted:
         total = sum(item.probability for item in evidence.values())
         if total > 0:
-            shown = sum(
-                item.probability * _ramp(overlaps[au], config) for au, item in evidence.items()
-            )
+            shown = sum(item.probability * worth[au] for au, item in evidence.items())
             return shown / total * (n_aus / max(n_claims, n_aus))
-    return sum(_ramp(overlap, config) for overlap in overlaps.values()) / max(n_claims, n_aus)
+    return sum(worth.values()) / max(n_claims, n_aus)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean, 0 of nothing; the order does not matter, not even to the last bit."""
+    if len(values) == 1:
+        return values[0]
+    return fsum(values) / len(values) if values else 0.0
 
 
 def _ramp(overlap: float, config: GroundingConfig) -> float:

@@ -129,7 +129,10 @@ HONEST = st.sampled_from((named_trace, ordered_trace, shared_trace))
 
 @st.composite
 def named_attempts(draw: st.DrawFn, target: Target) -> Trace:
-    """What a model in training writes: boxes off, AUs missing or imagined; every step names one."""
+    """What a model in training writes: boxes off, AUs missing, imagined, or claimed repeatedly.
+
+    Every step names one AU.
+    """
     shown = [
         Step("face", "movement", draw(near(item.box)), item.au)
         for item in target.evidence
@@ -139,7 +142,11 @@ def named_attempts(draw: st.DrawFn, target: Target) -> Trace:
         Step("face", "movement", draw(boxes()), draw(AUS))
         for _ in range(draw(st.integers(0 if shown else 1, 2)))
     ]
-    steps = draw(st.permutations(shown + imagined))
+    again = [
+        Step("face", "movement", draw(near(item.box)), item.au)
+        for item in draw(st.lists(st.sampled_from(target.evidence), max_size=3))
+    ]
+    steps = draw(st.permutations(shown + imagined + again))
     aus = draw(st.lists(st.one_of(AUS, st.sampled_from([*target.by_au])), max_size=6, unique=True))
     return trace_of(steps, aus, draw(LABELS))
 

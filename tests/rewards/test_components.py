@@ -60,7 +60,10 @@ def test_iou_agrees_with_the_array_form(a, b):
         ([(A, 25), (B, 4)], 0.0),
         ([(A, 4), (B, 25), (B, 12)], 2 / 3),
         ([(A, 4), (A, 4)], 0.5),
-        ([(HALF_A, 4), (A, 4), (B, 25)], 2 / 3),
+        ([(HALF_A, 4), (A, 4)], 0.75 / 2),
+        ([(HALF_A, 4), (A, 4), (A, 4)], 0.75 / 3),
+        ([(HALF_A, 4), (A, 4), (B, 25)], 1.75 / 3),
+        ([(B, 4), (A, 4), (B, 25)], 1.5 / 3),
         ([(A, 4, (25,)), (B, 25)], 2 / 3),
         ([(A, 12, (4,)), (B, 25)], 2 / 3),
         ([(A,), (B,)], 1.0),
@@ -132,9 +135,11 @@ def test_fewer_boxes_than_names_are_matched_with_regions():
 
 
 @given(st.data(), targets())
-def test_the_best_box_for_each_au_is_the_best_matching(data, target):
+def test_one_claim_for_each_au_is_the_best_matching(data, target):
     """The sum is that of SciPy's assignment of claims to AUs, where only equal AUs may pair."""
-    trace = data.draw(named_attempts(target))
+    attempt = data.draw(named_attempts(target))
+    steps = list({step.au: step for step in attempt.steps}.values())
+    trace = trace_of(steps, attempt.conclusion_aus, str(attempt.answer))
     config = GroundingConfig(au_weight=0)
     gains = np.zeros((len(trace.claims), len(target.evidence)))
     for i, claim in enumerate(trace.claims):
@@ -144,6 +149,35 @@ def test_the_best_box_for_each_au_is_the_best_matching(data, target):
                 gains[i, j] = np.clip((overlap - 0.2) / 0.7, 0, 1)
     best = gains[linear_sum_assignment(gains, maximize=True)].sum() / max(gains.shape)
     assert grounding_reward(trace, target, config).reward == pytest.approx(best)
+
+
+@given(st.data(), targets())
+def test_repeated_claims_are_worth_their_mean(data, target):
+    """The formula once more, with arrays: the mean over the different boxes for each AU."""
+    attempt = data.draw(named_attempts(target))
+    copies = data.draw(st.lists(st.sampled_from(attempt.steps), max_size=2))
+    trace = trace_of([*attempt.steps, *copies], attempt.conclusion_aus, str(attempt.answer))
+    named = np.array([step.au for step in trace.steps])
+    placed = np.array([step.box for step in trace.steps])
+    total = 0.0
+    for item in target.evidence:
+        tries = np.unique(placed[named == item.au], axis=0)
+        if len(tries):
+            total += np.clip((box_iou(tries, [item.box]) - 0.2) / 0.7, 0, 1).mean()
+    expected = total / max(len(named), len(target.evidence))
+    assert grounding_reward(trace, target, GroundingConfig(au_weight=0)).reward == pytest.approx(
+        expected
+    )
+    assert grounding_reward(trace, target, GroundingConfig()).mean_iou == pytest.approx(
+        np.mean(
+            [
+                box_iou(np.unique(placed[named == item.au], axis=0), [item.box]).mean()
+                if item.au in named
+                else 0.0
+                for item in target.evidence
+            ]
+        )
+    )
 
 
 LEFT_AND_RIGHT = (

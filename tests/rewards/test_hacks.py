@@ -119,6 +119,13 @@ HACKS = [
         ("grounding", "score"),
     ),
     Hack(
+        "several tries for one AU in place of the others",
+        "a matching that takes the best",
+        with_steps([STEPS[0], *(step._replace(au=STEPS[0].au) for step in STEPS[1:])]),
+        (),
+        ("grounding", "score"),
+    ),
+    Hack(
         "every AU there is, with its box",
         "VLM-R1 5.3.1: categories that are not there",
         with_steps(
@@ -277,6 +284,22 @@ def test_hack_earns_less_than_honest_work(hack):
         assert hacked[key] == 0, hacked
     for key in hack.earns_less:
         assert hacked[key] < honest[key], hacked
+
+
+def test_a_try_for_each_missing_au_is_not_free():
+    """Two AUs are not shown: two more tries at the third cost no division, and gain nothing."""
+
+    def grounding(*shifts):
+        x1, y1, x2, y2 = STEPS[0].box
+        tries = [STEPS[0]._replace(box=(x1 + dx, y1, x2 + dx, y2)) for dx in shifts]
+        return score(with_steps(tries, (6,)), TARGET)["grounding"]
+
+    off, worse, better = grounding(30), grounding(50), grounding(10)
+    assert worse < off < better
+    assert grounding(30, 50, 10) == pytest.approx((off + worse + better) / 3)
+    assert grounding(50, 10) < better
+    assert grounding(50, 10, 10) == grounding(50, 10)  # a copy has no weight
+    assert grounding(10, 10, 10, 10) < better
 
 
 def test_failures_are_counted():

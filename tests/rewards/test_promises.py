@@ -210,6 +210,27 @@ def test_an_extra_wrong_box_never_helps(data, target, config):
     assert after["score"] <= before["score"]
 
 
+@given(st.data(), targets(), configs())
+def test_further_tries_for_an_au_never_help_on_average(data, target, config):
+    """Several boxes for one AU earn at most what one of them does, taken at random."""
+    others = [
+        Step("face", "movement", data.draw(near(item.box)), item.au)
+        for item in target.evidence[1:]
+        if data.draw(st.booleans())
+    ]
+    item = target.evidence[0]
+    tries = data.draw(st.lists(near(item.box), min_size=2, max_size=4, unique=True))
+
+    def grounding(*boxes):
+        steps = [*others, *(Step("face", "movement", box, item.au) for box in boxes)]
+        aus = [step.au for step in others] + [item.au]
+        return score(text_of(trace_of(steps, aus, target.label)), target, config)["grounding"]
+
+    alone = [grounding(box) for box in tries]
+    assert grounding(*tries) <= sum(alone) / len(alone) + 1e-12
+    assert grounding(*tries) <= max(alone)
+
+
 @given(st.data(), targets())
 def test_the_whole_image_as_a_box_earns_nothing(data, target):
     """Unless the AU's own box fills more than `iou_floor` of the image."""
@@ -277,6 +298,24 @@ def test_moving_a_box_towards_its_target_never_lowers_the_score(data, target, co
 
 
 @given(st.data(), targets(), configs())
+def test_moving_one_of_two_boxes_for_an_au_never_lowers_the_score(data, target, config):
+    """The same where the AU has a second box."""
+    goal = target.evidence[0]
+    start = data.draw(near(goal.box, by=1.0))
+    second = Step("face", "movement", data.draw(near(goal.box)), goal.au)
+    away = [(goal.box[k] + goal.box[k + 2] - start[k] - start[k + 2]) / 2 for k in (0, 1)]
+    last = 0.0
+    for part in sorted(data.draw(st.lists(st.floats(0, 1), min_size=2, max_size=4))):
+        dx, dy = away[0] * part, away[1] * part
+        box = (start[0] + dx, start[1] + dy, start[2] + dx, start[3] + dy)
+        steps = [second, Step("face", "movement", box, goal.au)]
+        text = text_of(trace_of(steps, (goal.au,), target.label))
+        grounding = score(text, target, config)["grounding"]
+        assert grounding >= last - 1e-9
+        last = grounding
+
+
+@given(st.data(), targets(), configs())
 def test_batch_gives_the_same_numbers(data, target, config):
     other = data.draw(targets(min_aus=0))
     texts = data.draw(st.lists(st.one_of(attempts(target).map(text_of), st.none()), max_size=4))
@@ -330,6 +369,10 @@ HOSTILE = {
     "headers": "Verification loop:Final conclusion:",
     "AUs": "AU1 ",
     "list of AUs": "AU1, ",
+    "shorthand": "AU1+2 / 4 ",
+    "plural": "AUs 1, 2 and 4 ",
+    "joined numbers": "+2",
+    "zeros": "AU1+0",
     "denied AUs": "no AU1 ",
     "denials": "n't ",
     "parentheses": "(",
