@@ -4,6 +4,9 @@ A reward that counts every AU in a text pays for "no AU12" as if it said AU12. H
 not a mention. The rules are a small English grammar of negation, not a language model: clause by
 clause they read "no AU12", "without AU6 or AU7", "neither AU1 nor AU2", "AU4 is absent", "AU4 and
 AU6 are not visible", "AU12 rather than AU14". Text in other languages is read for the names alone.
+
+The shorthand of FACS is read where it cannot mean anything else: "AU6+12", "AU1/2", "AUs 1, 2 and
+4". After a single "AU6", a comma or "and" may begin anything ("AU6 and 2 wrinkles").
 """
 
 from __future__ import annotations
@@ -11,10 +14,20 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from tag_rewards.facs import ACTION_UNITS
+
 __all__ = ["mentioned_aus"]
 
 # The word boundary is looked up behind the first letter, so that the scan can jump to that letter.
-_AU = re.compile(r"[Aa](?<![A-Za-z0-9][Aa])[Uu][ _-]?0*([1-9][0-9]?)(?![0-9])")
+# Groups: the s of the plural, the first number, and the numbers joined to it. "12.5", "12%" and
+# "12px" are no AUs; a plural needs at least two numbers ("AUs 4 times").
+_JOINED = r"0*[1-9][0-9]?(?![A-Za-z0-9%]|\.[0-9])"
+_AU = re.compile(
+    r"[Aa](?<![A-Za-z0-9][Aa])[Uu]([Ss])?[ _-]?0*([1-9][0-9]?)(?![0-9])((?(1)"
+    rf"(?:(?:\s?[+&/]\s?|\s?,\s?(?:(?:and|or|nor)\s)?|\s(?:and|or|nor|plus)\s){_JOINED})+"
+    rf"|(?:\s?[+&/]\s?{_JOINED})*))"
+)
+_NUMBER = re.compile("[0-9]+")
 # Most texts have none of these letters, and then deny nothing.
 _SIGNS_OF_NEGATION = (
     *("no", "never", "neither", "without", "lack", "absen", "missing", "inactive", "invisible"),
@@ -48,7 +61,8 @@ _MAX_MENTIONS = 200
 def mentioned_aus(text: str) -> tuple[int, ...]:
     """The AU numbers that `text` asserts, each once, in the order of their first mention.
 
-    "AU4", "au 04" and "AU-4" are the same AU. Time is linear in the length of the text; where
+    "AU4", "au 04" and "AU-4" are the same AU. A number that is joined to an AU ("AU6+12") counts if
+    it is one of `ACTION_UNITS`. Time is linear in the length of the text; where
     anything is denied, the first 200 mentions are read.
 
     Example:
@@ -56,9 +70,16 @@ def mentioned_aus(text: str) -> tuple[int, ...]:
         (14, 4, 17)
         >>> mentioned_aus("AU6 and AU12 show happiness; no AU4, and AU15 is absent.")
         (6, 12)
+        >>> mentioned_aus("AU6+12, 2 lines at the eyes")
+        (6, 12)
     """
     if not any(map(text.lower().__contains__, _SIGNS_OF_NEGATION)):
-        return tuple(dict.fromkeys(map(int, _AU.findall(text))))
+        found: dict[int, None] = {}
+        for _, first, joined in _AU.findall(text):
+            found[int(first)] = None
+            if joined:
+                found.update(dict.fromkeys(_joined_aus(joined)))
+        return tuple(found)
     lists = _lists(text)
     asserted: dict[int, None] = {}
     for index, (start, end, aus) in enumerate(lists):
@@ -71,16 +92,22 @@ def mentioned_aus(text: str) -> tuple[int, ...]:
     return tuple(asserted)
 
 
+def _joined_aus(joined: str) -> list[int]:
+    """The AUs of "+12/25"."""
+    return [au for au in map(int, _NUMBER.findall(joined)) if au in ACTION_UNITS]
+
+
 def _lists(text: str) -> list[tuple[int, int, list[int]]]:
     """Start, end and AUs of each list such as "AU1 + AU2" or "AU4, AU5 or AU7"."""
     lists: list[tuple[int, int, list[int]]] = []
     for match in islice(_AU.finditer(text), _MAX_MENTIONS):
         start, end = match.span()
+        named = [int(match[2]), *_joined_aus(match[3])]
         if lists and start - lists[-1][1] <= _LONGEST_AND:
             first, last, aus = lists[-1]
             if " ".join(text[last:start].split()).lower() in _AND:
-                aus.append(int(match[1]))
+                aus += named
                 lists[-1] = (first, end, aus)
                 continue
-        lists.append((start, end, [int(match[1])]))
+        lists.append((start, end, named))
     return lists

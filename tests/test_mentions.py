@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.mentions import mentioned_aus
 
 
@@ -62,6 +63,80 @@ from tag_rewards.mentions import mentioned_aus
 )
 def test_asserted_aus(text, aus):
     assert mentioned_aus(text) == aus
+
+
+@pytest.mark.parametrize(
+    ("text", "aus"),
+    [
+        ("AU6+12", (6, 12)),
+        ("AU6 + 12 indicate happiness", (6, 12)),
+        ("AU 6 + AU 12", (6, 12)),
+        ("AU 6+12", (6, 12)),
+        ("au06+012", (6, 12)),
+        ("AU1+2+4", (1, 2, 4)),
+        ("AU1+2+5+26: surprise", (1, 2, 5, 26)),
+        ("AU6/12", (6, 12)),
+        ("AU6 & 12", (6, 12)),
+        ("AU6+12 and AU25", (6, 12, 25)),
+        ("AU6+12+AU25+26", (6, 12, 25, 26)),
+        ("AU6+12は喜び", (6, 12)),
+        ("AU6+12.", (6, 12)),
+        ("(AU6+12)", (6, 12)),
+        ("AU6+6", (6,)),
+        ("AUs 6 and 12", (6, 12)),
+        ("AUs 6, 12", (6, 12)),
+        ("AUs 1,2,4", (1, 2, 4)),
+        ("AUs 1, 2 and 4 are active", (1, 2, 4)),
+        ("AUs 1, 2, and 4", (1, 2, 4)),
+        ("AUs 6+12", (6, 12)),
+        ("AUs 6 and 12, and AU25", (6, 12, 25)),
+        ("AUs AU6 and AU12", (6, 12)),
+        # The number may be something else.
+        ("AU12, 2 boxes", (12,)),
+        ("AU12, 3 boxes", (12,)),
+        ("AU6, 12", (6,)),
+        ("AU12 and 2 boxes", (12,)),
+        ("AU12 2", (12,)),
+        ("AU12-2", (12,)),
+        ("AU12+", (12,)),
+        ("AU12++2", (12,)),
+        ("AU12+3", (12,)),
+        ("AU6+3+12", (6, 12)),
+        ("AU12+100", (12,)),
+        ("AU12+0", (12,)),
+        ("AU12+2.5", (12,)),
+        ("AU12+25%", (12,)),
+        ("AU12/2px", (12,)),
+        ("AU12/2nd", (12,)),
+        ("AUs 4 times", ()),
+        ("AUs", ()),
+        ("plateaus 4 and 5", ()),
+        # Denied.
+        ("no AU6+12", ()),
+        ("no AU6+12, but AU4", (4,)),
+        ("without AUs 6 and 12", ()),
+        ("neither AUs 6 nor 12", ()),
+        ("AUs 1, 2, or 4 are absent", ()),
+        ("AU6+12 are not visible", ()),
+        ("AU4 and AU6+12 are absent", ()),
+        ("AU1+2 rather than AU6+12", (1, 2)),
+        ("AU6+12; no AU1+4", (6, 12)),
+        ("AU6+12 is present, AU4 is absent", (6, 12)),
+    ],
+)
+def test_shorthand(text, aus):
+    assert mentioned_aus(text) == aus
+
+
+@given(
+    st.lists(st.sampled_from(sorted(ACTION_UNITS)), min_size=2, unique=True),
+    st.sampled_from(("AU{}", "AU {}", "AUs {}")),
+    st.sampled_from(("+", " + ", "/", " & ")),
+)
+def test_shorthand_of_any_length(aus, name, between):
+    named = name.format(between.join(map(str, aus)))
+    assert mentioned_aus(f"Combined {named} indicate joy.") == tuple(aus)
+    assert mentioned_aus(f"I see no {named} on this face.") == ()
 
 
 @given(st.text())

@@ -88,6 +88,7 @@ def test_other_languages():
         ("lips(au 12)", ("lips", 12, ())),
         ("lips (AU12, AU25)", ("lips", 12, (25,))),
         ("lips (AU12 + AU25)", ("lips", 12, (25,))),
+        ("lips (AU12+25)", ("lips", 12, (25,))),
         ("lips (lip corner puller, AU12)", ("lips", 12, ())),
         ("lips (both sides)", ("lips (both sides)", None, ())),
         ("lips (no AU12)", ("lips (no AU12)", None, ())),
@@ -191,6 +192,13 @@ def test_the_aus_of_boxes_without_a_name(steps, aus, expected):
     boxes = [Step("face", "movement", (1, 2, 3, 4), au) for au in steps]
     trace = Trace("A face.", tuple(boxes), "", aus, "joy")
     assert tuple(claim.aus for claim in trace.claims) == expected
+
+
+def test_shorthand_of_facs():
+    text = PAPER.replace("AU14 + AU4 + AU17", "AU14+4+17")
+    trace = parse_trace(text)
+    assert trace.claims == parse_trace(PAPER).claims
+    assert parse_trace(render(trace)) == trace
 
 
 @given(valid_traces())
