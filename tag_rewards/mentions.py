@@ -27,7 +27,7 @@ _AU = re.compile(
     rf"(?:(?:\s?[+&/]\s?|\s?,\s?(?:(?:and|or|nor)\s)?|\s(?:and|or|nor|plus)\s){_JOINED})+"
     rf"|(?:\s?[+&/]\s?{_JOINED})*))"
 )
-_NUMBER = re.compile("[0-9]+")
+_NUMBER = re.compile("[1-9][0-9]?")  # without leading zeros: int() refuses long strings
 # Most texts have none of these letters, and then deny nothing.
 _SIGNS_OF_NEGATION = (
     *("no", "never", "neither", "without", "lack", "absen", "missing", "inactive", "invisible"),
