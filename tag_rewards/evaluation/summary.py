@@ -47,8 +47,8 @@ def comparison_section(
         f"## Held-out faces, before and after\n\n{_table(head, rows)}\n\n"
         f"{n_faces} held-out faces, {n_with_aus} of them with AUs: grounding, mean IoU and AU F1 "
         "are means over those. In brackets the 95 % bootstrap interval; that of the difference is "
-        "of the paired samples. All figures are from 0 to 1, and scored with the default options of "
-        "the reward, whatever the run was trained with."
+        "of the paired samples. All figures are from 0 to 1, and scored with the default options "
+        "of the reward, whatever the run was trained with."
     )
     if n_left_out:
         text += f" {n_left_out} held-out faces have no completion in both steps and are left out."

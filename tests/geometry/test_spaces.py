@@ -45,7 +45,10 @@ def test_the_whole_image_is_the_whole_image_in_every_space(a, b):
         ({"kind": "pixels", "width": 0, "height": 5}, "positive integer width, got 0"),
         ({"kind": "pixels", "width": 5.5, "height": 5}, "positive integer width, got 5.5"),
         ({"kind": "pixels", "width": 10**400, "height": 5}, "has a width above 1000000"),
-        ({"kind": "resized", "width": 28, "height": 28, "processor": [1]}, r"processor \[1\] is not"),
+        (
+            {"kind": "resized", "width": 28, "height": 28, "processor": [1]},
+            r"processor \[1\] is not",
+        ),
         ({"kind": "pixels", "width": True, "height": 5}, "positive integer width, got True"),
         ({"kind": "pixels", "width": "5", "height": 5}, "positive integer width, got '5'"),
         ({"kind": "pixels", "width": 5, "height": 5, "depth": 1}, "unknown field 'depth'"),
