@@ -28,21 +28,22 @@
 #   TRAIN_BATCH  prompts of a step        16                     512
 #   MINI_BATCH   prompts of an update     16                     128
 #   ROLLOUT_N    rollouts of a prompt     8                      5
-#   LR        learning rate               1e-4                   1e-6
+#   TEMPERATURE  of the rollouts          0.6                    1
+#   LR        learning rate               2e-4                   1e-6
 #   KL_COEF   weight of the KL loss       0.001                  0.01
 #   SAVE_FREQ steps between checkpoints   15                     20
 #   TEST_FREQ steps between validations   15                     5
 #   TIMEOUT   seconds until GRPO counts
 #             as hung and is stopped      7200                   604800
 #   SFT       0: start from MODEL as is   1                      1
-#   SFT_EPOCHS, SFT_LR, SFT_BATCH         as run_tag_sft.sh      as run_tag_sft.sh
+#   SFT_EPOCHS, SFT_LR, SFT_BATCH         as run_tag_sft.sh, but 2 epochs on made faces
 #   FREEZE_VISION  1: the visual encoder
 #             stays frozen in GRPO too    1                      1
 #   FLASH_ATTENTION  1 or 0: use it or not  0                    1 if installed
 #   FORMAT_WEIGHT, ACCURACY_WEIGHT, GROUNDING_WEIGHT of the reward: 0.2, 0.3, 0.5
 #   N_TRAIN, N_TEST, SEED  size and seed of the made faces: 2000, 256, 0
-#   SFT_BOX_JITTER, SFT_AU_ERROR  how far template traces are off (the share of a box's side; the share of
-#             traces with a wrong AU): 0.18 and 0.12 for made faces, 0 otherwise
+#   SFT_BOX_JITTER, SFT_BOX_GROWTH, SFT_AU_ERROR  how far template traces are off, as `tag-rewards
+#             prepare --help` has it: 0.18, 0.2 and 0.12 for made faces, 0 otherwise
 #   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV      virtual environment: .venv
 #   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder
@@ -72,7 +73,8 @@ if [[ $device == gpu ]]; then
     MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag}
     BOX_SPACE=${BOX_SPACE:-resized}
     STEPS=${STEPS:-null} EPOCHS=${EPOCHS:-15} TRAIN_BATCH=${TRAIN_BATCH:-512}
-    MINI_BATCH=${MINI_BATCH:-128} ROLLOUT_N=${ROLLOUT_N:-5} LR=${LR:-1e-6} KL_COEF=${KL_COEF:-0.01}
+    MINI_BATCH=${MINI_BATCH:-128} ROLLOUT_N=${ROLLOUT_N:-5} TEMPERATURE=${TEMPERATURE:-1}
+    LR=${LR:-1e-6} KL_COEF=${KL_COEF:-0.01}
     SAVE_FREQ=${SAVE_FREQ:-20} TEST_FREQ=${TEST_FREQ:-5} TIMEOUT=${TIMEOUT:-604800}
     FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
     [[ -n ${DATA:-} || ${DRY_RUN:-} == 1 ]] || die "DATA is not set: with a GPU, name a dataset's" \
@@ -82,15 +84,18 @@ else
     MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
     BOX_SPACE=${BOX_SPACE:-pixels}
     STEPS=${STEPS:-45} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
-    MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} LR=${LR:-1e-4} KL_COEF=${KL_COEF:-0.001}
+    MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} TEMPERATURE=${TEMPERATURE:-0.6}
+    LR=${LR:-2e-4} KL_COEF=${KL_COEF:-0.001}
     SAVE_FREQ=${SAVE_FREQ:-15} TEST_FREQ=${TEST_FREQ:-15} TIMEOUT=${TIMEOUT:-7200}
 fi
 if [[ -z ${DATA:-} ]]; then
-    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_AU_ERROR=${SFT_AU_ERROR:-0.12}
+    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0.2}
+    SFT_AU_ERROR=${SFT_AU_ERROR:-0.12} SFT_EPOCHS=${SFT_EPOCHS:-2}
 else
     [[ -d $DATA ]] || die "DATA=$DATA: no such folder"
     DATA=$(realpath "$DATA") OPENFACE=${OPENFACE:-$DATA/openface}
-    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0} SFT_AU_ERROR=${SFT_AU_ERROR:-0}
+    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0}
+    SFT_AU_ERROR=${SFT_AU_ERROR:-0}
 fi
 is_count NNODES TP CANVAS TOP_K EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT \
     N_TRAIN N_TEST
@@ -123,6 +128,7 @@ overrides=(
     actor_rollout_ref.ref.strategy=fsdp2
     actor_rollout_ref.rollout.name=vllm
     "actor_rollout_ref.rollout.n=$ROLLOUT_N"
+    "actor_rollout_ref.rollout.temperature=$TEMPERATURE"
     "actor_rollout_ref.rollout.tensor_model_parallel_size=$TP"
     "reward.custom_reward_function.path=pkg://tag_rewards.integrations.verl"
     reward.custom_reward_function.name=compute_score
@@ -266,7 +272,7 @@ stage() {
 same_settings() {
     local now
     now=$(for name in DATA OPENFACE MODEL CANVAS BOX_SPACE PROMPT TOP_K SFT SEED N_TRAIN N_TEST SFT_BOX_JITTER \
-        SFT_AU_ERROR; do printf '%s=%s\n' "$name" "${!name:-}"; done)
+        SFT_BOX_GROWTH SFT_AU_ERROR; do printf '%s=%s\n' "$name" "${!name:-}"; done)
     mkdir -p "$OUT"
     [[ -e $OUT/settings.txt ]] || printf '%s\n' "$now" >"$OUT/settings.txt"
     local changed
@@ -284,7 +290,8 @@ make_data() {
     "$VENV/bin/tag-rewards" prepare "$faces" --openface "${OPENFACE:-$faces/openface}" --out "$parquet" \
         --data-source "$source" --canvas "$CANVAS" --box-space "$BOX_SPACE" --prompt "$PROMPT" \
         --top-k "$TOP_K" --seed "$SEED" \
-        --sft-box-jitter "$SFT_BOX_JITTER" --sft-au-error "$SFT_AU_ERROR"
+        --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
+        --sft-au-error "$SFT_AU_ERROR"
 }
 
 sft() {

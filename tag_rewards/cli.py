@@ -126,6 +126,10 @@ def prepare(
     sft_box_jitter: Annotated[
         float, typer.Option(help="Deviation of SFT boxes, relative to their sides.")
     ] = 0.0,
+    sft_box_growth: Annotated[
+        float,
+        typer.Option(help="How much too large SFT boxes are: the mean of log(side / true side)."),
+    ] = 0.0,
     sft_au_error: Annotated[
         float, typer.Option(help="Probability that one AU of an SFT trace is wrong.")
     ] = 0.0,
@@ -161,7 +165,7 @@ def prepare(
                 min_confidence=min_confidence,
                 polygons=polygons,
             ),
-            imprecision=Imprecision(box_jitter=sft_box_jitter, au_error=sft_au_error),
+            imprecision=Imprecision(sft_box_jitter, sft_box_growth, sft_au_error),
             prompt=prompt,
             data_source=data_source,
             seed=seed,

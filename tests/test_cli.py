@@ -158,6 +158,7 @@ def test_the_defaults_are_those_of_the_library():
         "prompt": config.prompt,
         "data_source": config.data_source,
         "sft_box_jitter": config.imprecision.box_jitter,
+        "sft_box_growth": config.imprecision.box_growth,
         "sft_au_error": config.imprecision.au_error,
         "seed": config.seed,
     }

@@ -234,6 +234,7 @@ def _sft_row(
         index=index,
         id=sample.id,
         box_jitter=config.imprecision.box_jitter,
+        box_growth=config.imprecision.box_growth,
         au_error=config.imprecision.au_error,
     )
 

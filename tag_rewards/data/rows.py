@@ -49,6 +49,7 @@ SFT_SCHEMA = pa.schema(
         ("label", pa.string()),
         ("trace_source", pa.string()),
         ("box_jitter", pa.float64()),
+        ("box_growth", pa.float64()),
         ("au_error", pa.float64()),
     ]
 )
@@ -132,6 +133,7 @@ class SFTRow:
         id: Name of the sample in its dataset.
         trace_source: Who wrote the trace; `template` for ours.
         box_jitter: Imprecision of its boxes, see `tag_rewards.data.sft_text.imprecise`.
+        box_growth: How much too large they are, likewise.
         au_error: Probability that one of its AUs is wrong, likewise.
     """
 
@@ -145,6 +147,7 @@ class SFTRow:
     id: str
     trace_source: str = "template"
     box_jitter: float = 0.0
+    box_growth: float = 0.0
     au_error: float = 0.0
 
     def to_record(self) -> dict[str, Any]:

@@ -53,15 +53,18 @@ class Imprecision:
     Attributes:
         box_jitter: Standard deviation of a box's centre, along each axis and relative to that
             side, and of the logarithm of each side. 0 to 1.
+        box_growth: Mean of the logarithm by which each side is too long: 0.25 draws boxes 28 %
+            too wide and too high, around the thing instead of on it. 0 to 1.
         au_error: Probability that one AU of a trace is wrong: half of the time one is missing,
             half of the time an inactive one takes its place. 0 to 1.
     """
 
     box_jitter: float = 0.0
+    box_growth: float = 0.0
     au_error: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("box_jitter", "au_error"):
+        for name in ("box_jitter", "box_growth", "au_error"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, not 0 to 1")
 
@@ -98,11 +101,11 @@ def imprecise(
 
 
 def _jitter(box: Box, imprecision: Imprecision, space: BoxSpace, rng: np.random.Generator) -> Box:
-    deviation = imprecision.box_jitter
-    if deviation == 0:
+    deviation, growth = imprecision.box_jitter, imprecision.box_growth
+    if deviation == growth == 0:
         return box
     low, high = np.array(box[:2], float), np.array(box[2:], float)
-    side = (high - low) * np.exp(rng.normal(0, deviation, 2))
+    side = (high - low) * np.exp(rng.normal(growth, deviation, 2))
     centre = (low + high) / 2 + (high - low) * rng.normal(0, deviation, 2)
     extent = np.array(space.extent)
     low = np.clip(np.rint(centre - side / 2), 0, extent - 1)

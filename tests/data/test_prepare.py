@@ -150,12 +150,13 @@ def test_a_box_between_two_sides_outside_the_image_is_its_own_polygon(dataset, t
 
 
 def test_imprecise_traces_are_marked_and_leave_the_targets_exact(dataset, tmp_path):
-    config = replace(SMALL, imprecision=Imprecision(box_jitter=0.2, au_error=1.0))
+    config = replace(SMALL, imprecision=Imprecision(box_jitter=0.2, box_growth=0.1, au_error=1.0))
     run(dataset, tmp_path / "exact")
     run(dataset, tmp_path / "wrong", config)
     assert rl_rows(tmp_path / "wrong") == rl_rows(tmp_path / "exact")
     for row in sft_rows(tmp_path / "wrong"):
         assert (row.trace_source, row.box_jitter, row.au_error) == ("template", 0.2, 1.0)
+        assert row.box_growth == 0.1
     for rl, sft in zip(rl_rows(tmp_path / "wrong"), sft_rows(tmp_path / "wrong"), strict=True):
         scores = score(sft.trace, rl.target)
         assert scores["format"] == scores["accuracy"] == 1

@@ -118,7 +118,7 @@ def test_no_imprecision_changes_nothing(seed):
 def test_imprecision_errs_as_often_and_as_far_as_told():
     rng = np.random.default_rng(0)
     claims = [AUBox(au, exact[au]) for au in (1, 6, 12)]
-    told = Imprecision(box_jitter=0.1, au_error=0.3)
+    told = Imprecision(box_jitter=0.1, box_growth=0.25, au_error=0.3)
     traces = [imprecise(claims, exact, SPACE, told, rng) for _ in range(3000)]
     missing = [len(wrong) == 2 for wrong in traces]
     imagined = [bool({claim.au for claim in wrong} - {1, 6, 12}) for wrong in traces]
@@ -129,10 +129,11 @@ def test_imprecision_errs_as_often_and_as_far_as_told():
     assert centres.mean(axis=0) == pytest.approx([140, 115], abs=0.3)
     assert centres.std(axis=0) == pytest.approx([4, 3], rel=0.1)
     assert np.log(sides).std(axis=0) == pytest.approx([0.1, 0.1], rel=0.1)
+    assert np.log(sides).mean(axis=0) == pytest.approx(np.log([40, 30]) + 0.25, abs=0.01)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-@pytest.mark.parametrize("field", ["box_jitter", "au_error"])
+@pytest.mark.parametrize("field", ["box_jitter", "box_growth", "au_error"])
 def test_imprecision_out_of_range_is_refused(field, value):
     with pytest.raises(ValueError, match=f"{field} is .*, not 0 to 1"):
         Imprecision(**{field: value})
