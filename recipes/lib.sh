@@ -28,6 +28,9 @@ device() {
     esac
 }
 
+# How many GPUs NVIDIA's driver shows; 0 where there is no driver.
+count_gpus() { { nvidia-smi -L 2>/dev/null || true; } | wc -l; }
+
 # Makes or updates the environment. TAG_SETUP=0 takes VENV as it is (a container with verl, say).
 set_up() {
     [[ ${TAG_SETUP:-1} == 0 ]] || "$REPO/recipes/setup.sh"

@@ -46,7 +46,8 @@
 #             prepare --help` has it: 0.18, 0.2 and 0.12 for made faces, 0 otherwise
 #   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV      virtual environment: .venv
-#   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder
+#   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder, and
+#             without a GPU the cluster one of `ray start --num-gpus=1 --num-cpus=16`
 #   DRY_RUN=1 prints what would be given to verl, one override a line, and stops
 #
 # What stands behind the command goes to verl: ... run_tag_grpo.sh actor_rollout_ref.actor.clip_ratio=0.3
@@ -68,7 +69,7 @@ FORMAT_WEIGHT=${FORMAT_WEIGHT:-0.2} ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-0.3}
 GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-0.5}
 N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
 if [[ $device == gpu ]]; then
-    NGPUS=${NGPUS:-$(nvidia-smi -L 2>/dev/null | wc -l)}
+    NGPUS=${NGPUS:-$(count_gpus)}
     TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
     MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag}
     BOX_SPACE=${BOX_SPACE:-resized}
@@ -97,7 +98,7 @@ else
     SFT_BOX_JITTER=${SFT_BOX_JITTER:-0} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0}
     SFT_AU_ERROR=${SFT_AU_ERROR:-0}
 fi
-is_count NNODES TP CANVAS TOP_K EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT \
+is_count NGPUS NNODES TP CANVAS TOP_K EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT \
     N_TRAIN N_TEST
 [[ $STEPS == null ]] || is_count STEPS
 [[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
@@ -320,6 +321,15 @@ grpo() {
     export VERL_FILE_LOGGER_PATH
     [[ $FREEZE_VISION != 1 ]] || export VERL_ENGINE_VENDOR=frozen_vision
     [[ $device == gpu ]] || cpu_environment
+    if [[ -n ${RAY_ADDRESS:-} ]]; then
+        # The processes of a cluster that is joined do not inherit this shell's environment.
+        local name
+        for name in VERL_FILE_LOGGER_PATH TENSORBOARD_DIR HF_HUB_OFFLINE VERL_ENGINE_VENDOR \
+            VERL_PLATFORM VLLM_CPU_KVCACHE_SPACE; do
+            [[ -z ${!name:-} ]] ||
+                overrides+=("+ray_kwargs.ray_init.runtime_env.env_vars.$name='${!name}'")
+        done
+    fi
     say "   log: $OUT/logs/grpo.log"
     supervise "$OUT/logs/grpo.log" "$TIMEOUT" \
         'step:(\d+) - .*critic/score/mean:(?:np\.float\w+\()?([\d.]+)' "step \1 of $STEPS, mean reward \2" \

@@ -39,7 +39,7 @@ device=$(device)
 OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
 NNODES=${NNODES:-1} EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
 if [[ $device == gpu ]]; then
-    NGPUS=${NGPUS:-$(nvidia-smi -L 2>/dev/null | wc -l)}
+    NGPUS=${NGPUS:-$(count_gpus)}
     MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} BATCH=${BATCH:-96} LR=${LR:-2e-5}
     MAX_LENGTH=${MAX_LENGTH:-2048} MAX_TOKENS=${MAX_TOKENS:-16384} TIMEOUT=${TIMEOUT:-604800}
     FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
