@@ -277,8 +277,8 @@ same_settings() {
     mkdir -p "$OUT"
     [[ -e $OUT/settings.txt ]] || printf '%s\n' "$now" >"$OUT/settings.txt"
     local changed
-    changed=$(diff "$OUT/settings.txt" <(printf '%s\n' "$now") | grep '^[<>]' | tr '\n' ' ') || return 0
-    die "$OUT holds a run with other settings ($changed): give another OUT, or remove that folder"
+    changed=$({ diff "$OUT/settings.txt" <(printf '%s\n' "$now") || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
+    [[ -z $changed ]] || die "$OUT holds a run with other settings ($changed): give another OUT, or remove that folder"
 }
 
 make_data() {

@@ -32,12 +32,18 @@ def test_senseless_settings_end_at_once(recipe, tmp_path, settings, sentence):
     assert not (tmp_path / "out").exists()
 
 
+def test_senseless_weights_end_before_any_work(recipe, tmp_path):
+    run = recipe("run_tag_grpo.sh", OUT=tmp_path, GROUNDING_WEIGHT=-1)
+    assert run.returncode != 0
+    assert "grounding_weight is -1.0; a weight must be at least 0" in run.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_other_settings_do_not_go_on_with_an_old_run(recipe, tmp_path):
-    first = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=2, N_TEST=1, SFT=0, MODEL="x", STEPS=1)
-    assert first.returncode != 0  # there is no model x
-    second = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=3, N_TEST=1, SFT=0, MODEL="x", STEPS=1)
-    assert second.returncode != 0
-    assert "holds a run with other settings (< N_TRAIN=2 > N_TRAIN=3 )" in second.stderr
+    recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=2, FORMAT_WEIGHT=-1)  # ends after its settings
+    run = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=3, FORMAT_WEIGHT=-1)
+    assert run.returncode != 0
+    assert "holds a run with other settings (< N_TRAIN=2 > N_TRAIN=3 )" in run.stderr
 
 
 @pytest.mark.stack
