@@ -23,7 +23,7 @@
 #             resized (Qwen2.5-VL's own)  pixels                 resized
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
-#   STEPS     GRPO steps                  45                     from EPOCHS
+#   STEPS     GRPO steps                  30                     from EPOCHS
 #   EPOCHS    passes over the data        from STEPS             15
 #   TRAIN_BATCH  prompts of a step        16                     512
 #   MINI_BATCH   prompts of an update     16                     128
@@ -31,7 +31,7 @@
 #   TEMPERATURE  of the rollouts          0.6                    1
 #   LR        learning rate               2e-4                   1e-6
 #   KL_COEF   weight of the KL loss       0.001                  0.01
-#   SAVE_FREQ steps between checkpoints   15                     20
+#   SAVE_FREQ steps between checkpoints   10                     20
 #   TEST_FREQ steps between validations   15                     5
 #   TIMEOUT   seconds until GRPO counts
 #             as hung and is stopped      7200                   604800
@@ -84,10 +84,10 @@ else
     NGPUS=1 TP=1 FLASH_ATTENTION=0
     MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
     BOX_SPACE=${BOX_SPACE:-pixels}
-    STEPS=${STEPS:-45} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
+    STEPS=${STEPS:-30} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
     MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} TEMPERATURE=${TEMPERATURE:-0.6}
     LR=${LR:-2e-4} KL_COEF=${KL_COEF:-0.001}
-    SAVE_FREQ=${SAVE_FREQ:-15} TEST_FREQ=${TEST_FREQ:-15} TIMEOUT=${TIMEOUT:-7200}
+    SAVE_FREQ=${SAVE_FREQ:-10} TEST_FREQ=${TEST_FREQ:-15} TIMEOUT=${TIMEOUT:-7200}
 fi
 if [[ -z ${DATA:-} ]]; then
     SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0.2}
