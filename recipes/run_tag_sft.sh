@@ -70,7 +70,7 @@ fi
 
 # ---------------------------------------------------------------- the data's size
 
-validation=$DATA/sft_test.parquet
+validation=$DATA/sft_test.parquet validate=after_each_epoch
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
@@ -82,7 +82,7 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
         say "only $n traces: BATCH is $BATCH"
     fi
     steps=$((EPOCHS * (n / workers / (BATCH / workers))))
-    (($(parquet_rows "$DATA/sft_test.parquet") >= BATCH)) || validation=null
+    (($(parquet_rows "$DATA/sft_test.parquet") >= BATCH)) || validation=null validate=-1
 fi
 
 # ---------------------------------------------------------------- what verl is told
@@ -108,7 +108,7 @@ overrides=(
     "trainer.nnodes=$NNODES"
     "trainer.n_gpus_per_node=$NGPUS"
     trainer.save_freq=after_each_epoch
-    trainer.test_freq=after_each_epoch
+    "trainer.test_freq=$validate"
     # The one before is kept until the new one is complete.
     trainer.max_ckpt_to_keep=2
     "trainer.default_local_dir=$checkpoints"
