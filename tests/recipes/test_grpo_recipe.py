@@ -73,7 +73,7 @@ def test_verl_accepts_the_configuration(recipe, tiny_vlm, device, flash_attentio
     assert not need_critic(config)
     validate_config(config, use_reference_policy=True, use_critic=False)
     parts = ["algorithm", "actor_rollout_ref.actor", "actor_rollout_ref.rollout"]
-    for part in [*parts, "actor_rollout_ref.model", "reward"]:
+    for part in [*parts, "actor_rollout_ref.model"]:
         node = config
         for name in part.split("."):
             node = node[name]
