@@ -183,15 +183,14 @@ def _on_signal(signum: int, _frame: object) -> None:
     raise Stopped(signum)
 
 
-def _start(command: list[str], output: BinaryIO) -> int:
-    process = subprocess.Popen(
+def _start(command: list[str], output: BinaryIO) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    return process.pid
 
 
 def run(command: list[str], log: Path, timeout: float, show: tuple[str, str] | None) -> int:
@@ -206,10 +205,11 @@ def run(command: list[str], log: Path, timeout: float, show: tuple[str, str] | N
         code, own_end, what = None, True, "the command failed"
         try:
             _become_guardian()
+            # Kept to the end: a Popen that is thrown away reaps its process, exit code and all.
             child = _start(command, output)
             while code is None:
                 time.sleep(_POLL)
-                code = _reap().get(child)
+                code = child.returncode = _reap().get(child.pid)
                 progress.update()
                 if code is None and time.monotonic() > deadline:
                     code, own_end = TIMED_OUT, False

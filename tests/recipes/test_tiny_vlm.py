@@ -63,7 +63,7 @@ def test_any_text_can_be_encoded(processor):
     for text in ("笑顔 \U0001f600 naïve", "\x00\t", "<bbox>[12,345,6,7]</bbox>", "(AU12) → AU9"):
         ids = processor.tokenizer(text)["input_ids"]
         assert processor.tokenizer.decode(ids) == text
-    assert len(processor.tokenizer("<bbox>[12,34,56,78]</bbox>")["input_ids"]) == 9
+    assert len(processor.tokenizer(" <bbox>[12,34,56,78]</bbox>")["input_ids"]) == 9
 
 
 def test_the_base_is_small_and_its_log_says_how_it_was_made():
