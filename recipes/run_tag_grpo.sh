@@ -108,19 +108,37 @@ policy=$MODEL
 
 # ---------------------------------------------------------------- what verl is told
 
+gcd() {
+    local a=$1 b=$2 rest
+    while ((b)); do rest=$((a % b)) a=$b b=$rest; done
+    say "$a"
+}
+
+# batch_sizes PROMPTS: what a step takes. Without a GPU micro-batches have a fixed size, which must
+# divide the batch.
+batch_sizes() {
+    local prompts=$1 update=$(($1 < MINI_BATCH ? $1 : MINI_BATCH)) micro
+    overrides+=("data.train_batch_size=$prompts" "actor_rollout_ref.actor.ppo_mini_batch_size=$update")
+    [[ $device == cpu ]] || return 0
+    micro=$(gcd $((prompts * ROLLOUT_N)) 64)
+    overrides+=(
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=$(gcd $((update * ROLLOUT_N)) 32)"
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=$micro"
+        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=$micro"
+    )
+}
+
 overrides=(
     algorithm.adv_estimator=grpo
     algorithm.use_kl_in_reward=False
     "data.train_files=$parquet/rl_train.parquet"
     "data.val_files=$parquet/rl_test.parquet"
     data.image_key=images
-    "data.train_batch_size=$TRAIN_BATCH"
     data.filter_overlong_prompts=False
     data.truncation=error
     "data.seed=$SEED"
     "actor_rollout_ref.model.path=$policy"
     "actor_rollout_ref.actor.optim.lr=$LR"
-    "actor_rollout_ref.actor.ppo_mini_batch_size=$MINI_BATCH"
     actor_rollout_ref.actor.use_kl_loss=True
     "actor_rollout_ref.actor.kl_loss_coef=$KL_COEF"
     actor_rollout_ref.actor.kl_loss_type=low_var_kl
@@ -178,9 +196,6 @@ else
         actor_rollout_ref.actor.optim.lr_warmup_steps=5
         "actor_rollout_ref.actor.optim.betas=[0.9,0.95]"
         actor_rollout_ref.actor.optim.weight_decay=0
-        actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32
-        actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=64
-        actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=64
         # vLLM and FSDP compute in float32 here and agree to 1e-6: one of the two gives the old policy.
         algorithm.rollout_correction.bypass_mode=True
         # No compiler, no GPU memory to share with vLLM.
@@ -210,6 +225,7 @@ else
         +ray_kwargs.ray_init.include_dashboard=False
     )
 fi
+batch_sizes "$TRAIN_BATCH"
 if [[ $FLASH_ATTENTION == 1 ]]; then
     overrides+=(actor_rollout_ref.model.use_remove_padding=True)
 else
@@ -308,10 +324,7 @@ grpo() {
     if ((prompts < TRAIN_BATCH)); then
         # verl drops an incomplete batch: with fewer prompts than a batch it would train no step.
         say "   only $prompts prompts: a step takes all of them"
-        overrides+=(
-            "data.train_batch_size=$prompts"
-            "actor_rollout_ref.actor.ppo_mini_batch_size=$((prompts < MINI_BATCH ? prompts : MINI_BATCH))"
-        )
+        batch_sizes "$prompts"
     fi
     export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $policy ]] && echo 1 || echo 0)}
     export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
