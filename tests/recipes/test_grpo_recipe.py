@@ -133,10 +133,10 @@ def test_a_killed_run_resumes_and_ends_well(tmp_path):
 
     metrics = _metrics(out)
     assert set(metrics) >= {0, 1, 2}
-    for step in (1, 2):
-        for component in ("score", "format", "accuracy", "grounding", "mean_iou"):
-            assert 0 <= metrics[step][f"reward/{component}/mean"] <= 1
-        assert metrics[step]["training/rollout_actor_probs_pearson_corr"] > 0.99
+    # Step 1 was killed between its checkpoint and its log line; step 2 was trained after it.
+    for component in ("score", "format", "accuracy", "grounding", "mean_iou"):
+        assert 0 <= metrics[2][f"reward/{component}/mean"] <= 1
+    assert metrics[2]["training/rollout_actor_probs_pearson_corr"] > 0.99
     assert any(key.startswith("val-aux/made_faces/grounding") for key in metrics[0])
     for name in ("summary.md", "curves.png", "overlays.png"):
         assert (out / name).stat().st_size > 500
