@@ -1,0 +1,303 @@
+"""What every adapter does: completions and ground truths in, scores out, no exception in between.
+
+A training run must not die of one sample, and must not train on zeros in silence either. So a
+ground truth that is no target scores 0 and is counted (`invalid_target`), the first one is logged
+with the reason, and a run in which no target at all is valid is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+from tag_rewards.rewards.config import RewardConfig
+from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch
+from tag_rewards.target import Target
+
+__all__ = [
+    "OPTIONS_VARIABLE",
+    "SAMPLE_KEYS",
+    "Scorer",
+    "as_target",
+    "completion_text",
+    "default_scorer",
+]
+
+logger = logging.getLogger(__name__)
+
+#: The keys of a sample's scores, in this order.
+SAMPLE_KEYS = (*SCORE_KEYS, "invalid_target")
+
+#: Options of the reward as JSON, for the stacks that pass a reward function none.
+OPTIONS_VARIABLE = "TAG_REWARDS_OPTIONS"
+
+#: After so many single calls without one valid target the set-up is wrong, not the sample. More
+#: than the rollouts of a prompt, so that one bad row does not stop a run.
+PATIENCE = 32
+
+
+class Scorer:
+    """Scores completions for a training stack: `score`, made safe against a run's data.
+
+    Pickles as its configuration; threads may share it.
+
+    Args:
+        config: weights and options.
+
+    Example:
+        >>> truth = Target.from_json(
+        ...     '{"version": 1, "label": "sadness", "evidence": [],'
+        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
+        ... )
+        >>> scores = Scorer().one("<answer> sadness </answer>", truth)
+        >>> scores["accuracy"], scores["format"], scores["invalid_target"]
+        (1.0, 0.0, 0.0)
+        >>> sorted(scores) == sorted(SAMPLE_KEYS)
+        True
+    """
+
+    def __init__(self, config: RewardConfig | None = None) -> None:
+        self.config = config or RewardConfig()
+        self._lock = Lock()
+        self._any_valid = False
+        self._n_invalid = 0
+        self._first_reason = ""
+
+    def __reduce__(self) -> tuple[type[Scorer], tuple[RewardConfig]]:
+        return type(self), (self.config,)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Scorer:
+        """A scorer from the flat names of `RewardConfig` and `GroundingConfig`.
+
+        Raises:
+            ValueError: an option is unknown or out of range.
+        """
+        return cls(RewardConfig.from_options(options))
+
+    def one(self, completion: Any, ground_truth: Any, name: str = "") -> dict[str, float]:
+        """Score one completion.
+
+        Args:
+            completion: what the model wrote, as `completion_text` takes it.
+            ground_truth: the target, as `as_target` takes it.
+            name: what to call the sample in a warning, such as "row 17 of train".
+
+        Returns:
+            `SAMPLE_KEYS`, all finite floats. `invalid_target` is 1, and all else 0, if
+            `ground_truth` is no target.
+
+        Raises:
+            ValueError: none of the first `PATIENCE` ground truths was a target.
+        """
+        target = self._target(ground_truth, name)
+        if target is None:
+            self._stop_if_none_was_valid(PATIENCE)
+            return _invalid()
+        return {**score(completion_text(completion), target, self.config), "invalid_target": 0.0}
+
+    def many(
+        self, completions: Sequence[Any], ground_truths: Sequence[Any]
+    ) -> list[dict[str, float]]:
+        """Score a batch; the numbers are those of `one`.
+
+        Args:
+            completions: what the model wrote.
+            ground_truths: their targets, as many.
+
+        Raises:
+            ValueError: there are not as many ground truths as completions, or the batch is the
+                first one and none of its ground truths is a target.
+        """
+        if len(completions) != len(ground_truths):
+            raise ValueError(
+                f"{len(completions)} completions but {len(ground_truths)} ground truths; "
+                "each completion needs its own"
+            )
+        targets = [
+            self._target(truth, f"sample {index} of the batch")
+            for index, truth in enumerate(ground_truths)
+        ]
+        valid = [index for index, target in enumerate(targets) if target is not None]
+        if len(valid) < len(targets):
+            self._stop_if_none_was_valid(0)
+        texts = [completion_text(completions[index]) for index in valid]
+        scores = score_batch(texts, [t for t in targets if t is not None], self.config)
+        results = [_invalid() for _ in targets]
+        for index, result in zip(valid, scores, strict=True):
+            results[index] = {**result, "invalid_target": 0.0}
+        return results
+
+    def _target(self, ground_truth: Any, name: str) -> Target | None:
+        try:
+            target = as_target(ground_truth)
+            if self.config.grounding.overlap == "polygon":
+                _require_polygons(target)
+        except ValueError as error:
+            self._count_invalid(f"{name or 'a sample'}: {error}")
+            return None
+        self._any_valid = True
+        return target
+
+    def _count_invalid(self, reason: str) -> None:
+        with self._lock:
+            self._n_invalid += 1
+            first = self._n_invalid == 1
+            if first:
+                self._first_reason = reason
+        if first:
+            logger.warning(
+                "the ground truth of %s. Such samples score 0 and are counted as invalid_target; "
+                "this is said once.",
+                reason,
+            )
+
+    def _stop_if_none_was_valid(self, patience: int) -> None:
+        if not self._any_valid and self._n_invalid > patience:
+            raise ValueError(
+                f"none of the first {self._n_invalid} ground truths is a target, so the run would "
+                f"train on zeros; the first one: {self._first_reason}"
+            )
+
+
+def as_target(value: Any) -> Target:
+    """A target from what a stack's data column holds.
+
+    Args:
+        value: a `Target`, its JSON as `Target.to_json` writes it, or the same as a mapping.
+
+    Raises:
+        ValueError: it is none of these; the message begins with the path of the field.
+
+    Example:
+        >>> row = {"version": 1, "label": "joy", "evidence": []}
+        >>> as_target(row | {"box_space": {"kind": "normalized_1000", "width": None}}).label
+        'happiness'
+        >>> as_target(row)
+        Traceback (most recent call last):
+        ...
+        ValueError: box_space is missing; a target has version, label, box_space, evidence
+    """
+    if isinstance(value, Target):
+        return value
+    if isinstance(value, str):
+        return _cached_target(value)
+    if isinstance(value, Mapping):
+        try:
+            return _cached_target(json.dumps(_without_none(value)))
+        except TypeError as error:
+            raise ValueError(f"the target holds what JSON cannot: {error}") from None
+    raise ValueError(
+        f"a target is the string that Target.to_json() gives, not {type(value).__name__} "
+        f"({value!r:.60})"
+    )
+
+
+# The rollouts of a prompt share their target.
+_cached_target = lru_cache(maxsize=4096)(Target.from_json)
+
+
+def _without_none(value: Any) -> Any:
+    """Arrow gives all rows of a column the same fields and fills those that a row lacks."""
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if hasattr(value, "tolist"):  # NumPy arrays, which pandas makes of Arrow's lists
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _require_polygons(target: Target) -> None:
+    for index, evidence in enumerate(target.evidence):
+        if evidence.polygon is None:
+            raise ValueError(
+                f"evidence[{index}].polygon is missing, and overlap='polygon' needs it; write it "
+                "into the targets with `tag-rewards prepare --polygons`, or choose overlap='box'"
+            )
+
+
+def completion_text(completion: Any) -> str | None:
+    """The text of a completion in any of the forms that training stacks use.
+
+    Args:
+        completion: a string; a chat message (a mapping or object with `content`); a list of
+            messages, of which the last one counts; the parts of a message's content; None.
+
+    Returns:
+        The text, or None if there is none, which scores 0.
+
+    Example:
+        >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "hi"}]}])
+        'hi'
+    """
+    while completion is not None and not isinstance(completion, str):
+        if isinstance(completion, (list, tuple)):
+            parts = [_part_text(part) for part in completion]
+            texts = [part for part in parts if part is not None]
+            if texts and len(texts) == len(parts):
+                return "".join(texts)
+            completion = completion[-1] if completion else None
+        elif isinstance(completion, Mapping):
+            completion = completion.get("content")
+        else:
+            completion = getattr(completion, "content", None)
+    return completion
+
+
+def _part_text(part: Any) -> str | None:
+    """The text of one part of a message's content; None for what is no such part."""
+    if isinstance(part, Mapping) and "role" not in part and isinstance(part.get("text"), str):
+        return str(part["text"])
+    return None
+
+
+@lru_cache(maxsize=16)
+def _cached_scorer(options: tuple[tuple[str, Any], ...]) -> Scorer:
+    return Scorer.from_options(dict(options))
+
+
+def default_scorer(options: Mapping[str, Any] | None = None) -> Scorer:
+    """The process's scorer for these options, made once.
+
+    Args:
+        options: flat names of `RewardConfig` and `GroundingConfig`; they win over those in the
+            environment variable `TAG_REWARDS_OPTIONS`, a JSON object, for stacks that pass none.
+
+    Raises:
+        ValueError: an option is unknown or out of range, or the variable holds no JSON object.
+
+    Example:
+        >>> default_scorer({"grounding_weight": 1}) is default_scorer({"grounding_weight": 1})
+        True
+    """
+    merged = {**_environment_options(os.environ.get(OPTIONS_VARIABLE, "")), **(options or {})}
+    try:
+        return _cached_scorer(tuple(sorted(merged.items())))
+    except TypeError:  # a value that cannot be hashed, such as a list; this says what is wrong
+        return Scorer.from_options(merged)
+
+
+@lru_cache(maxsize=4)
+def _environment_options(text: str) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    try:
+        options = json.loads(text)
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise ValueError(
+            f"{OPTIONS_VARIABLE} is {text!r:.80}, not a JSON object such as "
+            '{"grounding_weight": 0.5}'
+        )
+    return options
+
+
+def _invalid() -> dict[str, float]:
+    return {**dict.fromkeys(SCORE_KEYS, 0.0), "invalid_target": 1.0}
