@@ -28,6 +28,14 @@ device() {
     esac
 }
 
+# begin_recipe ARGUMENT...: answers --help; sets `device`, and OUT as an absolute path.
+begin_recipe() {
+    case ${1:-} in -h | --help) usage && exit 0 ;; esac
+    # shellcheck disable=SC2034
+    device=$(device)
+    OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
+}
+
 # How many GPUs NVIDIA's driver shows; 0 where there is no driver.
 count_gpus() { { nvidia-smi -L 2>/dev/null || true; } | wc -l; }
 

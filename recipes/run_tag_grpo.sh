@@ -57,13 +57,8 @@
 
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+begin_recipe "$@"
 
-case ${1:-} in
-    -h | --help) usage && exit 0 ;;
-esac
-
-device=$(device)
-OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
 SEED=${SEED:-0} TOP_K=${TOP_K:-8} NNODES=${NNODES:-1} SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
 FORMAT_WEIGHT=${FORMAT_WEIGHT:-0.2} ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-0.3}
 GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-0.5}
@@ -356,8 +351,7 @@ begun=$SECONDS
 same_settings
 stage set-up set_up
 check_weights
-[[ -e $parquet/prepare.json ]] || stage data make_data
-check_parquet
+if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data; fi
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
 stage report "$VENV/bin/tag-rewards" report "$OUT" --data "$parquet"

@@ -30,13 +30,8 @@
 
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+begin_recipe "$@"
 
-case ${1:-} in
-    -h | --help) usage && exit 0 ;;
-esac
-
-device=$(device)
-OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
 NNODES=${NNODES:-1} EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
 if [[ $device == gpu ]]; then
     NGPUS=${NGPUS:-$(count_gpus)}
