@@ -6,7 +6,7 @@
 # needed and not there yet: set-up, data, SFT, GRPO, report. A run that was stopped, at any moment and
 # in any way, goes on from its last checkpoint when the same command is given again.
 #
-# Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, 15 to 20 minutes on
+# Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, about 15 minutes on
 # 2 cores. With GPUs: Qwen2.5-VL-7B-Instruct on your data.
 #
 # Settings, as environment variables      without a GPU          with one
@@ -23,7 +23,7 @@
 #             resized (Qwen2.5-VL's own)  pixels                 resized
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
-#   STEPS     GRPO steps                  30                     from EPOCHS
+#   STEPS     GRPO steps                  20                     from EPOCHS
 #   EPOCHS    passes over the data        from STEPS             15
 #   TRAIN_BATCH  prompts of a step        16                     512
 #   MINI_BATCH   prompts of an update     16                     128
@@ -32,7 +32,7 @@
 #   LR        learning rate               2e-4                   1e-6
 #   KL_COEF   weight of the KL loss       0.001                  0.01
 #   SAVE_FREQ steps between checkpoints   10                     20
-#   TEST_FREQ steps between validations   15                     5
+#   TEST_FREQ steps between validations   10                     5
 #   TIMEOUT   seconds until GRPO counts
 #             as hung and is stopped      7200                   604800
 #   SFT       0: start from MODEL as is   1                      1
@@ -79,10 +79,10 @@ else
     NGPUS=1 TP=1 FLASH_ATTENTION=0
     MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
     BOX_SPACE=${BOX_SPACE:-pixels}
-    STEPS=${STEPS:-30} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
+    STEPS=${STEPS:-20} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
     MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} TEMPERATURE=${TEMPERATURE:-0.6}
     LR=${LR:-2e-4} KL_COEF=${KL_COEF:-0.001}
-    SAVE_FREQ=${SAVE_FREQ:-10} TEST_FREQ=${TEST_FREQ:-15} TIMEOUT=${TIMEOUT:-7200}
+    SAVE_FREQ=${SAVE_FREQ:-10} TEST_FREQ=${TEST_FREQ:-10} TIMEOUT=${TIMEOUT:-7200}
 fi
 if [[ -z ${DATA:-} ]]; then
     SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0.2}
