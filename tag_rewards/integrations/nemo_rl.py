@@ -1,0 +1,181 @@
+"""NeMo-RL: an environment for its registry, and the reward as a function.
+
+In the training script, before the data is set up::
+
+    from tag_rewards.integrations import nemo_rl
+    nemo_rl.register()
+
+and in its configuration::
+
+    env: {tag: {options: {grounding_weight: 0.5}}}
+    data: {env_name: tag}
+
+NeMo-RL's own VLM environment chooses reward functions from a fixed list, so the reward brings an
+environment of its own, a Ray actor. `TagEnvironment` is made when it is first asked for; it needs
+NeMo-RL, Ray and torch. The target is the sample's `extra_env_info["ground_truth"]`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ACTOR_CLASS", "RunningMeans", "completion_of", "register", "tag_reward"]
+
+#: What NeMo-RL's registries call the environment.
+ACTOR_CLASS = "tag_rewards.integrations.nemo_rl.TagEnvironment"
+
+
+def tag_reward(ground_truth: Any, response: Any, **options: Any) -> tuple[float, bool]:
+    """Score a completion with the signature of NeMo-RL's reward functions.
+
+    Args:
+        ground_truth: the target as `Target.to_json` writes it; it comes first.
+        response: the completion.
+        **options: options of `RewardConfig` and `GroundingConfig` by their names.
+
+    Returns:
+        The score, in [0, 1], and whether the answer is right.
+
+    Raises:
+        ValueError: an option is unknown or out of range, or none of the first ground truths is a
+            target (see `Scorer.one`).
+
+    Example:
+        >>> truth = (
+        ...     '{"version": 1, "label": "sadness", "evidence": [],'
+        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
+        ... )
+        >>> tag_reward(truth, "<answer> sad </answer>", format_weight=0)
+        (1.0, True)
+    """
+    scores = default_scorer(options).one(response, ground_truth)
+    return scores["score"], scores["accuracy"] == 1.0
+
+
+def completion_of(message_log: Sequence[Mapping[str, Any]]) -> str:
+    """What the model wrote in a conversation: the contents of the assistant's messages.
+
+    Example:
+        >>> completion_of([{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
+        '!'
+    """
+    return "".join(message["content"] for message in message_log if message["role"] == "assistant")
+
+
+class RunningMeans:
+    """Means of every key of the scores, over the samples since they were last taken.
+
+    Example:
+        >>> means = RunningMeans()
+        >>> means.add(dict.fromkeys(SAMPLE_KEYS, 1.0))
+        >>> means.add(dict.fromkeys(SAMPLE_KEYS, 0.0))
+        >>> means.take()["grounding"], means.take()
+        (0.5, {})
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sums = dict.fromkeys(SAMPLE_KEYS, 0.0)
+        self._n_samples = 0
+
+    def add(self, scores: Mapping[str, float]) -> None:
+        """Count a sample."""
+        self._n_samples += 1
+        for key in SAMPLE_KEYS:
+            self._sums[key] += scores[key]
+
+    def take(self) -> dict[str, float]:
+        """The means, none if there was no sample; the next ones start from nothing."""
+        sums, n_samples = self._sums, self._n_samples
+        self._reset()
+        return {key: total / n_samples for key, total in sums.items()} if n_samples else {}
+
+
+def register(name: str = "vlm") -> None:
+    """Put `TagEnvironment` into NeMo-RL's registry of environments.
+
+    Args:
+        name: what it is called there. NeMo-RL's set-up of VLM data asks for `vlm`, whatever
+            `env_name` says; where it is built in, ours takes its place in this process.
+
+    Raises:
+        ImportError: NeMo-RL is not installed.
+    """
+    from nemo_rl.distributed.ray_actor_environment_registry import ACTOR_ENVIRONMENT_REGISTRY
+    from nemo_rl.distributed.virtual_cluster import PY_EXECUTABLES
+    from nemo_rl.environments.utils import ENV_REGISTRY
+
+    ACTOR_ENVIRONMENT_REGISTRY[ACTOR_CLASS] = PY_EXECUTABLES.SYSTEM
+    ENV_REGISTRY[name] = {"actor_class_fqn": ACTOR_CLASS}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TagEnvironment":
+        return _environment_actor()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@lru_cache(maxsize=1)
+def _environment_actor() -> Any:
+    import ray
+
+    # Stateless but for the running means, so a lost actor may start again, as NeMo-RL's own do.
+    return ray.remote(max_restarts=-1, max_task_retries=-1)(_environment_class())
+
+
+def _environment_class() -> type:
+    import torch
+    from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn
+
+    class TagEnvironment(EnvironmentInterface):  # type: ignore[misc]
+        """Scores one assistant turn, and ends the episode."""
+
+        def __init__(self, cfg: Mapping[str, Any]) -> None:
+            self._scorer = default_scorer(cfg.get("options"))
+            self._means = RunningMeans()
+
+        def step(
+            self,
+            message_log_batch: Sequence[Sequence[Mapping[str, Any]]],
+            metadata: list[Any],
+            return_extracted_answer: bool = False,
+        ) -> Any:
+            """A step of the environment; `rewards` are float32 of shape (n,)."""
+            del return_extracted_answer  # NeMo-RL's VLM environment gives no answers either.
+            scores = [
+                self._scorer.one(completion_of(log), (info or {}).get("ground_truth"))
+                for log, info in zip(message_log_batch, metadata, strict=True)
+            ]
+            for sample in scores:
+                self._means.add(sample)
+            rewards = torch.tensor([sample["score"] for sample in scores])
+            return EnvironmentReturn(
+                observations=[_observation(sample["accuracy"]) for sample in scores],
+                metadata=metadata,
+                next_stop_strings=[None] * len(scores),
+                rewards=rewards,
+                terminateds=torch.ones_like(rewards),
+                answers=None,
+            )
+
+        def global_post_process_and_metrics(self, batch: Any) -> tuple[Any, dict[str, float]]:
+            """The batch as it is, and the mean of each component since the last call."""
+            return batch, self._means.take()
+
+        def shutdown(self) -> None:
+            """Nothing is held: the actor has no workers."""
+
+    return TagEnvironment
+
+
+def _observation(accuracy: float) -> dict[str, str]:
+    verdict = "correct" if accuracy == 1.0 else "incorrect"
+    return {"role": "environment", "content": f"Environment: {verdict}"}

@@ -1,0 +1,35 @@
+"""Oumi: verl's reward function in Oumi's registry, under the name `tag`.
+
+A file of two lines registers it; name the file in the file that `OUMI_EXTRA_DEPS_FILE` names::
+
+    from tag_rewards.integrations import oumi
+    oumi.register()
+
+and in Oumi's training configuration, with the trainer `VERL_GRPO`::
+
+    training:
+      reward_functions: ["tag"]
+      reward_function_kwargs: {tag: {grounding_weight: 0.5}}
+"""
+
+from __future__ import annotations
+
+from tag_rewards.integrations.verl import compute_score
+
+__all__ = ["NAME", "compute_score", "register"]
+
+#: What Oumi's configuration calls the reward.
+NAME = "tag"
+
+
+def register() -> None:
+    """Put `compute_score` into Oumi's registry of reward functions, under `NAME`.
+
+    Raises:
+        ImportError: Oumi is not installed.
+        ValueError: something is registered under `NAME` already.
+    """
+    from oumi.core.registry import RegistryType
+    from oumi.core.registry import register as oumi_register
+
+    oumi_register(NAME, RegistryType.REWARD_FUNCTION)(compute_score)

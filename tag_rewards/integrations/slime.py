@@ -1,0 +1,60 @@
+"""slime: an asynchronous reward function for one sample or a group.
+
+::
+
+    --custom-rm-path tag_rewards.integrations.slime.custom_rm --reward-key score --label-key label
+
+With `--reward-key` a sample's `reward` holds every component, and slime trains on the named one;
+without it, `reward` is the score alone, as slime then expects. slime passes a reward no options:
+give them in `TAG_REWARDS_OPTIONS`, a JSON object, in the environment of its Ray job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tag_rewards.integrations.decoded import decoded_text
+from tag_rewards.integrations.scorer import default_scorer
+
+__all__ = ["custom_rm"]
+
+
+async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
+    """Score a sample, or a list of them, for slime.
+
+    Scoring runs in a thread, so that the event loop goes on with its requests.
+
+    Args:
+        args: slime's arguments; `reward_key` decides what comes back.
+        samples: a `slime.utils.types.Sample` (its `response`, decoded with special tokens, and its
+            `label`, the target as `Target.to_json` writes it), or with `--group-rm` a list of them.
+        **kwargs: not used.
+
+    Returns:
+        For each sample a dict with the keys of `SAMPLE_KEYS`, or its score as a float if
+        `args.reward_key` is not set; a list of these for a list.
+
+    Raises:
+        ValueError: an option in the environment is wrong, or none of the first labels is a target
+            (see `Scorer.one`).
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> truth = (
+        ...     '{"version": 1, "label": "sadness", "evidence": [],'
+        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
+        ... )
+        >>> sample = SimpleNamespace(response="<answer> sad </answer><|im_end|>", label=truth)
+        >>> args = SimpleNamespace(reward_key="accuracy")
+        >>> asyncio.run(custom_rm(args, sample))["accuracy"]
+        1.0
+    """
+    if isinstance(samples, (list, tuple)):
+        return await asyncio.to_thread(lambda: [_reward(args, sample) for sample in samples])
+    return await asyncio.to_thread(_reward, args, samples)
+
+
+def _reward(args: Any, sample: Any) -> dict[str, float] | float:
+    scores = default_scorer().one(decoded_text(sample.response), sample.label)
+    return scores if getattr(args, "reward_key", None) else scores["score"]
