@@ -9,64 +9,48 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
+from tag_rewards.geometry.matching import MatchingConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GroundingConfig", "Overlap", "RewardConfig"]
-
-Overlap = Literal["box", "polygon"]
+__all__ = ["GroundingConfig", "RewardConfig"]
 
 
 @dataclass(frozen=True, slots=True)
-class GroundingConfig:
+class GroundingConfig(MatchingConfig):
     """How boxes and named AUs are judged.
 
     Attributes:
+        iou_floor: IoU up to which a box earns nothing, in [0, 1).
+        iou_ceiling: IoU from which a box earns everything, in (iou_floor, 1].
+        probability_weighted: weigh each AU of the target by the detector's probability.
+        overlap: "box" or "polygon"; as the three above it is an option of the matching, and
+            `MatchingConfig` says why the defaults are what they are.
         formula: "ramp", or the name of a published formula of `PRIOR_FORMULAS` for an ablation;
-            such a formula replaces the whole grounding reward, and the options below do not apply.
-        iou_floor: IoU up to which a box earns nothing, in [0, 1). 0.2 lets a roughly right box feel
-            a gradient, while the whole image as a box earns nothing.
-        iou_ceiling: IoU from which a box earns everything, in (iou_floor, 1]. Below 1 because
-            integer coordinates of a small box cannot reach 1.
+            such a formula replaces the whole grounding reward, and no other option applies to it.
         au_weight: share of the grounding reward that needs the right AUs named, in [0, 1].
         au_beta: the F-score's beta, above 0; above 1 weighs recall more, below 1 precision.
-        probability_weighted: weigh each AU of the target by the detector's probability.
-        overlap: "box" for the IoU of two boxes; "polygon" for that of the box with the region's
-            polygon, relative to what the target's box has.
 
     Raises:
         ValueError: an option is out of range; the message names option and value.
     """
 
     formula: str = "ramp"
-    iou_floor: float = 0.2
-    iou_ceiling: float = 0.9
     au_weight: float = 0.3
     au_beta: float = 1.0
-    probability_weighted: bool = False
-    overlap: Overlap = "box"
 
     def __post_init__(self) -> None:
+        # Not super(): with slots, the decorator returns another class than the one being defined.
+        MatchingConfig.__post_init__(self)
         if self.formula != "ramp" and self.formula not in PRIOR_FORMULAS:
             known = ", ".join(("ramp", *PRIOR_FORMULAS))
             raise ValueError(f"formula is {self.formula!r}, not one of {known}")
-        if self.overlap not in get_args(Overlap):
-            raise ValueError(f"overlap is {self.overlap!r}, not one of box, polygon")
-        if not isinstance(self.probability_weighted, bool):
-            raise ValueError(
-                f"probability_weighted is {self.probability_weighted!r}, not true or false"
-            )
-        for name in ("iou_floor", "iou_ceiling", "au_weight", "au_beta"):
+        for name in ("au_weight", "au_beta"):
             _require_number(name, getattr(self, name))
-        if not 0 <= self.iou_floor < self.iou_ceiling <= 1:
-            raise ValueError(
-                f"iou_floor {self.iou_floor} and iou_ceiling {self.iou_ceiling} must satisfy "
-                "0 <= iou_floor < iou_ceiling <= 1"
-            )
         if not 0 <= self.au_weight <= 1:
             raise ValueError(f"au_weight is {self.au_weight}, not in [0, 1]")
         if self.au_beta <= 0:

@@ -1,0 +1,246 @@
+r"""Do the boxes of a text lie where it was seen what the text says they show?
+
+Nothing here knows what the boxes are of: a *claim* is a box with the names that a text gives it,
+and the evidence says for each name where it was seen. Names are whatever hashes: classes of
+objects, fields of a form, Action Units. The reading of the text is the caller's; what a reward
+makes of the result too.
+
+The matching is made so that the ways in which grounding rewards have been gamed do not pay: the
+order of the boxes does not matter, duplicates and wrong boxes never help, the whole image earns
+nothing, several tries for a name are worth their mean, and moving a box towards its target never
+lowers the score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import fsum
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
+
+from tag_rewards.geometry.overlap import Box, Evidence, Region, iou, polygon_overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+__all__ = ["Box", "Evidence", "Matching", "MatchingConfig", "Overlap", "Region", "match"]
+
+Name = TypeVar("Name", bound="Hashable")
+
+Overlap = Literal["box", "polygon"]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingConfig:
+    """How boxes are judged.
+
+    Attributes:
+        iou_floor: IoU up to which a box earns nothing, in [0, 1). 0.2 lets a roughly right box feel
+            a gradient, while the whole image as a box earns nothing.
+        iou_ceiling: IoU from which a box earns everything, in (iou_floor, 1]. Below 1 because
+            integer coordinates of a small box cannot reach 1.
+        probability_weighted: weigh each piece of evidence by its probability.
+        overlap: "box" for the IoU of two boxes; "polygon" for that of the box with the region's
+            polygon, relative to what the region's own box has.
+
+    Raises:
+        ValueError: an option is out of range; the message names option and value.
+    """
+
+    iou_floor: float = 0.2
+    iou_ceiling: float = 0.9
+    probability_weighted: bool = False
+    overlap: Overlap = "box"
+
+    def __post_init__(self) -> None:
+        if self.overlap not in get_args(Overlap):
+            raise ValueError(f"overlap is {self.overlap!r}, not one of box, polygon")
+        if not isinstance(self.probability_weighted, bool):
+            raise ValueError(
+                f"probability_weighted is {self.probability_weighted!r}, not true or false"
+            )
+        floor, ceiling = self.iou_floor, self.iou_ceiling
+        numbers = all(isinstance(x, Real) and not isinstance(x, bool) for x in (floor, ceiling))
+        if not (numbers and 0 <= floor < ceiling <= 1):
+            raise ValueError(
+                f"iou_floor {floor!r} and iou_ceiling {ceiling!r} must satisfy "
+                "0 <= iou_floor < iou_ceiling <= 1"
+            )
+
+
+class Matching(NamedTuple):
+    """What `match` finds.
+
+    Attributes:
+        score: how much of the evidence is shown, per claim, in [0, 1].
+        mean_iou: mean over the evidence of the overlap of the box that claims it, or of the mean
+            overlap if several do; in [0, 1].
+        n_claims: how many claims there are, a box with two names being two.
+        overlaps: for each name of the evidence, the overlap of each different box that claims it.
+    """
+
+    score: float
+    mean_iou: float
+    n_claims: int
+    overlaps: Mapping[Any, Mapping[Box, float]]
+
+
+_DEFAULT = MatchingConfig()
+
+
+def match(
+    claims: Sequence[tuple[Box, tuple[Name, ...]]],
+    evidence: Mapping[Name, Evidence],
+    config: MatchingConfig = _DEFAULT,
+    unplaced: Iterable[Name] = (),
+) -> Matching:
+    r"""Match the boxes of a text with the evidence for what they are said to show.
+
+    A claim can only be matched with the evidence for its own name.
+
+    .. math::
+        S = \frac{\sum_{a} \mathrm{mean}_{p \in P_a}\, \mathrm{ramp}(\mathrm{IoU}(p, t_a))}
+                 {\max(n_\text{claims}, n_\text{evidence})}, \qquad
+        \mathrm{ramp}(x) = \min\Bigl(1, \max\Bigl(0, \frac{x - f}{c - f}\Bigr)\Bigr)
+
+    with the sum over the names of the evidence, the different boxes :math:`P_a` that claim the name
+    (none: 0), its box :math:`t_a`, floor :math:`f` and ceiling :math:`c`. If the evidence is to be
+    weighted, each term of the sum has its probability, in units of their mean.
+
+    The mean is over what claims the name: who tries several boxes for one name earns on average
+    what one of them does, and not the best of them. Copies of a box are one box in it, so that they
+    cannot weigh in; each is a claim all the same. With one claim for each name, the score is that
+    of the one-to-one matching with the largest sum.
+
+    Two names with one and the same box are two pieces of evidence: claiming both with that box,
+    once or twice, matches both. A box with names that were seen in different places stands for the
+    first of them. Boxes without a name that are no more than the `unplaced` names are matched one
+    to one with regions (names that share a box are one) so that the sum is largest; if there are
+    more, nobody can tell which box shows what: they show nothing, and all count.
+
+    Args:
+        claims: each box with its names, as a tuple; no name if the text does not tell. Any numbers
+            are boxes: reversed, infinite or NaN, they are claims that show nothing.
+        evidence: for each name where it was seen.
+        config: options.
+        unplaced: the names that the text gives without a box, for the boxes without a name. Names
+            that a claim has are left out.
+
+    Returns:
+        The score and what it is made of. Without evidence there is nothing to show, and the score
+        is 0; whether that is right, or no question, is for the caller to say.
+
+    Raises:
+        ValueError: polygons are to be compared, and evidence that is claimed has none.
+
+    Example:
+        >>> seen = {"cat": Region((20, 60, 80, 90)), "ball": Region((5, 80, 15, 90))}
+        >>> match([((5, 80, 15, 90), ("ball",)), ((20, 60, 80, 90), ("cat",))], seen).score
+        1.0
+        >>> match([((20, 60, 80, 90), ("dog",))], seen).score
+        0.0
+        >>> match([((20, 60, 80, 90), ())], seen, unplaced=["ball", "cat"]).score
+        0.5
+        >>> tries = [((20, 60, 80, 75), ("cat",)), ((20, 60, 80, 90), ("cat",))]
+        >>> tried = match(tries, seen)
+        >>> tried.mean_iou, tried.n_claims, round(tried.score, 3)
+        (0.375, 2, 0.357)
+    """
+    polygons = config.overlap == "polygon"
+    overlaps: dict[Name, dict[Box, float]] = {name: {} for name in evidence}
+    nameless = []
+    n_claims = 0
+    for box, names in claims:
+        if not names:
+            nameless.append(box)
+            continue
+        n_claims += len(names)
+        place = None
+        for name in names:
+            item = evidence.get(name)
+            # A box has one place. If it could stand for two, moving it towards one of them would
+            # move it away from the other, and the score could fall.
+            if item is None or (place is not None and item.box != place):
+                continue
+            place = item.box
+            overlaps[name][box] = polygon_overlap(box, item) if polygons else iou(box, place)
+    if nameless:
+        named = {name for _, names in claims for name in names}
+        left = [name for name in dict.fromkeys(unplaced) if name not in named]
+        n_claims += max(len(nameless), len(left))
+        if len(nameless) <= len(left):
+            _match_nameless(nameless, left, evidence, overlaps, config)
+    if not evidence:
+        return Matching(0.0, 0.0, n_claims, overlaps)
+    mean_iou = sum([_mean(list(of.values())) for of in overlaps.values()]) / len(evidence)
+    return Matching(_shown(overlaps, n_claims, evidence, config), mean_iou, n_claims, overlaps)
+
+
+def _match_nameless(
+    boxes: Sequence[Box],
+    names: Sequence[Name],
+    evidence: Mapping[Name, Evidence],
+    overlaps: Mapping[Name, dict[Box, float]],
+    config: MatchingConfig,
+) -> None:
+    """Match boxes with the regions of `names` where the sum is largest; updates `overlaps`."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and few texts come here
+
+    regions: dict[Box, list[Name]] = {}
+    for name in names:
+        if name in evidence:
+            regions.setdefault(evidence[name].box, []).append(name)
+    groups = list(regions.values())
+    if not groups:
+        return
+
+    def overlap(box: Box, name: Name) -> float:
+        item = evidence[name]
+        return polygon_overlap(box, item) if config.overlap == "polygon" else iou(box, item.box)
+
+    def gain(overlap: float, name: Name) -> float:
+        weight = evidence[name].probability if config.probability_weighted else 1.0
+        return _ramp(overlap, config) * weight
+
+    measured = [[[overlap(box, name) for name in group] for group in groups] for box in boxes]
+    gains = [
+        [sum(map(gain, cell, group)) for cell, group in zip(row, groups, strict=True)]
+        for row in measured
+    ]
+    for i, j in zip(*linear_sum_assignment(gains, maximize=True), strict=True):
+        for found, name in zip(measured[i][j], groups[j], strict=True):
+            overlaps[name][boxes[i]] = found
+
+
+def _shown(
+    overlaps: Mapping[Name, Mapping[Box, float]],
+    n_claims: int,
+    evidence: Mapping[Name, Evidence],
+    config: MatchingConfig,
+) -> float:
+    """How much of the evidence is shown, per claim."""
+    n_evidence = len(evidence)
+    worth = {
+        name: _mean([_ramp(overlap, config) for overlap in of.values()])
+        for name, of in overlaps.items()
+    }
+    if config.probability_weighted:
+        total = sum(item.probability for item in evidence.values())
+        if total > 0:
+            shown = sum(item.probability * worth[name] for name, item in evidence.items())
+            return shown / total * (n_evidence / max(n_claims, n_evidence))
+    return sum(worth.values()) / max(n_claims, n_evidence)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean, 0 of nothing; the order does not matter, not even to the last bit."""
+    if len(values) == 1:
+        return values[0]
+    return fsum(values) / len(values) if values else 0.0
+
+
+def _ramp(overlap: float, config: MatchingConfig) -> float:
+    floor, ceiling = config.iou_floor, config.iou_ceiling
+    if overlap <= floor:
+        return 0.0
+    return 1.0 if overlap >= ceiling else (overlap - floor) / (ceiling - floor)

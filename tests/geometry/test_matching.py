@@ -1,0 +1,395 @@
+"""The matching knows no faces, and keeps its promises for names of any kind."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+import tag_rewards
+from tag_rewards.geometry.boxes import box_area, box_iou
+from tag_rewards.geometry.matching import MatchingConfig, Region, match
+from tag_rewards.geometry.overlap import iou, polygon_overlap
+from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.rewards import GroundingConfig, grounding_reward
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import Step, Trace
+
+SIDE = 1000.0
+A, B = (100.0, 100.0, 200.0, 200.0), (300.0, 300.0, 400.0, 400.0)
+HALF_A = (100.0, 100.0, 200.0, 150.0)  # IoU 0.5 with A
+SEEN = {"car": Region(A, 0.9), "dog": Region(B, 0.3)}
+LINEAR = MatchingConfig(iou_floor=0.0, iou_ceiling=1.0)
+
+# What hashes is a name: classes, numbers, and pairs such as a side and a finding.
+NAMES = ("car", "dog", "traffic light", 4, 25, ("left", "lung"), ("right", "lung"))
+
+
+@st.composite
+def boxes(draw, near=None):
+    """A box inside [0, SIDE], near another one if it is given."""
+    if near is not None:
+        width, height = near[2] - near[0], near[3] - near[1]
+        by = st.floats(-0.5, 0.5)
+        x1, x2 = near[0] + draw(by) * width, near[2] + draw(by) * width
+        y1, y2 = near[1] + draw(by) * height, near[3] + draw(by) * height
+    else:
+        number = st.one_of(st.integers(0, int(SIDE)), st.floats(0, SIDE, allow_subnormal=False))
+        x1, x2, y1, y2 = (draw(number) for _ in range(4))
+    (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))
+    x1, y1 = min(max(x1, 0.0), SIDE - 8), min(max(y1, 0.0), SIDE - 8)
+    return float(x1), float(y1), max(min(x2, SIDE), x1 + 8.0), max(min(y2, SIDE), y1 + 8.0)
+
+
+@st.composite
+def evidences(draw, names=NAMES):
+    """Where some names were seen; now and then two of them share a box."""
+    seen = {}
+    for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True)):
+        share = seen and draw(st.integers(0, 3)) == 0
+        box = draw(st.sampled_from(list(seen.values()))).box if share else draw(boxes())
+        seen[name] = Region(box, draw(st.floats(0.05, 1)))
+    return seen
+
+
+@st.composite
+def attempts(draw, seen, names=NAMES, nameless=False):
+    """What a model in training claims: boxes off, names missing, imagined, or tried repeatedly."""
+    claims = []
+    for name, region in draw(st.lists(st.sampled_from(list(seen.items())), max_size=6)):
+        others = draw(st.lists(st.sampled_from(names), max_size=2)) if draw(st.booleans()) else []
+        claims.append((draw(boxes(near=region.box)), (name, *others)))
+    imagined = st.tuples(boxes(), st.tuples(st.sampled_from(names)))
+    claims += draw(st.lists(imagined, min_size=0 if claims else 1, max_size=2))
+    if nameless:
+        claims = [(box, () if draw(st.booleans()) else of) for box, of in claims]
+    return draw(st.permutations(claims))
+
+
+@st.composite
+def configs(draw):
+    floor = draw(st.floats(0, 0.9))
+    ceiling = draw(st.floats(floor, 1, exclude_min=True))
+    return MatchingConfig(floor, ceiling, draw(st.booleans()))
+
+
+def honest(seen):
+    return [(region.box, (name,)) for name, region in seen.items()]
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ([], 0.0),
+        ([(A, ("car",)), (B, ("dog",))], 1.0),
+        ([(B, ("dog",)), (A, ("car",))], 1.0),
+        ([(A, ("car",))], 0.5),
+        ([(HALF_A, ("car",)), (B, ("dog",))], 0.75),
+        ([(A, ("dog",)), (B, ("car",))], 0.0),
+        ([(A, ("car",)), (B, ("dog",)), (B, ("cat",))], 2 / 3),
+        ([(A, ("car",)), (A, ("car",))], 0.5),
+        ([(HALF_A, ("car",)), (A, ("car",)), (A, ("car",))], 0.75 / 3),
+        ([(B, ("car",)), (A, ("car",)), (B, ("dog",))], 1.5 / 3),
+        ([(A, ("car", "dog")), (B, ("dog",))], 2 / 3),
+        ([(A, ("cat", "car")), (B, ("dog",))], 2 / 3),
+        ([(A, ()), (B, ())], 1.0),
+        ([(B, ()), (A, ())], 1.0),
+        ([(B, ())], 0.5),
+        ([(A, ()), (B, ()), (B, ())], 0.0),
+        ([(A, ("car",)), (B, ())], 1.0),
+        ([(A, ("car",)), (B, ()), (B, ())], 1 / 3),
+    ],
+)
+def test_claims(claims, expected):
+    assert match(claims, SEEN, LINEAR, unplaced=("car", "dog")).score == pytest.approx(expected)
+
+
+def test_a_matching_says_what_it_is_made_of():
+    claims = [(HALF_A, ("car",)), (A, ("car",)), (B, ("cat",))]
+    matching = match(claims, SEEN, LINEAR)
+    assert matching.overlaps == {"car": {HALF_A: 0.5, A: 1.0}, "dog": {}}
+    assert matching.mean_iou == 0.75 / 2
+    assert matching.n_claims == 3
+
+
+def test_nameless_boxes_are_matched_with_regions():
+    """Two names share a box: two boxes for three names are as many as there are regions."""
+    seen = {**SEEN, "van": Region(A, 0.5)}
+    names = ("car", "van", "dog")
+    assert match([(B, ()), (A, ())], seen, LINEAR, names).score == 1
+    assert match([(A, ())], seen, LINEAR, names).score == pytest.approx(2 / 3)
+    assert match([(A, ()), (B, ())], seen, LINEAR, ("cat", "cow", "pig")).score == 0
+
+
+def test_names_without_a_box_are_each_counted_once():
+    names = ("dog", "dog", "car", "cat")
+    assert match([(A, ("car",)), (B, ())], SEEN, LINEAR, names).n_claims == 3
+
+
+def test_weighted_by_probability():
+    config = MatchingConfig(iou_floor=0, iou_ceiling=1, probability_weighted=True)
+    assert match([(A, ("car",))], SEEN, config).score == pytest.approx(0.9 / 1.2)
+    assert match([(B, ("dog",))], SEEN, config).score == pytest.approx(0.3 / 1.2)
+    unsure = {"car": Region(A, 0), "dog": Region(B, 0)}
+    assert match([(A, ("car",))], unsure, config).score == 0.5
+
+
+def test_without_evidence_there_is_nothing_to_show():
+    assert match([(A, ("car",)), (B, ())], {}) == (0.0, 0.0, 2, {})
+    assert match([], {}) == (0.0, 0.0, 0, {})
+
+
+def test_polygons():
+    halves = (
+        ((100, 100), (130, 100), (130, 200), (100, 200)),
+        ((170, 100), (200, 100), (170, 200)),
+    )
+    seen = {"car": Region(A, polygon=halves)}
+    config = MatchingConfig(overlap="polygon")
+    assert match([(A, ("car",))], seen, config).score == 1
+    assert match([(A, ())], seen, config, ("car", "dog")).score == 0.5
+    assert match([(B, ("car",))], seen, config).score == 0
+    with pytest.raises(ValueError, match=r"^Region\(box=\(300.* has no polygon; write polygons"):
+        match([(B, ("dog",))], SEEN, config)
+
+
+WILD = st.tuples(*[st.floats()] * 4)
+
+
+@given(WILD, boxes())
+def test_overlap_of_anything_is_in_range(wild, box):
+    """Degenerate or not, it is as the array form says: 0 for what is no box."""
+    assert iou(wild, box) == pytest.approx(box_iou(wild, box)[0, 0], abs=1e-12)
+    assert iou(box, wild) == iou(wild, box)
+    region = Region(box, polygon=[[box[:2], (box[2], box[1]), box[2:]]])
+    overlap = polygon_overlap(wild, region)
+    assert 0 <= overlap <= 1
+    if not 0 < box_area(wild)[0] < math.inf:
+        assert overlap == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"box": (0, 0, 0, 9)}, r"box: \(0, 0, 0, 9\) is not x1, y1, x2, y2 with x1 < x2 and"),
+        ({"box": (0, 0, math.nan, 9)}, "box: "),
+        ({"box": (0, 0, math.inf, 9)}, "box: "),
+        ({"box": (0, 0, 9)}, r"box: \(0, 0, 9\) is not x1, y1, x2, y2"),
+        ({"box": "abcd"}, "box: 'abcd' is not"),
+        ({"box": None}, "box: None is not"),
+        ({"box": A, "probability": 1.5}, r"probability: 1.5 is not in \[0, 1\]"),
+        ({"box": A, "probability": math.nan}, "probability: nan is not in"),
+        ({"box": A, "polygon": ()}, r"polygon: \(\) has an outline of fewer than three corners"),
+        ({"box": A, "polygon": [[(0, 0), (1, 1)]]}, "polygon: .* fewer than three corners"),
+    ],
+)
+def test_wrong_regions(fields, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Region(**fields)
+
+
+def test_a_region_may_come_from_json():
+    region = Region([1, 2, 3, 4], 0.5, [[[1, 2], [3, 2], [3, 4]]])
+    assert region == Region((1.0, 2.0, 3.0, 4.0), 0.5, (((1, 2), (3, 2), (3, 4)),))
+    assert hash(region) == hash(Region((1, 2, 3, 4), 0.5, (((1, 2), (3, 2), (3, 4)),)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"iou_floor": 0.9}, "iou_floor 0.9 and iou_ceiling 0.9 must satisfy"),
+        ({"iou_floor": math.nan}, "iou_floor nan and iou_ceiling 0.9 must satisfy"),
+        ({"iou_ceiling": "0.9"}, "iou_floor 0.2 and iou_ceiling '0.9' must satisfy"),
+        ({"iou_ceiling": True}, "iou_floor 0.2 and iou_ceiling True must satisfy"),
+        ({"overlap": "circle"}, "overlap is 'circle', not one of box, polygon"),
+        ({"probability_weighted": 1}, "probability_weighted is 1, not true or false"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        MatchingConfig(**options)
+
+
+# The promises, for names of any kind.
+
+
+@given(st.data(), evidences(), configs())
+def test_anything_scores_in_range_and_alike(data, seen, config):
+    anything = st.tuples(st.one_of(WILD, boxes()), st.lists(st.sampled_from(NAMES)).map(tuple))
+    claims = data.draw(st.one_of(st.lists(anything, max_size=5), attempts(seen, nameless=True)))
+    unplaced = data.draw(st.lists(st.sampled_from(NAMES)))
+    matching = match(claims, seen, config, unplaced)
+    assert 0 <= matching.score <= 1
+    assert 0 <= matching.mean_iou <= 1
+    assert matching.n_claims >= len(claims)
+    assert match(claims, seen, config, unplaced) == matching
+
+
+@given(st.data(), evidences(), configs())
+def test_order_of_boxes_does_not_matter(data, seen, config):
+    claims = data.draw(attempts(seen))
+    shuffled = data.draw(st.permutations(claims))
+    assert match(shuffled, seen, config) == match(claims, seen, config)
+
+
+@given(evidences(), configs())
+def test_perfect_claims_score_exactly_one(seen, config):
+    assert match(honest(seen), seen, config)[:2] == (1, 1)
+    places = {}
+    for name, region in seen.items():
+        places.setdefault(region.box, []).append(name)
+    once = [(box, tuple(names)) for box, names in places.items()]
+    assert match(once, seen, config)[:2] == (1, 1)
+    assert match([(box, ()) for box in places], seen, config, seen).score == 1
+
+
+@given(st.data(), evidences(), configs())
+def test_duplicates_never_help(data, seen, config):
+    claims = data.draw(attempts(seen))
+    copies = data.draw(st.lists(st.sampled_from(claims), min_size=1, max_size=3))
+    more = match([*claims, *copies], seen, config)
+    assert more.score <= match(claims, seen, config).score
+
+
+@given(st.data(), evidences(), configs())
+def test_an_extra_wrong_box_never_helps(data, seen, config):
+    """Wrong: it lies on no region, or its name was not seen."""
+    claims = data.draw(attempts(seen, nameless=True))
+    if data.draw(st.booleans()):
+        box, names = data.draw(boxes()), data.draw(st.sampled_from(((), *((n,) for n in NAMES))))
+        assume(all(iou(box, region.box) <= config.iou_floor for region in seen.values()))
+    else:
+        box, names = (
+            data.draw(boxes(near=data.draw(st.sampled_from(list(seen.values()))).box)),
+            (data.draw(st.sampled_from(NAMES)),),
+        )
+        assume(names[0] not in seen)
+    unplaced = data.draw(st.lists(st.sampled_from(NAMES), unique=True))
+    at = data.draw(st.integers(0, len(claims)))
+    more = match([*claims[:at], (box, names), *claims[at:]], seen, config, unplaced)
+    assert more.score <= match(claims, seen, config, unplaced).score
+
+
+@given(st.data(), evidences(), configs())
+def test_further_tries_for_a_name_never_help_on_average(data, seen, config):
+    (name, region), *others = seen.items()
+    rest = [
+        (data.draw(boxes(near=other.box)), (of,))
+        for of, other in others
+        if data.draw(st.booleans())
+    ]
+    tries = data.draw(st.lists(boxes(near=region.box), min_size=2, max_size=4, unique=True))
+    alone = [match([*rest, (box, (name,))], seen, config).score for box in tries]
+    together = match([*rest, *((box, (name,)) for box in tries)], seen, config).score
+    assert together <= sum(alone) / len(alone) + 1e-12
+    assert together <= max(alone)
+
+
+@given(st.data(), evidences(), configs())
+def test_the_whole_image_as_a_box_earns_nothing(data, seen, config):
+    """Unless the region itself fills more than `iou_floor` of the image."""
+    everything = (0.0, 0.0, SIDE, SIDE)
+    assume(all(iou(everything, region.box) <= config.iou_floor for region in seen.values()))
+    claims = data.draw(st.one_of(st.just(honest(seen)), attempts(seen, nameless=True)))
+    assert match([(everything, names) for _, names in claims], seen, config, seen).score == 0
+
+
+@given(st.data(), evidences(), configs(), st.booleans())
+def test_moving_a_box_towards_its_target_never_lowers_the_score(data, seen, config, nameless):
+    """Moved, not resized, along the line from centre to centre."""
+    (name, region), *others = seen.items()
+    goal, start = region.box, data.draw(boxes())
+    rest = [(data.draw(boxes(near=other.box)), (of,)) for of, other in others]
+    if data.draw(st.booleans()):  # a second box for the same name
+        rest.append((data.draw(boxes(near=goal)), (name,)))
+        nameless = False
+    away = [(goal[k] + goal[k + 2] - start[k] - start[k + 2]) / 2 for k in (0, 1)]
+    last = -1.0
+    for part in sorted(data.draw(st.lists(st.floats(0, 1), min_size=2, max_size=4))):
+        dx, dy = away[0] * part, away[1] * part
+        box = (start[0] + dx, start[1] + dy, start[2] + dx, start[3] + dy)
+        names, unplaced = ((), (name,)) if nameless else ((name,), ())
+        score = match([(box, names), *rest], seen, config, unplaced).score
+        assert score >= last - 1e-9
+        last = score
+
+
+@given(st.data(), evidences())
+def test_one_claim_for_each_name_is_the_best_matching(data, seen):
+    """The score is that of SciPy's assignment of claims to names, where only equal names pair."""
+    claims = list({names[0]: (box, names[:1]) for box, names in data.draw(attempts(seen))}.values())
+    gains = np.zeros((len(claims), len(seen)))
+    for i, (box, (claimed,)) in enumerate(claims):
+        for j, (name, region) in enumerate(seen.items()):
+            if claimed == name:
+                gains[i, j] = np.clip((box_iou(box, region.box)[0, 0] - 0.2) / 0.7, 0, 1)
+    best = gains[linear_sum_assignment(gains, maximize=True)].sum() / max(gains.shape)
+    assert match(claims, seen).score == pytest.approx(best)
+
+
+AUS = {"brow": 4, "cheek": 6, "lid": 7, "nose": 9, "lips": 12, "chin": 17, "jaw": 26}
+
+
+@given(st.data(), evidences(tuple(AUS)), configs())
+def test_classes_score_as_action_units_do(data, seen, config):
+    """The same boxes, named by class or by Action Unit: the same numbers to the last bit."""
+    claims = data.draw(attempts(seen, tuple(AUS), nameless=True))
+    unplaced = data.draw(st.lists(st.sampled_from(list(AUS)), unique=True))
+    by_class = match(claims, seen, config, unplaced)
+    by_number = match(
+        [(box, tuple(AUS[name] for name in names)) for box, names in claims],
+        {AUS[name]: region for name, region in seen.items()},
+        config,
+        [AUS[name] for name in unplaced],
+    )
+    assert by_number[:3] == by_class[:3]
+    assert by_number.overlaps == {AUS[name]: of for name, of in by_class.overlaps.items()}
+
+
+@given(st.data(), evidences(tuple(AUS)), configs())
+def test_the_grounding_reward_of_aus_is_this_matching(data, seen, config):
+    claims = data.draw(attempts(seen, tuple(AUS)))
+    steps = [
+        Step("face", "movement", box, AUS[names[0]], tuple(AUS[name] for name in names[1:]))
+        for box, names in claims
+    ]
+    target = Target(
+        "fear",
+        tuple(AUEvidence(AUS[name], item.probability, item.box) for name, item in seen.items()),
+        BoxSpace.pixels(int(SIDE), int(SIDE)),
+    )
+    options = GroundingConfig(
+        iou_floor=config.iou_floor,
+        iou_ceiling=config.iou_ceiling,
+        probability_weighted=config.probability_weighted,
+        au_weight=0.0,
+    )
+    reward = grounding_reward(Trace("", tuple(steps), "", (), None), target, options)
+    assert reward[:2] == match(claims, seen, config)[:2]
+
+
+def test_it_loads_nothing_of_faces():
+    """The modules themselves, without what the packages around them offer for convenience."""
+    code = """
+import sys, types
+for name, path in (("tag_rewards", sys.argv[1]), ("tag_rewards.geometry", sys.argv[2])):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]
+from tag_rewards.geometry.matching import Region, match
+assert match([((0, 0, 9, 9), ("cat",))], {"cat": Region((0, 0, 9, 9))}).score == 1
+print(*(name for name in sys.modules if name.partition(".")[0] in ("tag_rewards", "numpy")))
+"""
+    root = Path(tag_rewards.__file__).parent
+    command = [sys.executable, "-c", code, str(root), str(root / "geometry")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {
+        *("tag_rewards", "tag_rewards.geometry"),
+        *("tag_rewards.geometry.matching", "tag_rewards.geometry.overlap"),
+    }
