@@ -55,7 +55,7 @@ def example(rng: np.random.Generator) -> Example:
     image = cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     evidence = [
         AUEvidence(seen.au, seen.probability, _whole_pixels(seen.box))
-        for seen in activated_aus(observe(face, rng), top_k=TOP_K)
+        for seen in activated_aus(observe(face, rng).observation(), top_k=TOP_K)
     ]
     bounds = np.concatenate([face.landmarks.min(axis=0), face.landmarks.max(axis=0)])
     boxes = [AUBox(seen.au, seen.box) for seen in evidence]

@@ -19,7 +19,12 @@ from tag_rewards.detectors.activation import (
     activated_aus,
     main_face,
 )
-from tag_rewards.detectors.openface import PRESENCE_AUS, OpenFaceError, read_openface_csv
+from tag_rewards.detectors.openface import (
+    PRESENCE_AUS,
+    OpenFaceError,
+    read_openface_csv,
+    successful_faces,
+)
 from tag_rewards.geometry import BoxSpace, au_box, au_region, convert_boxes, smart_resize
 from tag_rewards.geometry.landmarks import face_frame
 from tag_rewards.target import AUEvidence, Target
@@ -32,8 +37,10 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.canvas import Placement
     from tag_rewards.data.rafdb import FaceSample
-    from tag_rewards.detectors.openface import FaceObservation
+    from tag_rewards.detectors.openface import OpenFaceRow
     from tag_rewards.target import Polygon
+
+    Landmarks = NDArray[np.float64]
 
 __all__ = [
     "BOX_SPACES",
@@ -158,20 +165,22 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
     path = csv_path(sample, openface)
     if not path.exists():
         return NO_CSV
-    observations = read_openface_csv(path)
-    _require_one_image(path, observations)
-    if not observations:
+    rows = read_openface_csv(path)
+    _require_one_image(path, rows)
+    if not rows:
         return NO_ROWS
-    face = main_face(observations, min_confidence=config.min_confidence)
+    face = main_face(successful_faces(rows), min_confidence=config.min_confidence)
     if face is None:
         return UNSURE
+    landmarks = face.landmarks
+    assert landmarks is not None  # OpenFace always gives them
     image = read_image(sample.path)
     height, width = image.shape[:2]
-    centre = (face.landmarks.min(axis=0) + face.landmarks.max(axis=0)) / 2
+    centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
     if not ((centre > 0) & (centre < [width, height])).all():
         return OUTSIDE
     try:
-        face_frame(face.landmarks)
+        face_frame(landmarks)
     except ValueError:
         return DEGENERATE
     active = activated_aus(face, top_k=config.top_k, min_probability=config.min_probability)
@@ -182,7 +191,9 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
             evidence.au,
             evidence.probability,
             box,
-            _canvas_polygon(evidence.au, face, box, placement, space) if config.polygons else None,
+            _canvas_polygon(evidence.au, landmarks, box, placement, space)
+            if config.polygons
+            else None,
         )
         for evidence, box in zip(active, boxes, strict=True)
         if box is not None
@@ -190,14 +201,14 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
     return Annotation(
         image=placement.draw(image),
         target=Target(sample.label, evidence, space),
-        face_box=_face_box(face, placement, space),
-        au_boxes=_au_boxes(face, placement, space),
+        face_box=_face_box(landmarks, placement, space),
+        au_boxes=_au_boxes(landmarks, placement, space),
         n_outside=len(active) - len(evidence),
     )
 
 
-def _require_one_image(path: Path, observations: Sequence[FaceObservation]) -> None:
-    frames = {face.frame for face in observations}
+def _require_one_image(path: Path, rows: Sequence[OpenFaceRow]) -> None:
+    frames = {row.frame for row in rows}
     if len(frames) > 1:
         raise OpenFaceError(
             f"{path} holds {len(frames)} frames of a sequence where one image is expected; "
@@ -214,7 +225,7 @@ def _canvas_box(box: ArrayLike, placement: Placement, space: BoxSpace) -> Box | 
 
 
 def _canvas_polygon(
-    au: int, face: FaceObservation, box: Box, placement: Placement, space: BoxSpace
+    au: int, landmarks: Landmarks, box: Box, placement: Placement, space: BoxSpace
 ) -> Polygon:
     """An AU's region in the target's space, cut to the image, to one decimal.
 
@@ -226,7 +237,7 @@ def _canvas_polygon(
     zoom = np.divide(space.extent, placement.canvas)
     scale = np.array([placement.scale_x, placement.scale_y])
     region = shapely.transform(
-        au_region(au, face.landmarks),
+        au_region(au, landmarks),
         lambda points: (points * scale + [placement.left, placement.top]) * zoom,
     )
     left, top = zoom * [placement.left, placement.top]
@@ -240,14 +251,14 @@ def _canvas_polygon(
     )
 
 
-def _face_box(face: FaceObservation, placement: Placement, space: BoxSpace) -> Box:
-    bounds = [*face.landmarks.min(axis=0), *face.landmarks.max(axis=0)]
+def _face_box(landmarks: Landmarks, placement: Placement, space: BoxSpace) -> Box:
+    bounds = [*landmarks.min(axis=0), *landmarks.max(axis=0)]
     box = _canvas_box(bounds, placement, space)
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in space.extent)
     return box or (0, 0, width, height)
 
 
-def _au_boxes(face: FaceObservation, placement: Placement, space: BoxSpace) -> dict[int, Box]:
-    boxes = {au: _canvas_box(au_box(au, face.landmarks), placement, space) for au in PRESENCE_AUS}
+def _au_boxes(landmarks: Landmarks, placement: Placement, space: BoxSpace) -> dict[int, Box]:
+    boxes = {au: _canvas_box(au_box(au, landmarks), placement, space) for au in PRESENCE_AUS}
     return {au: box for au, box in boxes.items() if box is not None}

@@ -19,7 +19,7 @@ import numpy as np
 from tag_rewards.data.face_drawing import draw, random_look
 from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
 from tag_rewards.data.rafdb import RAFDB_LABELS
-from tag_rewards.detectors.openface import INTENSITY_AUS, FaceObservation, write_openface_csv
+from tag_rewards.detectors.openface import INTENSITY_AUS, OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError
 from tag_rewards.facs import PROTOTYPES
 from tag_rewards.geometry.landmarks import MIRROR_ORDER
@@ -170,7 +170,7 @@ def _write_faces(
     (folder / "EmoLabel/list_patition_label.txt").write_text("".join(lines), encoding="ascii")
 
 
-def observe(face: MadeFace, rng: np.random.Generator) -> FaceObservation:
+def observe(face: MadeFace, rng: np.random.Generator) -> OpenFaceRow:
     """What the AU detector says of a made face: its AUs, and low intensities of the others.
 
     >>> rng = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def observe(face: MadeFace, rng: np.random.Generator) -> FaceObservation:
         for au in INTENSITY_AUS
     }
     presences = {au: au in face.intensities for au in (*INTENSITY_AUS, 28)}
-    return FaceObservation(
+    return OpenFaceRow(
         landmarks=np.round(face.landmarks, 1),
         intensities=intensities,
         presences=presences,

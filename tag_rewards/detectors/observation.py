@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, Union
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["NO_AUS", "Detection", "Detector", "FaceObservation", "ImageInput", "Pose"]
+__all__ = ["Detection", "Detector", "FaceObservation", "ImageInput", "Pose"]
 
 #: An image for a detector: a file, or BGR pixels (height, width, 3) uint8 as OpenCV has them.
 ImageInput: TypeAlias = Union[Path, "NDArray[np.uint8]"]
-
-NO_AUS: Mapping[int, float] = MappingProxyType({})
 
 
 class Pose(NamedTuple):
@@ -64,7 +62,7 @@ class FaceObservation:
 
     box: tuple[float, float, float, float]
     landmarks: NDArray[np.float64] | None
-    probabilities: Mapping[int, float] = NO_AUS
+    probabilities: Mapping[int, float] = field(default_factory=dict)
     raw: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     confidence: float = 1.0
     pose: Pose | None = None

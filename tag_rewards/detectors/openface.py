@@ -17,22 +17,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.detectors.activation import MAX_INTENSITY
+from tag_rewards.detectors.observation import Pose
+from tag_rewards.detectors.openface_row import (
+    INTENSITY_AUS,
+    PRESENCE_AUS,
+    OpenFaceRow,
+    successful_faces,
+)
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
 
-INTENSITY_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
-"""AUs with an intensity column `AUxx_r`, 0 to 5, in the program's order."""
-
-PRESENCE_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45)
-"""AUs with a presence column `AUxx_c`, 0 or 1: the same and AU28."""
+__all__ = [
+    "INTENSITY_AUS",
+    "PRESENCE_AUS",
+    "OpenFaceError",
+    "OpenFaceRow",
+    "read_openface_csv",
+    "successful_faces",
+    "write_openface_csv",
+]
 
 N_LANDMARKS = 68
-MAX_INTENSITY = 5.0
 MAX_LANDMARK = 1e9
+MAX_ANGLE = 2 * math.pi
+
+_POSE_COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz")
 
 _INTENSITY_COLUMN = re.compile(r"AU(\d\d)_r")
 _PRESENCE_COLUMN = re.compile(r"AU(\d\d)_c")
@@ -40,32 +53,6 @@ _PRESENCE_COLUMN = re.compile(r"AU(\d\d)_c")
 
 class OpenFaceError(InputError):
     """An OpenFace CSV that cannot be trusted; the message names file, row, field and value."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceObservation:
-    """One face as OpenFace saw it: one row of its CSV.
-
-    Attributes:
-        landmarks: (68, 2) float64, iBUG-68 order, x and y in pixels of the image that OpenFace
-            read. They can be negative or outside the image.
-        intensities: AU number -> intensity, 0 (absent) to 5 (maximum).
-        presences: AU number -> presence. Trained apart from the intensities, so the two can
-            contradict each other.
-        confidence: Confidence of the landmark fit, 0 to 1. The program calls a frame a success
-            above 0.725.
-        row: Row in the file, counted from 1 below the header.
-        frame: Frame number in a sequence, None for an image.
-        success: The program's own verdict on a sequence's row, None for an image.
-    """
-
-    landmarks: NDArray[np.float64]
-    intensities: Mapping[int, float]
-    presences: Mapping[int, bool]
-    confidence: float = 1.0
-    row: int = 1
-    frame: int | None = None
-    success: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +67,21 @@ class _Layout:
     presences: tuple[tuple[int, int], ...]
     frame: int | None
     success: int | None
+    pose: tuple[int, ...] | None
 
 
-def read_openface_csv(path: str | Path) -> list[FaceObservation]:
+def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
     """Read every row of an OpenFace 2.x CSV, failed and unsure ones included.
 
     Image and sequence files, with `,` or `, ` between fields, with all 711 columns or only those
-    of `-2Dfp -aus`. Columns other than landmarks, AUs, confidence, frame and success are counted
-    but not looked into.
+    of `-2Dfp -aus`. Columns other than landmarks, AUs, confidence, rotation, frame and success are
+    counted but not looked into.
 
     Args:
         path: The CSV file.
 
     Returns:
-        One observation a row, in the file's order (falling face-detector score, which is neither
+        One row of the file each, in the file's order (falling face-detector score, which is neither
         left to right nor by size); empty when no face was found.
 
     Raises:
@@ -103,7 +91,7 @@ def read_openface_csv(path: str | Path) -> list[FaceObservation]:
 
     Example:
         >>> import tempfile
-        >>> face = FaceObservation(np.full((68, 2), 50.0), {12: 2.5}, {12: True}, confidence=0.983)
+        >>> face = OpenFaceRow(np.full((68, 2), 50.0), {12: 2.5}, {12: True}, confidence=0.983)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_openface_csv(Path(folder) / "face.csv", [face])
         ...     [read] = read_openface_csv(Path(folder) / "face.csv")
@@ -135,22 +123,22 @@ def read_openface_csv(path: str | Path) -> list[FaceObservation]:
     return [_read_row(path, number, row, layout) for number, row in enumerate(rows, start=1)]
 
 
-def write_openface_csv(path: str | Path, observations: Iterable[FaceObservation]) -> None:
+def write_openface_csv(path: str | Path, rows: Iterable[OpenFaceRow]) -> None:
     """Write faces as `FaceLandmarkImg -2Dfp -aus` does: 173 columns, a row for each face.
 
     Decimals are the program's: confidence 3, landmarks 1, intensities 2, presences `1.0`. AUs
-    that an observation lacks are written as 0, as the program writes every AU it knows. `row`,
+    that a row lacks are written as 0, as the program writes every AU it knows. `row`,
     `frame` and `success` have no column in an image's file.
 
     Args:
         path: The CSV file; overwritten.
-        observations: The faces.
+        rows: The faces.
 
     Raises:
         ValueError: An AU that OpenFace does not have, or landmarks of another shape.
     """
     lines = [",".join(_image_columns())]
-    for face in observations:
+    for face in rows:
         unknown = [au for au in face.intensities if au not in INTENSITY_AUS]
         unknown += [au for au in face.presences if au not in PRESENCE_AUS]
         if unknown:
@@ -212,6 +200,11 @@ def _layout(header: str) -> _Layout:
         presences=presences,
         frame=columns.get("frame"),
         success=columns.get("success"),
+        pose=(
+            tuple(columns[name] for name in _POSE_COLUMNS)
+            if all(name in columns for name in _POSE_COLUMNS)
+            else None
+        ),
     )
 
 
@@ -220,7 +213,7 @@ def _au_columns(names: Sequence[str], pattern: re.Pattern[str]) -> tuple[tuple[i
     return tuple((int(match[1]), index) for match, index in matches if match)
 
 
-def _read_row(path: Path, number: int, row: str, layout: _Layout) -> FaceObservation:
+def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow:
     fields = row.split(",")
     if len(fields) != layout.n_columns:
         guess = "decimal commas?" if len(fields) > layout.n_columns else "the row is cut"
@@ -250,6 +243,9 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> FaceObserva
             )
         return value == 1.0
 
+    def angle_in(name: str, column: int) -> float:
+        return number_in(name, column, -MAX_ANGLE, MAX_ANGLE)
+
     try:
         points = np.array([float(fields[column]) for column in (*layout.x, *layout.y)])
     except ValueError:
@@ -260,7 +256,7 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> FaceObserva
             for point, column in enumerate(columns):
                 number_in(f"{axis}_{point}", column, -MAX_LANDMARK, MAX_LANDMARK)
     frame, success = layout.frame, layout.success
-    return FaceObservation(
+    return OpenFaceRow(
         landmarks=np.ascontiguousarray(points.reshape(2, N_LANDMARKS).T),
         intensities={
             au: number_in(f"AU{au:02d}_r", column, 0, MAX_INTENSITY)
@@ -271,4 +267,10 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> FaceObserva
         row=number,
         frame=None if frame is None else int(number_in("frame", frame, 0, 1e9)),
         success=None if success is None else flag_in("success", success),
+        pose=None if layout.pose is None else _pose(*map(angle_in, _POSE_COLUMNS, layout.pose)),
     )
+
+
+def _pose(pitch: float, yaw: float, roll: float) -> Pose:
+    """Degrees from the program's radians, whose yaw is positive towards the image's left."""
+    return Pose(math.degrees(pitch), -math.degrees(yaw), math.degrees(roll))

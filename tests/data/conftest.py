@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.detectors.openface import FaceObservation, write_openface_csv
+from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
 from tag_rewards.geometry import average_face
 
 SIZE = 100
@@ -40,7 +40,7 @@ class Dataset:
     @staticmethod
     def observe(aus=(), confidence=0.983, centre=(50, 45), r=15.0):
         """A face with the given AUs at intensity 3; `r` is its inner-eye distance in pixels."""
-        return FaceObservation(
+        return OpenFaceRow(
             average_face() * r + np.array(centre),
             dict.fromkeys(aus, 3.0),
             dict.fromkeys(aus, True),

@@ -48,7 +48,7 @@ def test_the_loaders_read_back_what_was_drawn(tmp_path):
         [seen] = read_openface_csv(tmp_path / "faces/openface" / f"{sample.path.stem}.csv")
         assert sample.label == face.label
         assert np.abs(seen.landmarks - face.landmarks).max() <= 0.05 + 1e-9  # one decimal
-        assert {e.au for e in activated_aus(seen, top_k=99)} == set(face.intensities)
+        assert {e.au for e in activated_aus(seen.observation(), top_k=99)} == set(face.intensities)
 
 
 def test_faces_stay_inside_the_image_with_their_boxes():

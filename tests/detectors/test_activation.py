@@ -6,16 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.detectors.activation import activated_aus, au_probability, main_face
-from tag_rewards.detectors.openface import INTENSITY_AUS, PRESENCE_AUS, FaceObservation
+from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.detectors.openface import (
+    INTENSITY_AUS,
+    PRESENCE_AUS,
+    OpenFaceRow,
+    successful_faces,
+)
 from tag_rewards.geometry import AU_REGIONS, au_box, average_face
 
 LANDMARKS = average_face() * 40 + 200
 
 
-def face(intensities=None, presences=None, **fields):
-    return FaceObservation(
+def row(intensities=None, presences=None, **fields):
+    return OpenFaceRow(
         fields.pop("landmarks", LANDMARKS), intensities or {}, presences or {}, **fields
     )
+
+
+def face(intensities=None, presences=None, **fields):
+    return row(intensities, presences, **fields).observation()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +75,22 @@ def test_every_au_of_openface_has_a_region():
     assert set(PRESENCE_AUS) <= set(AU_REGIONS)
 
 
+def test_an_au_without_a_region_is_left_out():
+    seen = FaceObservation((0, 0, 9, 9), LANDMARKS, {12: 0.9, 99: 1.0})
+    assert [item.au for item in activated_aus(seen)] == [12]
+
+
+def test_polygons_fill_their_boxes_where_they_are_asked_for():
+    seen = face(dict.fromkeys(INTENSITY_AUS, 4.0), dict.fromkeys(INTENSITY_AUS, True))
+    plain, outlined = activated_aus(seen, top_k=99), activated_aus(seen, top_k=99, polygons=True)
+    assert {item.polygon for item in plain} == {None}
+    assert [item.box for item in outlined] == [item.box for item in plain]
+    for item in outlined:
+        corners = np.concatenate([np.array(outline) for outline in item.polygon])
+        assert [*corners.min(axis=0), *corners.max(axis=0)] == pytest.approx(item.box)
+        assert len(item.polygon) == (2 if AU_REGIONS[item.au].paired else 1)
+
+
 @pytest.mark.parametrize("argument", [{"top_k": 0}, {"min_probability": 0}, {"min_probability": 2}])
 def test_arguments_out_of_range_are_refused(argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
@@ -76,12 +102,23 @@ def test_landmarks_without_a_face_are_refused():
         activated_aus(face({12: 3.0}, {12: True}, landmarks=np.zeros((68, 2))))
 
 
+def test_a_face_without_landmarks_is_refused():
+    with pytest.raises(ValueError, match="no landmarks"):
+        activated_aus(FaceObservation((0, 0, 9, 9), None, {12: 0.9}))
+
+
 def test_the_main_face_is_the_largest_sure_one():
-    small = face(landmarks=average_face() * 10, confidence=0.983, row=1)
-    large = face(landmarks=average_face() * 30, confidence=0.917, row=2)
-    largest = face(landmarks=average_face() * 60, confidence=0.717, row=3)
-    failed = face(landmarks=average_face() * 90, confidence=0.983, row=4, success=False)
-    assert main_face([small, large, largest, failed]) is large
-    assert main_face([small, large, largest, failed], min_confidence=0.7) is largest
-    assert main_face([failed]) is None
+    small = row(landmarks=average_face() * 10, confidence=0.983, row=1)
+    large = row(landmarks=average_face() * 30, confidence=0.917, row=2)
+    largest = row(landmarks=average_face() * 60, confidence=0.717, row=3)
+    failed = row(landmarks=average_face() * 90, confidence=0.983, row=4, success=False)
+    faces = successful_faces([small, large, largest, failed])
+    assert main_face(faces).landmarks is large.landmarks
+    assert main_face(faces, min_confidence=0.7).landmarks is largest.landmarks
+    assert main_face(successful_faces([failed]), min_confidence=0) is None
     assert main_face([]) is None
+
+
+def test_the_main_face_needs_no_landmarks():
+    small, large = (FaceObservation((0, 0, side, side), None) for side in (5, 6))
+    assert main_face([large, small]) is large

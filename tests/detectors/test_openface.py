@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tag_rewards.detectors.observation import Pose
 from tag_rewards.detectors.openface import (
     INTENSITY_AUS,
     PRESENCE_AUS,
-    FaceObservation,
     OpenFaceError,
+    OpenFaceRow,
     read_openface_csv,
+    successful_faces,
     write_openface_csv,
 )
 from tag_rewards.geometry import average_face
@@ -121,6 +123,7 @@ SHORT = IMAGE + LANDMARK_COLUMNS + AU_COLUMNS
         (SHORT, {"confidence": "1.5"}, "row 1 has '1.5' in confidence, not a number from 0 to 1"),
         (SHORT, {"confidence": "0,98"}, "row 1 has 174 fields where the header has 173 .*decimal"),
         (["frame", *SHORT], {"frame": "x"}, "row 1 has 'x' in frame"),
+        (IMAGE + FULL, {"pose_Ry": "8"}, "row 1 has .8. in pose_Ry, not a number from"),
     ],
 )
 def test_refuses_with_file_row_field_and_value(tmp_path, columns, change, message):
@@ -179,7 +182,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
 
 
 faces = st.builds(
-    FaceObservation,
+    OpenFaceRow,
     landmarks=st.lists(
         st.integers(-9999, 9999).map(lambda tenth: tenth / 10), min_size=136, max_size=136
     ).map(lambda values: np.array(values).reshape(68, 2)),
@@ -205,7 +208,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, written):
 
 
 def test_writes_the_columns_of_2dfp_aus(tmp_path):
-    face = FaceObservation(average_face() * 40 + 200, {12: 2.5}, {12: True}, 0.983)
+    face = OpenFaceRow(average_face() * 40 + 200, {12: 2.5}, {12: True}, 0.983)
     write_openface_csv(tmp_path / "face.csv", [face])
     header, row = (tmp_path / "face.csv").read_text().splitlines()
     assert header.split(",") == SHORT
@@ -217,12 +220,52 @@ def test_writes_the_columns_of_2dfp_aus(tmp_path):
 @pytest.mark.parametrize(
     ("face", "message"),
     [
-        (FaceObservation(np.zeros((68, 2)), {16: 1.0}, {}), "no column for AU16"),
-        (FaceObservation(np.zeros((68, 2)), {28: 1.0}, {}), "no column for AU28"),
-        (FaceObservation(np.zeros((5, 2)), {}, {}), r"shape \(5, 2\)"),
+        (OpenFaceRow(np.zeros((68, 2)), {16: 1.0}, {}), "no column for AU16"),
+        (OpenFaceRow(np.zeros((68, 2)), {28: 1.0}, {}), "no column for AU28"),
+        (OpenFaceRow(np.zeros((5, 2)), {}, {}), r"shape \(5, 2\)"),
     ],
 )
 def test_writes_nothing_that_openface_does_not_have(tmp_path, face, message):
     with pytest.raises(ValueError, match=message):
         write_openface_csv(tmp_path / "face.csv", [face])
     assert not (tmp_path / "face.csv").exists()
+
+
+def test_a_row_becomes_an_observation_with_both_scales():
+    row = OpenFaceRow(
+        average_face() * 40 + 200, {12: 2.5, 4: 0.0}, {12: True, 28: True}, 0.9, pose=Pose(1, 2, 3)
+    )
+    face = row.observation(detector="openface", version="x")
+    assert face.probabilities == {4: 0.0, 12: 0.75, 28: 0.5}
+    assert face.raw["intensity_0_5"] == {12: 2.5, 4: 0.0}
+    assert face.raw["presence_0_1"] == {12: 1.0, 28: 1.0}
+    assert face.box == (*row.landmarks.min(axis=0), *row.landmarks.max(axis=0))
+    assert face.landmarks is row.landmarks
+    assert (face.confidence, face.pose) == (0.9, Pose(1, 2, 3))
+    assert (face.detector, face.version) == ("openface", "x")
+
+
+@pytest.mark.parametrize("flat", [[0], [1], [0, 1]])
+def test_landmarks_on_a_line_or_a_point_still_have_a_box(flat):
+    landmarks = average_face() * 40 + 200
+    landmarks[:, flat] = 1e6
+    x1, y1, x2, y2 = OpenFaceRow(landmarks, {}, {}).observation().box
+    sides = np.array([x2 - x1, y2 - y1])
+    assert sides[flat] == pytest.approx(0.1)
+    assert (sides > 0).all()
+
+
+def test_failed_rows_of_a_sequence_are_no_faces():
+    rows = [OpenFaceRow(average_face(), {}, {}, success=done) for done in (True, False, None)]
+    assert [
+        face.landmarks is row.landmarks
+        for face, row in zip(successful_faces(rows), (rows[0], rows[2]), strict=True)
+    ] == [True, True]
+
+
+def test_the_pose_is_in_degrees(tmp_path):
+    angles = {"pose_Rx": "0.5", "pose_Ry": "-0.2", "pose_Rz": "0.1"}
+    [face] = read_openface_csv(write(tmp_path / "face.csv", IMAGE + FULL, change=angles))
+    assert face.pose == pytest.approx(np.degrees([0.5, 0.2, 0.1]))
+    [face] = read_openface_csv(write(tmp_path / "short.csv", SHORT))
+    assert face.pose is None
