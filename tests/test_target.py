@@ -12,7 +12,7 @@ from hypothesis import given
 
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
-from tests.rewards.strategies import targets
+from tag_rewards.testing.strategies import targets
 
 PLAIN = {
     "version": 1,

@@ -8,8 +8,8 @@ import time
 import pytest
 from hypothesis import given
 
+from tag_rewards.testing.strategies import hostile_texts, valid_traces
 from tag_rewards.trace import MAX_CHARS, Claim, Step, Trace, parse_trace, render
-from tests.rewards.strategies import hostile_text, valid_traces
 
 # From the figures of TAG (arXiv 2602.18763).
 PAPER = """\
@@ -207,7 +207,7 @@ def test_reading_is_the_inverse_of_writing(trace):
     assert parse_trace(render(trace, arrow="->")) == trace
 
 
-@given(hostile_text())
+@given(hostile_texts())
 def test_reading_never_raises(text):
     trace = parse_trace(text, extent=(512, 512))
     assert trace == parse_trace(text, extent=(512, 512))

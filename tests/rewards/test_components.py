@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from tag_rewards.geometry.boxes import box_iou
+from tag_rewards.geometry.overlap import iou, polygon_overlap
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import (
     GroundingConfig,
@@ -20,17 +21,10 @@ from tag_rewards.rewards import (
     grounding_reward,
     score,
 )
-from tag_rewards.rewards.overlap import iou, polygon_overlap
 from tag_rewards.target import AUEvidence, Target
+from tag_rewards.testing.strategies import boxes, named_attempts, targets
+from tag_rewards.testing.traces import named_trace, text_of, trace_of
 from tag_rewards.trace import Step, Trace, parse_trace
-from tests.rewards.strategies import (
-    boxes,
-    named_attempts,
-    named_trace,
-    targets,
-    text_of,
-    trace_of,
-)
 
 A, B = (100.0, 100.0, 200.0, 200.0), (300.0, 300.0, 400.0, 400.0)
 HALF_A = (100.0, 100.0, 200.0, 150.0)  # IoU 0.5 with A
@@ -211,7 +205,7 @@ def test_an_outline_that_crosses_itself_is_no_failure():
 
 def test_polygon_overlap_needs_polygons():
     config = RewardConfig(grounding=GroundingConfig(overlap="polygon"))
-    with pytest.raises(ValueError, match="AU4 of the target has no polygon; write polygons"):
+    with pytest.raises(ValueError, match=r"^AUEvidence\(au=4, .* has no polygon; write polygons"):
         score(text_of(named_trace(TARGET)), TARGET, config)
 
 
@@ -232,11 +226,11 @@ def test_format_is_graded_where_it_is_untidy():
     assert format_reward(parse_trace(text)) == 1
     assert format_reward(parse_trace(text + " Bye.")) == 1 / 2
     assert format_reward(parse_trace("Hello. " + text + " Bye.")) == 1 / 3
-    assert format_reward(parse_trace(text.replace("[100.0", "[a"))) == 1 / 2
+    assert format_reward(parse_trace(text.replace("[100,", "[a,"))) == 1 / 2
 
 
 def test_a_box_outside_of_the_image_costs_format():
-    text = text_of(named_trace(TARGET)).replace("400.0,400.0", "400.0,600.0")
+    text = text_of(named_trace(TARGET)).replace("400,400", "400,600")
     assert score(text, TARGET)["format"] == 0.5
     assert score(text, TARGET)["n_boxes"] == 2
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tag_rewards.geometry.boxes import box_iou
 from tag_rewards.rewards import PRIOR_FORMULAS
 from tag_rewards.rewards.prior import Shown
+from tag_rewards.testing.strategies import action_units, boxes
 from tag_rewards.trace import Claim
-from tests.rewards.strategies import AUS, boxes
 
 A, B = (0.0, 0.0, 100.0, 100.0), (200.0, 200.0, 300.0, 300.0)
 A60 = (0.0, 0.0, 100.0, 60.0)  # IoU 0.6 with A
@@ -74,7 +74,7 @@ def test_documented(formula):
     assert "arXiv" in formula.__doc__ or "NVIDIA" in formula.__doc__ or "om-ai" in formula.__doc__
 
 
-pairs = st.lists(st.tuples(boxes(), AUS), max_size=6)
+pairs = st.lists(st.tuples(boxes(), action_units()), max_size=6)
 
 
 @settings(max_examples=50)

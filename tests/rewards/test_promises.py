@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.geometry.overlap import iou
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import (
     PRIOR_FORMULAS,
@@ -22,26 +23,30 @@ from tag_rewards.rewards import (
     score,
     score_batch,
 )
-from tag_rewards.rewards.overlap import iou
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import Step, parse_trace, render
-from tests.rewards.strategies import (
-    AUS,
-    HONEST,
-    SIDE,
+from tag_rewards.testing.hostile import FILLINGS, FRAMES, hostile_text
+from tag_rewards.testing.strategies import (
+    action_units,
     attempts,
     boxes,
-    hostile_text,
+    hostile_texts,
     named_attempts,
-    named_trace,
     nameless_attempts,
     near,
+    targets,
+)
+from tag_rewards.testing.traces import (
+    HONEST_FORMS,
+    named_trace,
     ordered_trace,
     shared_trace,
-    targets,
     text_of,
     trace_of,
 )
+from tag_rewards.trace import Step, parse_trace, render
+
+SIDE = 512
+HONEST = st.sampled_from(HONEST_FORMS)
 
 UNIT_KEYS = ("score", "format", "accuracy", "grounding", "mean_iou", "au_precision", "au_recall")
 TARGET = Target(
@@ -77,12 +82,12 @@ def assert_well_formed(scores: dict[str, float]) -> None:
             assert value <= 1
 
 
-@given(hostile_text(), targets(min_aus=0), configs())
+@given(hostile_texts(), targets(min_aus=0), configs())
 def test_any_string_scores(text, target, config):
     assert_well_formed(score(text, target, config))
 
 
-@given(hostile_text(), targets(), st.sampled_from(sorted(PRIOR_FORMULAS)))
+@given(hostile_texts(), targets(), st.sampled_from(sorted(PRIOR_FORMULAS)))
 def test_any_string_scores_with_prior_formulas(text, target, formula):
     config = RewardConfig(grounding=GroundingConfig(formula=formula))
     assert_well_formed(score(text, target, config))
@@ -103,7 +108,7 @@ def test_no_text_scores_zero():
 
 @given(st.data(), targets(), configs())
 def test_same_input_same_score(data, target, config):
-    text = data.draw(st.one_of(hostile_text(), attempts(target).map(text_of)))
+    text = data.draw(st.one_of(hostile_texts(), attempts(target).map(text_of)))
     again = Target.from_json(target.to_json())
     assert score(text, target, config) == score(text, again, config)
 
@@ -195,12 +200,12 @@ def test_an_extra_wrong_box_never_helps(data, target, config):
     """Wrong: it lies on no region, or it names an AU that the detector did not see."""
     trace = data.draw(attempts(target))
     if data.draw(st.booleans()):
-        box, au = data.draw(boxes()), data.draw(st.one_of(st.none(), AUS))
+        box, au = data.draw(boxes()), data.draw(st.one_of(st.none(), action_units()))
         floor = config.grounding.iou_floor
         assume(all(iou(box, item.box) <= floor for item in target.evidence))
     else:
         item = data.draw(st.sampled_from(target.evidence))
-        box, au = data.draw(near(item.box)), data.draw(AUS)
+        box, au = data.draw(near(item.box)), data.draw(action_units())
         assume(au not in target.by_au)
     steps = list(trace.steps)
     steps.insert(data.draw(st.integers(0, len(steps))), Step("face", "movement", box, au))
@@ -337,7 +342,7 @@ def test_batch_needs_a_target_for_each_text():
         score_batch(["a", "b"], [TARGET])
 
 
-@given(hostile_text(), st.sampled_from(EXPRESSIONS))
+@given(hostile_texts(), st.sampled_from(EXPRESSIONS))
 def test_without_evidence_grounding_abstains(text, label):
     target = Target(label, (), BoxSpace.pixels(SIDE, SIDE))
     scores = score(text, target, RewardConfig(1, 1, 5))
@@ -353,48 +358,12 @@ def test_a_face_at_rest_can_score_one():
     assert score(text, target)["score"] == 1
 
 
-GOOD = "Inspect a (AU4) → b → <bbox>[1,2,3,4]</bbox> "
-HOSTILE = {
-    "opened boxes": "<bbox>",
-    "good boxes": GOOD,
-    "nested boxes": "<bbox><bbox></bbox>",
-    "steps": "Inspect ",
-    "arrows": "→",
-    "ASCII arrows": "->",
-    "digits": "9",
-    "spaces": " ",
-    "newlines": "\n",
-    "nulls": "\0",
-    "answers": "<answer>",
-    "headers": "Verification loop:Final conclusion:",
-    "AUs": "AU1 ",
-    "list of AUs": "AU1, ",
-    "shorthand": "AU1+2 / 4 ",
-    "plural": "AUs 1, 2 and 4 ",
-    "joined numbers": "+2",
-    "zeros": "AU1+0",
-    "denied AUs": "no AU1 ",
-    "denials": "n't ",
-    "parentheses": "(",
-    "full stops": ".",
-    "emoji": "😀",
-}
-FRAMES = {
-    "bare": "{}",
-    "in the loop": "Global analysis: a Verification loop: {} Final conclusion: b <answer>",
-    "in a region": "Verification loop: Inspect ({}) → b → <bbox>[1,2,3,4]</bbox>",
-    "in a box": "Verification loop: Inspect a → b → <bbox>[1,2,3,{}]</bbox>",
-    "in the conclusion": "Final conclusion: no AU12 {} not",
-    "in the answer": "<answer>{}</answer>",
-}
-
-
 @pytest.mark.parametrize("size", [30_000, 1_000_000])
 @pytest.mark.parametrize("frame", FRAMES)
-@pytest.mark.parametrize("filling", HOSTILE)
+@pytest.mark.parametrize("filling", FILLINGS)
 def test_hostile_text_is_scored_in_50_ms(filling, frame, size):
     """30,000 characters are read whole, a million are refused."""
-    text = FRAMES[frame].format(HOSTILE[filling] * (size // len(HOSTILE[filling])))
+    text = hostile_text(filling, frame, size)
     times = []
     for _ in range(3):
         started = time.process_time()  # CPU time: a busy machine is not our fault
@@ -406,6 +375,6 @@ def test_hostile_text_is_scored_in_50_ms(filling, frame, size):
 
 
 def test_a_megabyte_of_good_boxes_is_no_trace():
-    trace = parse_trace(GOOD * 30_000)
+    trace = parse_trace(FILLINGS["good boxes"] * 30_000)
     assert trace.steps == ()
     assert "characters" in trace.errors[0]

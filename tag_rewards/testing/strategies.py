@@ -1,0 +1,223 @@
+"""Hypothesis strategies for targets, traces and completions, honest and otherwise.
+
+For property tests of a reward function of your own::
+
+    @given(targets().flatmap(lambda target: st.tuples(completions(target), st.just(target))))
+    def test_my_reward_is_a_number(pair):
+        completion, target = pair
+        assert 0 <= my_reward(completion, target.to_json()) <= 1
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
+from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.testing.hacks import HACKS
+from tag_rewards.testing.hostile import FRAGMENTS
+from tag_rewards.testing.traces import (
+    HONEST_FORMS,
+    OBSERVATION,
+    REGION,
+    conclusion,
+    honest_text,
+    text_of,
+    trace_of,
+)
+from tag_rewards.trace import Box, Step, Trace
+
+__all__ = [
+    "action_units",
+    "attempts",
+    "boxes",
+    "completions",
+    "hacked_texts",
+    "honest_texts",
+    "hostile_texts",
+    "labels",
+    "malformed_texts",
+    "named_attempts",
+    "nameless_attempts",
+    "near",
+    "targets",
+    "valid_traces",
+    "words",
+]
+
+_PIXELS = BoxSpace.pixels(512, 512)
+
+
+def action_units() -> st.SearchStrategy[int]:
+    """Numbers of the AUs that the library knows."""
+    return st.sampled_from(sorted(ACTION_UNITS))
+
+
+def labels() -> st.SearchStrategy[str]:
+    """Canonical labels of expressions."""
+    return st.sampled_from(EXPRESSIONS)
+
+
+def words() -> st.SearchStrategy[str]:
+    """Words in letters of several scripts, none of which the grammar of a trace gives a meaning."""
+    letters = st.text("abcdeghilmnorstuwxyz áßçñ日本語ΩЖש", min_size=1, max_size=20)
+    return letters.map(str.split).map(" ".join).filter(bool)
+
+
+@st.composite
+def boxes(draw: st.DrawFn, space: BoxSpace = _PIXELS, smallest: float = 8) -> Box:
+    """Boxes inside `space`, with integer or fractional coordinates.
+
+    Args:
+        draw: given by Hypothesis.
+        space: whose extent bounds the box.
+        smallest: least width and height, in the units of `space`.
+    """
+    width, height = space.extent
+    x1, x2 = _interval(draw, width, smallest)
+    y1, y2 = _interval(draw, height, smallest)
+    return x1, y1, x2, y2
+
+
+def _interval(draw: st.DrawFn, length: float, smallest: float) -> tuple[float, float]:
+    number = st.one_of(st.integers(0, int(length)), st.floats(0, length, allow_subnormal=False))
+    low, high = sorted((draw(number), draw(number)))
+    if high - low < smallest:
+        low = min(low, length - smallest)
+        high = low + smallest
+    return float(low), float(high)
+
+
+@st.composite
+def targets(
+    draw: st.DrawFn, min_aus: int = 1, max_aus: int = 5, space: BoxSpace = _PIXELS
+) -> Target:
+    """Targets; now and then several AUs share one box, as they do in the TAG paper.
+
+    Args:
+        draw: given by Hypothesis.
+        min_aus: least number of AUs that the detector saw.
+        max_aus: their greatest number.
+        space: the coordinates of the boxes.
+    """
+    aus = draw(st.lists(action_units(), min_size=min_aus, max_size=max_aus, unique=True))
+    places: list[Box] = []
+    evidence = []
+    for au in aus:
+        if places and draw(st.integers(0, 3)) == 0:
+            place = draw(st.sampled_from(places))
+        else:
+            place = draw(boxes(space))
+        places.append(place)
+        evidence.append(AUEvidence(au, draw(st.floats(0.05, 1)), place))
+    return Target(draw(labels()), tuple(evidence), space)
+
+
+@st.composite
+def near(draw: st.DrawFn, box: Box, by: float = 0.5, space: BoxSpace = _PIXELS) -> Box:
+    """Boxes like `box`, moved and scaled by up to `by` of its size, inside `space`."""
+    width, height = space.extent
+    x1, y1, x2, y2 = box
+    factor = st.floats(-by, by)
+    x1, x2 = x1 + draw(factor) * (x2 - x1), x2 + draw(factor) * (x2 - x1)
+    y1, y2 = y1 + draw(factor) * (y2 - y1), y2 + draw(factor) * (y2 - y1)
+    x1, x2 = sorted((min(max(x1, 0.0), width), min(max(x2, 0.0), width)))
+    y1, y2 = sorted((min(max(y1, 0.0), height), min(max(y2, 0.0), height)))
+    if x1 >= width - 1 or y1 >= height - 1:
+        return box
+    return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
+
+
+@st.composite
+def named_attempts(draw: st.DrawFn, target: Target) -> Trace:
+    """What a model in training writes: boxes off, AUs missing, imagined, or claimed repeatedly.
+
+    Every step names one AU. The target needs evidence.
+    """
+    space = target.box_space
+    shown = [
+        Step(REGION, OBSERVATION, draw(near(item.box, space=space)), item.au)
+        for item in target.evidence
+        if draw(st.integers(0, 4))
+    ]
+    imagined = [
+        Step(REGION, OBSERVATION, draw(boxes(space)), draw(action_units()))
+        for _ in range(draw(st.integers(0 if shown else 1, 2)))
+    ]
+    again = [
+        Step(REGION, OBSERVATION, draw(near(item.box, space=space)), item.au)
+        for item in draw(st.lists(st.sampled_from(target.evidence), max_size=3))
+    ]
+    steps = draw(st.permutations(shown + imagined + again))
+    named = st.one_of(action_units(), st.sampled_from([*target.by_au]))
+    return trace_of(steps, draw(st.lists(named, max_size=6, unique=True)), draw(labels()))
+
+
+@st.composite
+def nameless_attempts(draw: st.DrawFn, target: Target) -> Trace:
+    """The same in the paper's form, with any number of boxes against any number of AUs."""
+    attempt = draw(named_attempts(target))
+    steps = [step._replace(au=None) for step in attempt.steps]
+    return trace_of(steps, attempt.conclusion_aus, str(attempt.answer))
+
+
+def attempts(target: Target) -> st.SearchStrategy[Trace]:
+    """What a model in training writes, with names in the steps or without."""
+    return st.one_of(named_attempts(target), nameless_attempts(target))
+
+
+@st.composite
+def valid_traces(draw: st.DrawFn) -> Trace:
+    """Any well-formed trace, for the round trip through text."""
+    steps = []
+    for _ in range(draw(st.integers(1, 5))):
+        aus = draw(st.lists(action_units(), max_size=3, unique=True))
+        au, others = (aus[0], tuple(aus[1:])) if aus else (None, ())
+        steps.append(Step(draw(words()), draw(words()), draw(boxes()), au, others))
+    named = tuple(draw(st.lists(action_units(), max_size=5, unique=True)))
+    label = draw(labels())
+    return Trace(draw(words()), tuple(steps), conclusion(named, label), named, label)
+
+
+def honest_texts(target: Target) -> st.SearchStrategy[str]:
+    """The honest trace in each of its forms."""
+    return st.sampled_from([text_of(form(target)) for form in HONEST_FORMS])
+
+
+@st.composite
+def malformed_texts(draw: st.DrawFn, target: Target) -> str:
+    """The honest trace after one to four accidents: parts lost, doubled, replaced or cut off."""
+    text = honest_text(target)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        end = draw(st.integers(start, min(len(text), start + 60)))
+        new = draw(st.one_of(st.sampled_from(("", text[start:end] * 2)), _pieces()))
+        text = text[:start] + new + draw(st.sampled_from((text[end:], text[end:], "")))
+    return text
+
+
+def hostile_texts() -> st.SearchStrategy[str]:
+    """Pieces of the grammar in any order, with any text between them."""
+    return st.one_of(st.text(), st.lists(_pieces(), max_size=40).map("".join))
+
+
+def _pieces() -> st.SearchStrategy[str]:
+    return st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=10))
+
+
+def hacked_texts(target: Target) -> st.SearchStrategy[str]:
+    """The honest trace after each of `HACKS` that can be done on this target."""
+    texts = [hack.apply(target) for hack in HACKS]
+    return st.sampled_from([text for text in texts if text is not None])
+
+
+def completions(target: Target) -> st.SearchStrategy[str | None]:
+    """Everything that may come out of a model: honest, malformed, hostile, hacked, or nothing."""
+    return st.one_of(
+        st.none(),
+        honest_texts(target),
+        malformed_texts(target),
+        hostile_texts(),
+        hacked_texts(target),
+    )

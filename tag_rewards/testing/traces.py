@@ -1,0 +1,148 @@
+"""Honest traces, built from a target, and the pieces that hacks and strategies change in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.steps import write_step
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import Box, Step, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "ANALYSIS",
+    "HONEST_FORMS",
+    "OBSERVATION",
+    "REGION",
+    "TARGETS",
+    "answer",
+    "conclusion",
+    "honest_text",
+    "named_trace",
+    "ordered_trace",
+    "shared_trace",
+    "text_of",
+    "trace_of",
+]
+
+#: What honest traces say where the words do not matter.
+ANALYSIS, REGION, OBSERVATION = "A face.", "face", "movement"
+
+#: Targets to try a reward on: AUs that share a box (as in the figure of the TAG paper), thousandths
+#: instead of pixels, and a face without evidence.
+TARGETS: tuple[Target, ...] = (
+    Target(
+        "disgust",
+        (
+            AUEvidence(6, 0.78, (156, 208, 285, 314)),
+            AUEvidence(9, 0.74, (153, 115, 242, 188)),
+            AUEvidence(4, 0.46, (153, 115, 242, 188)),
+        ),
+        BoxSpace.pixels(512, 512),
+    ),
+    Target(
+        "sadness",
+        (AUEvidence(15, 0.8, (310, 640, 690, 760)), AUEvidence(1, 0.5, (380, 235, 620, 330))),
+        BoxSpace.normalized_1000(),
+    ),
+    Target("neutral", (), BoxSpace.pixels(640, 480)),
+)
+
+
+def conclusion(aus: Sequence[int], label: str) -> str:
+    """The last sentence of a trace, in the words of the TAG paper.
+
+    Example:
+        >>> conclusion((14, 4), "sadness")
+        'Combined AU14 + AU4 indicate a dominant emotion of sadness.'
+    """
+    if not aus:
+        return f"The face is at rest, which indicates a dominant emotion of {label}."
+    named = " + ".join(f"AU{au}" for au in aus)
+    return f"Combined {named} indicate a dominant emotion of {label}."
+
+
+def answer(label: str) -> str:
+    """The answer of a trace.
+
+    Example:
+        >>> answer("sadness")
+        '<answer> sadness </answer>'
+    """
+    return f"<answer> {label} </answer>"
+
+
+def trace_of(steps: Sequence[Step], aus: Sequence[int], label: str) -> Trace:
+    """A trace with these steps, whose conclusion names these AUs."""
+    return Trace(ANALYSIS, tuple(steps), conclusion(aus, label), tuple(aus), label)
+
+
+def text_of(trace: Trace) -> str:
+    """As `tag_rewards.trace.render`, without the check that the trace is well-formed."""
+    return "\n".join(
+        (
+            f"Global analysis: {trace.global_analysis}",
+            "Verification loop:",
+            *(write_step(step, "→") for step in trace.steps),
+            f"Final conclusion: {trace.conclusion}",
+            answer(trace.answer or ""),
+        )
+    )
+
+
+def named_trace(target: Target) -> Trace:
+    """The honest trace: a step for each AU, with its name and its box.
+
+    Without evidence, one step says that the whole face is at rest.
+    """
+    if not target.evidence:
+        whole = (0.0, 0.0, *target.box_space.extent)
+        return trace_of([Step("whole face", "at rest", whole)], (), target.label)
+    steps = [Step(REGION, OBSERVATION, item.box, item.au) for item in target.evidence]
+    return trace_of(steps, [item.au for item in target.evidence], target.label)
+
+
+def ordered_trace(target: Target) -> Trace:
+    """The honest trace in the form of the paper: the k-th box belongs to the k-th AU."""
+    named = named_trace(target)
+    steps = [step._replace(au=None) for step in named.steps]
+    return trace_of(steps, named.conclusion_aus, target.label)
+
+
+def shared_trace(target: Target, names: bool = True) -> Trace:
+    """The honest trace with one step for each box, whatever the number of its AUs.
+
+    Args:
+        target: what an AU detector saw.
+        names: whether the steps name their AUs.
+    """
+    places: dict[Box, list[int]] = {}
+    for item in target.evidence:
+        places.setdefault(item.box, []).append(item.au)
+    if not places:
+        return named_trace(target)
+    steps = [
+        Step(REGION, OBSERVATION, box, aus[0], tuple(aus[1:]))
+        if names
+        else Step(REGION, OBSERVATION, box)
+        for box, aus in places.items()
+    ]
+    return trace_of(steps, [au for aus in places.values() for au in aus], target.label)
+
+
+#: The ways of writing an honest trace that `tag_rewards.score` takes for the same.
+HONEST_FORMS: tuple[Callable[[Target], Trace], ...] = (named_trace, ordered_trace, shared_trace)
+
+
+def honest_text(target: Target) -> str:
+    """What a model that sees what the detector saw would write, with the AU named in each step.
+
+    Example:
+        >>> from tag_rewards.rewards import score
+        >>> [score(honest_text(target), target)["score"] for target in TARGETS]
+        [1.0, 1.0, 1.0]
+    """
+    return text_of(named_trace(target))
