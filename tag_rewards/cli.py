@@ -1,4 +1,4 @@
-"""The command line: `tag-rewards prepare`, `made-faces`, `score`, `report`.
+"""The command line: `tag-rewards prepare`, `made-faces`, `score`, `serve`, `report`.
 
 Commands import what they need when they run, so that `--help` is quick.
 """
@@ -19,6 +19,8 @@ except ModuleNotFoundError as error:
         "the command line needs more than the rewards do: pip install 'tag-rewards[data]'",
         name=error.name,
     ) from None
+
+from tag_rewards.commands.serve import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,6 +247,9 @@ def score(
     console.print(table)
     for mistake in parse_trace(text, truth.box_space.extent).errors:
         console.print(f"- {mistake}", markup=False)
+
+
+app.command()(serve)
 
 
 @app.command()
