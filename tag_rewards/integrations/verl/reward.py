@@ -11,14 +11,15 @@ verl calls it once for each sample, from threads, and logs every key of the resu
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
-from tag_rewards.rewards.config import RewardConfig
-from tag_rewards.rewards.score import score
-from tag_rewards.target import Target
+from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
 
-__all__ = ["compute_score"]
+__all__ = ["RESULT_KEYS", "compute_score", "sample_name", "with_acc"]
+
+#: The keys of every result, in this order.
+RESULT_KEYS = (*SAMPLE_KEYS, "acc")
 
 # verl's managers pass these when the run has a reward model too.
 _VERL_KWARGS = frozenset({"reward_router_address", "reward_model_tokenizer"})
@@ -27,26 +28,27 @@ _VERL_KWARGS = frozenset({"reward_router_address", "reward_model_tokenizer"})
 def compute_score(
     data_source: str,
     solution_str: str | None,
-    ground_truth: str,
-    extra_info: dict[str, Any] | None = None,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any] | None = None,
     **reward_kwargs: Any,
 ) -> dict[str, float]:
     """Score a completion for verl (0.7 and later).
 
     Args:
-        data_source: name of the dataset; not used.
+        data_source: name of the dataset; only used to name the sample in a warning.
         solution_str: the decoded completion; None scores 0.
-        ground_truth: the target as `Target.to_json` writes it.
-        extra_info: not used and not changed.
+        ground_truth: the target as `Target.to_json` writes it. What is no target scores 0, and
+            `invalid_target` is 1.
+        extra_info: its `split` and `index`, where there, name the sample in a warning; not changed.
         **reward_kwargs: options of `RewardConfig` and `GroundingConfig` by their names.
 
     Returns:
-        The keys of `score`, and `acc`, equal to `accuracy`: verl's core validation metric. All are
-        Python floats, and the keys are the same on every call.
+        `RESULT_KEYS`: the keys of `score`; `invalid_target`; and `acc`, equal to `accuracy`: verl's
+        core validation metric. All are Python floats, and the keys are the same on every call.
 
     Raises:
-        ValueError: `ground_truth` is no target, or an option is unknown or out of range. These are
-            mistakes of the set-up; no completion raises.
+        ValueError: an option is unknown or out of range; or not one of the first ground truths of
+            this process was a target (see `Scorer.one`). No completion raises.
 
     Example:
         >>> truth = (
@@ -57,36 +59,30 @@ def compute_score(
         >>> scores["acc"], scores["format"], scores["abstained"]
         (1.0, 0.0, 1.0)
     """
-    del data_source, extra_info
-    scores = score(solution_str, _target(ground_truth), _config(reward_kwargs))
-    scores["acc"] = scores["accuracy"]
-    return scores
+    options = {name: value for name, value in reward_kwargs.items() if name not in _VERL_KWARGS}
+    name = sample_name(data_source, extra_info)
+    return with_acc(default_scorer(options).one(solution_str, ground_truth, name))
 
 
-# The n rollouts of a prompt share their target, and all calls of a run their options.
-_cached_target = lru_cache(maxsize=4096)(Target.from_json)
+def with_acc(scores: dict[str, float]) -> dict[str, float]:
+    """`SAMPLE_KEYS` with verl's name for the accuracy added: the `RESULT_KEYS`."""
+    return {**scores, "acc": scores["accuracy"]}
 
 
-def _target(ground_truth: str) -> Target:
-    if not isinstance(ground_truth, str):
-        raise ValueError(
-            f"reward_model.ground_truth is of type {type(ground_truth).__name__}; "
-            "it must be the string that Target.to_json() gives"
-        )
-    try:
-        return _cached_target(ground_truth)
-    except ValueError as error:
-        raise ValueError(f"reward_model.ground_truth is no target: {error}") from None
+def sample_name(data_source: Any, extra_info: Any) -> str:
+    """What to call a sample in a warning.
 
+    Args:
+        data_source: name of its dataset.
+        extra_info: what verl's dataset gives beside it; `split` and `index` are used if there.
 
-@lru_cache(maxsize=16)
-def _cached_config(options: tuple[tuple[str, Any], ...]) -> RewardConfig:
-    return RewardConfig.from_options(dict(options))
-
-
-def _config(reward_kwargs: dict[str, Any]) -> RewardConfig:
-    options = tuple(item for item in reward_kwargs.items() if item[0] not in _VERL_KWARGS)
-    try:
-        return _cached_config(options)
-    except TypeError:  # a value that cannot be hashed, such as a list; this says what is wrong
-        return RewardConfig.from_options(dict(options))
+    Example:
+        >>> sample_name("rafdb", {"split": "train", "index": 17})
+        'row 17 of train (rafdb)'
+        >>> sample_name("rafdb", None)
+        'a sample of rafdb'
+    """
+    info = extra_info if isinstance(extra_info, Mapping) else {}
+    if info.get("index") is None:
+        return f"a sample of {data_source}"
+    return f"row {info['index']} of {info.get('split') or 'the data'} ({data_source})"
