@@ -1,0 +1,108 @@
+"""slime's protocol: an awaited function that gets one sample, or the samples of a group.
+
+Replayed from THUDM/slime at commit 0b420f1: `slime/rollout/rm_hub/__init__.py` (`async_rm`,
+`batched_async_rm`), and from `slime/utils/types.py` (`Sample`, `get_reward_value`) and
+`slime/utils/misc.py` (`load_function`). `response` is SGLang's text, with special tokens unless
+`--rollout-skip-special-tokens` is set; `label` is the column `--label-key`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tag_rewards import score
+from tag_rewards.integrations.scorer import SAMPLE_KEYS
+from tests.integrations.protocol import END, PROMPT, TARGET, TEXT, TRUTH
+
+PATH = "tag_rewards.integrations.slime.custom_rm"
+WRONG = TEXT.replace("> happiness <", "> anger <")
+EXPECTED = score(TEXT, TARGET)
+
+
+@dataclass
+class Sample:
+    """The fields of slime's sample that a reward function can see."""
+
+    prompt: str = PROMPT
+    response: str = TEXT + END
+    label: Any = TRUTH
+    reward: Any = None
+    custom_rm_path: str | None = None
+    metadata: dict = field(default_factory=dict)
+
+    def get_reward_value(self, args):
+        return self.reward[args.reward_key] if args.reward_key else self.reward
+
+
+def arguments(reward_key=None):
+    return SimpleNamespace(custom_rm_path=PATH, reward_key=reward_key, group_rm=False)
+
+
+def load_function(path):
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+async def async_rm(args, sample, **kwargs):
+    return await load_function(args.custom_rm_path)(args, sample, **kwargs)
+
+
+async def batched_async_rm(args, samples, **kwargs):
+    return await load_function(args.custom_rm_path)(args, samples, **kwargs)
+
+
+@pytest.mark.parametrize("key", ["score", "grounding"])
+def test_with_a_reward_key_a_sample_keeps_every_component(key):
+    args, sample = arguments(key), Sample()
+    sample.reward = asyncio.run(async_rm(args, sample))
+    assert tuple(sample.reward) == SAMPLE_KEYS
+    assert sample.get_reward_value(args) == EXPECTED[key]
+
+
+def test_without_one_the_reward_is_a_number():
+    args, sample = arguments(), Sample()
+    sample.reward = asyncio.run(async_rm(args, sample))
+    assert sample.get_reward_value(args) == EXPECTED["score"]
+
+
+@pytest.mark.parametrize("key", [None, "score"])
+def test_a_group_is_scored_in_order(key):
+    args = arguments(key)
+    group = [Sample(), Sample(response=WRONG + END), Sample(response=""), Sample(label=None)]
+    rewards = asyncio.run(batched_async_rm(args, group))
+    for sample, reward in zip(group, rewards, strict=True):
+        sample.reward = reward
+    values = [sample.get_reward_value(args) for sample in group]
+    assert values == [EXPECTED["score"], score(WRONG, TARGET)["score"], 0, 0]
+    assert asyncio.run(batched_async_rm(args, [])) == []
+
+
+def test_many_samples_are_awaited_together_and_the_loop_goes_on():
+    args = arguments("score")
+    ticks = []
+
+    async def requests():
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0)
+
+    async def rollout():
+        server = asyncio.create_task(requests())
+        rewards = await asyncio.gather(*[async_rm(args, Sample()) for _ in range(40)])
+        server.cancel()
+        return rewards
+
+    rewards = asyncio.run(rollout())
+    assert [reward["score"] for reward in rewards] == [EXPECTED["score"]] * 40
+    assert len(ticks) > 40
+
+
+def test_it_is_a_coroutine_function():
+    assert inspect.iscoroutinefunction(load_function(PATH))
