@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 from tag_rewards.geometry.overlap import Box, Evidence, Region, iou, polygon_overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 __all__ = ["Box", "Evidence", "Matching", "MatchingConfig", "Overlap", "Region", "match"]
 
@@ -172,8 +172,9 @@ def match(
             _match_nameless(nameless, left, evidence, overlaps, config)
     if not evidence:
         return Matching(0.0, 0.0, n_claims, overlaps)
-    mean_iou = sum([_mean(list(of.values())) for of in overlaps.values()]) / len(evidence)
-    return Matching(_shown(overlaps, n_claims, evidence, config), mean_iou, n_claims, overlaps)
+    tries = [list(of.values()) for of in overlaps.values()]
+    score = _shown(tries, n_claims, evidence.values(), config)
+    return Matching(score, sum(map(_mean, tries)) / len(tries), n_claims, overlaps)
 
 
 def _match_nameless(
@@ -200,7 +201,7 @@ def _match_nameless(
 
     def gain(overlap: float, name: Name) -> float:
         weight = evidence[name].probability if config.probability_weighted else 1.0
-        return _ramp(overlap, config) * weight
+        return _ramp(overlap, config.iou_floor, config.iou_ceiling) * weight
 
     measured = [[[overlap(box, name) for name in group] for group in groups] for box in boxes]
     gains = [
@@ -213,23 +214,21 @@ def _match_nameless(
 
 
 def _shown(
-    overlaps: Mapping[Name, Mapping[Box, float]],
+    tries: Sequence[Sequence[float]],
     n_claims: int,
-    evidence: Mapping[Name, Evidence],
+    evidence: Collection[Evidence],
     config: MatchingConfig,
 ) -> float:
-    """How much of the evidence is shown, per claim."""
+    """How much of the evidence is shown, per claim; `tries` are the overlaps for each piece."""
     n_evidence = len(evidence)
-    worth = {
-        name: _mean([_ramp(overlap, config) for overlap in of.values()])
-        for name, of in overlaps.items()
-    }
+    floor, ceiling = config.iou_floor, config.iou_ceiling
+    worth = [_mean([_ramp(overlap, floor, ceiling) for overlap in of]) for of in tries]
     if config.probability_weighted:
-        total = sum(item.probability for item in evidence.values())
+        total = sum(item.probability for item in evidence)
         if total > 0:
-            shown = sum(item.probability * worth[name] for name, item in evidence.items())
+            shown = sum(item.probability * w for item, w in zip(evidence, worth, strict=True))
             return shown / total * (n_evidence / max(n_claims, n_evidence))
-    return sum(worth.values()) / max(n_claims, n_evidence)
+    return sum(worth) / max(n_claims, n_evidence)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -239,8 +238,7 @@ def _mean(values: Sequence[float]) -> float:
     return fsum(values) / len(values) if values else 0.0
 
 
-def _ramp(overlap: float, config: MatchingConfig) -> float:
-    floor, ceiling = config.iou_floor, config.iou_ceiling
+def _ramp(overlap: float, floor: float, ceiling: float) -> float:
     if overlap <= floor:
         return 0.0
     return 1.0 if overlap >= ceiling else (overlap - floor) / (ceiling - floor)

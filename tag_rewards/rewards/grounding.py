@@ -7,6 +7,7 @@ not pay.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.geometry.matching import match
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tag_rewards.trace import Trace
 
 __all__ = ["Grounding", "f_score", "grounding_reward"]
+
+_aus_of = attrgetter("aus")
 
 
 class Grounding(NamedTuple):
@@ -83,7 +86,7 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     precision = right / len(named) if named else 0.0
     recall = right / len(evidence)
     claims = trace.claims
-    unplaced = () if all(aus for _, aus in claims) else trace.unspoken_aus
+    unplaced = () if all(map(_aus_of, claims)) else trace.unspoken_aus
     matching = match(claims, evidence, config, unplaced)
     if config.formula == "ramp":
         reward = matching.score

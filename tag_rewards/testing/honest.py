@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.rewards.overlap import iou
+from tag_rewards.geometry.overlap import iou
 from tag_rewards.testing.traces import (
     OBSERVATION,
     REGION,

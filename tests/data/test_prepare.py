@@ -12,8 +12,8 @@ from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
 from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.data.sft_text import Imprecision
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
+from tag_rewards.geometry.overlap import polygon_overlap
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score
-from tag_rewards.rewards.overlap import polygon_overlap
 
 SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
 
