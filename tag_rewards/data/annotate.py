@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from tag_rewards.data.canvas import place, read_image
+from tag_rewards.data.canvas import place
 from tag_rewards.detectors.activation import (
     MIN_CONFIDENCE,
     MIN_PROBABILITY,
@@ -19,6 +19,7 @@ from tag_rewards.detectors.activation import (
     activated_aus,
     main_face,
 )
+from tag_rewards.detectors.images import read_image
 from tag_rewards.detectors.openface import (
     PRESENCE_AUS,
     OpenFaceError,

@@ -12,27 +12,18 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from tag_rewards.errors import InputError
 from tag_rewards.geometry import scale_boxes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ImageError", "Placement", "encode_image", "place", "read_image"]
+__all__ = ["Placement", "encode_image", "place"]
 
 PNG_UP_TO = 256
 """Largest canvas in pixels that is stored as PNG. On small images JPEG's blocks and halved colour
 resolution are as large as a mouth corner, and PNG costs little."""
 
 JPEG_QUALITY = 95
-
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-
-
-class ImageError(InputError):
-    """An image that cannot be used; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +92,6 @@ def place(width: int, height: int, canvas: int) -> Placement:
         scale_y=new_height / height,
         canvas=canvas,
     )
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as BGR, (height, width, 3) uint8, turned as its EXIF orientation says.
-
-    OpenFace turns images likewise, so that its landmarks fit.
-
-    Raises:
-        ImageError: The file is no image that OpenCV knows, or a JPEG that is cut.
-        OSError: The file cannot be opened.
-    """
-    data = path.read_bytes()
-    # OpenCV fills the missing part of a cut JPEG with grey and says nothing.
-    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
-        raise ImageError(f"{path} is cut ({len(data)} bytes without a JPEG end); copy it again")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error as error:  # such as more pixels than it accepts
-        raise ImageError(f"{path} cannot be read ({error.err}); replace it") from error
-    if image is None:
-        raise ImageError(f"{path} is not an image that OpenCV can read; replace it")
-    return np.asarray(image, np.uint8)
 
 
 def encode_image(image: NDArray[np.uint8]) -> bytes:

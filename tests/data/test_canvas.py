@@ -1,4 +1,4 @@
-"""The canvas: boxes follow the image exactly, and broken images are refused."""
+"""The canvas: boxes follow the image exactly."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.canvas import PNG_UP_TO, ImageError, encode_image, place, read_image
+from tag_rewards.data.canvas import PNG_UP_TO, encode_image, place
 
 sides = st.integers(1, 400)
 
@@ -43,39 +43,6 @@ def test_boxes_follow_the_pixels(width, height, canvas):
     ys, xs = np.nonzero(board[:, :, 0] > 127)
     found = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
     assert found == pytest.approx(placement.boxes([[x1, y1, x2, y2]])[0], abs=1)
-
-
-def test_a_jpeg_is_read_as_bgr(tmp_path):
-    cv2.imwrite(str(tmp_path / "blue.jpg"), np.full((20, 30, 3), (255, 0, 0), np.uint8))
-    image = read_image(tmp_path / "blue.jpg")
-    assert image.shape == (20, 30, 3)
-    assert image[10, 10].argmax() == 0
-
-
-def test_grey_images_get_three_channels(tmp_path):
-    cv2.imwrite(str(tmp_path / "grey.jpg"), np.full((20, 30), 99, np.uint8))
-    assert read_image(tmp_path / "grey.jpg").shape == (20, 30, 3)
-
-
-def test_a_cut_jpeg_is_refused_wherever_it_is_cut(tmp_path):
-    path = tmp_path / "face.jpg"
-    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
-    cv2.imwrite(str(path), noise)
-    whole = path.read_bytes()
-    for length in range(0, len(whole) - 1, 50):
-        path.write_bytes(whole[:length])
-        with pytest.raises(ImageError, match=r"face\.jpg"):
-            read_image(path)
-    # Cameras and editors append data after the end of the image.
-    path.write_bytes(whole + b"\x00trailer")
-    assert read_image(path).shape == (40, 40, 3)
-
-
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
-def test_what_is_no_image_is_refused(tmp_path, content):
-    (tmp_path / "face.jpg").write_bytes(content)
-    with pytest.raises(ImageError, match=r"face\.jpg is not an image"):
-        read_image(tmp_path / "face.jpg")
 
 
 def test_small_canvases_are_stored_without_loss():
