@@ -22,6 +22,7 @@ from tag_rewards.integrations.trl import (
 )
 
 HERE = Path(__file__).resolve().parent
+USAGE = "%(prog)s [--config FILE] [--model MODEL] [--data DATA] [any field of GRPOConfig]"
 
 
 @dataclass
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> GRPOTrainer:
     """Train; returns the trainer, whose `state.log_history` has the curves."""
     if "--config" not in arguments:
         arguments = ["--config", str(HERE / "tiny_vlm.yaml"), *arguments]
-    parser = TrlParser((Options, GRPOConfig), description=__doc__)
+    parser = TrlParser((Options, GRPOConfig), description=__doc__.splitlines()[0], usage=USAGE)
     options, config = parser.parse_args_and_config(arguments)
     out = Path(config.output_dir)
     data = Path(options.data) if options.data else draw_faces(options, out)
