@@ -40,7 +40,7 @@ async def score_all(
         if small and len(texts) > 1:
             return scorer.many(texts, ground_truths)
         return await _in_slices(scorer, texts, ground_truths, timeout)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: a target nested too deep
         raise HTTPException(422, str(error)[:1000]) from None
 
 

@@ -1,0 +1,271 @@
+"""The server as users run it: processes on a port, and clients that do not behave."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+pytest.importorskip("uvicorn")
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tag_rewards import score
+from tag_rewards.integrations.server.protocol import MAX_HEAD_BYTES
+from tag_rewards.testing.traces import TARGETS, honest_text
+
+TARGET = TARGETS[0]
+HONEST = honest_text(TARGET)
+SERVE = [sys.executable, "-c", "from tag_rewards.cli import main; main()", "serve"]
+PATIENCE = 30  # seconds for what takes one on an idle machine
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+@contextmanager
+def serving(*arguments, folder):
+    """(process, port) of a server that answers; it is ended and its last words are checked."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*SERVE, "--port", str(port), *arguments],
+        env={**os.environ, "TMPDIR": str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not answers(port):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield process, port
+        process.terminate()
+        _, said = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert said.startswith("tag-rewards ")
+    assert f"on http://127.0.0.1:{port} with" in said
+    assert "Traceback" not in said
+    assert not os.listdir(folder)
+
+
+def answers(port):
+    try:
+        return get(port, "/health").startswith('{"status":"ok"')
+    except (URLError, ConnectionError):
+        return False
+
+
+def get(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as response:
+        return response.read().decode()
+
+
+def post(port, body):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/score",
+        json.dumps(body).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        return json.load(response)
+
+
+def head(**headers):
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    kind = "content-type: application/json"
+    return "\r\n".join(["POST /score HTTP/1.1", "host: a", kind, *lines, "", ""]).encode()
+
+
+def reply(connection):
+    """Status line and body of all that comes until the server closes the connection."""
+    connection.settimeout(PATIENCE)
+    received = b""
+    while piece := connection.recv(65_536):
+        received += piece
+    before, _, body = received.partition(b"\r\n\r\n")
+    return before.split(b"\r\n")[0].decode(), body.decode()
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tmp")
+    with serving("--workers", "2", "--timeout", "1", folder=folder) as (_, port):
+        yield port
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def scored(port):
+    families = text_string_to_metric_families(get(port, "/metrics"))
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "tag_rewards_completions_total"
+    )
+
+
+def test_many_clients_get_the_numbers_of_score(port):
+    """And the workers' metrics are added up, whichever of them is asked."""
+    before = scored(port)
+    texts = [HONEST.replace("207", str(207 + index)) for index in range(40)]
+    expected = [{**score(text, TARGET), "invalid_target": 0.0} for text in texts]
+
+    def ask(client):
+        for start in range(0, 40, 8):
+            chosen = [(client + start + index) % 40 for index in range(8)]
+            body = {"completions": [texts[i] for i in chosen], "ground_truth": TARGET.to_json()}
+            assert post(port, body)["scores"] == [expected[i] for i in chosen]
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(40)))
+    assert {scored(port) - before for _ in range(10)} == {40 * 40}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "reason"),
+    [
+        (b"GET", "408", "did not arrive in time"),
+        (head(content_length=100)[:-2], "408", "did not arrive in time"),
+        (head(content_length=100) + b"{", "408", "did not arrive in time"),
+        (head(transfer_encoding="chunked") + b"5\r\n{", "408", "did not arrive in time"),
+        (b"", None, ""),
+        (head(cookie="a" * MAX_HEAD_BYTES)[:-2], "431", "the headers are too long"),
+        (b"GET /" + b"a" * MAX_HEAD_BYTES, "431", "the headers are too long"),
+        (b"\0\1\2\3", "400", "Invalid HTTP request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "400", "Invalid HTTP request"),
+        (head(content_length="x"), "400", "Invalid HTTP request"),
+        (head(content_length=-1), "400", "Invalid HTTP request"),
+        (head(transfer_encoding="chunked") + b"zz\r\n", "400", "Invalid HTTP request"),
+        (head(content_length=10**15), "413", "the body is longer than"),
+    ],
+)
+def test_clients_that_do_not_finish(port, sent, status, reason):
+    """Each gets an answer, and the connection is closed; nobody else waits for it."""
+    with connect(port) as connection:
+        connection.sendall(sent)
+        assert answers(port)
+        line, body = reply(connection)
+    assert line == "" if status is None else line.split()[1] == status
+    assert reason in body
+
+
+def test_a_request_that_dribbles(port):
+    """A byte now and then keeps no connection open."""
+    with connect(port) as connection:
+        for byte in head(content_length=1000):
+            connection.sendall(bytes([byte]))
+            if select.select([connection], [], [], 0.05)[0]:
+                break
+        assert reply(connection)[0].split()[1] == "408"
+
+
+def test_a_body_without_end(port):
+    """Chunks without a Content-Length are counted; the rest is thrown away until time is up."""
+    chunks = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    with connect(port) as connection:
+        connection.sendall(head(transfer_encoding="chunked"))
+        with pytest.raises(ConnectionError):
+            any(map(connection.sendall, [chunks] * 100_000))
+    assert answers(port)
+
+
+def test_pipelined_requests_and_a_connection_that_is_used_again(port):
+    body = json.dumps({"completions": ["a"], "ground_truth": TARGET.to_json()}).encode()
+    request = head(content_length=len(body)) + body
+    with connect(port) as connection:
+        connection.sendall(request + request)
+        connection.sendall(request)
+        last = head(content_length=len(body), connection="close") + body
+        connection.sendall(last)
+        _, everything = reply(connection)
+    assert everything.count('{"scores":') == 4
+
+
+def test_what_is_under_way_is_finished(tmp_path):
+    body = json.dumps({"completions": ["a"], "ground_truth": TARGET.to_json()}).encode()
+    with serving(folder=tmp_path) as (process, port), connect(port) as connection:
+        connection.sendall(head(content_length=len(body)) + body[:10])
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.sendall(body[10:])
+        line, answer = reply(connection)
+        assert line.split()[1] == "200"
+        assert answer.startswith('{"scores":')
+
+
+def refused(*arguments, code=None):
+    command = [*SERVE[:2], code or SERVE[2], "serve", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused("--port", str(port))
+    assert said.startswith(f"tag-rewards: cannot listen on 127.0.0.1 port {port}: ")
+    assert "choose another --host or --port" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "no such host"], "cannot listen on no such host port 8000"),
+        (["--workers", "0"], "workers is 0"),
+        (["--grounding-weight", "-1"], "grounding_weight is -1.0; a weight must be at least 0"),
+        (["--formula", "magic"], "formula is 'magic', not one of ramp"),
+        (["--api-key-env", "NOT_SET"], "the environment variable NOT_SET, for the API key"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    assert message in refused(*arguments)
+
+
+def test_without_the_extra():
+    code = "import sys; sys.modules['uvicorn'] = None; " + SERVE[2]
+    assert "pip install 'tag-rewards[server]'" in refused(code=code)
+
+
+def test_the_key_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAG_KEY", "secret")
+    with serving("--api-key-env", "TAG_KEY", folder=tmp_path) as (_, port):
+        with pytest.raises(URLError, match="401"):
+            get(port, "/metrics")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/metrics", headers={"authorization": "Bearer secret"}
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            assert b"tag_rewards_requests_total" in response.read()
+
+
+def test_the_example_client(port):
+    client = Path(__file__).parents[2] / "examples" / "server" / "client.py"
+    for address in (f"http://127.0.0.1:{port}", f"http://user:key@127.0.0.1:{port}"):
+        done = subprocess.run(
+            [sys.executable, client, address], capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.stdout.startswith("{'score': 0.964, 'format': 1.0"), done.stderr
