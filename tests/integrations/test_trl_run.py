@@ -46,6 +46,7 @@ def trained(example, tmp_path_factory):
         "max_steps": STEPS,
         "per_device_train_batch_size": 8,
         "num_generations": 4,
+        "max_completion_length": 144,
         "eval_strategy": "no",
         "eval_on_start": False,
         "log_completions": True,
@@ -112,7 +113,8 @@ def test_the_model_has_changed_and_is_saved(trained):
     _, out = trained
     before = load_file(BASE / "model.safetensors")
     after = load_file(out / "model" / "model.safetensors")
-    assert any(not torch.equal(after[name].half(), before[name]) for name in before)
+    changed = [name for name in after if not torch.equal(after[name].half(), before[name])]
+    assert len(changed) > len(after) / 2
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
 
 
