@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import io
 import json
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -271,6 +274,25 @@ def test_it_imports_nothing_heavy():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "trl", "datasets", "PIL", "transformers", "pandas", "pyarrow", "cv2"}
     assert not heavy & set(run.stdout.split())
+
+
+class TestPage:
+    """docs/trl.md."""
+
+    PAGE = Path(__file__).parents[2] / "docs" / "trl.md"
+
+    def test_examples(self):
+        failed, tried = doctest.testfile(str(self.PAGE), module_relative=False, encoding="utf-8")
+        assert failed == 0
+        assert tried > 5
+
+    def test_table_of_what_is_logged(self):
+        text = self.PAGE.read_text(encoding="utf-8")
+        for function in COMPONENTS:
+            log = Log()
+            call(function, [HONEST], ground_truth=[TRUTH], **log.hooks)
+            keys = ", ".join(f"`{name.partition('/')[2]}`" for name in log.metrics)
+            assert re.search(rf"^\| `{function.__name__}` \| .* \| {keys} ?\|$", text, re.MULTILINE)
 
 
 class TestDataset:
