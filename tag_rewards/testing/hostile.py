@@ -61,6 +61,8 @@ FRAMES: Mapping[str, str] = MappingProxyType(
         "in a box": "Verification loop: Inspect a → b → <bbox>[1,2,3,{}]</bbox>",
         "in the conclusion": "Final conclusion: no AU12 {} not",
         "in the answer": "<answer>{}</answer>",
+        "in an open answer": "<answer>{}",
+        "in an open box": "Verification loop: Inspect a → b → <bbox>[1,2,3,{}",
     }
 )
 

@@ -1,0 +1,155 @@
+"""The battery: what it passes, and what each promise catches."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from functools import partial
+
+import pytest
+import sample_rewards
+
+from tag_rewards.errors import InputError
+from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.target import Target
+from tag_rewards.testing import (
+    PROMISES,
+    TARGETS,
+    ContractViolation,
+    RewardContract,
+    assert_reward_contract,
+    from_batch,
+    hacks_against,
+)
+
+BAD = {
+    "raises_on_none": "never_raises",
+    "raises_on_huge_numbers": "never_raises",
+    "ends_the_process": "never_raises",
+    "not_finite": "finite",
+    "no_number": "finite",
+    "too_large": "range",
+    "keys_come_and_go": "constant_keys",
+    "mapping_or_number": "constant_keys",
+    "random_reward": "deterministic",
+    "remembers": "deterministic",
+    "depends_on_the_hash_seed": "deterministic",
+    "unpicklable": "picklable",
+    "loses_its_state": "picklable",
+    "shares_state": "thread_safe",
+    "times_out_by_signal": "thread_safe",
+    "waits_for_another_thread": "thread_safe",
+    "substring_of_the_label": "no_hack_pays",
+    "constant": "no_hack_pays",
+    "rescans": "bounded_time",
+    "backtracks": "bounded_time",
+    "waits": "bounded_time",
+}
+
+
+def broken(fn, **options):
+    """The promises that a function breaks, with the example of each."""
+    found = RewardContract(fn, **{"seconds": 0.5, **options}).violations()
+    return {violation.promise: violation.finding for violation in found}
+
+
+def test_a_good_reward_keeps_every_promise():
+    assert_reward_contract(sample_rewards.good)
+    assert_reward_contract(sample_rewards.good_with_parts)
+
+
+def test_our_score_keeps_every_promise():
+    assert_reward_contract(sample_rewards.our_score)
+
+
+def test_there_is_a_bad_reward_for_each_promise():
+    assert set(BAD.values()) == set(PROMISES)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_reward_breaks_its_promise_and_no_other(name):
+    assert list(broken(getattr(sample_rewards, name))) == [BAD[name]]
+
+
+def test_every_broken_promise_is_reported():
+    with pytest.raises(ContractViolation) as caught:
+        assert_reward_contract(sample_rewards.breaks_several)
+    names = [violation.promise for violation in caught.value.violations]
+    assert names == ["never_raises", "range", "no_hack_pays"]
+    message = str(caught.value)
+    assert message.startswith(f"sample_rewards:breaks_several breaks {', '.join(names)}\n")
+    for name in names:
+        assert f"{name}: {PROMISES[name].claim}" in message
+        assert PROMISES[name].advice in message
+
+
+def test_the_example_is_as_short_as_can_be():
+    sample, result = broken(sample_rewards.raises_on_huge_numbers)["never_raises"]
+    assert sample.completion == "9" * 4301
+    assert "4300 digits" in result
+    sample, _ = broken(sample_rewards.fails_on_a_letter_in_brackets)["never_raises"]
+    assert len(sample.completion) == 2
+
+
+def test_an_example_of_a_hack_shows_the_lines_that_differ():
+    [violation] = RewardContract(sample_rewards.substring_of_the_label).violations()
+    assert "    | <answer></answer>\n" in str(violation)
+    assert "1 for 'empty answer', 1 for the honest trace" in str(violation)
+
+
+def test_other_ranges_keys_and_promises_can_be_chosen():
+    assert not broken(sample_rewards.too_large, high=2.0)
+    assert not broken(sample_rewards.overall, key="overall", low=-1.0)
+    assert not broken(sample_rewards.constant, leave_out=["no_hack_pays"])
+
+
+def test_a_reward_for_one_part_is_tried_with_the_hacks_against_this_part():
+    assert not broken(sample_rewards.our_accuracy, hacks=hacks_against("accuracy"))
+    assert list(broken(sample_rewards.our_accuracy)) == ["no_hack_pays"]
+
+
+def test_a_reward_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setattr("tag_rewards.testing.isolated.START_SECONDS", 5.0)
+    assert list(broken(sample_rewards.never_answers)) == ["bounded_time"]
+
+
+def test_batch_functions():
+    one = from_batch(sample_rewards.batch)
+    assert_reward_contract(one)
+    assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_what_can_be_pickled_beside_functions():
+    assert not broken(partial(sample_rewards.good))
+
+
+def test_no_process_is_left_behind():
+    broken(sample_rewards.good)
+    broken(sample_rewards.waits)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"leave_out": ["speed"]}, "'speed' is no promise; there are never_raises, finite"),
+        ({"leave_out": "finite"}, "leave_out is the string 'finite'; it is a list of names"),
+        ({"low": 1.0}, "low 1.0 and high 1.0 must be numbers, low < high"),
+        ({"high": float("inf")}, "must be numbers"),
+        ({"seconds": 0}, "seconds is 0, not between 0 and 60"),
+        ({"targets": [Target("joy", (), BoxSpace.pixels(9, 9))]}, "none of the targets has evid"),
+        ({"fn": "good"}, "fn is 'good', which cannot be called"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(InputError, match=message):
+        RewardContract(**{"fn": sample_rewards.good, **options})
+
+
+def test_a_key_that_is_not_there_is_named():
+    with pytest.raises(InputError, match="the keys score, length, and none is 'reward'"):
+        assert_reward_contract(sample_rewards.good_with_parts, key="reward")
+
+
+def test_the_target_can_be_anybodys():
+    assert not broken(sample_rewards.our_score, targets=TARGETS[1:2])
