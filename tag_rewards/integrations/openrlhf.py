@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["response_of", "reward_func", "score_queries"]
 
+# A shorter piece of the prompt could stand in any completion.
+_LEAST_END = 8
+
 _LOGGED = tuple(key for key in SAMPLE_KEYS if key != "score")
 
 
@@ -118,10 +121,9 @@ def response_of(query: str, prompt: str) -> str:
         range(len(rest)), True, key=lambda cut: query.find(rest[cut:], start) >= 0
     )
     end = rest[missing:]
-    last_line = prompt.strip().rpartition("\n")[2]
-    if missing and last_line not in end:
+    if missing and len(end) < _LEAST_END:
         raise InputError(
-            f"the query {query!r:.60} does not contain the end of its prompt, {last_line!r:.60}; "
+            f"the query {query!r:.60} does not contain the end of its prompt, {rest[-60:]!r}; "
             "pass queries and prompts as OpenRLHF does"
         )
     return query[query.find(end, start) + len(end) :]

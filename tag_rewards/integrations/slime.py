@@ -3,21 +3,26 @@
 ::
 
     --custom-rm-path tag_rewards.integrations.slime.custom_rm --reward-key score --label-key label
+    --custom-rollout-log-function-path tag_rewards.integrations.slime.log_components
 
-With `--reward-key` a sample's `reward` holds every component, and slime trains on the named one;
-without it, `reward` is the score alone, as slime then expects. slime passes a reward no options:
-give them in `TAG_REWARDS_OPTIONS`, a JSON object, in the environment of its Ray job.
+With `--reward-key` a sample's `reward` holds every component, slime trains on the named one, and
+the second line logs them all; without it, `reward` is the score alone, as slime then expects. slime
+passes a reward no options: give them in `TAG_REWARDS_OPTIONS`, a JSON object, in the environment of
+its Ray job.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tag_rewards.integrations.decoded import decoded_text
-from tag_rewards.integrations.scorer import default_scorer
+from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
 
-__all__ = ["custom_rm"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["custom_rm", "log_components"]
 
 
 async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
@@ -53,6 +58,34 @@ async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
     if isinstance(samples, (list, tuple)):
         return await asyncio.to_thread(lambda: [_reward(args, sample) for sample in samples])
     return await asyncio.to_thread(_reward, args, samples)
+
+
+def log_components(
+    rollout_id: int,
+    args: Any,
+    samples: Sequence[Any],
+    rollout_extra_metrics: dict[str, Any] | None,
+    rollout_time: float,
+) -> bool:
+    """Add each component's mean to what slime logs of a rollout, as `rollout/tag/<key>`.
+
+    Args:
+        rollout_id: not used.
+        args: not used.
+        samples: the rollout's samples; those whose `reward` is no dict of ours are left out.
+        rollout_extra_metrics: slime's metrics of the rollout, which are changed.
+        rollout_time: not used.
+
+    Returns:
+        False: slime goes on and logs them with its own.
+    """
+    del rollout_id, args, rollout_time
+    rewards = [sample.reward for sample in samples if isinstance(sample.reward, dict)]
+    if rewards and rollout_extra_metrics is not None:
+        for key in SAMPLE_KEYS:
+            mean = sum(reward[key] for reward in rewards) / len(rewards)
+            rollout_extra_metrics[f"rollout/tag/{key}"] = mean
+    return False
 
 
 def _reward(args: Any, sample: Any) -> dict[str, float] | float:

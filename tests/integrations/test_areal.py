@@ -73,7 +73,7 @@ def test_a_bad_answer_scores_nothing(workflow):
 
 def test_a_missing_column_is_said_through_the_pool(workflow):
     with pytest.raises(
-        ValueError, match="no column 'answer'.*only messages, messages_chat, images"
+        ValueError, match=r"no column 'answer'.*only messages, messages_chat, images"
     ):
         asyncio.run(workflow.reward(TEXT, **ROW))
 

@@ -1,4 +1,4 @@
-"""What EasyR1, OpenRLHF, NeMo-RL, slime, AReaL and Oumi all rely on, called as each of them calls."""
+"""What EasyR1, OpenRLHF, NeMo-RL, slime, AReaL and Oumi all rely on, in the calls of each."""
 
 import json
 import pickle

@@ -3,7 +3,8 @@
 Replayed from THUDM/slime at commit 0b420f1: `slime/rollout/rm_hub/__init__.py` (`async_rm`,
 `batched_async_rm`), and from `slime/utils/types.py` (`Sample`, `get_reward_value`) and
 `slime/utils/misc.py` (`load_function`). `response` is SGLang's text, with special tokens unless
-`--rollout-skip-special-tokens` is set; `label` is the column `--label-key`.
+`--rollout-skip-special-tokens` is set; `label` is the column `--label-key`. The hook for logging
+is that of `_log_rollout_data` in `slime/ray/rollout.py`.
 """
 
 from __future__ import annotations
@@ -102,6 +103,27 @@ def test_many_samples_are_awaited_together_and_the_loop_goes_on():
     rewards = asyncio.run(rollout())
     assert [reward["score"] for reward in rewards] == [EXPECTED["score"]] * 40
     assert len(ticks) > 40
+
+
+def log_rollout_data(function, samples, rollout_extra_metrics):
+    """slime's metrics of a rollout, after the user's function has seen them."""
+    if function(3, arguments("score"), samples, rollout_extra_metrics, 1.5):
+        return None
+    return {**(rollout_extra_metrics or {}), "perf/rollout_time": 1.5}
+
+
+def test_components_are_logged_with_slimes_own_metrics():
+    log = load_function("tag_rewards.integrations.slime.log_components")
+    samples = [Sample(), Sample(response=WRONG + END)]
+    for sample in samples:
+        sample.reward = asyncio.run(async_rm(arguments("score"), sample))
+    logged = log_rollout_data(log, [*samples, Sample(reward=0.5), Sample()], {})
+    means = {key for key in logged if key.startswith("rollout/tag/")}
+    assert means == {f"rollout/tag/{key}" for key in SAMPLE_KEYS}
+    assert logged["rollout/tag/accuracy"] == 0.5
+    assert logged["perf/rollout_time"] == 1.5
+    for metrics in ({}, None):
+        assert set(log_rollout_data(log, [Sample(reward=0.5)], metrics)) == {"perf/rollout_time"}
 
 
 def test_it_is_a_coroutine_function():
