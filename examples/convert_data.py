@@ -12,16 +12,19 @@ import argparse
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.data.parquet import read_rl_parquet
-from tag_rewards.data.rows import RLRow
+
+if TYPE_CHECKING:
+    from tag_rewards.data.rows import RLRow
 
 
 def data_uri(image: bytes) -> str:
+    """The image as text, which JSON can hold."""
     kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
@@ -68,6 +71,7 @@ STACKS = {function.__name__: function for function in (easyr1, openrlhf, slime, 
 
 
 def main() -> None:
+    """Convert a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stack", choices=sorted(STACKS))
     parser.add_argument("source", type=Path, help="rl_train.parquet or rl_test.parquet")

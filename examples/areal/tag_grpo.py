@@ -43,10 +43,12 @@ def sample_of(row: RLRow, processor: Any) -> dict[str, Any]:
 
 
 def dataset_of(path: str, processor: Any) -> Dataset:
+    """What `tag-rewards prepare` wrote, in AReaL's columns."""
     return Dataset.from_list([sample_of(row, processor) for row in read_rl_parquet(path)])
 
 
 def main(args: list[str]) -> None:
+    """Train as AReaL's configuration says."""
     from areal import PPOTrainer
     from areal.api.cli_args import GRPOConfig, load_expr_config
     from areal.utils.hf_utils import load_hf_processor_and_tokenizer

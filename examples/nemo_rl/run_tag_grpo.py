@@ -1,6 +1,8 @@
 """NeMo-RL's own VLM script, with the TAG environment in the registry first.
 
-uv run python run_tag_grpo.py NEMO_RL/examples/run_vlm_grpo.py --config tag_grpo.yaml
+In NeMo-RL's folder:
+
+uv run python run_tag_grpo.py examples/run_vlm_grpo.py --config examples/configs/tag_grpo.yaml
 """
 
 import runpy

@@ -135,7 +135,7 @@ def _environment_class() -> type:
     import torch
     from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn
 
-    class TagEnvironment(EnvironmentInterface):  # type: ignore[misc]
+    class TagEnvironment(EnvironmentInterface):
         """Scores one assistant turn, and ends the episode."""
 
         def __init__(self, cfg: Mapping[str, Any]) -> None:
