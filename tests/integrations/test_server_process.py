@@ -149,6 +149,7 @@ def test_many_clients_get_the_numbers_of_score(port):
         (head(content_length=100)[:-2], "408", "did not arrive in time"),
         (head(content_length=100) + b"{", "408", "did not arrive in time"),
         (head(transfer_encoding="chunked") + b"5\r\n{", "408", "did not arrive in time"),
+        (b"GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET", "200", "did not arrive in time"),
         (b"", None, ""),
         (head(cookie="a" * MAX_HEAD_BYTES)[:-2], "431", "the headers are too long"),
         (b"GET /" + b"a" * MAX_HEAD_BYTES, "431", "the headers are too long"),
