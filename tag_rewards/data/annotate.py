@@ -20,25 +20,20 @@ from tag_rewards.detectors.activation import (
     main_face,
 )
 from tag_rewards.detectors.images import read_image
-from tag_rewards.detectors.openface import (
-    PRESENCE_AUS,
-    OpenFaceError,
-    read_openface_csv,
-    successful_faces,
-)
+from tag_rewards.detectors.openface import PRESENCE_AUS, successful_faces
+from tag_rewards.detectors.openface_output import read_image_csv
 from tag_rewards.geometry import BoxSpace, au_box, au_region, convert_boxes, smart_resize
 from tag_rewards.geometry.landmarks import face_frame
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.data.canvas import Placement
     from tag_rewards.data.rafdb import FaceSample
-    from tag_rewards.detectors.openface import OpenFaceRow
     from tag_rewards.target import Polygon
 
     Landmarks = NDArray[np.float64]
@@ -166,8 +161,7 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
     path = csv_path(sample, openface)
     if not path.exists():
         return NO_CSV
-    rows = read_openface_csv(path)
-    _require_one_image(path, rows)
+    rows = read_image_csv(path)
     if not rows:
         return NO_ROWS
     face = main_face(successful_faces(rows), min_confidence=config.min_confidence)
@@ -206,15 +200,6 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
         au_boxes=_au_boxes(landmarks, placement, space),
         n_outside=len(active) - len(evidence),
     )
-
-
-def _require_one_image(path: Path, rows: Sequence[OpenFaceRow]) -> None:
-    frames = {row.frame for row in rows}
-    if len(frames) > 1:
-        raise OpenFaceError(
-            f"{path} holds {len(frames)} frames of a sequence where one image is expected; "
-            "run FaceLandmarkImg on the images"
-        )
 
 
 def _canvas_box(box: ArrayLike, placement: Placement, space: BoxSpace) -> Box | None:

@@ -16,8 +16,14 @@ import time
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.detectors.openface import OpenFaceError, read_openface_csv
+from tag_rewards.detectors.openface import OpenFaceError
 from tag_rewards.detectors.openface_install import OpenFaceProgramError
+from tag_rewards.detectors.openface_output import (
+    DETAILS_SUFFIX,
+    details_path,
+    read_image_csv,
+    says_no_face,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +36,6 @@ __all__ = ["Look", "run_openface"]
 
 POLL_S = 0.05
 """How often a running program is looked after."""
-
-_DETAILS = "_of_details.txt"
 
 
 class Look(NamedTuple):
@@ -106,7 +110,7 @@ def run_openface(
         broke_off = f"OpenFace {_ending(process.returncode)}{_last_line(log, out)}"
     else:
         return [_look(image, out) for image in images]
-    begun = [index for index, image in enumerate(images) if _details(image, out).exists()]
+    begun = [index for index, image in enumerate(images) if details_path(_csv(image, out)).exists()]
     last = begun[-1] if begun else 0
     return [
         _look(image, out) if index < last else Look(None, broke_off if index == last else "")
@@ -124,7 +128,7 @@ def _wait(process: subprocess.Popen[bytes], out: Path, limit: float, stop: Event
         except subprocess.TimeoutExpired:
             if stop.is_set():
                 raise CancelledError from None
-        n_now = sum(path.name.endswith(_DETAILS) for path in out.iterdir())
+        n_now = sum(path.name.endswith(DETAILS_SUFFIX) for path in out.iterdir())
         if n_now != n_begun:
             n_begun, since = n_now, time.monotonic()
         elif time.monotonic() - since > limit:
@@ -142,22 +146,19 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _look(image: Path, out: Path) -> Look:
     """What the files that a run left say of an image that it has done with."""
-    csv, details = out / f"{image.stem}.csv", _details(image, out)
-    said = details.read_text(encoding="utf-8", errors="replace") if details.exists() else ""
+    csv = _csv(image, out)
     if csv.exists():
         try:
-            return Look(read_openface_csv(csv))
+            return Look(read_image_csv(csv))
         except OpenFaceError as error:
             return Look(None, f"OpenFace's CSV: {str(error).removeprefix(f'{csv}: ')}")
-    if not said:
-        return Look(None, "OpenFace passed the image over, or the disk is full")
-    if "Output csv:" in said:
-        return Look(None, "OpenFace's CSV is missing, though it says that it wrote one")
-    return Look([])
+    if says_no_face(csv):
+        return Look([])
+    return Look(None, "OpenFace left no result: it passed the image over, or the disk is full")
 
 
-def _details(image: Path, out: Path) -> Path:
-    return out / f"{image.stem}{_DETAILS}"
+def _csv(image: Path, out: Path) -> Path:
+    return out / f"{image.stem}.csv"
 
 
 def _ending(code: int) -> str:

@@ -37,6 +37,8 @@ def main(arguments):
             rest.append(flag)
     with calls.open("a") as file:
         file.write(json.dumps({"images": len(images), "rest": rest, "pid": os.getpid()}) + "\n")
+    if "-mloc" in rest and not Path(rest[rest.index("-mloc") + 1]).is_file():
+        return EXIT_OF_A_WRONG_CALL
     stems = {image.stem for image in images}
     if len(stems) != len(images) or not all(stem.isascii() for stem in stems) or any(out.iterdir()):
         return EXIT_OF_A_WRONG_CALL
