@@ -23,7 +23,6 @@ pytest.importorskip("uvicorn")
 from prometheus_client.parser import text_string_to_metric_families
 
 from tag_rewards import score
-from tag_rewards.integrations.server.protocol import MAX_HEAD_BYTES
 from tag_rewards.testing.traces import TARGETS, honest_text
 
 TARGET = TARGETS[0]
@@ -151,8 +150,8 @@ def test_many_clients_get_the_numbers_of_score(port):
         (head(transfer_encoding="chunked") + b"5\r\n{", "408", "did not arrive in time"),
         (b"GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET", "200", "did not arrive in time"),
         (b"", None, ""),
-        (head(cookie="a" * MAX_HEAD_BYTES)[:-2], "431", "the headers are too long"),
-        (b"GET /" + b"a" * MAX_HEAD_BYTES, "431", "the headers are too long"),
+        (head(cookie="a" * 110_000)[:-2], "431", "the headers are too long"),
+        (b"GET /" + b"a" * 110_000, "431", "the headers are too long"),
         (b"\0\1\2\3", "400", "Invalid HTTP request"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", "400", "Invalid HTTP request"),
         (head(content_length="x"), "400", "Invalid HTTP request"),
@@ -164,8 +163,9 @@ def test_many_clients_get_the_numbers_of_score(port):
 def test_clients_that_do_not_finish(port, sent, status, reason):
     """Each gets an answer, and the connection is closed; nobody else waits for it."""
     with connect(port) as connection:
-        connection.sendall(sent)
-        assert answers(port)
+        for start in range(0, len(sent), 40_000):
+            connection.sendall(sent[start : start + 40_000])
+            assert answers(port)
         line, body = reply(connection)
     assert line == "" if status is None else line.split()[1] == status
     assert reason in body
@@ -189,6 +189,22 @@ def test_a_body_without_end(port):
         with pytest.raises(ConnectionError):
             any(map(connection.sendall, [chunks] * 100_000))
     assert answers(port)
+
+
+@pytest.mark.parametrize("size", [60_000, 70_000, 300_000, 3_000_000])
+def test_long_bodies_over_a_kept_connection(port, size):
+    """They come in pieces of any length, the last of which has nothing to do with a next head."""
+    fields = {"completions": [HONEST, "a" * size], "ground_truth": TARGET.to_json()}
+    body = json.dumps(fields).encode()
+    with connect(port) as connection:
+        connection.sendall(head(content_length=len(body)) + body)
+        connection.settimeout(PATIENCE)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        chunks = b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+        connection.sendall(head(transfer_encoding="chunked", connection="close") + chunks)
+        line, answer = reply(connection)
+    assert line.split()[1] == "200"
+    assert [scores["score"] for scores in json.loads(answer)["scores"]] == [1, 0]
 
 
 def test_pipelined_requests_and_a_connection_that_is_used_again(port):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 
-#: Longest request line with its headers.
+#: Longest request line with its headers, give or take one read from the socket.
 MAX_HEAD_BYTES = 65_536
 
 
@@ -25,7 +25,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._clock: asyncio.TimerHandle | None = None
-        self._in_head = True
+        self._in_head = False
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -39,9 +39,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and count what still belongs to a head."""
+        """Read on, and count what belongs to nothing but a head."""
+        was_in_head = self._in_head
         super().data_received(data)
-        if self._in_head:
+        if was_in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._end("431 Request Header Fields Too Large", "the headers are too long")
@@ -60,7 +61,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """All of it is there."""
         self._stop_clock()
-        self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
 
     def _start_clock(self) -> None:
@@ -79,8 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection, with a word to whoever waits for a first one."""
         if self.transport.is_closing():
             return
-        unanswered = self._head_bytes if self._in_head else not self.cycle.response_started
-        if unanswered:
+        if self._in_head or (self.cycle is not None and not self.cycle.response_started):
             body = json.dumps({"detail": reason})
             self.transport.write(
                 f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n"
