@@ -31,7 +31,7 @@ from tag_rewards.detectors.openface_install import (
 from tag_rewards.detectors.openface_run import run_openface
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -66,6 +66,13 @@ class OpenFaceConfig:
             `activation.MIN_CONFIDENCE`, or of all where there are none.
         arguments: Further arguments of the program, such as
             `("-mloc", "model/main_clnf_general.txt")`. It runs in the folder where it lies.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+
+    Example:
+        >>> OpenFaceConfig(processes=4, faces="largest").batch_size
+        32
     """
 
     executable: Path | None = None
@@ -161,25 +168,30 @@ class OpenFaceDetector:
                     continue
                 items.append(_Item(position, folder / f"{position}.png", transform))
                 _write_png(items[-1].path, pixels)
-            pending = deque([items] if items else [])
-            suspects = set()
-            while pending:
-                batch, unseen = pending.popleft(), []
-                looks = self._run([item.path for item in batch], folder, stop)
-                for item, look in zip(batch, looks, strict=True):
-                    if look.rows is not None:
-                        detections[item.position] = self._detection(look.rows, item.transform)
-                    elif not look.reason:
-                        unseen.append(item)
-                    elif item not in suspects:
-                        suspects.add(item)
-                        pending.append([item])
-                    else:
-                        self._require_that_it_works(folder, stop)
-                        detections[item.position] = Detection(failure=look.reason)
-                if unseen:
-                    pending.append(unseen)
+            detections.update(self._settle(items, folder, stop))
         return [detections[position] for position in range(len(images))]
+
+    def _settle(
+        self, items: list[_Item], folder: Path, stop: Event
+    ) -> Iterator[tuple[int, Detection]]:
+        """Run the program until every image has its end."""
+        pending, suspects = deque([items]), set()
+        while pending:
+            batch, unseen = pending.popleft(), []
+            looks = self._run([item.path for item in batch], folder, stop) if batch else []
+            for item, look in zip(batch, looks, strict=True):
+                if look.rows is not None:
+                    yield item.position, self._detection(look.rows, item.transform)
+                elif not look.reason:
+                    unseen.append(item)
+                elif item not in suspects:
+                    suspects.add(item)
+                    pending.append([item])
+                else:
+                    self._require_that_it_works(folder, stop)
+                    yield item.position, Detection(failure=look.reason)
+            if unseen:
+                pending.append(unseen)
 
     def _run(self, images: Sequence[Path], folder: Path, stop: Event) -> list[Look]:
         with TemporaryDirectory(dir=folder, prefix="run-") as out:  # an old CSV would pass for new

@@ -5,6 +5,7 @@ The program is the stand-in of `fake_openface.py`; its own numbers are in none o
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -312,6 +313,28 @@ def test_the_version_changes_with_the_build_its_models_and_the_configuration(tmp
     (one / "model" / "main.txt").write_text("another model")
     (copy / "AU_predictors" / "new.dat").touch()
     assert len({before, version(one), version(copy)}) == 3
+
+
+def test_the_code_of_the_page_runs_as_it_stands_there(install, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "openface.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for folder in ("images", "openface"):
+        (tmp_path / folder).mkdir()
+    for number, name in enumerate(["face_1", "none"]):
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.jpg"), image(number))
+    (tmp_path / "images" / "cut.jpg").write_bytes(b"")
+    write_openface_csv(tmp_path / "openface" / "face_1.csv", ROWS["faces.csv"])
+    (install.home / "plan.json").write_text(json.dumps({str(MIN_SIDE + 1): "faces:faces.csv"}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENFACE_HOME", str(install.home))
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    cut, face, none = capsys.readouterr().out.splitlines()
+    assert cut.startswith("cut.jpg failed: ")
+    assert face == "face_1.jpg [12]"
+    assert none == "none.jpg no face that it is sure of"
+    assert len(names["detection"].faces) == len(blocks) - 1 == 1
 
 
 def test_further_arguments_reach_the_program(install):
