@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -116,8 +117,8 @@ class Violation:
                 f"  completion    {name}",
                 *(f"    | {line}" for line in _lines(completion)),
                 f"  ground truth  {_shortened(truth, 80)}",
-                f"  result        {result}",
-                f"  what to do    {promise.advice}",
+                _wrapped(f"  result        {result}"),
+                _wrapped(f"  what to do    {promise.advice}"),
             )
         )
 
@@ -218,6 +219,10 @@ def _lines(completion: str | None) -> list[str]:
     if 1 < len(lines) <= _MOST_LINES and all(map(str.isprintable, lines)):
         return [_shortened(line, _WIDEST) for line in lines]
     return [_shortened(repr(completion), _WIDEST)]
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 100, subsequent_indent=" " * 16, break_on_hyphens=False)
 
 
 def _shortened(text: str, width: int) -> str:

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.errors import InputError
-from tag_rewards.testing.hostile import FILLINGS, FRAGMENTS, FRAMES, hostile_text
-from tag_rewards.testing.traces import HONEST_FORMS, text_of
+from tag_rewards.testing.hostile import FILLINGS, FRAGMENTS, FRAMES, ODD_BOXES, hostile_text
+from tag_rewards.testing.traces import HONEST_FORMS, honest_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["SIZES", "Sample", "long_samples", "samples"]
 
 #: Lengths of the long texts in characters: what hangs on the shortest is reported for that.
+#: The longest would take a sound reward too long in every frame; it stands in these.
 SIZES = (300, 30_000, 1_000_000)
+FRAMES_OF_THE_LONGEST = ("alone", "in the loop")
 
 #: How many completions Hypothesis draws for each target.
 DRAWN = 60
@@ -54,6 +56,10 @@ def samples(targets: Sequence[Target], hacks: Sequence[Hack]) -> list[Sample]:
             if text is not None:
                 found.append(Sample(hack.name, text, truth))
         found += [Sample("a fragment", fragment, truth) for fragment in FRAGMENTS]
+        before, _, after = honest_text(target).partition("<bbox>")
+        _, _, after = after.partition("</bbox>")
+        for box in ODD_BOXES:
+            found.append(Sample("an odd box", f"{before}<bbox>{box}</bbox>{after}", truth))
         found += [Sample("a drawn completion", text, truth) for text in _drawn(target)]
     return found
 
@@ -62,8 +68,9 @@ def long_samples(target: Target) -> Iterator[Sample]:
     """Repetitions of everything everywhere, the short ones first."""
     truth = target.to_json()
     for size in SIZES:
+        frames = FRAMES_OF_THE_LONGEST if size == SIZES[-1] else FRAMES
         for filling in FILLINGS:
-            for frame in FRAMES:
+            for frame in frames:
                 name = f"{filling} {frame}, {size:,} characters"
                 yield Sample(name, hostile_text(filling, frame, size), truth)
 

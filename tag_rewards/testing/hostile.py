@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FILLINGS", "FRAGMENTS", "FRAMES", "hostile_text"]
+__all__ = ["FILLINGS", "FRAGMENTS", "FRAMES", "ODD_BOXES", "hostile_text"]
 
 #: Pieces of the grammar, and what parsers of numbers and of text have stumbled over.
 FRAGMENTS = (
@@ -18,7 +18,14 @@ FRAGMENTS = (
     *("nan", "inf", "-inf", "1e400", "9" * 400, "9" * 5000, "[5,5,1,1]", "[-5,-5,9999,9999]"),
     *("\0", "１２３", "，", "日本語", "\u202e", "😀", "\ud800", " " * 50, "<bbox>[1,2,3]</bbox>"),
     *("<bbox>[1_0,2,30,4]</bbox>", "<bbox>[a,b,c,d]</bbox>", "<bbox>[0x1,2,3,4]</bbox>"),
-    *("[nan,nan,nan,nan]", "[0,0,inf,inf]", "[0,0,0,0]", "{", '{"bbox": ', "%", "{0}"),
+    *("{", '{"bbox": ', "%", "{0}"),
+)
+
+#: What may stand in the place of a box: numbers that no image has, and no numbers.
+ODD_BOXES = (
+    *("[nan,nan,nan,nan]", "[0,0,inf,inf]", "[-inf,-inf,inf,inf]", "[0,0,0,0]", "[9,9,1,1]"),
+    *("[9,1,1,9]", "[-5,-5,9999,9999]", "[1e308,1e308,-1e308,-1e308]", "[-1e308,0,1e308,1]"),
+    *("[1,2,3]", "[1,2,3,4,5]", "[]", "[a,b,c,d]", "[null,null,null,null]", '["1","2","3","4"]'),
 )
 
 #: What is repeated in hostile text, by name.
