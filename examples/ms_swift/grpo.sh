@@ -2,7 +2,7 @@
 # GRPO with the TAG reward in ms-swift. Without settings: the tiny VLM on made faces, on the CPU.
 #
 #   bash examples/ms_swift/grpo.sh
-#   MODEL=Qwen/Qwen2.5-VL-7B-Instruct DATA=parquet bash examples/ms_swift/grpo.sh --learning_rate 1e-6
+#   MODEL=Qwen/Qwen2.5-VL-7B-Instruct DATA=parquet bash examples/ms_swift/grpo.sh --use_vllm true
 #
 # MODEL    folder or name of the model, after SFT at best
 # DATA     folder with rl_train.parquet of `tag-rewards prepare`; by default faces are drawn
@@ -15,15 +15,16 @@ OUT=${OUT:-runs/ms-swift}
 DATA=${DATA:-$OUT/data}
 
 plugins=("$here/plugin.py")
-settings=(--max_steps "${MAX_STEPS:-20}")
+settings=()
 if [[ -z ${MODEL:-} ]]; then
     MODEL=$here/../../recipes/tiny_vlm/base
     plugins+=("$here/tiny_vlm.py")
     settings+=(
         --model_type qwen2_5_vl --template qwen2_5_vl --system ''
-        --torch_dtype float32 --use_cpu true --learning_rate 2e-4 --lr_scheduler_type constant
-        --per_device_train_batch_size 16 --num_generations 8 --max_completion_length 192
-        --gradient_accumulation_steps 1 --temperature 0.6 --gradient_checkpointing false
+        --torch_dtype float32 --use_cpu true --max_steps 10 --save_strategy no --report_to none
+        --learning_rate 2e-4 --lr_scheduler_type constant --gradient_accumulation_steps 1
+        --per_device_train_batch_size 8 --num_generations 4 --max_completion_length 192
+        --temperature 0.6 --gradient_checkpointing false
     )
     if [[ ! -e $DATA/prepare.json ]]; then
         tag-rewards made-faces "$OUT/faces" --train "${FACES:-64}" --test 8
@@ -36,5 +37,5 @@ exec swift rlhf --rlhf_type grpo --model "$MODEL" --tuner_type full \
     --external_plugins "${plugins[@]}" \
     --reward_funcs tag_format tag_accuracy tag_grounding --reward_weights 0.2 0.4 0.4 \
     --dataset "$DATA/rl_train.parquet" --columns '{"prompt": "messages"}' --split_dataset_ratio 0 \
-    --output_dir "$OUT/run" --logging_steps 1 --report_to none --save_strategy no \
+    --output_dir "$OUT/run" --logging_steps 1 \
     "${settings[@]}" "$@"

@@ -50,11 +50,8 @@ class TagScore(TagReward):
     component: Component = "score"
 
     def __init__(self, args: Any = None) -> None:
+        del args
         super().__init__(type(self).component)
-        self.args = args
-
-    def __reduce__(self) -> tuple[type[TagScore], tuple[()]]:
-        return type(self), ()
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
         """Score a batch as ms-swift 4.6 asks for it.

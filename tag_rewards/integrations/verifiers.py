@@ -139,8 +139,8 @@ class _RubricFunction:
 def tag_rubric(**options: Any) -> Rubric:
     """The reward as a rubric, for verifiers before 0.2.
 
-    Its first function, `tag_score`, is the weighted whole with weight 1; the components and the most
-    telling diagnostics are metrics with weight 0. The target is the dataset's `answer`, or
+    Its first function, `tag_score`, is the weighted whole with weight 1; the components and the
+    most telling diagnostics are metrics with weight 0. The target is the dataset's `answer`, or
     `ground_truth` within its `info`. verifiers logs what a reward function raises and goes on with
     0, so check the dataset when it is loaded; `read_rl_parquet` does.
 

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,8 @@ WRONG = TEXT.replace("> happiness <", "> anger <")
 NO_EVIDENCE = json.dumps({**json.loads(TRUTH), "evidence": []})
 KEYS = {"tag": "score", "tag_format": "format", "tag_accuracy": "accuracy"}
 KEYS["tag_grounding"] = "grounding"
-ARGS = SimpleNamespace(num_generations=2, reward_funcs=list(ORMS))
+# The run's arguments; like the real ones they may hold what cannot be pickled.
+ARGS = SimpleNamespace(num_generations=2, reward_funcs=list(ORMS), optimizer=lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +138,12 @@ def test_functions_pickle_and_threads_share_them(name):
     }
 
 
+def test_the_docs_page_names_every_function_and_what_it_is_logged_as():
+    page = (REPO / "docs" / "ms_swift.md").read_text(encoding="utf-8")
+    for name, orm in ORMS.items():
+        assert re.search(rf"\| `{name}` \| .* \| `rewards/{orm.__name__}/mean` \|", page)
+
+
 def test_the_plugin_registers_every_class(monkeypatch):
     """As `--external_plugins` does: the file is executed and leaves its classes in `orms`."""
     swift, rewards = ModuleType("swift"), ModuleType("swift.rewards")
@@ -196,11 +204,11 @@ class TestWithMsSwift:
     @pytest.mark.timeout(600)
     def test_the_example_trains(self, orms, tmp_path):
         """`grpo.sh`: two steps of GRPO on two processors, from made faces to logged rewards."""
-        environment = {**os.environ, "OUT": str(tmp_path), "FACES": "8", "MAX_STEPS": "2"}
+        environment = {**os.environ, "OUT": str(tmp_path), "FACES": "8"}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         environment["PYTHONPATH"] = str(REPO)
         done = subprocess.run(
-            ["bash", str(EXAMPLE / "grpo.sh")],
+            ["bash", str(EXAMPLE / "grpo.sh"), "--max_steps", "2"],
             env=environment,
             capture_output=True,
             text=True,

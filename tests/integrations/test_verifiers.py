@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -325,6 +326,13 @@ def test_the_example_has_the_default_weights():
     config = tomllib.loads((EXAMPLE / "eval.toml").read_text("utf-8"))
     reward = config["env"]["taskset"]["task"]["reward"]
     assert scorer.Scorer.from_options(reward).config == scorer.Scorer().config
+
+
+def test_the_docs_page_names_functions_that_are_there():
+    page = (REPO / "docs" / "verifiers.md").read_text(encoding="utf-8")
+    paths = re.findall(r'^fn = "(.*)"$', page, re.MULTILINE)
+    assert [plugged_fn(path) for path in paths] == [adapter.tag_reward, adapter.tag_metrics]
+    assert all(f"`{name}`" in page for name in adapter.__all__)
 
 
 @pytest.mark.stack

@@ -4,9 +4,8 @@ verifiers' own chat harness, `null`, starts a program for each rollout, which `u
 A question with one answer needs neither.
 """
 
-from openai import AsyncOpenAI
-
 import verifiers.v1 as vf
+from openai import AsyncOpenAI
 from verifiers.v1.dialects.chat import message_to_wire
 
 

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterator
 
 import verifiers.v1 as vf
+from pydantic import Field
+
 from tag_rewards.data.parquet import read_rl_parquet
 from tag_rewards.data.rows import IMAGE_TAG, RLRow
 from tag_rewards.integrations.verifiers import tag_metrics, tag_reward
@@ -19,7 +21,7 @@ class FaceData(vf.TaskData):
 class FaceTaskConfig(vf.TaskConfig):
     """Knobs of scoring, under [env.taskset.task]."""
 
-    reward: dict[str, float | bool | str] = {}
+    reward: dict[str, float | bool | str] = Field(default_factory=dict)
     """Options of the reward by their names, such as grounding_weight."""
 
 
