@@ -76,11 +76,13 @@ def test_other_bad_rewards(name):
     assert list(broken(fn, leave_out=["bounded_time"])) == [ALSO_BAD[name]]
 
 
-@pytest.mark.parametrize("name", ["rescans", "waits"])
-def test_other_slow_rewards(name):
+@pytest.mark.parametrize(
+    ("name", "result"), [("rescans", "0.2 s of CPU time"), ("waits", "within 2 s by the clock")]
+)
+def test_other_slow_rewards(name, result):
     found = broken(getattr(sample_rewards, name), seconds=0.2)
     assert list(found) == ["bounded_time"]
-    assert "no answer within" in found["bounded_time"].result
+    assert result in found["bounded_time"].result
 
 
 def test_every_broken_promise_is_reported():
@@ -88,8 +90,8 @@ def test_every_broken_promise_is_reported():
         assert_reward_contract(sample_rewards.breaks_several)
     names = [violation.promise for violation in caught.value.violations]
     assert names == ["never_raises", "range", "no_hack_pays"]
-    message = str(caught.value)
-    assert message.startswith(f"sample_rewards:breaks_several breaks {', '.join(names)}\n")
+    message = " ".join(str(caught.value).split())
+    assert message.startswith(f"sample_rewards:breaks_several breaks {', '.join(names)} ")
     for name in names:
         assert f"{name}: {PROMISES[name].claim}" in message
         assert PROMISES[name].advice in message
