@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tag_rewards.integrations.verl import compute_score
+from tag_rewards.integrations.verl.settings import check_reward
 from tag_rewards.rewards import RewardConfig
 from tests.rewards.test_hacks import HONEST, TARGET
 
@@ -30,23 +31,23 @@ def compose():
     return run
 
 
-def reward_of(config):
-    function = config.reward.custom_reward_function
-    assert (function.path, function.name) == (
-        "pkg://tag_rewards.integrations.verl",
-        "compute_score",
-    )
+def options_of(config):
+    """The reward's options, of a configuration that has our data and our curves."""
+    check_reward(config)
     assert config.data.image_key == "images"
-    return dict(function.reward_kwargs)
+    assert config.trainer.v1.trainer_mode == "tag_sync"
+    return dict(config.reward.custom_reward_function.reward_kwargs)
 
 
 def test_the_file_has_the_default_weights_over_verls_own_configuration(compose):
     settings = "actor_rollout_ref.rollout.n=5"
     config = compose("tag_reward", settings)
-    options = reward_of(config)
+    options = options_of(config)
     assert RewardConfig.from_options(options) == RewardConfig()
     assert compute_score("x", HONEST, TARGET.to_json(), **options)["score"] == 1
-    assert config.trainer.v1.trainer_mode == "tag_sync"
+    manager = config.reward.reward_manager
+    assert (manager.source, manager.name) == ("importlib", "TagRewardManager")
+    assert manager.module.path == "pkg://tag_rewards.integrations.verl.reward_manager"
     plain = compose("ppo_trainer", settings)
     assert config.actor_rollout_ref.actor == plain.actor_rollout_ref.actor
 
@@ -55,5 +56,8 @@ def test_the_lines_for_a_command_mean_the_same(compose):
     text = (EXAMPLE / "README.md").read_text(encoding="utf-8")
     [lines] = re.findall(r"^```\n(data\..*?)^```", text, re.MULTILINE | re.DOTALL)
     config = compose("ppo_trainer", *lines.split())
-    assert RewardConfig.from_options(reward_of(config)) == RewardConfig()
+    assert RewardConfig.from_options(options_of(config)) == RewardConfig()
+    function = config.reward.custom_reward_function
+    assert function.path == "pkg://tag_rewards.integrations.verl"
+    assert function.name == "compute_score"
     assert config.data.train_files == compose("tag_reward").data.train_files

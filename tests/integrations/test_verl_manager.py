@@ -222,19 +222,18 @@ def test_rollouts_that_wait_together_are_scored_together_off_the_event_loop(toke
     """The scorer stands still until the loop has seen every rollout wait: on it, it never would."""
     manager = load(tokenizer, *USE_MANAGER)
     batches, threads, go_on = [], set(), threading.Event()
-    many = manager._scorer.many
+    score = manager._score_with_others._function
 
-    def watched(texts, truths):
-        batches.append(len(texts))
+    def watched(samples):
+        batches.append(len(samples))
         threads.add(threading.current_thread())
         assert go_on.wait(20)
-        return many(texts, truths)
+        return score(samples)
 
     rollouts = [rollout(tokenizer, HONEST, TRUTH) for _ in range(200)]
 
     async def run():
-        await manager.run_single(rollouts[0])
-        monkeypatch.setattr(manager._scorer, "many", watched)
+        monkeypatch.setattr(manager._score_with_others, "_function", watched)
         tasks = [asyncio.create_task(manager.run_single(data)) for data in rollouts[:100]]
         while not batches:
             await asyncio.sleep(0.001)

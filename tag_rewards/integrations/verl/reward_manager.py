@@ -66,7 +66,6 @@ class TagRewardManager(RewardManagerBase):
         self._decode = tokenizer.decode
         self._scorer = configured_scorer(config)
         self._overlong = OverlongPenalty.from_config(config)
-        self._any_valid = False
         self._score_with_others = Batcher(self._score)
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -90,18 +89,14 @@ class TagRewardManager(RewardManagerBase):
         return {"reward_score": reward, "reward_extra_info": info}
 
     def _score(self, samples: list[_Sample]) -> list[dict[str, float]]:
-        texts = [self._decode(s.token_ids, skip_special_tokens=True) for s in samples]
-        truths = [sample.ground_truth for sample in samples]
-        if self._any_valid:
-            return self._scorer.many(texts, truths)
-        # A batch may be the rollouts of a single bad row: `many` would take it for a bad set-up,
-        # while `one` has the patience for it.
-        scores = [
-            self._scorer.one(text, sample.ground_truth, sample.name)
-            for text, sample in zip(texts, samples, strict=True)
+        return [
+            self._scorer.one(
+                self._decode(sample.token_ids, skip_special_tokens=True),
+                sample.ground_truth,
+                sample.name,
+            )
+            for sample in samples
         ]
-        self._any_valid = any(not result["invalid_target"] for result in scores)
-        return scores
 
 
 def _sample(data: DataProto) -> _Sample:
