@@ -148,7 +148,7 @@ def require_expression(word: str) -> str:
     label = canonical_expression(word)
     if label is None:
         raise UnknownExpressionError(
-            f"{word!r} is not an expression; expected one of {', '.join(EXPRESSIONS)}"
+            f"{word!r:.80} is not an expression; expected one of {', '.join(EXPRESSIONS)}"
         )
     return label
 

@@ -164,16 +164,17 @@ class Target:
         _check_fields("", fields, required=("version", "label", "box_space", "evidence"))
         if fields["version"] != VERSION:
             raise ValueError(
-                f"version: {fields['version']!r} is unknown; this release reads version {VERSION}"
+                f"version: {fields['version']!r:.80} is unknown; "
+                f"this release reads version {VERSION}"
             )
         if not isinstance(fields["box_space"], dict):
-            raise ValueError(f"box_space: {fields['box_space']!r} is not an object")
+            raise ValueError(f"box_space: {fields['box_space']!r:.80} is not an object")
         try:
             box_space = BoxSpace.from_dict(fields["box_space"])
         except ValueError as error:
             raise ValueError(f"box_space: {error}") from None
         if not isinstance(fields["evidence"], list):
-            raise ValueError(f"evidence: {fields['evidence']!r} is not a list")
+            raise ValueError(f"evidence: {fields['evidence']!r:.80} is not a list")
         evidence = tuple(_read_evidence(i, item) for i, item in enumerate(fields["evidence"]))
         return cls(fields["label"], evidence, box_space)
 
@@ -217,7 +218,7 @@ def _check_fields(
     for name in fields:
         if name not in required and name not in optional:
             raise ValueError(
-                f"{prefix}{name} is unknown; {where} has {', '.join((*required, *optional))}"
+                f"{prefix}{name:.80} is unknown; {where} has {', '.join((*required, *optional))}"
             )
 
 

@@ -142,3 +142,11 @@ def test_what_is_wrong_is_said(path, value, message):
 def test_what_is_no_target(text):
     with pytest.raises(ValueError, match=r"^a target is a JSON"):
         Target.from_json(text)
+
+
+@pytest.mark.parametrize("name", ["version", "box_space", "evidence", "label", "x" * 1_000_000])
+def test_a_huge_value_is_not_quoted_in_full(name):
+    fields = json.loads(Target("joy", (), BoxSpace.normalized_1000()).to_json())
+    with pytest.raises(ValueError, match=r"^\S") as error:
+        Target.from_json(json.dumps(fields | {name: "y" * 1_000_000}))
+    assert len(str(error.value)) < 400

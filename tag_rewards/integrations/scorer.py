@@ -22,6 +22,7 @@ from tag_rewards.target import Target
 __all__ = [
     "OPTIONS_VARIABLE",
     "SAMPLE_KEYS",
+    "NoTargetError",
     "Scorer",
     "as_target",
     "completion_text",
@@ -39,6 +40,10 @@ OPTIONS_VARIABLE = "TAG_REWARDS_OPTIONS"
 #: After so many single calls without one valid target the set-up is wrong, not the sample. More
 #: than the rollouts of a prompt, so that one bad row does not stop a run.
 PATIENCE = 32
+
+
+class NoTargetError(ValueError):
+    """No ground truth so far was a target: the run would train on zeros."""
 
 
 class Scorer:
@@ -93,7 +98,7 @@ class Scorer:
             `ground_truth` is no target.
 
         Raises:
-            ValueError: none of the first `PATIENCE` ground truths was a target.
+            NoTargetError: more than `PATIENCE` ground truths came, and none was a target.
         """
         target = self._target(ground_truth, name)
         if target is None:
@@ -111,8 +116,8 @@ class Scorer:
             ground_truths: their targets, as many.
 
         Raises:
-            ValueError: there are not as many ground truths as completions, or the batch is the
-                first one and none of its ground truths is a target.
+            ValueError: there are not as many ground truths as completions.
+            NoTargetError: no ground truth was a target, in this batch and all before it.
         """
         if len(completions) != len(ground_truths):
             raise ValueError(
@@ -159,7 +164,7 @@ class Scorer:
 
     def _stop_if_none_was_valid(self, patience: int) -> None:
         if not self._any_valid and self._n_invalid > patience:
-            raise ValueError(
+            raise NoTargetError(
                 f"none of the first {self._n_invalid} ground truths is a target, so the run would "
                 f"train on zeros; the first one: {self._first_reason}"
             )
@@ -190,7 +195,7 @@ def as_target(value: Any) -> Target:
     if isinstance(value, Mapping):
         try:
             return _cached_target(json.dumps(_without_none(value)))
-        except TypeError as error:
+        except (TypeError, RecursionError) as error:
             raise ValueError(f"the target holds what JSON cannot: {error}") from None
     raise ValueError(
         f"a target is the string that Target.to_json() gives, not {type(value).__name__} "

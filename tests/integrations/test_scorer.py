@@ -42,12 +42,21 @@ COMPLETIONS = {
 }
 NO_TEXT = [None, [], {}, 7, [None], {"role": "assistant", "content": None}, [{"tool_calls": []}]]
 
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"box_space": value}
+    return value
+
+
 INVALID = {
     "not JSON": ("happiness", "is a JSON object"),
     "no string": (7, "not int"),
     "nothing": (None, "not NoneType"),
     "a field missing": ('{"version": 1, "label": "joy", "evidence": []}', "box_space is missing"),
     "unknown label": (TRUTH.replace("happiness", "boredom"), "label: "),
+    "nested too deep": (nested(5000), "what JSON cannot"),
     "what JSON cannot hold": ({"version": {1, 2}}, "what JSON cannot"),
 }
 

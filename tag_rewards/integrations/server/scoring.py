@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 
+from tag_rewards.integrations.scorer import NoTargetError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,7 +42,7 @@ async def score_all(
         if small and len(texts) > 1:
             return scorer.many(texts, ground_truths)
         return await _in_slices(scorer, texts, ground_truths, timeout)
-    except (ValueError, RecursionError) as error:  # the latter: a target nested too deep
+    except NoTargetError as error:
         raise HTTPException(422, str(error)[:1000]) from None
 
 
