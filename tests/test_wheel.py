@@ -125,7 +125,6 @@ def test_every_module_of_the_integrations_imports(found):
     assert set(found["modules"]) == here - {"__init__", "__pycache__"}
 
 
-@pytest.mark.xfail(reason="create_app names the missing package only", strict=True)
 def test_the_server_says_what_it_needs(found):
     assert 'pip install "tag-rewards[server]"' in found["server"]
 

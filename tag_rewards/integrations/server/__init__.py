@@ -12,6 +12,7 @@ OpenRLHF: `--remote_rm_url http://HOST:8000/openrlhf`. slime: `--rm-type remote_
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.integrations.server.config import ServerConfig
@@ -25,12 +26,12 @@ __all__ = ["ServerConfig", "create_app", "serve"]
 
 def __getattr__(name: str) -> Any:
     """Import what needs the extra `server` when it is asked for."""
-    if name == "create_app":
-        from tag_rewards.integrations.server.app import create_app
-
-        return create_app
-    if name == "serve":
-        from tag_rewards.integrations.server.run import serve
-
-        return serve
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = {"create_app": "app", "serve": "run"}.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'{error.name} is not installed; pip install "tag-rewards[server]"', name=error.name
+        ) from None
