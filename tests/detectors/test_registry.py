@@ -1,0 +1,60 @@
+"""Detectors by name: options become their configuration, and what is wrong is one sentence."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
+from tag_rewards.detectors.registry import DETECTOR_NAMES, DETECTOR_OPTIONS, make_detector
+from tag_rewards.errors import InputError
+from tag_rewards.geometry import average_face
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("opnface", {}, "'opnface' is no detector; give one of openface, openface-csv"),
+        ("dlib", {"score": "1"}, "detector dlib has no option score; it has predictor, min_score"),
+        ("dlib", {"min_score": "high"}, "dlib: min_score is 'high'"),
+        ("dlib", {"min_score": "nan"}, "min_score is nan, not a finite number"),
+        ("dlib", {"predictor": "/no/such.dat"}, "no/such.dat is no file"),
+        ("openface", {"processes": "0"}, "processes is 0, not at least 1"),
+        ("openface", {"faces": "first"}, "faces is 'first', not one of all, largest"),
+        ("openface", {"arguments": "'-wild"}, "arguments is .* \\(No closing quotation\\)"),
+        ("openface", {"executable": "/no/such"}, "/no/such is no program FaceLandmarkImg"),
+        ("openface-csv", {}, "detector openface-csv needs its option folder"),
+        ("openface-csv", {"folder": "/no/such"}, "/no/such is not a folder"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(name, options, message):
+    with pytest.raises(InputError, match=message):
+        make_detector(name, options)
+
+
+def test_options_become_the_configuration(tmp_path):
+    program = tmp_path / "FaceLandmarkImg"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    options = {"executable": str(program), "processes": "3", "arguments": "-wild -mloc 'a b.txt'"}
+    config = make_detector("openface", options).config
+    assert (config.executable, config.processes) == (program, 3)
+    assert config.arguments == ("-wild", "-mloc", "a b.txt")
+
+
+def test_a_folder_of_csvs_by_name(tmp_path):
+    row = OpenFaceRow(average_face() * 40 + 100, {12: 2.5}, {12: True})
+    write_openface_csv(tmp_path / "face.csv", [row])
+    detector = make_detector("openface-csv", {"folder": str(tmp_path)})
+    [detection] = detector.detect([tmp_path / "face.jpg"])
+    assert detection.faces[0].probabilities[12] == 0.75
+
+
+def test_dlib_by_name_travels_to_another_process():
+    detector = pickle.loads(pickle.dumps(make_detector("dlib")))
+    assert detector.detect([np.zeros((50, 50, 3), np.uint8)]) == [((), "")]
+
+
+def test_every_name_has_its_help_and_options():
+    assert DETECTOR_NAMES.keys() == DETECTOR_OPTIONS.keys()
+    assert all(text and "\n" not in text for text in DETECTOR_NAMES.values())
