@@ -1,0 +1,340 @@
+"""Evidence parquet: what an AU detector saw in each image of a folder, one row an image.
+
+`tag-rewards annotate` writes it, `prepare` and `show` read it. A file appears under its name only
+when it is whole and on the disk, so that files written so far are also the list of what is done.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tag_rewards.detectors.activation import au_outlines
+from tag_rewards.detectors.observation import FaceObservation, Pose
+from tag_rewards.errors import InputError
+from tag_rewards.geometry import AU_REGIONS, au_box
+from tag_rewards.geometry.landmarks import face_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "EVIDENCE_SCHEMA",
+    "STATUSES",
+    "Evidence",
+    "EvidenceError",
+    "Status",
+    "evidence_files",
+    "evidence_table",
+    "read_evidence",
+    "write_evidence_table",
+]
+
+Status = Literal["observed", "no_face", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+ROWS_IN_GROUP = 128
+"""Rows that are read at a time, about 1 MB of faces with 18 AUs."""
+
+_NUMBERS = pa.list_(pa.float64())
+_AU = pa.struct(
+    [
+        ("au", pa.int32()),
+        ("probability", pa.float64()),
+        ("box", _NUMBERS),
+        ("polygon", pa.list_(pa.list_(_NUMBERS))),
+        ("raw", pa.list_(pa.struct([("scale", pa.string()), ("value", pa.float64())]))),
+    ]
+)
+_POSE = pa.struct([(name, pa.float64()) for name in Pose._fields])
+_FACE = pa.struct(
+    [
+        ("box", _NUMBERS),
+        ("landmarks", _NUMBERS),
+        ("confidence", pa.float64()),
+        ("pose", _POSE),
+        ("aus", pa.list_(_AU)),
+    ]
+)
+
+EVIDENCE_SCHEMA = pa.schema(
+    [
+        ("image", pa.string()),
+        ("sha256", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("detector", pa.string()),
+        ("version", pa.string()),
+        ("faces", pa.list_(_FACE)),
+    ]
+)
+"""One row an image. `landmarks` are x0, y0, x1, y1, ... An AU's `box` and `polygon` follow from the
+landmarks (`au_box`, `au_region`) and are null where these are missing or show no face, or the AU
+has no region; its `probability` is null where the detector gives only a raw value."""
+
+
+class EvidenceError(InputError):
+    """A file that is no evidence parquet of ours; the message names file, row, field and value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a detector saw in one image.
+
+    Attributes:
+        image: Path relative to the annotated folder, with `/` between its parts.
+        sha256: Of the file's bytes, 64 hexadecimal digits; empty if it could not be read.
+        status: `observed` (at least one face), `no_face`, or `failed`.
+        reason: Why it failed, one sentence; empty otherwise.
+        width: Of the image in pixels, turned as its EXIF orientation says; 0 if unknown.
+        height: Likewise.
+        detector: Name of the detector.
+        version: Its version.
+        faces: The faces, in the detector's order; empty unless `observed`.
+
+    Raises:
+        ValueError: The fields contradict each other; the message names field and value.
+
+    Example:
+        >>> row = Evidence("a.jpg", "", "failed", "it is cut", 0, 0, "dlib", "20")
+        >>> Evidence.from_record(row.to_record()).reason
+        'it is cut'
+    """
+
+    image: str
+    sha256: str
+    status: Status
+    reason: str
+    width: int
+    height: int
+    detector: str
+    version: str
+    faces: tuple[FaceObservation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.image:
+            raise ValueError("image is empty")
+        if self.status not in STATUSES:
+            raise ValueError(f"status is {self.status!r}, not one of {', '.join(STATUSES)}")
+        if bool(self.faces) != (self.status == "observed"):
+            raise ValueError(f"status is {self.status!r}, but there are {len(self.faces)} faces")
+        if bool(self.reason) != (self.status == "failed"):
+            raise ValueError(f"status is {self.status!r}, but the reason is {self.reason!r}")
+
+    def to_record(self) -> dict[str, Any]:
+        """The row as `EVIDENCE_SCHEMA` has it, with the boxes and polygons of the AUs."""
+        fields = {name: getattr(self, name) for name in EVIDENCE_SCHEMA.names}
+        return {**fields, "faces": [_face_record(face) for face in self.faces]}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Evidence:
+        """The inverse of `to_record`; boxes and polygons of AUs are not looked at.
+
+        Raises:
+            ValueError: A field has a value that no row of ours has.
+        """
+        detector, version = record["detector"], record["version"]
+        try:
+            faces = tuple(_face(face, detector, version) for face in record["faces"])
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"field 'faces' has a value missing ({error})") from error
+        return cls(**{**record, "faces": faces})
+
+
+def evidence_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The parquet files of a folder of evidence, or the files that are named, in order.
+
+    Args:
+        source: A folder, a file, or several of either.
+
+    Raises:
+        EvidenceError: There is none, or something does not exist.
+    """
+    sources = [source] if isinstance(source, (str, Path)) else source
+    files: list[Path] = []
+    for path in map(Path, sources):
+        if not path.exists():
+            raise EvidenceError(f"{path} does not exist; write it with `tag-rewards annotate`")
+        found = sorted(path.glob("[!.]*.parquet")) if path.is_dir() else [path]
+        if not found:
+            raise EvidenceError(
+                f"{path} holds no evidence parquet; write it with `tag-rewards annotate`"
+            )
+        files += found
+    return files
+
+
+def read_evidence(source: str | Path | Sequence[str | Path]) -> Iterator[Evidence]:
+    """Read evidence row by row, checking schema and values.
+
+    Args:
+        source: A folder that `tag-rewards annotate` wrote, a file of it, or several of either.
+
+    Yields:
+        The rows in the files' order, which is not that of the images.
+
+    Raises:
+        EvidenceError: A file is no evidence parquet, or a row is wrong.
+        OSError: A file cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> row = Evidence("a.jpg", "0" * 64, "no_face", "", 640, 480, "dlib", "20")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_evidence_table(Path(folder) / "e.parquet", evidence_table([row.to_record()]))
+        ...     [read] = read_evidence(folder)
+        >>> read.image, read.status, read.width
+        ('a.jpg', 'no_face', 640)
+    """
+    for path in evidence_files(source):
+        with open_evidence(path) as file:
+            for group in range(file.num_row_groups):
+                yield from read_group(path, file, group)
+
+
+def open_evidence(path: Path) -> pq.ParquetFile:
+    """Open one file and check its schema; use it with `with`.
+
+    Raises:
+        EvidenceError: It is no evidence parquet.
+        OSError: It cannot be opened.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise EvidenceError(
+            f"{path} is not a parquet file ({error}); write it with `tag-rewards annotate`"
+        ) from error
+    found = file.schema_arrow
+    for field in EVIDENCE_SCHEMA:
+        is_there = field.name in found.names
+        if not is_there or not found.field(field.name).type.equals(field.type):
+            kind = found.field(field.name).type if is_there else "missing"
+            file.close()
+            raise EvidenceError(
+                f"{path}: column {field.name!r} is {kind}, not {field.type}; "
+                "write it with `tag-rewards annotate`"
+            )
+    return file
+
+
+def read_group(path: Path, file: pq.ParquetFile, group: int) -> list[Evidence]:
+    """The rows of one row group of an open file.
+
+    Raises:
+        EvidenceError: A row is wrong; the message names it.
+    """
+    rows = []
+    records = file.read_row_group(group, columns=EVIDENCE_SCHEMA.names).to_pylist()
+    for number, record in enumerate(records):
+        try:
+            missing = [name for name, value in record.items() if value is None]
+            if missing:
+                raise ValueError(f"field {missing[0]!r} is missing")
+            rows.append(Evidence.from_record(record))
+        except ValueError as error:
+            raise EvidenceError(f"{path}: row group {group}, row {number}: {error}") from error
+    return rows
+
+
+def evidence_table(records: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows that `Evidence.to_record` made, as an Arrow table with `EVIDENCE_SCHEMA`."""
+    return pa.Table.from_pylist(list(records), schema=EVIDENCE_SCHEMA)
+
+
+def write_evidence_table(path: Path, table: pa.Table) -> None:
+    """Write a file that is there whole or not at all, whenever the process or machine stops.
+
+    A leftover of a stopped process is `.NAME.partial` beside it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        pq.write_table(table, file, row_group_size=ROWS_IN_GROUP, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _face_record(face: FaceObservation) -> dict[str, Any]:
+    landmarks = face.landmarks
+    shows_a_face = landmarks is not None and _shows_a_face(landmarks)
+    aus = sorted({*face.probabilities, *(au for values in face.raw.values() for au in values)})
+    return {
+        "box": list(face.box),
+        "landmarks": None if landmarks is None else landmarks.ravel().tolist(),
+        "confidence": face.confidence,
+        "pose": None if face.pose is None else face.pose._asdict(),
+        "aus": [
+            {
+                "au": au,
+                "probability": face.probabilities.get(au),
+                "raw": [
+                    {"scale": scale, "value": values[au]}
+                    for scale, values in face.raw.items()
+                    if au in values
+                ],
+                **(_place(au, landmarks) if shows_a_face and au in AU_REGIONS else _NOWHERE),
+            }
+            for au in aus
+        ],
+    }
+
+
+_NOWHERE: dict[str, None] = {"box": None, "polygon": None}
+
+
+def _place(au: int, landmarks: NDArray[np.float64] | None) -> dict[str, Any]:
+    assert landmarks is not None
+    outlines = au_outlines(au, landmarks)
+    return {
+        "box": au_box(au, landmarks).tolist(),
+        "polygon": [[list(point) for point in outline] for outline in outlines],
+    }
+
+
+def _shows_a_face(landmarks: NDArray[np.float64]) -> bool:
+    try:
+        face_frame(landmarks)
+    except ValueError:
+        return False
+    return True
+
+
+def _face(record: dict[str, Any], detector: str, version: str) -> FaceObservation:
+    raw: dict[str, dict[int, float]] = {}
+    probabilities = {}
+    for item in record["aus"]:
+        if item["probability"] is not None:
+            probabilities[item["au"]] = item["probability"]
+        for opinion in item["raw"]:
+            raw.setdefault(opinion["scale"], {})[item["au"]] = opinion["value"]
+    x1, y1, x2, y2 = record["box"]
+    landmarks, pose = record["landmarks"], record["pose"]
+    return FaceObservation(
+        box=(x1, y1, x2, y2),
+        landmarks=None if landmarks is None else np.array(landmarks, float).reshape(-1, 2),
+        probabilities=probabilities,
+        raw=raw,
+        confidence=record["confidence"],
+        pose=None if pose is None else Pose(**pose),
+        detector=detector,
+        version=version,
+    )
