@@ -15,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.detectors.activation import au_outlines
 from tag_rewards.detectors.observation import FaceObservation, Pose
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import AU_REGIONS, au_box
-from tag_rewards.geometry.landmarks import face_frame
+from tag_rewards.geometry import AU_REGIONS
+from tag_rewards.geometry.regions import au_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -131,10 +130,14 @@ class Evidence:
         if bool(self.reason) != (self.status == "failed"):
             raise ValueError(f"status is {self.status!r}, but the reason is {self.reason!r}")
 
-    def to_record(self) -> dict[str, Any]:
-        """The row as `EVIDENCE_SCHEMA` has it, with the boxes and polygons of the AUs."""
+    def to_record(self, *, places: bool = True) -> dict[str, Any]:
+        """The row as `EVIDENCE_SCHEMA` has it.
+
+        Args:
+            places: Whether to work out the boxes and polygons of the AUs; null otherwise.
+        """
         fields = {name: getattr(self, name) for name in EVIDENCE_SCHEMA.names}
-        return {**fields, "faces": [_face_record(face) for face in self.faces]}
+        return {**fields, "faces": [_face_record(face, places) for face in self.faces]}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Evidence:
@@ -234,17 +237,21 @@ def read_group(path: Path, file: pq.ParquetFile, group: int) -> list[Evidence]:
     Raises:
         EvidenceError: A row is wrong; the message names it.
     """
-    rows = []
     records = file.read_row_group(group, columns=EVIDENCE_SCHEMA.names).to_pylist()
-    for number, record in enumerate(records):
-        try:
-            missing = [name for name, value in record.items() if value is None]
-            if missing:
-                raise ValueError(f"field {missing[0]!r} is missing")
-            rows.append(Evidence.from_record(record))
-        except ValueError as error:
-            raise EvidenceError(f"{path}: row group {group}, row {number}: {error}") from error
-    return rows
+    return [
+        _parse(record, f"{path}: row group {group}, row {number}")
+        for number, record in enumerate(records)
+    ]
+
+
+def _parse(record: dict[str, Any], where: str) -> Evidence:
+    try:
+        missing = [name for name, value in record.items() if value is None]
+        if missing:
+            raise ValueError(f"field {missing[0]!r} is missing")
+        return Evidence.from_record(record)
+    except ValueError as error:
+        raise EvidenceError(f"{where}: {error}") from error
 
 
 def evidence_table(records: Sequence[dict[str, Any]]) -> pa.Table:
@@ -273,13 +280,12 @@ def write_evidence_table(path: Path, table: pa.Table) -> None:
         os.close(folder)
 
 
-def _face_record(face: FaceObservation) -> dict[str, Any]:
-    landmarks = face.landmarks
-    shows_a_face = landmarks is not None and _shows_a_face(landmarks)
+def _face_record(face: FaceObservation, with_places: bool) -> dict[str, Any]:
     aus = sorted({*face.probabilities, *(au for values in face.raw.values() for au in values)})
+    places = _places(aus, face.landmarks) if with_places and face.landmarks is not None else {}
     return {
         "box": list(face.box),
-        "landmarks": None if landmarks is None else landmarks.ravel().tolist(),
+        "landmarks": None if face.landmarks is None else face.landmarks.ravel().tolist(),
         "confidence": face.confidence,
         "pose": None if face.pose is None else face.pose._asdict(),
         "aus": [
@@ -291,31 +297,32 @@ def _face_record(face: FaceObservation) -> dict[str, Any]:
                     for scale, values in face.raw.items()
                     if au in values
                 ],
-                **(_place(au, landmarks) if shows_a_face and au in AU_REGIONS else _NOWHERE),
+                **places.get(au, {"box": None, "polygon": None}),
             }
             for au in aus
         ],
     }
 
 
-_NOWHERE: dict[str, None] = {"box": None, "polygon": None}
+def _places(aus: Sequence[int], landmarks: NDArray[np.float64]) -> dict[int, dict[str, Any]]:
+    """Box and polygon of each AU that has a region; none where the landmarks show no face."""
+    import shapely  # slow to import, and reading does without
 
-
-def _place(au: int, landmarks: NDArray[np.float64] | None) -> dict[str, Any]:
-    assert landmarks is not None
-    outlines = au_outlines(au, landmarks)
-    return {
-        "box": au_box(au, landmarks).tolist(),
-        "polygon": [[list(point) for point in outline] for outline in outlines],
-    }
-
-
-def _shows_a_face(landmarks: NDArray[np.float64]) -> bool:
+    if not (placed := [au for au in aus if au in AU_REGIONS]):
+        return {}
     try:
-        face_frame(landmarks)
+        regions = au_regions(placed, landmarks)
     except ValueError:
-        return False
-    return True
+        return {}
+    boxes = shapely.bounds(regions).tolist()
+    parts, owners = shapely.get_parts(regions, return_index=True)
+    points, at = shapely.get_coordinates(parts, return_index=True)
+    # A ring's last point is its first.
+    rings = [ring[:-1].tolist() for ring in np.split(points, np.flatnonzero(np.diff(at)) + 1)]
+    places = {au: {"box": box, "polygon": []} for au, box in zip(placed, boxes, strict=True)}
+    for owner, ring in zip(owners.tolist(), rings, strict=True):
+        places[placed[owner]]["polygon"].append(ring)
+    return places
 
 
 def _face(record: dict[str, Any], detector: str, version: str) -> FaceObservation:

@@ -17,10 +17,14 @@ from tag_rewards.geometry.au_rules import AU_REGIONS, JAA_CENTRES, Anchor, Regio
 from tag_rewards.geometry.landmarks import MIRROR_ORDER, as_landmarks, face_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import shapely
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["AU_REGIONS", "RegionRule", "au_box", "au_region", "jaa_centres"]
+    from tag_rewards.geometry.landmarks import FaceFrame
+
+__all__ = ["AU_REGIONS", "RegionRule", "au_box", "au_region", "au_regions", "jaa_centres"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,12 @@ def _both_halves(anchors: tuple[Anchor, ...]) -> _Both:
 _REGION_ANCHORS = {au: _both_halves(rule.anchors) for au, rule in AU_REGIONS.items()}
 
 
-def _place(anchors: _Both, landmarks: ArrayLike) -> NDArray[np.float64]:
+def _place(
+    anchors: _Both, landmarks: ArrayLike, frame: FaceFrame | None = None
+) -> NDArray[np.float64]:
     """The anchors on a face, shape (2 k, 2), left half first."""
     points = as_landmarks(landmarks)
-    frame = face_frame(points)
+    frame = frame or face_frame(points)
     start, end = points[anchors.start], points[anchors.end]
     axes = np.stack([frame.right, frame.down]) * frame.unit
     placed: NDArray[np.float64] = start + anchors.towards * (end - start) + anchors.offset @ axes
@@ -98,6 +104,44 @@ def au_region(au: int, landmarks: ArrayLike) -> shapely.Polygon | shapely.MultiP
     # The two sides of a face in profile overlap; their union is then one polygon, as the image
     # shows it.
     return shapely.MultiPolygon(sides) if sides[0].disjoint(sides[1]) else shapely.union_all(sides)
+
+
+def au_regions(
+    aus: Sequence[int], landmarks: ArrayLike
+) -> list[shapely.Polygon | shapely.MultiPolygon]:
+    """`au_region` of several AUs on one face, together and so in a fraction of the time.
+
+    Raises:
+        ValueError: an AU is unknown, or the landmarks show no face.
+
+    Example:
+        >>> from tag_rewards.geometry import average_face
+        >>> face = average_face() * 50
+        >>> au_regions([4, 12], face) == [au_region(4, face), au_region(12, face)]
+        True
+    """
+    import shapely  # slow to import, and boxes do without
+
+    points = as_landmarks(landmarks)
+    frame = face_frame(points)
+    clouds: list[NDArray[np.float64]] = []  # the points of each hull
+    first = []  # the first hull of each AU
+    for au in aus:
+        placed = _place(_REGION_ANCHORS[_known(au)], points, frame)
+        first.append(len(clouds))
+        clouds += np.split(placed, 2) if AU_REGIONS[au].paired else [placed]
+    if not clouds:
+        return []
+    owners = np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds])
+    hulls = shapely.convex_hull(shapely.multipoints(np.concatenate(clouds), indices=owners))
+    regions = [hulls[start] for start in first]
+    paired = np.flatnonzero([AU_REGIONS[au].paired for au in aus])
+    left = np.array(first)[paired]
+    apart = shapely.disjoint(hulls[left], hulls[left + 1])
+    for index, start, disjoint in zip(paired.tolist(), left.tolist(), apart, strict=True):
+        sides = hulls[start : start + 2]
+        regions[index] = shapely.multipolygons(sides) if disjoint else shapely.union_all(sides)
+    return regions
 
 
 def au_box(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:
