@@ -11,11 +11,13 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 import tag_rewards
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.integrations.server.protocol import BoundedProtocol
+from tag_rewards.integrations.server.sockets import OwnSocket
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -53,7 +55,7 @@ def serve(config: ServerConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="tag-rewards-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         os.environ[CONFIG_VARIABLE] = config.to_json()
-        uvicorn.run(
+        settings = uvicorn.Config(
             "tag_rewards.integrations.server.run:app_from_environment",
             factory=True,
             host=config.host,
@@ -70,10 +72,18 @@ def serve(config: ServerConfig) -> None:
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=math.ceil(config.timeout),
         )
+        if config.workers == 1:
+            uvicorn.Server(settings).run()
+        else:
+            with OwnSocket(config.host, config.port) as own:
+                Multiprocess(settings, sockets=[own]).run()
 
 
 def app_from_environment() -> FastAPI:
     """The app of a worker."""
+    # Imported by the first trace that needs it, it would keep a second's requests waiting.
+    import scipy.optimize  # noqa: F401
+
     from tag_rewards.integrations.server.app import create_app
 
     return create_app(ServerConfig.from_json(os.environ[CONFIG_VARIABLE]))
