@@ -1,4 +1,4 @@
-"""The command line: `tag-rewards prepare`, `made-faces`, `score`, `serve`, `report`.
+"""The command line: `tag-rewards annotate`, `prepare`, `made-faces`, `score`, `serve`, `report`.
 
 Commands import what they need when they run, so that `--help` is quick.
 """
@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from tag_rewards.commands.annotate import annotate
 from tag_rewards.commands.serve import serve
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(annotate)
 
 
 @app.command()

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["IMAGE_SUFFIXES", "AnnotateError", "ImageFolder", "content_hash", "oriented_size"]
 
 IMAGE_SUFFIXES = frozenset(
-    ".bmp .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
+    f".{name}"
+    for name in (
+        *("bmp", "jp2", "jpe", "jpeg", "jpg", "pbm", "pgm"),
+        *("png", "pnm", "ppm", "tif", "tiff", "webp"),
+    )
 )
 """Files with other names are passed over and counted."""
 

@@ -1,0 +1,112 @@
+"""Looking at images through Ray Data, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tag_rewards.data.annotation.sources import AnnotateError
+from tag_rewards.data.annotation.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tag_rewards.data.annotation.look import Looked, Looker
+
+__all__ = ["look_on_ray"]
+
+BATCHES_IN_BLOCK = 4
+"""Batches of a task; its rows come together, and are done again if its machine is lost."""
+
+
+class _Actor:
+    """Looks at images on whichever machine of the cluster it is put.
+
+    It has a process for the detector, so that a crash fails the image and not the actor.
+    """
+
+    def __init__(self, looker: Looker) -> None:
+        if not looker.root.is_dir():
+            raise AnnotateError(
+                f"{looker.root} is not there on {socket.gethostname()}; every machine of the "
+                "cluster needs the images under the same path"
+            )
+        self._pool = WorkerPool(looker, 1)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        images = tuple(str(image) for image in batch["image"])
+        return {"looked": [pickle.dumps(looked) for looked in self._pool.run([images])]}
+
+
+def look_on_ray(
+    looker: Looker, images: Sequence[str], batch_size: int, workers: int | None
+) -> Iterator[Looked]:
+    """Look at images through Ray Data; what came of them as it is done, in no order.
+
+    Joins the cluster of `RAY_ADDRESS`, or starts one on this machine for the time. When a machine
+    is lost, Ray does its images again elsewhere: a row can come twice.
+
+    Args:
+        looker: What is done for each image.
+        images: Relative to the looker's folder.
+        batch_size: Images that a detector is given at a time.
+        workers: Actors, one core each; None takes every core of the cluster.
+
+    Raises:
+        AnnotateError: Ray is not installed, or an actor cannot work; the message says why.
+    """
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise AnnotateError(f"--ray needs Ray ({error}); pip install 'ray[data]'") from error
+
+    with _cluster(ray):
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False  # the caller has one
+        most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        blocks = max(1, len(images) // (batch_size * BATCHES_IN_BLOCK))
+        looked = ray.data.from_items(
+            [{"image": image} for image in images], override_num_blocks=blocks
+        ).map_batches(
+            _Actor,
+            fn_constructor_args=(looker,),
+            batch_size=batch_size,
+            num_cpus=1,
+            # Fewer will do: after the loss of a machine there is no place for all.
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
+        )
+        try:
+            for row in looked.iter_rows():
+                yield pickle.loads(row["looked"])
+        except ray.exceptions.RayError as error:
+            raise AnnotateError(f"Ray stopped: {_innermost(error)}") from error
+
+
+@contextmanager
+def _cluster(ray: Any) -> Iterator[None]:
+    """Ray's cluster; one that was joined or started here is left again."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(
+        address=os.environ.get("RAY_ADDRESS") or "local",
+        logging_level=logging.WARNING,
+        log_to_driver=False,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause that somebody can act on, below Ray's own wrappers."""
+    while (cause := getattr(error, "cause", None) or error.__cause__) is not None:
+        error = cause
+    return str(error).strip().splitlines()[-1]
