@@ -97,10 +97,14 @@ def prepare(
     dataset: Annotated[
         Path, typer.Argument(metavar="DIR", help="Dataset in RAF-DB's layout: EmoLabel/, Image/.")
     ],
-    openface: Annotated[
-        Path, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
-    ],
     out: Annotated[Path, typer.Option(help="Folder for the parquet files; made if needed.")],
+    openface: Annotated[
+        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
+    ] = None,
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder or file that `annotate DIR` wrote; instead of --openface."),
+    ] = None,
     canvas: Annotated[
         int, typer.Option(help="Side of the square image that the model sees.")
     ] = 512,
@@ -141,7 +145,7 @@ def prepare(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
 ) -> None:
-    """Turn a dataset and OpenFace's output into parquet files for SFT and RL.
+    """Turn a dataset and what an AU detector saw in it into parquet files for SFT and RL.
 
     Writes rl_train, rl_test, sft_train and sft_test.parquet and prepare.json (what was read, what
     was left out and why) into OUT, or nothing at all when the input is refused.
@@ -153,10 +157,13 @@ def prepare(
         tag-rewards prepare rafdb --openface rafdb/openface --out parquet
 
         tag-rewards prepare rafdb --openface rafdb/openface --out small --canvas 112 --prompt short
+
+        tag-rewards prepare rafdb --evidence evidence --out parquet
     """
     from rich.console import Console
 
     from tag_rewards.data.annotate import AnnotationConfig
+    from tag_rewards.data.face_sources import EvidenceRows
     from tag_rewards.data.prepare import PrepareConfig
     from tag_rewards.data.prepare import prepare as run
     from tag_rewards.data.sft_text import Imprecision
@@ -176,11 +183,14 @@ def prepare(
             data_source=data_source,
             seed=seed,
         )
+    if (openface is None) == (not evidence):
+        raise InputError("give one of --openface and --evidence")
+    faces = openface or EvidenceRows(evidence or [], dataset)
     with _progress() as progress:
         task = progress.add_task("Preparing", total=None)
         report = run(
             dataset,
-            openface,
+            faces,
             out,
             config,
             on_start=lambda total: progress.update(task, total=total),

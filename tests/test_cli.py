@@ -154,6 +154,8 @@ def test_the_defaults_are_those_of_the_library():
     """They are written twice, so that `--help` need not load the library."""
     config = PrepareConfig()
     expected = {
+        "openface": None,
+        "evidence": None,
         **asdict(config.annotation),
         "prompt": config.prompt,
         "data_source": config.data_source,

@@ -1,4 +1,4 @@
-"""One dataset image and its OpenFace CSV become an image on the canvas and a target.
+"""One dataset image and its detected faces become an image on the canvas and a target.
 
 Why a sample is left out is a result here, not an error: that a detector finds no face in some
 images is normal. A file that cannot be trusted is an error.
@@ -20,20 +20,25 @@ from tag_rewards.detectors.activation import (
     main_face,
 )
 from tag_rewards.detectors.images import read_image
-from tag_rewards.detectors.openface import PRESENCE_AUS, successful_faces
-from tag_rewards.detectors.openface_output import read_image_csv
-from tag_rewards.geometry import BoxSpace, au_box, au_region, convert_boxes, smart_resize
+from tag_rewards.geometry import (
+    AU_REGIONS,
+    BoxSpace,
+    au_box,
+    au_region,
+    convert_boxes,
+    smart_resize,
+)
 from tag_rewards.geometry.landmarks import face_frame
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.data.canvas import Placement
     from tag_rewards.data.rafdb import FaceSample
+    from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.target import Polygon
 
     Landmarks = NDArray[np.float64]
@@ -45,7 +50,6 @@ __all__ = [
     "BoxSpaceName",
     "LeftOut",
     "annotate",
-    "csv_path",
 ]
 
 Box = tuple[int, int, int, int]
@@ -133,42 +137,32 @@ class LeftOut:
     reason: str
 
 
-NO_CSV = LeftOut("no OpenFace CSV: no face found")
-NO_ROWS = LeftOut("OpenFace CSV without rows: no face found")
 UNSURE = LeftOut("detector confidence below the threshold")
 OUTSIDE = LeftOut("face outside the image: CSV of another image or size?")
 DEGENERATE = LeftOut("degenerate landmarks")
+NO_LANDMARKS = LeftOut("the detector gives no landmarks")
 
 
-def csv_path(sample: FaceSample, openface: Path) -> Path:
-    """Where OpenFace writes the faces of a sample's image: the image's stem and `.csv`."""
-    return openface / f"{sample.path.stem}.csv"
-
-
-def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> Annotation | LeftOut:
-    """Read a sample's image and detections and make its target.
+def annotate(
+    sample: FaceSample, faces: Sequence[FaceObservation], config: AnnotationConfig
+) -> Annotation | LeftOut:
+    """Read a sample's image and make its target of its main face.
 
     Args:
         sample: The labelled image.
-        openface: Folder of the CSV files.
+        faces: What a detector saw in it.
         config: Canvas, box space and thresholds.
 
     Raises:
-        OpenFaceError: The CSV cannot be trusted, or holds a video's frames.
         ImageError: The image cannot be read.
-        OSError: A file cannot be opened.
+        OSError: It cannot be opened.
     """
-    path = csv_path(sample, openface)
-    if not path.exists():
-        return NO_CSV
-    rows = read_image_csv(path)
-    if not rows:
-        return NO_ROWS
-    face = main_face(successful_faces(rows), min_confidence=config.min_confidence)
+    face = main_face(faces, min_confidence=config.min_confidence)
     if face is None:
         return UNSURE
     landmarks = face.landmarks
-    assert landmarks is not None  # OpenFace always gives them
+    if landmarks is None:
+        return NO_LANDMARKS
     image = read_image(sample.path)
     height, width = image.shape[:2]
     centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
@@ -197,7 +191,7 @@ def annotate(sample: FaceSample, openface: Path, config: AnnotationConfig) -> An
         image=placement.draw(image),
         target=Target(sample.label, evidence, space),
         face_box=_face_box(landmarks, placement, space),
-        au_boxes=_au_boxes(landmarks, placement, space),
+        au_boxes=_au_boxes(face.probabilities, landmarks, placement, space),
         n_outside=len(active) - len(evidence),
     )
 
@@ -245,6 +239,11 @@ def _face_box(landmarks: Landmarks, placement: Placement, space: BoxSpace) -> Bo
     return box or (0, 0, width, height)
 
 
-def _au_boxes(landmarks: Landmarks, placement: Placement, space: BoxSpace) -> dict[int, Box]:
-    boxes = {au: _canvas_box(au_box(au, landmarks), placement, space) for au in PRESENCE_AUS}
+def _au_boxes(
+    aus: Iterable[int], landmarks: Landmarks, placement: Placement, space: BoxSpace
+) -> dict[int, Box]:
+    boxes = {
+        au: _canvas_box(au_box(au, landmarks), placement, space)
+        for au in sorted(AU_REGIONS.keys() & aus)
+    }
     return {au: box for au, box in boxes.items() if box is not None}

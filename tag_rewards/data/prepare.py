@@ -13,8 +13,9 @@ from zlib import crc32
 
 import numpy as np
 
-from tag_rewards.data.annotate import AnnotationConfig, LeftOut, annotate, csv_path
+from tag_rewards.data.annotate import AnnotationConfig, LeftOut, annotate
 from tag_rewards.data.canvas import encode_image
+from tag_rewards.data.face_sources import OpenFaceCsvs
 from tag_rewards.data.parquet import ParquetRows
 from tag_rewards.data.prompts import PROMPT_NAMES, PromptName, render_prompt
 from tag_rewards.data.rafdb import RAFDB_LABELS, SPLITS, read_rafdb, unlabelled_images
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tag_rewards.data.annotate import Annotation
+    from tag_rewards.data.face_sources import FaceSource
     from tag_rewards.data.rafdb import FaceSample
 
 __all__ = ["PARQUET_FILES", "PrepareConfig", "PrepareError", "PrepareReport", "prepare"]
@@ -71,14 +73,14 @@ class PrepareConfig:
 
 def prepare(
     dataset: str | Path,
-    openface: str | Path,
+    faces: str | Path | FaceSource,
     out: str | Path,
     config: PrepareConfig | None = None,
     *,
     on_start: Callable[[int], None] | None = None,
     on_sample: Callable[[], None] | None = None,
 ) -> PrepareReport:
-    """Write the parquet files of a dataset in RAF-DB's layout with OpenFace CSV files.
+    """Write the parquet files of a dataset in RAF-DB's layout and of what a detector saw in it.
 
     The files are written to a temporary folder inside `out` and moved at the end, so that
     an error leaves `out`, and the folders above it, as they were. The same input, configuration
@@ -86,7 +88,8 @@ def prepare(
 
     Args:
         dataset: Folder in RAF-DB's layout.
-        openface: Folder with one CSV for each image, named after the image's stem.
+        faces: Folder of OpenFace CSV files, each named after its image's stem, or another source of
+            faces, such as `EvidenceRows`.
         out: Folder to write `PARQUET_FILES` and `prepare.json` to; made if it is not there.
         config: What to make.
         on_start: Called once with the number of images.
@@ -96,20 +99,22 @@ def prepare(
         The counts; `prepare.json` holds them too.
 
     Raises:
-        ValueError: The input is unusable (`RafdbError`, `OpenFaceError`, `ImageError`,
-            `PrepareError`); one sentence that names file, row, field and value.
+        ValueError: The input is unusable (`RafdbError`, `FaceSourceError`, `OpenFaceError`,
+            `EvidenceError`, `ImageError`, `PrepareError`); one sentence that names file, row,
+            field and value.
         OSError: A file cannot be read or written.
     """
     config = config or PrepareConfig()
-    dataset, openface, out = Path(dataset), Path(openface), Path(out)
+    dataset, out = Path(dataset), Path(out)
     samples = read_rafdb(dataset)
-    _require_csvs(samples, openface)
+    source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
+    source.require_any(samples)
     if out.exists() and not out.is_dir():
         raise PrepareError(f"{out} is a file; give a folder to write to")
     if on_start:
         on_start(len(samples))
     with _staged(out) as scratch:
-        report = _write_rows(samples, openface, scratch, config, on_sample)
+        report = _write_rows(samples, source, scratch, config, on_sample)
         report.unlabelled = len(unlabelled_images(dataset, samples))
         _require_rows(report)
         _write_report(scratch / REPORT_FILE, report, config)
@@ -139,17 +144,6 @@ def _staged(out: Path) -> Iterator[Path]:
         raise
 
 
-def _require_csvs(samples: Sequence[FaceSample], openface: Path) -> None:
-    if not openface.is_dir():
-        raise PrepareError(f"{openface} is not a folder; give the one that OpenFace wrote to")
-    if not any(csv_path(sample, openface).exists() for sample in samples):
-        raise PrepareError(
-            f"{openface} has a CSV for none of the {len(samples)} images, for example no "
-            f"{csv_path(samples[0], openface).name}; "
-            "run OpenFace's FaceLandmarkImg on the images or give another folder"
-        )
-
-
 def _require_rows(report: PrepareReport) -> None:
     for split in SPLITS:
         counts = report.splits[split]
@@ -163,7 +157,7 @@ def _require_rows(report: PrepareReport) -> None:
 
 def _write_rows(
     samples: Sequence[FaceSample],
-    openface: Path,
+    source: FaceSource,
     folder: Path,
     config: PrepareConfig,
     on_sample: Callable[[], None] | None,
@@ -180,7 +174,10 @@ def _write_rows(
             for split in SPLITS
         }
         for sample in samples:
-            result = annotate(sample, openface, config.annotation)
+            faces = source.faces(sample)
+            result = (
+                faces if isinstance(faces, LeftOut) else annotate(sample, faces, config.annotation)
+            )
             report.count(sample, result)
             if not isinstance(result, LeftOut):
                 image = encode_image(result.image)

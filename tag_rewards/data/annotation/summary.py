@@ -155,9 +155,11 @@ def draw_summary(summary: EvidenceSummary) -> Figure:
     reasons = [(_short(reason), count) for reason, count in summary.named_reasons()]
     bars = [(_STATUS_NAMES[name], summary.statuses[name], _COLOURS[name]) for name in STATUSES]
     bars += [(reason, count, _COLOURS["failed"]) for reason, count in reasons]
-    height = 1.4 + 0.3 * max(len(bars), len(frequencies))
-    figure = Figure(figsize=(11, height), layout="constrained")
+    rows = max(len(bars), len(frequencies))
+    figure = Figure(figsize=(11, 1.2 + 0.28 * rows), layout="constrained")
     left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.set_ylim(rows - 0.4, -0.6)  # the first on top, bars of both as thick
     _draw_bars(
         left,
         f"{summary.images} images",
@@ -171,7 +173,7 @@ def draw_summary(summary: EvidenceSummary) -> Figure:
         f"AUs of {summary.faces} faces, probability from {MIN_PROBABILITY:g}",
         list(map(_au_name, frequencies)),
         list(frequencies.values()),
-        [f"{share:.0%}" for share in frequencies.values()],
+        [f"{100 * share:.0f} %" for share in frequencies.values()],
         [_COLOURS["observed"]] * len(frequencies),
     )
     return figure
@@ -189,7 +191,6 @@ def _draw_bars(
     bars = axes.barh(range(len(names)), shares, color=colours, height=0.7)
     axes.bar_label(bars, labels, padding=3, fontsize=9)
     axes.set_yticks(range(len(names)), names, fontsize=9)
-    axes.set_ylim(max(len(names), 1) - 0.4, -0.6)  # the first on top
     axes.set_xlim(0, 1.12)
     axes.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"], fontsize=9)
     axes.grid(axis="x", alpha=0.25)
