@@ -25,6 +25,7 @@ lint: setup  ## ruff, mypy, and the direction of imports
 
 bench: setup  ## speed of the rewards, as ratios within one run
 	$(BIN)/python benchmarks/bench_score.py
+	$(BIN)/python benchmarks/bench_server.py --seconds 10
 
 clean:  ## the environment and the runs
 	rm -rf $(VENV) runs
