@@ -329,6 +329,8 @@ def _face(record: dict[str, Any], detector: str, version: str) -> FaceObservatio
     raw: dict[str, dict[int, float]] = {}
     probabilities = {}
     for item in record["aus"]:
+        if item["au"] is None:
+            raise ValueError("an AU of field 'faces' has no number")
         if item["probability"] is not None:
             probabilities[item["au"]] = item["probability"]
         for opinion in item["raw"]:

@@ -1,11 +1,17 @@
 """A dataset of a few faces in RAF-DB's layout, with OpenFace CSV files, made by code."""
 
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
 from tag_rewards.geometry import average_face
+
+# The detectors of `annotation_fakes` are imported by name, here and in the processes of a run.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SIZE = 100
 

@@ -1,0 +1,14 @@
+"""A run that is killed with signal 9 and started again ends as one that was not."""
+
+import random
+
+from kill_and_restart import IMAGES, kill_and_restart
+
+
+def test_killed_at_random_moments_every_image_is_there_once(tmp_path):
+    """A few moments; `python tests/data/kill_and_restart.py 20` tries more."""
+    seed = random.randrange(10**6)
+    print("seed", seed)  # shown when the test fails
+    hits, done = kill_and_restart(tmp_path, kills=5, seed=seed)
+    assert hits == 5
+    assert max(done) <= IMAGES

@@ -1,0 +1,136 @@
+"""Detectors that crash, refuse or raise, in the processes that they run in."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from annotation_fakes import FakeDetector, records, run, statuses, write_images
+
+from tag_rewards.data.annotation.look import Looker
+from tag_rewards.data.annotation.run import AnnotateError
+from tag_rewards.data.annotation.workers import IN_FLIGHT, WorkerPool
+from tag_rewards.errors import InputError
+
+
+def name(folder, index, new):
+    """Give an image another name, which the fake detector acts on."""
+    [path] = folder.rglob(f"{index:04d}.png")
+    path.rename(path.with_name(new))
+
+
+def test_an_image_that_kills_the_detector_has_failed_and_the_others_are_there(tmp_path):
+    images = tmp_path / "images"
+    write_images(images, 12)
+    name(images, 3, "crash.png")
+    name(images, 4, "flaky.png")
+    summary = run(images, tmp_path / "out", workers=2, batch_size=5)
+    assert summary.statuses == {"observed": 11, "failed": 1}
+    row = records(tmp_path / "out")["b/crash.png"]
+    assert row["reason"] == "the detector's process was killed by SIGKILL on this image"
+    assert len(row["sha256"]) == 64
+    assert (row["width"], row["height"]) == (32, 24)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_detector_that_dies_on_every_image_is_at_fault_itself(tmp_path):
+    images = tmp_path / "images"
+    write_images(images, 20)
+    for index in range(20):
+        name(images, index, f"crash{index}.png")
+    message = r"the detector fake was killed by SIGKILL on every image \(10 times in a row\)"
+    with pytest.raises(AnnotateError, match=message):
+        run(images, tmp_path / "out", batch_size=5)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_detector_that_cannot_work_ends_the_run_and_what_was_done_is_kept(tmp_path):
+    images = tmp_path / "images"
+    write_images(images, 6)
+    (images / "z").mkdir()
+    (images / "b" / "0005.png").rename(images / "z" / "broken.png")
+    with pytest.raises(InputError, match="the model file is missing; give another"):
+        run(images, tmp_path / "out", batch_size=1)
+    assert len(statuses(tmp_path / "out")) == 5
+    (images / "z" / "broken.png").rename(images / "z" / "bug.png")
+    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*KeyError: 'landmarks'"):
+        run(images, tmp_path / "out")
+
+
+def test_batches_are_asked_for_as_they_are_needed(tmp_path):
+    write_images(tmp_path / "images", 8)
+    asked = []
+
+    def batches():
+        for index in range(0, 8, 2):
+            asked.append(index)
+            yield (f"a/{index:04d}.png",)
+
+    with WorkerPool(Looker(tmp_path / "images", FakeDetector()), 1) as pool:
+        answers = pool.run(batches())
+        assert asked == []
+        next(answers)
+        assert len(asked) == IN_FLIGHT
+        assert len(list(answers)) == 3
+
+
+RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from annotation_fakes import FakeDetector, run
+if __name__ == "__main__":
+    run(sys.argv[2], sys.argv[3], FakeDetector(seconds=60), workers=2, batch_size=1)
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    write_images(tmp_path / "images", 4)
+    script = tmp_path / "script.py"
+    script.write_text(RUN)
+    arguments = [Path(__file__).parent, tmp_path / "images", tmp_path / "out"]
+    started = subprocess.Popen([sys.executable, script, *arguments])
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+    try:
+        deadline = time.monotonic() + 60
+        detecting = []
+        while len(detecting) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+            detecting = [
+                pid for pid in children.read_text().split() if "spawn_main" in command(pid)
+            ]
+        time.sleep(2)  # so that they are in the middle of an image
+        assert len(detecting) == 2
+    finally:
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+    deadline = time.monotonic() + 20
+    while any(map(command, detecting)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(command, detecting))
+
+
+def command(pid):
+    """The command line of a process, empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_ctrl_c_keeps_what_was_done(tmp_path):
+    write_images(tmp_path / "images", 40)
+    script = tmp_path / "script.py"
+    script.write_text(RUN.replace("seconds=60", "seconds=0.25"))
+    arguments = [Path(__file__).parent, tmp_path / "images", tmp_path / "out"]
+    started = subprocess.Popen(
+        [sys.executable, script, *arguments], stderr=subprocess.PIPE, start_new_session=True
+    )
+    time.sleep(4)
+    os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to every process of the run
+    _, errors = started.communicate(timeout=30)
+    assert errors.decode().count("Traceback") == 1  # the workers say nothing
+    assert 0 < len(statuses(tmp_path / "out")) < 40
