@@ -11,7 +11,15 @@ from tag_rewards.geometry.landmarks import (
     inner_eye_distance,
     mirror_landmarks,
 )
-from tag_rewards.geometry.regions import AU_REGIONS, RegionRule, au_box, au_region, jaa_centres
+from tag_rewards.geometry.regions import (
+    AU_REGIONS,
+    RegionRule,
+    au_box,
+    au_boxes,
+    au_region,
+    au_regions,
+    jaa_centres,
+)
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes, smart_resize
 
 __all__ = [
@@ -21,7 +29,9 @@ __all__ = [
     "as_boxes",
     "as_landmarks",
     "au_box",
+    "au_boxes",
     "au_region",
+    "au_regions",
     "average_face",
     "box_area",
     "box_iou",

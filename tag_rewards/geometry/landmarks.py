@@ -25,9 +25,11 @@ __all__ = [
     "RIGHT_BROW",
     "RIGHT_EYE",
     "FaceFrame",
+    "as_faces",
     "as_landmarks",
     "average_face",
     "face_frame",
+    "face_frames",
     "face_roll",
     "inner_eye_distance",
     "mirror_landmarks",
@@ -96,6 +98,36 @@ def as_landmarks(points: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
+def as_faces(points: ArrayLike) -> NDArray[np.float64]:
+    """The landmarks of one face or several as a float64 array of shape (n, 68, 2).
+
+    Raises:
+        ValueError: the shape is neither (68, 2) nor (n, 68, 2), or a coordinate is not a finite
+            number; the message says which.
+
+    Example:
+        >>> as_faces(average_face()).shape, as_faces([average_face()] * 3).shape
+        ((1, 68, 2), (3, 68, 2))
+    """
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 3:
+        return as_landmarks(array)[np.newaxis]
+    if array.shape[1:] != (N_LANDMARKS, 2):
+        raise ValueError(f"landmarks must have shape (n, 68, 2), not {array.shape}")
+    finite = np.isfinite(array).all(axis=2)
+    if not finite.all():
+        face, index = (int(where[0]) for where in np.nonzero(~finite))
+        raise ValueError(
+            f"{_which(face, array)}landmark {index} is {tuple(array[face, index].tolist())}, "
+            "not two finite numbers"
+        )
+    return array
+
+
+def _which(index: int, faces: NDArray[np.float64]) -> str:
+    return f"face {index}: " if len(faces) > 1 else ""
+
+
 def inner_eye_distance(landmarks: ArrayLike) -> float:
     """r, the distance of the inner eye corners (39 and 42), in the units of the landmarks.
 
@@ -123,22 +155,51 @@ def face_frame(landmarks: ArrayLike) -> FaceFrame:
         >>> round(frame.unit, 6), frame.right.tolist(), frame.down.tolist()
         (40.0, [1.0, 0.0], [-0.0, 1.0])
     """
-    points = as_landmarks(landmarks)
-    unit = inner_eye_distance(points)
-    left, right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    unit, right, down = face_frames(as_landmarks(landmarks)[np.newaxis])
+    return FaceFrame(float(unit[0]), right[0], down[0])
+
+
+def face_frames(
+    faces: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """`face_frame` of many faces in one computation.
+
+    Args:
+        faces: their landmarks, shape (n, 68, 2), as `as_faces` gives them.
+
+    Returns:
+        Units (n,), axes along the eyes (n, 2), and axes towards the mouth (n, 2).
+
+    Raises:
+        ValueError: a face has no frame; the message says which, if there are several.
+
+    Example:
+        >>> unit, right, down = face_frames(np.stack([average_face(), average_face() * 40]))
+        >>> unit.tolist(), right.shape
+        ([1.0, 40.0], (2, 2))
+    """
+    unit = np.hypot(*(faces[:, RIGHT_INNER_EYE] - faces[:, LEFT_INNER_EYE]).T)
+    left, right = faces[:, 36:42].mean(axis=1), faces[:, 42:48].mean(axis=1)
     between = right - left
-    apart = float(np.hypot(*between))
+    apart = np.hypot(*between.T)
     # A thousandth of the face's extent is far below any real face (about a quarter), far above
     # rounding.
-    least = 1e-3 * float(np.ptp(points, axis=0).max())
-    if not min(unit, apart) > least:
-        raise ValueError(f"landmarks show no face: the eyes are {apart:.3g} px apart")
-    axis = between / apart
-    down = np.array([-axis[1], axis[0]])
-    depth = float((points[48:68].mean(axis=0) - (left + right) / 2) @ down)
-    if not abs(depth) > least:
-        raise ValueError("landmarks show no face: eyes and mouth lie on one line")
-    return FaceFrame(unit, axis, down if depth > 0 else -down)
+    least = 1e-3 * np.ptp(faces, axis=1).max(axis=1)
+    if (no_eyes := ~(np.minimum(unit, apart) > least)).any():
+        index = int(np.argmax(no_eyes))
+        raise ValueError(
+            f"{_which(index, faces)}landmarks show no face: "
+            f"the eyes are {apart[index]:.3g} px apart"
+        )
+    axis = between / apart[:, np.newaxis]
+    down = np.stack([-axis[:, 1], axis[:, 0]], axis=1)
+    depth = ((faces[:, 48:68].mean(axis=1) - (left + right) / 2) * down).sum(axis=1)
+    if (no_mouth := ~(np.abs(depth) > least)).any():
+        raise ValueError(
+            f"{_which(int(np.argmax(no_mouth)), faces)}landmarks show no face: "
+            "eyes and mouth lie on one line"
+        )
+    return unit, axis, np.where(depth[:, np.newaxis] > 0, down, -down)
 
 
 def face_roll(landmarks: ArrayLike) -> float:

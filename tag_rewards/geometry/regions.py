@@ -9,12 +9,19 @@ a box needs no polygon.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.geometry.au_rules import AU_REGIONS, JAA_CENTRES, Anchor, RegionRule
-from tag_rewards.geometry.landmarks import MIRROR_ORDER, as_landmarks, face_frame
+from tag_rewards.geometry.au_rules import AU_REGIONS, JAA_CENTRES, RegionRule
+from tag_rewards.geometry.landmarks import (
+    MIRROR_ORDER,
+    as_faces,
+    as_landmarks,
+    face_frame,
+    face_frames,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,54 +29,68 @@ if TYPE_CHECKING:
     import shapely
     from numpy.typing import ArrayLike, NDArray
 
-    from tag_rewards.geometry.landmarks import FaceFrame
-
-__all__ = ["AU_REGIONS", "RegionRule", "au_box", "au_region", "au_regions", "jaa_centres"]
+__all__ = [
+    "AU_REGIONS",
+    "RegionRule",
+    "au_box",
+    "au_boxes",
+    "au_region",
+    "au_regions",
+    "jaa_centres",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class _Both:
-    """The anchors of both halves as arrays, left half first; offsets are (right, down) in r."""
+class _Anchors:
+    """Anchors of some AUs as arrays; of each AU the left half first.
+
+    Attributes:
+        start: indices of landmarks, shape (m,).
+        end: indices of the landmarks towards which the points are moved, shape (m,).
+        towards: how far, shape (m, 1).
+        offset: (right, down) in r, shape (m, 2).
+        first: the first anchor of each AU, shape (k,).
+    """
 
     start: NDArray[np.intp]
     end: NDArray[np.intp]
     towards: NDArray[np.float64]
     offset: NDArray[np.float64]
+    first: NDArray[np.intp]
 
 
-def _both_halves(anchors: tuple[Anchor, ...]) -> _Both:
-    start = np.array([anchor.start for anchor in anchors])
-    end = np.array([anchor.end for anchor in anchors])
-    towards = np.array([[anchor.towards] for anchor in anchors])
-    left = np.array([[-anchor.out, anchor.down] for anchor in anchors])
-    right = left * (-1.0, 1.0)
-    return _Both(
-        np.concatenate([start, MIRROR_ORDER[start]]),
-        np.concatenate([end, MIRROR_ORDER[end]]),
-        np.concatenate([towards, towards]),
-        np.concatenate([left, right]),
+@lru_cache(maxsize=256)  # callers ask for the same AUs again and again
+def _anchors(aus: tuple[int, ...]) -> _Anchors:
+    start, end, towards, offset, sizes = [], [], [], [], []
+    for au in aus:
+        if au not in AU_REGIONS:
+            raise ValueError(f"AU{au} has no region; known are {', '.join(map(str, AU_REGIONS))}")
+        anchors = AU_REGIONS[au].anchors
+        sizes.append(2 * len(anchors))
+        for order, out in ((_SAME_ORDER, -1.0), (MIRROR_ORDER, 1.0)):
+            start += [order[anchor.start] for anchor in anchors]
+            end += [order[anchor.end] for anchor in anchors]
+            towards += [[anchor.towards] for anchor in anchors]
+            offset += [[out * anchor.out, anchor.down] for anchor in anchors]
+    return _Anchors(
+        np.array(start, np.intp),
+        np.array(end, np.intp),
+        np.array(towards).reshape(-1, 1),
+        np.array(offset).reshape(-1, 2),
+        np.cumsum([0, *sizes[:-1]], dtype=np.intp)[: len(sizes)],
     )
 
 
-_REGION_ANCHORS = {au: _both_halves(rule.anchors) for au, rule in AU_REGIONS.items()}
+_SAME_ORDER = np.arange(len(MIRROR_ORDER))
 
 
-def _place(
-    anchors: _Both, landmarks: ArrayLike, frame: FaceFrame | None = None
-) -> NDArray[np.float64]:
-    """The anchors on a face, shape (2 k, 2), left half first."""
-    points = as_landmarks(landmarks)
-    frame = frame or face_frame(points)
-    start, end = points[anchors.start], points[anchors.end]
-    axes = np.stack([frame.right, frame.down]) * frame.unit
+def _place(anchors: _Anchors, faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The anchors on faces (n, 68, 2), shape (n, m, 2)."""
+    unit, right, down = face_frames(faces)
+    axes = np.stack([right, down], axis=1) * unit[:, np.newaxis, np.newaxis]
+    start, end = faces[:, anchors.start], faces[:, anchors.end]
     placed: NDArray[np.float64] = start + anchors.towards * (end - start) + anchors.offset @ axes
     return placed
-
-
-def _known(au: int) -> int:
-    if au not in AU_REGIONS:
-        raise ValueError(f"AU{au} has no region; known are {', '.join(map(str, AU_REGIONS))}")
-    return au
 
 
 def au_region(au: int, landmarks: ArrayLike) -> shapely.Polygon | shapely.MultiPolygon:
@@ -94,54 +115,55 @@ def au_region(au: int, landmarks: ArrayLike) -> shapely.Polygon | shapely.MultiP
         >>> au_region(12, face).geom_type, au_region(4, face).geom_type
         ('MultiPolygon', 'Polygon')
     """
-    import shapely  # slow to import, and boxes do without
-
-    points = _place(_REGION_ANCHORS[_known(au)], landmarks)
-    if not AU_REGIONS[au].paired:
-        return shapely.MultiPoint(points).convex_hull
-    half = len(points) // 2
-    sides = [shapely.MultiPoint(side).convex_hull for side in (points[:half], points[half:])]
-    # The two sides of a face in profile overlap; their union is then one polygon, as the image
-    # shows it.
-    return shapely.MultiPolygon(sides) if sides[0].disjoint(sides[1]) else shapely.union_all(sides)
+    return au_regions([au], as_landmarks(landmarks))[0]
 
 
-def au_regions(
-    aus: Sequence[int], landmarks: ArrayLike
-) -> list[shapely.Polygon | shapely.MultiPolygon]:
-    """`au_region` of several AUs on one face, together and so in a fraction of the time.
+def au_regions(aus: Sequence[int], landmarks: ArrayLike) -> NDArray[np.object_]:
+    """`au_region` of several AUs, on one face or many, together and so in a fraction of the time.
+
+    Args:
+        aus: keys of `AU_REGIONS`.
+        landmarks: iBUG-68 points in pixels, shape (68, 2) or (n, 68, 2).
+
+    Returns:
+        Polygons and MultiPolygons, shape (k,) for k AUs on one face, (n, k) on n faces.
 
     Raises:
-        ValueError: an AU is unknown, or the landmarks show no face.
+        ValueError: an AU is unknown, or landmarks show no face; the message says whose.
 
     Example:
         >>> from tag_rewards.geometry import average_face
         >>> face = average_face() * 50
-        >>> au_regions([4, 12], face) == [au_region(4, face), au_region(12, face)]
+        >>> au_regions([4, 12], face).tolist() == [au_region(4, face), au_region(12, face)]
         True
+        >>> au_regions([4, 12, 17], [face, 2 * face]).shape
+        (2, 3)
     """
     import shapely  # slow to import, and boxes do without
 
-    points = as_landmarks(landmarks)
-    frame = face_frame(points)
-    clouds: list[NDArray[np.float64]] = []  # the points of each hull
-    first = []  # the first hull of each AU
-    for au in aus:
-        placed = _place(_REGION_ANCHORS[_known(au)], points, frame)
-        first.append(len(clouds))
-        clouds += np.split(placed, 2) if AU_REGIONS[au].paired else [placed]
-    if not clouds:
-        return []
-    owners = np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds])
-    hulls = shapely.convex_hull(shapely.multipoints(np.concatenate(clouds), indices=owners))
-    regions = [hulls[start] for start in first]
-    paired = np.flatnonzero([AU_REGIONS[au].paired for au in aus])
-    left = np.array(first)[paired]
-    apart = shapely.disjoint(hulls[left], hulls[left + 1])
-    for index, start, disjoint in zip(paired.tolist(), left.tolist(), apart, strict=True):
-        sides = hulls[start : start + 2]
-        regions[index] = shapely.multipolygons(sides) if disjoint else shapely.union_all(sides)
-    return regions
+    anchors, faces = _anchors(tuple(aus)), as_faces(landmarks)
+    points = _place(anchors, faces)
+    n_faces, n_points = points.shape[:2]
+    paired = np.array([AU_REGIONS[au].paired for au in aus], dtype=bool)
+    # The points of an AU go to one hull, or the halves of them to two.
+    sizes = np.diff([*anchors.first, n_points])
+    hull_sizes = np.repeat(np.where(paired, sizes // 2, sizes), 1 + paired)
+    n_hulls = len(hull_sizes)
+    owners = np.repeat(np.arange(n_hulls), hull_sizes) + n_hulls * np.arange(n_faces)[:, np.newaxis]
+    clouds = shapely.multipoints(points.reshape(-1, 2), indices=owners.ravel())
+    hulls = shapely.convex_hull(clouds).reshape(n_faces, n_hulls)
+    first = np.cumsum(1 + paired) - (1 + paired)
+    regions: NDArray[np.object_] = hulls[:, first]
+    left, right = hulls[:, first[paired]], hulls[:, first[paired] + 1]
+    # The two sides of a face in profile overlap; their union is then one polygon, as the image
+    # shows it.
+    sides = np.stack([left, right], axis=-1)
+    overlapping = ~shapely.disjoint(left, right)
+    joined = shapely.multipolygons(sides)
+    if overlapping.any():
+        joined[overlapping] = shapely.union_all(sides[overlapping], axis=-1)
+    regions[:, paired] = joined
+    return regions[0] if np.ndim(landmarks) == 2 else regions
 
 
 def au_box(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:
@@ -158,8 +180,40 @@ def au_box(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:
         >>> au_box(17, average_face() * 100 + 256).round().tolist()
         [181.0, 466.0, 331.0, 577.0]
     """
-    points = _place(_REGION_ANCHORS[_known(au)], landmarks)
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+    box: NDArray[np.float64] = au_boxes([au], as_landmarks(landmarks))[0]
+    return box
+
+
+def au_boxes(aus: Sequence[int], landmarks: ArrayLike) -> NDArray[np.float64]:
+    """`au_box` of several AUs, on one face or many, in one computation.
+
+    Args:
+        aus: keys of `AU_REGIONS`.
+        landmarks: iBUG-68 points in pixels, shape (68, 2) or (n, 68, 2).
+
+    Returns:
+        Boxes x1, y1, x2, y2 in pixels: shape (k, 4) for k AUs on one face, (n, k, 4) on n faces.
+
+    Raises:
+        ValueError: an AU is unknown, or landmarks show no face; the message says whose.
+
+    Example:
+        >>> from tag_rewards.geometry import average_face
+        >>> face = average_face() * 100 + 256
+        >>> au_boxes([12, 17], face)[1].round().tolist()
+        [181.0, 466.0, 331.0, 577.0]
+        >>> au_boxes([12, 17], np.stack([face, face + 5, 2 * face])).shape
+        (3, 2, 4)
+    """
+    anchors, faces = _anchors(tuple(aus)), as_faces(landmarks)
+    points = _place(anchors, faces)
+    if not len(anchors.first):
+        boxes = np.empty((len(faces), 0, 4))
+    else:
+        low = np.minimum.reduceat(points, anchors.first, axis=1)
+        high = np.maximum.reduceat(points, anchors.first, axis=1)
+        boxes = np.concatenate([low, high], axis=2)
+    return boxes[0] if np.ndim(landmarks) == 2 else boxes
 
 
 def jaa_centres(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:

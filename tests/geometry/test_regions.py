@@ -10,7 +10,9 @@ from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import (
     AU_REGIONS,
     au_box,
+    au_boxes,
     au_region,
+    au_regions,
     average_face,
     box_iou,
     inner_eye_distance,
@@ -88,6 +90,32 @@ def test_the_box_is_the_bounds_of_the_region(face, au):
     assert au_box(au, face).tolist() == list(au_region(au, face).bounds)
 
 
+some_aus = st.lists(st.sampled_from(ALL_AUS), max_size=6)
+
+
+@given(st.lists(faces(), min_size=1, max_size=4), some_aus)
+def test_many_faces_and_aus_at_once_are_the_same_as_one_by_one(some_faces, aus):
+    expected = [[au_box(au, face).tolist() for au in aus] for face in some_faces]
+    boxes, regions = au_boxes(aus, some_faces), au_regions(aus, some_faces)
+    assert boxes.shape == (len(some_faces), len(aus), 4)
+    assert boxes.tolist() == expected
+    assert au_boxes(aus, some_faces[0]).tolist() == expected[0]
+    assert regions.shape == (len(some_faces), len(aus))
+    for row, face in zip(regions, some_faces, strict=True):
+        assert row.tolist() == [au_region(au, face) for au in aus]
+    assert shapely.bounds(regions).tolist() == expected
+
+
+def test_sides_that_overlap_in_one_face_of_several_are_one_polygon():
+    profile = average_face()
+    profile[:, 0] = np.abs(profile[:, 0])
+    profile[[39, 42], 0] = -0.5, 0.5
+    profile[[*range(36, 42)], 0] -= 1
+    regions = au_regions([12, 17], [average_face(), profile])
+    assert [region.geom_type for region in regions[:, 0]] == ["MultiPolygon", "Polygon"]
+    assert regions[1, 0] == au_region(12, profile)
+
+
 @given(faces(), st.sampled_from(ALL_AUS), similarities)
 def test_regions_follow_a_face_that_is_rolled_scaled_and_shifted(face, au, transform):
     move = similarity(*transform)
@@ -144,3 +172,20 @@ def test_an_unknown_au_is_an_error(au):
 def test_no_face_is_an_error(function, points):
     with pytest.raises(ValueError, match="landmark"):
         function(12, points)
+
+
+@pytest.mark.parametrize("function", [au_regions, au_boxes])
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (np.zeros((68, 2)), "^landmarks show no face: the eyes are 0 px apart"),
+        (np.zeros((68, 3)), "shape"),
+        (np.zeros((2, 60, 2)), "shape"),
+        ([average_face(), np.zeros((68, 2))], "^face 1: landmarks show no face: the eyes"),
+        ([average_face(), average_face() * [1, 0]], "^face 1: .*eyes and mouth lie on one line"),
+        ([average_face(), np.full((68, 2), np.nan)], r"^face 1: landmark 0 is \(nan, nan\)"),
+    ],
+)
+def test_the_face_at_fault_is_named(function, points, message):
+    with pytest.raises(ValueError, match=message):
+        function([12], points)
