@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tag_rewards.detectors import geometric_aus
-from tag_rewards.detectors.images import MIN_SIDE, PAD, ImageError, prepare, read_any
-from tag_rewards.detectors.observation import Detection, FaceObservation
+from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.detectors.one_by_one import PREPARATION, detect_each
 from tag_rewards.detectors.packages import (
     DetectorUnavailableError,
     file_digest,
@@ -28,8 +28,8 @@ from tag_rewards.detectors.packages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tag_rewards.detectors.images import Prepared
-    from tag_rewards.detectors.observation import ImageInput
+    from tag_rewards.detectors.images import Prepared, Transform
+    from tag_rewards.detectors.observation import Detection, ImageInput
 
 __all__ = ["DlibConfig", "DlibDetector", "score_confidence"]
 
@@ -97,7 +97,7 @@ class DlibDetector:
         self.version = (
             f"dlib {package_version('dlib-bin')}, predictor {file_digest(self._predictor)}, "
             f"score {self.config.min_score:g}, AU formulas {geometric_aus.VERSION} "
-            f"(enlarged below {MIN_SIDE}, border {PAD})"
+            f"({PREPARATION})"
         )
 
     def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
@@ -106,25 +106,18 @@ class DlibDetector:
         Raises:
             DetectorUnavailableError: The predictor's file is no 68-point shape predictor.
         """
-        return [self._detect(image) for image in images]
+        return detect_each(images, self._look)
 
-    def _detect(self, image: ImageInput) -> Detection:
-        try:
-            prepared = prepare(read_any(image))
-        except (ImageError, OSError) as error:
-            return Detection(failure=str(error))
+    def _look(self, prepared: Prepared) -> list[FaceObservation]:
         find_faces, predict = _models(self._predictor)
         rgb = np.ascontiguousarray(prepared.image[:, :, ::-1])
         boxes, scores, _ = find_faces.run(rgb, 0, self.config.min_score)
-        return Detection(
-            tuple(
-                self._face(box, predict(rgb, box), score, prepared)
-                for box, score in zip(boxes, scores, strict=True)
-            )
-        )
+        return [
+            self._face(box, predict(rgb, box), score, prepared.transform)
+            for box, score in zip(boxes, scores, strict=True)
+        ]
 
-    def _face(self, box: Any, shape: Any, score: float, prepared: Prepared) -> FaceObservation:
-        transform = prepared.transform
+    def _face(self, box: Any, shape: Any, score: float, transform: Transform) -> FaceObservation:
         corners = [[box.left(), box.top()], [box.right(), box.bottom()]]
         (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
         points = transform.to_original([[point.x, point.y] for point in shape.parts()])

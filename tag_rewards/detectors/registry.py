@@ -43,6 +43,30 @@ def _dlib(**options: Any) -> Detector:
     return DlibDetector(_config(DlibConfig, options))
 
 
+def _mediapipe(**options: Any) -> Detector:
+    from tag_rewards.detectors.mediapipe_tasks import MediaPipeConfig, MediaPipeDetector
+
+    return MediaPipeDetector(_config(MediaPipeConfig, options))
+
+
+def _pyfeat(**options: Any) -> Detector:
+    from tag_rewards.detectors.pyfeat import PyFeatConfig, PyFeatDetector
+
+    return PyFeatDetector(_config(PyFeatConfig, options))
+
+
+def _libreface(**options: Any) -> Detector:
+    from tag_rewards.detectors.libreface import LibreFaceConfig, LibreFaceDetector
+
+    return LibreFaceDetector(_config(LibreFaceConfig, options))
+
+
+def _openface3(**options: Any) -> Detector:
+    from tag_rewards.detectors.openface3 import OpenFace3Config, OpenFace3Detector
+
+    return OpenFace3Detector(_config(OpenFace3Config, options))
+
+
 def _config(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
     """A detector's configuration; what it refuses, the user gave."""
     try:
@@ -78,6 +102,27 @@ _ENTRIES = {
         "dlib's 68 landmarks, and approximate AUs from their geometry; needs no download",
         _dlib,
         {"predictor": Path, "min_score": float},
+    ),
+    "mediapipe": _Entry(
+        "MediaPipe's Face Landmarker, AUs from its blendshapes; needs its model file",
+        _mediapipe,
+        {"model": Path, "max_faces": int},
+        required="model",
+    ),
+    "pyfeat": _Entry(
+        "py-feat 2.x, probabilities of 24 AUs; downloads its weights",
+        _pyfeat,
+        {"device": str},
+    ),
+    "libreface": _Entry(
+        "LibreFace, presence and intensity of AUs; downloads its weights",
+        _libreface,
+        {"weights": Path, "device": str},
+    ),
+    "openface3": _Entry(
+        "OpenFace 3.0, presence of 8 AUs; needs its folder of weights",
+        _openface3,
+        {"weights": Path, "device": str},
     ),
 }
 

@@ -1,0 +1,160 @@
+"""AUs by LibreFace: the presence of 12 and the intensity of 12, and MediaPipe's mesh."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tag_rewards.detectors.activation import MAX_INTENSITY, au_probability
+from tag_rewards.detectors.landmark_maps import mesh_to_ibug
+from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.detectors.one_by_one import PREPARATION, box_around, detect_each, png_of
+from tag_rewards.detectors.openface_row import INTENSITY_SCALE, PRESENCE_SCALE
+from tag_rewards.detectors.packages import DetectorUnavailableError, import_for, package_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tag_rewards.detectors.images import Prepared
+    from tag_rewards.detectors.observation import Detection, ImageInput
+
+__all__ = ["LibreFaceConfig", "LibreFaceDetector", "libreface_probability"]
+
+REMEDY = (
+    "pip install libreface into a Python 3.9 environment of its own: it pins torch 2.0.0 and "
+    "mediapipe 0.10.5"
+)
+WEIGHTS_REMEDY = "run it once with the network, which fills the weights' folder, and give that one"
+
+_NO_FACE = "No face landmarks"
+_N_MESH = 478
+
+
+@dataclass(frozen=True, slots=True)
+class LibreFaceConfig:
+    """How LibreFace is run.
+
+    Attributes:
+        weights: Folder of the weights; LibreFace downloads into it what is missing.
+        device: `cpu` or `cuda`.
+    """
+
+    weights: Path = Path("weights_libreface")
+    device: str = "cpu"
+
+
+class LibreFaceDetector:
+    """Runs LibreFace's `get_facial_attributes_image`; a `Detector`.
+
+    It can be pickled. LibreFace judges one face of an image and loads its models anew for each
+    image. It gives no score of a face, so the confidence is 1.
+
+    Attributes:
+        name: `libreface`.
+        version: LibreFace's version.
+        config: How it is run.
+
+    Args:
+        config: How it is run.
+
+    Raises:
+        DetectorUnavailableError: The package is missing.
+    """
+
+    name = "libreface"
+
+    def __init__(self, config: LibreFaceConfig | None = None) -> None:
+        self.config = config or LibreFaceConfig()
+        import_for(self.name, "libreface", REMEDY)
+        self.version = f"libreface {package_version('libreface')} ({PREPARATION})"
+
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look at images; one result for each, in order.
+
+        Raises:
+            DetectorUnavailableError: The weights cannot be had.
+        """
+        return detect_each(images, self._look)
+
+    def _look(self, prepared: Prepared) -> list[FaceObservation]:
+        with png_of(prepared.image) as path:
+            attributes = self._attributes(path)
+        return [] if attributes is None else [self.face(attributes, prepared)]
+
+    def _attributes(self, path: Path) -> Mapping[str, Any] | None:
+        libreface = import_for(self.name, "libreface", REMEDY)
+        try:
+            with redirect_stdout(StringIO()):  # it prints the device for every image
+                attributes: Mapping[str, Any] = libreface.get_facial_attributes_image(
+                    str(path),
+                    temp_dir=str(path.parent),
+                    device=self.config.device,
+                    weights_download_dir=str(self.config.weights),
+                )
+        except OSError as error:
+            raise DetectorUnavailableError(
+                f"detector libreface cannot load its weights ({error}); {WEIGHTS_REMEDY}"
+            ) from error
+        except RuntimeError as error:
+            if _NO_FACE not in str(error):
+                raise
+            return None
+        return attributes
+
+    def face(self, attributes: Mapping[str, Any], prepared: Prepared) -> FaceObservation:
+        """LibreFace's attributes as an observation.
+
+        Args:
+            attributes: `detected_aus` (`au_1` -> 0 or 1), `au_intensities` (`au_1_intensity` -> 0
+                to 5), and `lm_mp_0_x` ... `lm_mp_477_y` as fractions of the image.
+            prepared: The image that they are of.
+        """
+        height, width = prepared.image.shape[:2]
+        fractions = [[attributes[f"lm_mp_{i}_{axis}"] for axis in "xy"] for i in range(_N_MESH)]
+        mesh = prepared.transform.to_original(np.array(fractions) * (width, height) - 0.5)
+        presences = _by_au(attributes["detected_aus"])
+        intensities = _by_au(attributes["au_intensities"])
+        return FaceObservation(
+            box=box_around(mesh),
+            landmarks=mesh_to_ibug(mesh),
+            probabilities={
+                au: libreface_probability(presences.get(au), intensities.get(au))
+                for au in sorted({*presences, *intensities})
+            },
+            raw={PRESENCE_SCALE: presences, INTENSITY_SCALE: intensities},
+            detector=self.name,
+            version=self.version,
+        )
+
+
+def libreface_probability(presence: float | None, intensity: float | None) -> float:
+    """How sure LibreFace is of an AU: the mean of its opinions, an intensity as a fifth of itself.
+
+    Two opinions are joined as OpenFace's (`activation.au_probability`). LibreFace has a single one
+    on ten AUs, which then counts alone.
+
+    Args:
+        presence: 0 or 1; None where it has none.
+        intensity: 0 to 5, cut where the regression leaves that; None where it has none.
+
+    Example:
+        >>> libreface_probability(1, 2.0), libreface_probability(1, None)
+        (0.7, 1.0)
+        >>> libreface_probability(None, 3.0)
+        0.6
+    """
+    if intensity is None:
+        return float(presence or 0)
+    intensity = min(max(intensity, 0.0), MAX_INTENSITY)
+    if presence is None:
+        return round(intensity / MAX_INTENSITY, 3)
+    return au_probability(bool(presence), intensity)
+
+
+def _by_au(values: Mapping[str, float]) -> dict[int, float]:
+    return {int(key.split("_")[1]): float(value) for key, value in values.items()}

@@ -1,0 +1,147 @@
+"""Landmarks and AUs by MediaPipe's Face Landmarker (Tasks API): 478 points and 52 blendshapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tag_rewards.detectors.blendshapes import blendshape_aus
+from tag_rewards.detectors.landmark_maps import mesh_to_ibug
+from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.detectors.one_by_one import PREPARATION, box_around, detect_each
+from tag_rewards.detectors.packages import (
+    DetectorUnavailableError,
+    file_digest,
+    import_for,
+    package_version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tag_rewards.detectors.images import Prepared
+    from tag_rewards.detectors.observation import Detection, ImageInput
+
+__all__ = ["BLENDSHAPE_SCALE", "MediaPipeConfig", "MediaPipeDetector"]
+
+REMEDY = "pip install 'mediapipe>=0.10.30'"
+MODEL_REMEDY = (
+    "give Google's face_landmarker.task, which the package does not bring: "
+    "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
+)
+
+BLENDSHAPE_SCALE = "blendshape_0_1"
+"""What `FaceObservation.raw` calls the coefficients."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPipeConfig:
+    """How the Face Landmarker is run.
+
+    Attributes:
+        model: The file `face_landmarker.task`.
+        max_faces: Faces of an image at most, 1 or more.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+    """
+
+    model: Path
+    max_faces: int = 4
+
+    def __post_init__(self) -> None:
+        if self.max_faces < 1:
+            raise ValueError(f"max_faces is {self.max_faces}, not at least 1")
+
+
+class MediaPipeDetector:
+    """Runs MediaPipe's Face Landmarker; a `Detector`.
+
+    It can be pickled; each process loads the model for itself at its first image. The landmarker
+    gives no score of a face, so the confidence is 1.
+
+    Attributes:
+        name: `mediapipe`.
+        version: mediapipe's version and the hash of the model's file.
+        config: How it is run.
+
+    Args:
+        config: How it is run.
+
+    Raises:
+        DetectorUnavailableError: The model or the package is missing.
+    """
+
+    name = "mediapipe"
+
+    def __init__(self, config: MediaPipeConfig) -> None:
+        self.config = config
+        if not config.model.is_file():
+            raise DetectorUnavailableError(f"{config.model} is no file; {MODEL_REMEDY}")
+        import_for(self.name, "mediapipe.tasks.python.vision", REMEDY)
+        self.version = (
+            f"mediapipe {package_version('mediapipe')}, model {file_digest(config.model)}, "
+            f"faces {config.max_faces} ({PREPARATION})"
+        )
+
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look at images; one result for each, in order.
+
+        Raises:
+            DetectorUnavailableError: The model's file is no Face Landmarker.
+        """
+        return detect_each(images, self._look)
+
+    def _look(self, prepared: Prepared) -> list[FaceObservation]:
+        mediapipe = import_for(self.name, "mediapipe", REMEDY)
+        rgb = np.ascontiguousarray(prepared.image[:, :, ::-1])
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)
+        return self.faces(_landmarker(self.config).detect(image), prepared)
+
+    def faces(self, result: Any, prepared: Prepared) -> list[FaceObservation]:
+        """A `FaceLandmarkerResult` as observations.
+
+        Args:
+            result: `face_landmarks` (478 points each, x and y as fractions of the image) and
+                `face_blendshapes` (52 categories each).
+            prepared: The image that it is of.
+        """
+        height, width = prepared.image.shape[:2]
+        observations = []
+        for points, categories in zip(result.face_landmarks, result.face_blendshapes, strict=True):
+            # A fraction is of the image's edges; OpenCV's first pixel has its centre at 0.
+            mesh = np.array([[p.x * width, p.y * height] for p in points]) - 0.5
+            mesh = prepared.transform.to_original(mesh)
+            aus = blendshape_aus({c.category_name: c.score for c in categories})
+            observations.append(
+                FaceObservation(
+                    box=box_around(mesh),
+                    landmarks=mesh_to_ibug(mesh),
+                    probabilities={au: min(max(aus[au], 0.0), 1.0) for au in aus},
+                    raw={BLENDSHAPE_SCALE: aus},
+                    detector=self.name,
+                    version=self.version,
+                )
+            )
+        return observations
+
+
+@lru_cache(maxsize=2)
+def _landmarker(config: MediaPipeConfig) -> Any:
+    tasks = import_for(MediaPipeDetector.name, "mediapipe.tasks.python", REMEDY)
+    vision = import_for(MediaPipeDetector.name, "mediapipe.tasks.python.vision", REMEDY)
+    options = vision.FaceLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(config.model)),
+        num_faces=config.max_faces,
+        output_face_blendshapes=True,
+    )
+    try:
+        return vision.FaceLandmarker.create_from_options(options)
+    except (RuntimeError, ValueError) as error:
+        raise DetectorUnavailableError(
+            f"{config.model} is no Face Landmarker ({error}); {MODEL_REMEDY}"
+        ) from error

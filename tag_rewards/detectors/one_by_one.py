@@ -1,0 +1,78 @@
+"""What detectors share that look at one image at a time through a Python package."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import cv2
+
+from tag_rewards.detectors.images import MIN_SIDE, PAD, ImageError, prepare, read_any
+from tag_rewards.detectors.observation import Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tag_rewards.detectors.images import Prepared
+    from tag_rewards.detectors.observation import FaceObservation, ImageInput
+
+__all__ = ["PREPARATION", "box_around", "detect_each", "png_of"]
+
+PREPARATION = f"enlarged below {MIN_SIDE}, border {PAD}"
+"""What is done to images (`images.prepare`), for a detector's version."""
+
+
+def detect_each(
+    images: Sequence[ImageInput], look: Callable[[Prepared], Sequence[FaceObservation]]
+) -> list[Detection]:
+    """Read and prepare each image and look at it; one that cannot be read is a failure.
+
+    Args:
+        images: Files or pixels.
+        look: Gives the faces, in pixels of the original image.
+
+    Example:
+        >>> import numpy as np
+        >>> detect_each([np.zeros((9, 9, 3), np.uint8)], lambda prepared: [])
+        [Detection(faces=(), failure='')]
+    """
+    return [_detect(image, look) for image in images]
+
+
+def _detect(image: ImageInput, look: Callable[[Prepared], Sequence[FaceObservation]]) -> Detection:
+    try:
+        prepared = prepare(read_any(image))
+    except (ImageError, OSError) as error:
+        return Detection(failure=str(error))
+    return Detection(tuple(look(prepared)))
+
+
+@contextmanager
+def png_of(image: NDArray[np.uint8]) -> Iterator[Path]:
+    """An image as a file, for packages that take only paths; it is deleted at the end.
+
+    Args:
+        image: (height, width, 3) uint8 BGR.
+    """
+    with TemporaryDirectory(prefix="tag-rewards-") as folder:
+        path = Path(folder, "face.png")
+        _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        path.write_bytes(data.tobytes())
+        yield path
+
+
+def box_around(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """The box of points, shape (n, 2): x1, y1, x2, y2.
+
+    Example:
+        >>> import numpy as np
+        >>> box_around(np.array([[1, 5], [3, 4.0]]))
+        (1.0, 4.0, 3.0, 5.0)
+    """
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return x1, y1, x2, y2

@@ -1,0 +1,167 @@
+"""Landmarks and AUs by OpenFace 3.0 (`openface-test`): 8 presence scores and WFLW's 98 points."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tag_rewards.detectors.landmark_maps import wflw_to_ibug
+from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.detectors.one_by_one import PREPARATION, detect_each, png_of
+from tag_rewards.detectors.packages import (
+    DetectorUnavailableError,
+    file_digest,
+    import_for,
+    package_version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from tag_rewards.detectors.images import Prepared, Transform
+    from tag_rewards.detectors.observation import Detection, ImageInput
+
+__all__ = ["OPENFACE3_AUS", "SCORE_SCALE", "OpenFace3Config", "OpenFace3Detector"]
+
+REMEDY = (
+    "pip install openface-test into an environment of its own: it pins numpy 1.26.4 and scipy 1.13"
+)
+WEIGHTS_REMEDY = "get the weights with `openface download --output weights` and give that folder"
+
+OPENFACE3_AUS = (1, 2, 4, 6, 9, 12, 25, 26)
+"""The AUs of its scores, in its order."""
+
+SCORE_SCALE = "presence_score"
+"""What `FaceObservation.raw` calls the scores: cosines, 0 to 1."""
+
+_FACES, _LANDMARKS, _AUS = "Alignment_RetinaFace.pth", "Landmark_98.pkl", "MTL_backbone.pth"
+_MIN_SCORE = 0.5  # the package's own
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFace3Config:
+    """How OpenFace 3 is run.
+
+    Attributes:
+        weights: Folder with `Alignment_RetinaFace.pth`, `Landmark_98.pkl` and `MTL_backbone.pth`.
+        device: `cpu` or `cuda`.
+    """
+
+    weights: Path = Path("weights")
+    device: str = "cpu"
+
+
+class OpenFace3Detector:
+    """Runs OpenFace 3's face, landmark and AU models; a `Detector`.
+
+    It can be pickled; each process loads the models for itself at its first image. AUs are judged
+    on each face's own crop; the package's own demonstration gives every face the AUs of the first.
+
+    Attributes:
+        name: `openface3`.
+        version: The package's version and the hashes of the weights.
+        config: How it is run.
+
+    Args:
+        config: How it is run.
+
+    Raises:
+        DetectorUnavailableError: A file of weights or the package is missing.
+    """
+
+    name = "openface3"
+
+    def __init__(self, config: OpenFace3Config | None = None) -> None:
+        self.config = config or OpenFace3Config()
+        files = [self.config.weights / name for name in (_FACES, _LANDMARKS, _AUS)]
+        for file in files:
+            if not file.is_file():
+                raise DetectorUnavailableError(f"{file} is not there; {WEIGHTS_REMEDY}")
+        import_for(self.name, "openface", REMEDY)
+        self.version = (
+            f"openface-test {package_version('openface-test')}, weights "
+            f"{' '.join(map(file_digest, files))} ({PREPARATION})"
+        )
+
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look at images; one result for each, in order.
+
+        Raises:
+            DetectorUnavailableError: The package cannot be imported in full.
+        """
+        return detect_each(images, self._look)
+
+    def _look(self, prepared: Prepared) -> list[FaceObservation]:
+        models = _models(self.config)
+        with png_of(prepared.image) as path, redirect_stdout(StringIO()):  # it prints every face
+            boxes, _ = models.faces.detect_faces(str(path))
+            boxes = [box for box in boxes if box[4] >= _MIN_SCORE and _crop(prepared, box).size]
+            points = models.landmarks.detect_landmarks(
+                prepared.image, boxes, confidence_threshold=_MIN_SCORE
+            )
+            scores = [models.aus.predict(_crop(prepared, box))[2].cpu().numpy()[0] for box in boxes]
+        return [
+            self.face(box, wflw, aus, prepared.transform)
+            for box, wflw, aus in zip(boxes, points, scores, strict=True)
+        ]
+
+    def face(
+        self, box: ArrayLike, wflw: ArrayLike, scores: ArrayLike, transform: Transform
+    ) -> FaceObservation:
+        """OpenFace 3's numbers of a face as an observation.
+
+        Args:
+            box: x1, y1, x2, y2 and score, then whatever else RetinaFace gives.
+            wflw: (98, 2) landmarks.
+            scores: (8,) AU scores in the order of `OPENFACE3_AUS`.
+            transform: Of the image that they are of.
+        """
+        corners, score = np.asarray(box)[:4].reshape(2, 2), float(np.asarray(box)[4])
+        (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
+        aus = dict(zip(OPENFACE3_AUS, np.asarray(scores, np.float64).tolist(), strict=True))
+        return FaceObservation(
+            box=(x1, y1, x2, y2),
+            landmarks=transform.to_original(wflw_to_ibug(wflw)),
+            probabilities={au: min(max(value, 0.0), 1.0) for au, value in aus.items()},
+            raw={SCORE_SCALE: aus},
+            confidence=min(max(score, 0.0), 1.0),
+            detector=self.name,
+            version=self.version,
+        )
+
+
+def _crop(prepared: Prepared, box: Any) -> Any:
+    x1, y1, x2, y2 = np.maximum(np.asarray(box[:4]), 0).astype(int)
+    return prepared.image[y1:y2, x1:x2]
+
+
+class _Models(NamedTuple):
+    faces: Any
+    landmarks: Any
+    aus: Any
+
+
+@lru_cache(maxsize=2)
+def _models(config: OpenFace3Config) -> _Models:
+    def load(module: str) -> Any:
+        return import_for(OpenFace3Detector.name, module, REMEDY)
+
+    # It would load the backbone's weights from ./weights, only to overwrite them.
+    load("openface.Pytorch_Retinaface.data").cfg_mnet["pretrain"] = False
+    folder, device = config.weights, config.device
+    with redirect_stdout(StringIO()):
+        return _Models(
+            load("openface.face_detection").FaceDetector(str(folder / _FACES), device),
+            load("openface.landmark_detection").LandmarkDetector(
+                str(folder / _LANDMARKS), device, device_ids=[-1 if device == "cpu" else 0]
+            ),
+            load("openface.multitask_model").MultitaskPredictor(str(folder / _AUS), device),
+        )

@@ -1,0 +1,128 @@
+"""Landmarks and AUs by py-feat 2.x (`Detectorv2`): 24 AU probabilities and MediaPipe's mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tag_rewards.detectors.landmark_maps import mesh_to_ibug
+from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.detectors.one_by_one import PREPARATION, detect_each, png_of
+from tag_rewards.detectors.packages import DetectorUnavailableError, import_for, package_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tag_rewards.detectors.images import Prepared, Transform
+    from tag_rewards.detectors.observation import Detection, ImageInput
+
+__all__ = ["PROBABILITY_SCALE", "PyFeatConfig", "PyFeatDetector"]
+
+REMEDY = "pip install 'py-feat>=2.1'"
+WEIGHTS_REMEDY = (
+    "run it once where the Hugging Face hub can be reached, or set HF_HOME to a cache that holds "
+    "py-feat's models"
+)
+
+PROBABILITY_SCALE = "probability_0_1"
+"""What `FaceObservation.raw` calls py-feat's AU columns."""
+
+N_MESH = 478
+
+
+@dataclass(frozen=True, slots=True)
+class PyFeatConfig:
+    """How py-feat is run.
+
+    Attributes:
+        device: `cpu`, `cuda` or `mps`.
+    """
+
+    device: str = "cpu"
+
+
+class PyFeatDetector:
+    """Runs py-feat's `Detectorv2`; a `Detector`.
+
+    It can be pickled; each process loads the models for itself at its first image. The 68 landmarks
+    are taken from the 478 mesh points by `landmark_maps`, not from py-feat's own `x_0` ... `y_67`,
+    whose jaw does not fit (see `docs/detectors.md`).
+
+    Attributes:
+        name: `pyfeat`.
+        version: py-feat's version; it downloads its weights by itself.
+        config: How it is run.
+
+    Args:
+        config: How it is run.
+
+    Raises:
+        DetectorUnavailableError: The package is missing.
+    """
+
+    name = "pyfeat"
+
+    def __init__(self, config: PyFeatConfig | None = None) -> None:
+        self.config = config or PyFeatConfig()
+        import_for(self.name, "feat", REMEDY)
+        self.version = f"py-feat {package_version('py-feat')}, Detectorv2 ({PREPARATION})"
+
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look at images; one result for each, in order.
+
+        Raises:
+            DetectorUnavailableError: The weights cannot be had.
+        """
+        return detect_each(images, self._look)
+
+    def _look(self, prepared: Prepared) -> list[FaceObservation]:
+        detector = _detector(self.config)
+        with png_of(prepared.image) as path:
+            fex = detector.detect([str(path)], data_type="image", progress_bar=False)
+        return self.faces(fex.to_dict("records"), prepared.transform)
+
+    def faces(
+        self, rows: Sequence[Mapping[str, Any]], transform: Transform
+    ) -> list[FaceObservation]:
+        """The rows of a `Fex` as observations; an image without a face has one row of NaN.
+
+        Args:
+            rows: Column -> value: `FaceRectX`, `FaceRectY`, `FaceRectWidth`, `FaceRectHeight`,
+                `FaceScore`, `AU01` ..., `mesh_x_0` ... `mesh_y_477`.
+            transform: Of the image that they are of.
+        """
+        return [self._face(row, transform) for row in rows if np.isfinite(row["FaceRectX"])]
+
+    def _face(self, row: Mapping[str, Any], transform: Transform) -> FaceObservation:
+        x, y = float(row["FaceRectX"]), float(row["FaceRectY"])
+        corners = [[x, y], [x + row["FaceRectWidth"], y + row["FaceRectHeight"]]]
+        (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
+        mesh = [[row[f"mesh_{axis}_{i}"] for axis in "xy"] for i in range(N_MESH)]
+        aus = {
+            int(column[2:]): float(value)
+            for column, value in row.items()
+            if column[:2] == "AU" and column[2:].isdigit() and np.isfinite(value)
+        }
+        return FaceObservation(
+            box=(x1, y1, x2, y2),
+            landmarks=transform.to_original(mesh_to_ibug(mesh)),
+            probabilities={au: min(max(value, 0.0), 1.0) for au, value in aus.items()},
+            raw={PROBABILITY_SCALE: aus},
+            confidence=min(max(float(row["FaceScore"]), 0.0), 1.0),
+            detector=self.name,
+            version=self.version,
+        )
+
+
+@lru_cache(maxsize=2)
+def _detector(config: PyFeatConfig) -> Any:
+    detector_v2 = import_for(PyFeatDetector.name, "feat.detector_v2", REMEDY)
+    try:
+        return detector_v2.Detectorv2(device=config.device, identity_model=None)
+    except OSError as error:  # such as huggingface_hub's LocalEntryNotFoundError
+        raise DetectorUnavailableError(
+            f"detector pyfeat cannot load its weights ({error}); {WEIGHTS_REMEDY}"
+        ) from error
