@@ -144,8 +144,9 @@ overrides=(
     "actor_rollout_ref.rollout.n=$ROLLOUT_N"
     "actor_rollout_ref.rollout.temperature=$TEMPERATURE"
     "actor_rollout_ref.rollout.tensor_model_parallel_size=$TP"
-    "reward.custom_reward_function.path=pkg://tag_rewards.integrations.verl"
-    reward.custom_reward_function.name=compute_score
+    reward.reward_manager.source=importlib
+    reward.reward_manager.name=TagRewardManager
+    reward.reward_manager.module.path=pkg://tag_rewards.integrations.verl.reward_manager
     "+reward.custom_reward_function.reward_kwargs.format_weight=$FORMAT_WEIGHT"
     "+reward.custom_reward_function.reward_kwargs.accuracy_weight=$ACCURACY_WEIGHT"
     "+reward.custom_reward_function.reward_kwargs.grounding_weight=$GROUNDING_WEIGHT"
@@ -341,7 +342,7 @@ grpo() {
     say "   log: $OUT/logs/grpo.log"
     supervise "$OUT/logs/grpo.log" "$TIMEOUT" \
         'step:(\d+) - .*critic/score/mean:(?:np\.float\w+\()?([\d.]+)' "step \1 of $STEPS, mean reward \2" \
-        "$VENV/bin/python" -m tag_rewards.integrations.verl.main_ppo "${overrides[@]}" "$@"
+        "$VENV/bin/python" -m verl.trainer.main_ppo "${overrides[@]}" "$@"
     printf '%s\n' "$STEPS" >"$OUT/checkpoints/finished.txt"
 }
 

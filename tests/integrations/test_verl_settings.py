@@ -121,8 +121,10 @@ class TestBatcher:
             first = asyncio.create_task(batcher(1))
             while not started.is_set():  # the loop is free while the thread is busy
                 await asyncio.sleep(0.001)
-            others = [asyncio.create_task(batcher(item)) for item in range(2, 100)]
-            await asyncio.sleep(0.01)
+            others = []
+            for items in (range(2, 50), range(50, 100)):
+                others += [asyncio.create_task(batcher(item)) for item in items]
+                await asyncio.sleep(0.01)
             go_on.set()
             return [await first, *(await asyncio.gather(*others))]
 
