@@ -61,3 +61,21 @@ def test_the_lines_for_a_command_mean_the_same(compose):
     assert function.path == "pkg://tag_rewards.integrations.verl"
     assert function.name == "compute_score"
     assert config.data.train_files == compose("tag_reward").data.train_files
+
+
+def blocks():
+    """The settings for verl in the page, a list for each block of them."""
+    text = (EXAMPLE.parents[1] / "docs" / "verl.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        words = re.sub(r"\s#.*", "", block).split()
+        if not any(word.startswith("VERL_") for word in words):
+            yield words
+
+
+@pytest.mark.parametrize("settings", blocks())
+def test_the_settings_of_the_page_are_those_of_verl(compose, settings):
+    check_reward(compose("ppo_trainer", *settings))
+
+
+def test_the_page_has_blocks_of_settings():
+    assert len(list(blocks())) >= 5

@@ -1,6 +1,7 @@
 """verl: the reward function, by the path `pkg://tag_rewards.integrations.verl`.
 
-Other modules of this package import torch and verl; they are imported where they are used.
+The modules that need torch and verl (`reward_manager`, `trainer`, `gdpo`, `frozen_vision`) are
+imported by verl alone.
 """
 
 from tag_rewards.integrations.verl.reward import compute_score
