@@ -14,8 +14,8 @@ from tag_rewards.detectors.geometric_aus import (
 from tag_rewards.geometry import average_face, mirror_landmarks
 
 ACTIVE = 0.6
-ALSO = {12: {20}, 20: {12}, 26: {25}, 2: {1}, 1: {2}, 10: {12}}
-"""What an AU may show besides itself: what moves the same points."""
+ALSO = {26: {25}}
+"""What an AU brings with it: the drawn jaw drop parts the lips."""
 
 
 def active(movements):
@@ -32,8 +32,7 @@ def test_faces_at_rest_show_nothing():
 def test_a_made_face_shows_its_au(au):
     """The made faces' displacements were set by hand for drawing, apart from these formulas."""
     shown = active(au_movements(move(neutral_shape(), {au: 1.0})))
-    assert au in shown
-    assert shown - {au} <= ALSO.get(au, set())
+    assert shown == {au} | ALSO.get(au, set())
 
 
 @pytest.mark.parametrize("au", sorted(set(GEOMETRIC_AUS) & set(DRAWN_AUS)))
