@@ -160,7 +160,16 @@ def test_polygons():
         match([(B, ("dog",))], SEEN, config)
 
 
-WILD = st.tuples(*[st.floats()] * 4)
+NO_PLACE = st.sampled_from((math.nan, math.inf, -math.inf))
+WILD = st.tuples(*[st.one_of(st.floats(), st.floats(-SIDE, 2 * SIDE), NO_PLACE)] * 4)
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_box_without_an_end_overlaps_nothing(at, value):
+    box = (*A[:at], value, *A[at + 1 :])
+    assert iou(box, A) == iou(A, box) == iou(box, box) == 0
+    assert match([(box, ("car",))], SEEN).score == 0
 
 
 @given(WILD, boxes())
