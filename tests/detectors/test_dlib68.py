@@ -18,9 +18,9 @@ POINTS = {
     (156, 103): range(42, 48),
     (112, 140): [48],
     (158, 139): [54],
-    (135, 177): [8],
+    (133, 127): [30],
 }
-"""Pupils, corners of the mouth and chin, read off the picture by eye, and their landmarks."""
+"""Pupils, corners of the mouth, tip of the nose, read off the picture by eye: their landmarks."""
 
 pytest.importorskip("dlib", reason="pip install 'tag-rewards[detect]'")
 

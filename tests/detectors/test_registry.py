@@ -1,6 +1,8 @@
 """Detectors by name: options become their configuration, and what is wrong is one sentence."""
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.registry import DETECTOR_NAMES, DETECTOR_OPTIONS, make_detector
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,10 @@ from tag_rewards.geometry import average_face
         ("openface", {"faces": "first"}, "faces is 'first', not one of all, largest"),
         ("openface", {"arguments": "'-wild"}, "arguments is .* \\(No closing quotation\\)"),
         ("openface", {"executable": "/no/such"}, "/no/such is no program FaceLandmarkImg"),
+        ("mediapipe", {}, "detector mediapipe needs its option model"),
+        ("mediapipe", {"model": "x", "max_faces": "0"}, "max_faces is 0, not at least 1"),
+        ("mediapipe", {"model": "/no/such.task"}, "/no/such.task is no file"),
+        ("openface3", {"weights": "/no/such"}, "Alignment_RetinaFace.pth is not there"),
         ("openface-csv", {}, "detector openface-csv needs its option folder"),
         ("openface-csv", {"folder": "/no/such"}, "/no/such is not a folder"),
     ],
@@ -58,3 +67,16 @@ def test_dlib_by_name_travels_to_another_process():
 def test_every_name_has_its_help_and_options():
     assert DETECTOR_NAMES.keys() == DETECTOR_OPTIONS.keys()
     assert all(text and "\n" not in text for text in DETECTOR_NAMES.values())
+
+
+def test_the_page_names_every_detector_with_its_options():
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \| [^|]+ \|$", PAGE, re.M)
+    found = {name: tuple(re.findall(r"`(\w+)`", options)) for name, options in rows}
+    assert found == DETECTOR_OPTIONS
+
+
+def test_the_pages_example_runs(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    exec(code, {})
+    assert capsys.readouterr().out.startswith("[(25, 1.0), (12, 0.9")
