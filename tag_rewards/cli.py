@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 
 from tag_rewards.commands.annotate import annotate
 from tag_rewards.commands.serve import serve
+from tag_rewards.commands.show import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -264,6 +265,7 @@ def score(
 
 
 app.command()(serve)
+app.command()(show)
 
 
 @app.command()

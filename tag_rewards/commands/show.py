@@ -1,0 +1,190 @@
+"""`tag-rewards show`."""
+
+# Annotations stay real objects here: typer reads them.
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tag_rewards.errors import InputError
+from tag_rewards.geometry import AU_REGIONS, BoxSpace, smart_resize
+from tag_rewards.target import Target
+
+if TYPE_CHECKING:
+    from tag_rewards.detectors.observation import Detection
+
+__all__ = ["show"]
+
+BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
+
+
+def show(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photographs of faces.")],
+    openface: Annotated[
+        Path | None,
+        typer.Option(help="Folder that OpenFace 2.x wrote, or the CSV of the one IMAGE."),
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Folder or file that `tag-rewards annotate` wrote.")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="File with a model's answer on the one IMAGE; - reads stdin."),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="File with the target's JSON: what the detector saw, for --trace."),
+    ] = None,
+    box_space: Annotated[
+        BoxSpaceName,
+        typer.Option(help="Coordinates of the trace's boxes, as in prepare; not with --target."),
+    ] = "pixels",
+    canvas: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the square canvas on which the model saw IMAGE, if `prepare` put it on "
+            "one."
+        ),
+    ] = None,
+    aus: Annotated[
+        str | None,
+        typer.Option(metavar="1,2,12", help="Draw these AUs, active or not, or all."),
+    ] = None,
+    min_probability: Annotated[
+        float, typer.Option(help="Least probability of an AU that is drawn.")
+    ] = 0.6,
+    columns: Annotated[
+        int | None, typer.Option(help="Faces beside each other on a contact sheet; up to 4.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture, a PNG file.")] = Path("faces.png"),
+) -> None:
+    """Draw the regions, boxes, names and probabilities of AUs on faces.
+
+    The AUs are read from --openface, --evidence or --target, or else found by dlib (approximate).
+    A trace's claims are solid boxes, what the detector saw is dashed. Of several faces in an image,
+    the largest is shown.
+
+    **Examples**
+
+        tag-rewards show face.jpg
+
+        tag-rewards show rafdb/Image/aligned/*.jpg --openface rafdb/openface --columns 6
+
+        tag-rewards show face.jpg --aus all --out regions.png
+
+        tag-rewards show face.jpg --trace answer.txt --target target.json
+    """
+    from tag_rewards.detectors.images import read_image
+    from tag_rewards.evaluation.face_evidence import (
+        ModelView,
+        claim_marks,
+        picture_of_detection,
+        target_marks,
+    )
+    from tag_rewards.evaluation.face_pictures import FacePicture, draw_faces
+
+    _check(images, openface, evidence, trace, target, canvas, min_probability, out)
+    wanted = _aus(aus)
+    pixels = [read_image(path) for path in images]
+    height, width = pixels[0].shape[:2]
+    truth = None if target is None else _read_target(target)
+    space = truth.box_space if truth else _space(box_space, width, height, canvas)
+    view = ModelView(space, width, height, canvas)
+    if truth:
+        view.check()
+        note = f"target: {truth.label}"
+        pictures = [FacePicture(images[0].name, note, pixels[0], target_marks(truth, view))]
+    else:
+        pictures = [
+            picture_of_detection(
+                path.name, image, detection, min_probability=min_probability, aus=wanted
+            )
+            for path, image, detection in zip(
+                images, pixels, _detect(images, openface, evidence), strict=True
+            )
+        ]
+    if trace is not None:
+        written = sys.stdin.buffer.read() if str(trace) == "-" else trace.read_bytes()
+        claims = claim_marks(written.decode("utf-8", errors="replace"), view)
+        pictures = [pictures[0]._replace(marks=pictures[0].marks + claims)]
+    draw_faces(pictures, columns).savefig(out)
+    print(f"Written to {out}")
+
+
+def _check(
+    images: list[Path],
+    openface: Path | None,
+    evidence: Path | None,
+    trace: Path | None,
+    target: Path | None,
+    canvas: int | None,
+    min_probability: float,
+    out: Path,
+) -> None:
+    """See that the options go together."""
+    given = {"--openface": openface, "--evidence": evidence, "--target": target}
+    sources = [name for name, value in given.items() if value is not None]
+    if len(sources) > 1:
+        raise InputError(f"{' and '.join(sources)} say both what the detector saw; give one")
+    if len(images) > 1 and (trace or target):
+        one = "--trace" if trace else "--target"
+        raise InputError(f"{one} is about one image, but there are {len(images)}; give one IMAGE")
+    if not 0 <= min_probability <= 1:
+        raise InputError(f"--min-probability is {min_probability}, not in [0, 1]")
+    if canvas is not None and canvas < 1:
+        raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
+
+
+def _aus(text: str | None) -> list[int] | None:
+    """The AUs of `--aus`."""
+    if text is None:
+        return None
+    if text == "all":
+        return list(AU_REGIONS)
+    aus = []
+    for word in text.split(","):
+        number = word.strip().upper().removeprefix("AU")
+        if not number.isdecimal() or int(number) not in AU_REGIONS:
+            raise InputError(
+                f"--aus has {word.strip()!r}, which is no AU with a region; "
+                f"known are {', '.join(map(str, AU_REGIONS))}"
+            )
+        aus.append(int(number))
+    return list(dict.fromkeys(aus))
+
+
+def _detect(images: list[Path], openface: Path | None, evidence: Path | None) -> "list[Detection]":
+    from tag_rewards.detectors.registry import make_detector
+    from tag_rewards.evaluation.face_evidence import detections_in_evidence, detections_in_openface
+
+    if openface is not None:
+        return detections_in_openface(openface, images)
+    if evidence is not None:
+        return detections_in_evidence(evidence, images)
+    return make_detector("dlib").detect(images)
+
+
+def _read_target(path: Path) -> Target:
+    try:
+        return Target.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _space(name: BoxSpaceName, width: int, height: int, canvas: int | None) -> BoxSpace:
+    """The box space of that name for an image or its canvas."""
+    width, height = (canvas, canvas) if canvas else (width, height)
+    try:
+        if name == "resized":
+            height, width = smart_resize(height, width)
+            return BoxSpace.resized("qwen2_5_vl", width, height)
+        return (
+            BoxSpace.normalized_1000()
+            if name == "normalized_1000"
+            else BoxSpace.pixels(width, height)
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
