@@ -175,6 +175,13 @@ def test_a_prompt_that_was_too_long_has_lost_its_beginning():
     assert response_of(PROMPT[9:] + TEXT + END, PROMPT) == TEXT + END
 
 
+def test_a_response_that_repeats_its_prompt_hides_nothing():
+    """The prompt as it was written stands in the response alone."""
+    prompt = PROMPT.replace("Which", IMAGE + "Which")
+    query = PROMPT.replace("Which", EXPANDED + "Which")
+    assert response_of(query + "a " + prompt + TEXT, prompt) == "a " + prompt + TEXT
+
+
 @given(st.text(max_size=200))
 def test_no_response_can_hide_a_part_of_itself(text):
     query, prompt = PROMPT.replace("Which", EXPANDED), PROMPT.replace("Which", IMAGE)
