@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import threading
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,8 @@ from typing import Any
 import pytest
 
 from tag_rewards import score
-from tag_rewards.integrations.scorer import SAMPLE_KEYS
+from tag_rewards.integrations import slime
+from tag_rewards.integrations.scorer import SAMPLE_KEYS, Scorer
 from tests.integrations.protocol import END, PROMPT, TARGET, TEXT, TRUTH
 
 PATH = "tag_rewards.integrations.slime.custom_rm"
@@ -85,24 +87,31 @@ def test_a_group_is_scored_in_order(key):
     assert asyncio.run(batched_async_rm(args, [])) == []
 
 
-def test_many_samples_are_awaited_together_and_the_loop_goes_on():
-    args = arguments("score")
-    ticks = []
+class WaitingScorer:
+    """Scores once the event loop has had its turn; on the loop itself it would wait in vain."""
 
-    async def requests():
-        while True:
-            ticks.append(1)
-            await asyncio.sleep(0)
+    def __init__(self):
+        self.loop_went_on = threading.Event()
+
+    def one(self, completion, ground_truth):
+        assert self.loop_went_on.wait(timeout=30)
+        return Scorer().one(completion, ground_truth)
+
+
+def test_many_samples_are_awaited_together_and_the_loop_goes_on(monkeypatch):
+    scorer = WaitingScorer()
+    monkeypatch.setattr(slime, "default_scorer", lambda: scorer)
+
+    async def request():
+        scorer.loop_went_on.set()
 
     async def rollout():
-        server = asyncio.create_task(requests())
-        rewards = await asyncio.gather(*[async_rm(args, Sample()) for _ in range(40)])
-        server.cancel()
+        scored = [async_rm(arguments("score"), Sample()) for _ in range(40)]
+        rewards, _ = await asyncio.gather(asyncio.gather(*scored), request())
         return rewards
 
     rewards = asyncio.run(rollout())
     assert [reward["score"] for reward in rewards] == [EXPECTED["score"]] * 40
-    assert len(ticks) > 40
 
 
 def log_rollout_data(function, samples, rollout_extra_metrics):

@@ -3,7 +3,7 @@
 It makes the trainers of `trainer` known to `python -m verl.trainer.main_ppo`, in the process that
 looks a trainer up by name. Importing them at once would double the seconds that `import verl`
 takes, in every process of a run; so they are imported right after verl's own trainers, and nowhere
-else.
+else. It also lets verl run beside TRL 1.x (`value_head`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import importlib.util
 import sys
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
+
+from tag_rewards.integrations.verl import value_head
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -41,6 +43,8 @@ class _AfterVerls(MetaPathFinder):
         spec.loader.exec_module = execute_both  # type: ignore[method-assign]
         return spec
 
+
+value_head.apply()
 
 if _VERLS in sys.modules:
     importlib.import_module(_OURS)
