@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tag_rewards.data.annotation.sources import AnnotateError
 from tag_rewards.data.annotation.workers import WorkerPool
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,20 +27,28 @@ BATCHES_IN_BLOCK = 4
 class _Actor:
     """Looks at images on whichever machine of the cluster it is put.
 
-    It has a process for the detector, so that a crash fails the image and not the actor.
+    It has a process for the detector, so that a crash fails the image and not the actor. What ends
+    the run is an answer too: Ray would wrap it beyond recognition.
     """
 
     def __init__(self, looker: Looker) -> None:
-        if not looker.root.is_dir():
-            raise AnnotateError(
-                f"{looker.root} is not there on {socket.gethostname()}; every machine of the "
-                "cluster needs the images under the same path"
-            )
+        self._root = looker.root
         self._pool = WorkerPool(looker, 1)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         images = tuple(str(image) for image in batch["image"])
-        return {"looked": [pickle.dumps(looked) for looked in self._pool.run([images])]}
+        try:
+            return {"answer": [pickle.dumps(looked) for looked in self._look(images)]}
+        except (InputError, RuntimeError) as error:
+            return {"answer": [pickle.dumps(error)]}
+
+    def _look(self, images: tuple[str, ...]) -> Iterator[Looked]:
+        if not self._root.is_dir():
+            raise AnnotateError(
+                f"{self._root} is not there on {socket.gethostname()}; every machine of the "
+                "cluster needs the images under the same path"
+            )
+        return self._pool.run([images])
 
 
 def look_on_ray(
@@ -57,7 +66,8 @@ def look_on_ray(
         workers: Actors, one core each; None takes every core of the cluster.
 
     Raises:
-        AnnotateError: Ray is not installed, or an actor cannot work; the message says why.
+        AnnotateError: Ray is not installed or stops, or a machine does not have the images.
+        InputError, RuntimeError: As `WorkerPool.run`.
     """
     try:
         import ray
@@ -82,9 +92,12 @@ def look_on_ray(
         )
         try:
             for row in looked.iter_rows():
-                yield pickle.loads(row["looked"])
+                answer = pickle.loads(row["answer"])
+                if isinstance(answer, Exception):
+                    raise answer
+                yield answer
         except ray.exceptions.RayError as error:
-            raise AnnotateError(f"Ray stopped: {_innermost(error)}") from error
+            raise AnnotateError(f"Ray stopped: {str(error).strip().splitlines()[-1]}") from error
 
 
 @contextmanager
@@ -103,10 +116,3 @@ def _cluster(ray: Any) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _innermost(error: BaseException) -> str:
-    """The cause that somebody can act on, below Ray's own wrappers."""
-    while (cause := getattr(error, "cause", None) or error.__cause__) is not None:
-        error = cause
-    return str(error).strip().splitlines()[-1]

@@ -178,7 +178,10 @@ def _serve(connection: Connection, looker: Looker) -> None:
             answer = _Refusal(str(error), is_input_error=True)
         except Exception:  # whatever the foreign code raises is told where it can be read
             answer = _Refusal(traceback.format_exc(), is_input_error=False)
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except OSError:  # the parent has ended
+            return
 
 
 def _receive(connection: Connection, batches: SimpleQueue[Batch]) -> None:
