@@ -1,14 +1,16 @@
 """`tag-rewards show`, from every source, as a user runs it."""
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.main import get_command
 
-from tag_rewards.cli import main
+from tag_rewards.cli import app, main
 from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_table
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
@@ -151,6 +153,19 @@ def test_a_trace_with_openface_in_the_box_space_that_is_named(
     [picture], _ = show.drawn[-1]
     assert [mark.claimed for mark in picture.marks] == [False, True]
     assert picture.marks[1].box == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_page_names_options_that_there_are():
+    page = Path(__file__).parents[1] / "docs" / "show.md"
+    if not page.exists():
+        pytest.skip("docs are not part of this distribution")
+    known = {
+        option
+        for parameter in get_command(app).commands["show"].params
+        for option in parameter.opts
+    }
+    named = set(re.findall(r"--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
+    assert named == known - {"images", "--help"}
 
 
 def test_any_bytes_are_a_trace(show, face, tmp_path):

@@ -154,15 +154,16 @@ def au_regions(aus: Sequence[int], landmarks: ArrayLike) -> NDArray[np.object_]:
     hulls = shapely.convex_hull(clouds).reshape(n_faces, n_hulls)
     first = np.cumsum(1 + paired) - (1 + paired)
     regions: NDArray[np.object_] = hulls[:, first]
-    left, right = hulls[:, first[paired]], hulls[:, first[paired] + 1]
-    # The two sides of a face in profile overlap; their union is then one polygon, as the image
-    # shows it.
-    sides = np.stack([left, right], axis=-1)
-    overlapping = ~shapely.disjoint(left, right)
-    joined = shapely.multipolygons(sides)
-    if overlapping.any():
-        joined[overlapping] = shapely.union_all(sides[overlapping], axis=-1)
-    regions[:, paired] = joined
+    if paired.any():
+        left, right = hulls[:, first[paired]], hulls[:, first[paired] + 1]
+        # The two sides of a face in profile overlap; their union is then one polygon, as the image
+        # shows it.
+        sides = np.stack([left, right], axis=-1)
+        overlapping = ~shapely.disjoint(left, right)
+        joined = shapely.multipolygons(sides)
+        if overlapping.any():
+            joined[overlapping] = shapely.union_all(sides[overlapping], axis=-1)
+        regions[:, paired] = joined
     return regions[0] if np.ndim(landmarks) == 2 else regions
 
 
