@@ -1,6 +1,8 @@
-"""Draw the AU regions on the schematic face, and write their rules into `docs/au_regions.md`.
+"""Draw the AU regions on a schematic and on a real face; write their rules into `au_regions.md`.
 
 python docs/make_region_figure.py
+
+The landmarks of the real face are dlib's: pip install 'tag-rewards[detect,eval]'.
 """
 
 from __future__ import annotations
@@ -8,8 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import matplotlib.pyplot as plt
 
+from tag_rewards.detectors.registry import make_detector
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import AU_REGIONS, au_box, au_region, average_face, jaa_centres
 from tag_rewards.geometry.landmarks import (
@@ -23,12 +27,16 @@ from tag_rewards.geometry.landmarks import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from tag_rewards.geometry.au_rules import Anchor
 
 DOCS = Path(__file__).parent
 FIGURE = DOCS / "images" / "au_regions.png"
+FACE_FIGURE = DOCS / "images" / "au_regions_face.png"
+PHOTOGRAPH = DOCS.parent / "tests" / "assets" / "astronaut.jpg"
 PAGE = DOCS / "au_regions.md"
 TABLE_START, TABLE_END = (
     "<!-- rules: written by make_region_figure.py -->\n",
@@ -87,17 +95,14 @@ def rules_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_figure() -> None:
-    """Write the figure."""
-    face = average_face()
-    shown = panels()
+def draw_panels(path: Path, draw_background: Callable[[plt.Axes], None], face: np.ndarray) -> None:
+    """Write a figure with a panel for each rule: a background, and the region on the face."""
     figure, grid = plt.subplots(4, 5, figsize=(11, 10.2), layout="constrained")
-    for axes, aus in zip(grid.flat, shown, strict=True):
-        draw_face(axes, face)
+    for axes, aus in zip(grid.flat, panels(), strict=True):
+        draw_background(axes)
         draw_region(axes, aus[0], face)
         names = ACTION_UNITS[aus[0]].name if len(aus) == 1 else ACTION_UNITS[aus[0]].area
         axes.set_title(f"AU {', '.join(map(str, aus))}: {names}", fontsize=10)
-        axes.set(xlim=(-2.0, 2.0), ylim=(3.35, -1.45), aspect="equal")
         axes.axis("off")
     figure.text(
         0.5,
@@ -107,13 +112,41 @@ def draw_figure() -> None:
         ha="center",
         fontsize=10,
     )
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=90, bbox_inches="tight", metadata={"Software": None})
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=90, bbox_inches="tight", metadata={"Software": None})
+
+
+def draw_schematic_figure() -> None:
+    """Write the figure of the schematic face."""
+    face = average_face()
+
+    def draw_background(axes: plt.Axes) -> None:
+        draw_face(axes, face)
+        axes.set(xlim=(-2.0, 2.0), ylim=(3.35, -1.45), aspect="equal")
+
+    draw_panels(FIGURE, draw_background, face)
+
+
+def draw_face_figure() -> None:
+    """Write the figure of the photograph."""
+    photograph = cv2.imread(str(PHOTOGRAPH))
+    [detection] = make_detector("dlib").detect([PHOTOGRAPH])
+    [face] = detection.faces
+    (left, top), (right, bottom) = face.landmarks.min(axis=0), face.landmarks.max(axis=0)
+    margin = 0.1 * (right - left)
+
+    def draw_background(axes: plt.Axes) -> None:
+        axes.imshow(photograph[:, :, ::-1], interpolation="bicubic")
+        axes.plot(*face.landmarks.T, ".", color="white", markersize=1.5)
+        axes.set(xlim=(left - margin, right + margin), ylim=(bottom + margin, top - 4 * margin))
+
+    draw_panels(FACE_FIGURE, draw_background, face.landmarks)
 
 
 def main() -> None:
-    """Write the figure and the table of the page."""
-    draw_figure()
+    """Write the figures and the table of the page."""
+    draw_schematic_figure()
+    draw_face_figure()
     before, _, rest = PAGE.read_text().partition(TABLE_START)
     _, _, after = rest.partition(TABLE_END)
     PAGE.write_text(before + TABLE_START + rules_table() + TABLE_END + after)

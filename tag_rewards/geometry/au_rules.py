@@ -130,9 +130,9 @@ AU_REGIONS: Mapping[int, RegionRule] = MappingProxyType(
         ),
         12: _paired(
             at(48, out=-0.25, down=-0.15), at(48, out=-0.25, down=0.2), at(48, out=0.15, down=0.2),
-            at(48, 3, 0.7), at(48, 2, 0.7),
+            at(48, 3, 0.7), at(48, 2, 0.7), at(48, 36, 0.4, out=0.3),
             source="JAA-Net centres 48, 54; py-feat zygomaticus major (48, 3, 2), 0.7 of its "
-            "length; extent ours",
+            "length, and the same towards the cheekbone, where the muscle begins; extent ours",
         ),
         14: _paired(
             at(48, out=-0.2, down=-0.4), at(48, out=-0.2, down=0.4), at(48, down=-0.4),

@@ -143,6 +143,14 @@ def test_the_centres_are_jaa_nets_and_lie_in_the_region(face, au):
     assert all(au_region(au, face).covers(shapely.Point(centre)) for centre in centres)
 
 
+@given(faces())
+def test_the_lip_corner_puller_reaches_up_towards_the_cheekbone(face):
+    r = inner_eye_distance(face)
+    region = au_region(12, face)
+    for corner, outwards in ((48, -1), (54, 1)):
+        assert region.covers(shapely.Point(face[corner] + [outwards * 0.3 * r, -0.4 * r]))
+
+
 @pytest.mark.parametrize("au", sorted(set(ALL_AUS) - set(JAA_TABLE)))
 def test_an_au_that_jaa_net_does_not_have_has_no_centres(au):
     assert jaa_centres(au, average_face()).shape == (0, 2)
