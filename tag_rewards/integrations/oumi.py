@@ -9,7 +9,9 @@ and in Oumi's training configuration, with the trainer `VERL_GRPO`::
 
     training:
       reward_functions: ["tag"]
-      reward_function_kwargs: {tag: {grounding_weight: 0.5}}
+
+Oumi's own `reward_function_kwargs` do not reach verl 0.7 and later; verl's setting
+`reward.custom_reward_function.reward_kwargs`, under `verl_config_overrides`, does.
 """
 
 from __future__ import annotations
