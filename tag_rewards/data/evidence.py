@@ -23,7 +23,6 @@ from tag_rewards.geometry.regions import au_regions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
 
 __all__ = [
     "EVIDENCE_SCHEMA",
@@ -130,14 +129,13 @@ class Evidence:
         if bool(self.reason) != (self.status == "failed"):
             raise ValueError(f"status is {self.status!r}, but the reason is {self.reason!r}")
 
-    def to_record(self, *, places: bool = True) -> dict[str, Any]:
-        """The row as `EVIDENCE_SCHEMA` has it.
+    def to_record(self) -> dict[str, Any]:
+        """The row as `EVIDENCE_SCHEMA` has it, without the boxes and polygons of the AUs.
 
-        Args:
-            places: Whether to work out the boxes and polygons of the AUs; null otherwise.
+        `evidence_table` puts these in, for many rows together.
         """
         fields = {name: getattr(self, name) for name in EVIDENCE_SCHEMA.names}
-        return {**fields, "faces": [_face_record(face, places) for face in self.faces]}
+        return {**fields, "faces": [_face_record(face) for face in self.faces]}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Evidence:
@@ -194,7 +192,7 @@ def read_evidence(source: str | Path | Sequence[str | Path]) -> Iterator[Evidenc
         >>> import tempfile
         >>> row = Evidence("a.jpg", "0" * 64, "no_face", "", 640, 480, "dlib", "20")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_evidence_table(Path(folder) / "e.parquet", evidence_table([row.to_record()]))
+        ...     write_evidence_table(Path(folder) / "e.parquet", evidence_table([row]))
         ...     [read] = read_evidence(folder)
         >>> read.image, read.status, read.width
         ('a.jpg', 'no_face', 640)
@@ -254,9 +252,11 @@ def _parse(record: dict[str, Any], where: str) -> Evidence:
         raise EvidenceError(f"{where}: {error}") from error
 
 
-def evidence_table(records: Sequence[dict[str, Any]]) -> pa.Table:
-    """Rows that `Evidence.to_record` made, as an Arrow table with `EVIDENCE_SCHEMA`."""
-    return pa.Table.from_pylist(list(records), schema=EVIDENCE_SCHEMA)
+def evidence_table(rows: Sequence[Evidence]) -> pa.Table:
+    """Rows as an Arrow table with `EVIDENCE_SCHEMA`, with the boxes and polygons of the AUs."""
+    records = [row.to_record() for row in rows]
+    _put_places([face for record in records for face in record["faces"]])
+    return pa.Table.from_pylist(records, schema=EVIDENCE_SCHEMA)
 
 
 def write_evidence_table(path: Path, table: pa.Table) -> None:
@@ -280,9 +280,8 @@ def write_evidence_table(path: Path, table: pa.Table) -> None:
         os.close(folder)
 
 
-def _face_record(face: FaceObservation, with_places: bool) -> dict[str, Any]:
+def _face_record(face: FaceObservation) -> dict[str, Any]:
     aus = sorted({*face.probabilities, *(au for values in face.raw.values() for au in values)})
-    places = _places(aus, face.landmarks) if with_places and face.landmarks is not None else {}
     return {
         "box": list(face.box),
         "landmarks": None if face.landmarks is None else face.landmarks.ravel().tolist(),
@@ -292,37 +291,51 @@ def _face_record(face: FaceObservation, with_places: bool) -> dict[str, Any]:
             {
                 "au": au,
                 "probability": face.probabilities.get(au),
+                "box": None,
+                "polygon": None,
                 "raw": [
                     {"scale": scale, "value": values[au]}
                     for scale, values in face.raw.items()
                     if au in values
                 ],
-                **places.get(au, {"box": None, "polygon": None}),
             }
             for au in aus
         ],
     }
 
 
-def _places(aus: Sequence[int], landmarks: NDArray[np.float64]) -> dict[int, dict[str, Any]]:
-    """Box and polygon of each AU that has a region; none where the landmarks show no face."""
+def _put_places(faces: Sequence[dict[str, Any]]) -> None:
+    """Put box and polygon into the AUs of faces, where there are landmarks and regions."""
+    alike: dict[tuple[int, ...], list[dict[str, Any]]] = {}
+    for face in faces:
+        aus = tuple(item["au"] for item in face["aus"] if item["au"] in AU_REGIONS)
+        if aus and face["landmarks"] is not None:
+            alike.setdefault(aus, []).append(face)
+    for aus, group in alike.items():
+        _put_regions(aus, group)
+
+
+def _put_regions(aus: tuple[int, ...], faces: Sequence[dict[str, Any]]) -> None:
+    """The same for faces that have the same AUs, in one computation."""
     import shapely  # slow to import, and reading does without
 
-    if not (placed := [au for au in aus if au in AU_REGIONS]):
-        return {}
+    landmarks = np.array([face["landmarks"] for face in faces]).reshape(-1, 68, 2)
     try:
-        regions = au_regions(placed, landmarks)
-    except ValueError:
-        return {}
-    boxes = shapely.bounds(regions).tolist()
+        regions = au_regions(aus, landmarks).ravel()
+    except ValueError:  # landmarks that show no face; the others are not to suffer
+        for face in faces if len(faces) > 1 else ():
+            _put_regions(aus, [face])
+        return
+    items = [item for face in faces for item in face["aus"] if item["au"] in AU_REGIONS]
+    for item, box in zip(items, shapely.bounds(regions).tolist(), strict=True):
+        item.update(box=box, polygon=[])
     parts, owners = shapely.get_parts(regions, return_index=True)
-    points, at = shapely.get_coordinates(parts, return_index=True)
-    # A ring's last point is its first.
-    rings = [ring[:-1].tolist() for ring in np.split(points, np.flatnonzero(np.diff(at)) + 1)]
-    places = {au: {"box": box, "polygon": []} for au, box in zip(placed, boxes, strict=True)}
-    for owner, ring in zip(owners.tolist(), rings, strict=True):
-        places[placed[owner]]["polygon"].append(ring)
-    return places
+    points = shapely.get_coordinates(parts).tolist()
+    ends = np.cumsum(shapely.get_num_coordinates(parts)).tolist()
+    start = 0
+    for owner, end in zip(owners.tolist(), ends, strict=True):
+        items[owner]["polygon"].append(points[start : end - 1])  # a ring's last point is its first
+        start = end
 
 
 def _face(record: dict[str, Any], detector: str, version: str) -> FaceObservation:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 
 from tag_rewards.data.annotation.run import AnnotateConfig, annotate_folder
-from tag_rewards.data.evidence import read_evidence
+from tag_rewards.data.evidence import evidence_files, read_evidence
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
@@ -84,7 +85,9 @@ def run(folder, out, detector=None, **config):
 
 def records(out):
     """Image -> row; an image with two rows is an error."""
-    rows = [row.to_record() for row in read_evidence(out)]
+    files = evidence_files(out)
+    rows = [row for file in files for row in pq.read_table(file).to_pylist()]
+    list(read_evidence(out))  # checks them
     by_image = {row["image"]: row for row in rows}
     assert len(by_image) == len(rows)
     return by_image

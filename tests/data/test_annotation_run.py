@@ -194,7 +194,7 @@ def evidence(out, manifest=MANIFEST):
 
 def table(*images):
     rows = [Evidence(image, "", "failed", "why", 0, 0, "fake", "1") for image in images]
-    return evidence_table([row.to_record() for row in rows])
+    return evidence_table(rows)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class EvidenceCache:
     @staticmethod
     def entry(row: Evidence) -> tuple[bytes, bytes]:
         """A row as `put` takes it."""
-        text = json.dumps(row.to_record(places=False), separators=(",", ":"))
+        text = json.dumps(row.to_record(), separators=(",", ":"))
         return _key(row.sha256, row.detector, row.version), zlib.compress(text.encode(), 1)
 
     @contextmanager

@@ -74,7 +74,7 @@ class Looker:
             rows[image] = row = self._row(image, data, detection)
             if self.cache and row.status != "failed":
                 fresh.append(self.cache.entry(row))
-        return Looked(evidence_table([rows[image].to_record() for image in images]), tuple(fresh))
+        return Looked(evidence_table([rows[image] for image in images]), tuple(fresh))
 
     def fail(self, image: str, reason: str) -> Looked:
         """A row for an image that cannot be looked at."""
@@ -83,7 +83,7 @@ class Looker:
         except OSError:
             data = b""
         row = self._row(image, data, Detection(failure=reason))
-        return Looked(evidence_table([row.to_record()]))
+        return Looked(evidence_table([row]))
 
     def _known(self, image: str) -> bytes | Evidence:
         """The image's row if it needs no detector, else its bytes."""
