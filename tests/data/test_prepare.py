@@ -1,6 +1,7 @@
 """From a dataset to parquet files: what becomes a row, what is left out, what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -8,13 +9,19 @@ import numpy as np
 import pytest
 
 from tag_rewards.data.annotate import BOX_SPACES, AnnotationConfig
+from tag_rewards.data.annotation.sources import content_hash
+from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_table
+from tag_rewards.data.face_sources import EvidenceRows
 from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
 from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
+from tag_rewards.data.rafdb import read_rafdb
 from tag_rewards.data.sft_text import Imprecision
+from tag_rewards.detectors.openface import read_openface_csv, successful_faces
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
 from tag_rewards.geometry.overlap import polygon_overlap
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score
 
+SIZE = 100
 SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
 
 
@@ -317,3 +324,90 @@ def test_a_sequence_of_frames_is_refused(dataset, tmp_path):
 def test_a_configuration_out_of_range_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def write_evidence(folder, dataset, **changes):
+    """Evidence of every image: of the CSVs, or what `changes` says of a sample."""
+    rows = []
+    for sample in read_rafdb(dataset.root):
+        data = sample.path.read_bytes()
+        csv = dataset.csv(sample.id)
+        faces = tuple(successful_faces(read_openface_csv(csv)))
+        row = Evidence(
+            image=sample.path.relative_to(dataset.root).as_posix(),
+            sha256=content_hash(data),
+            status="observed",
+            reason="",
+            width=SIZE,
+            height=SIZE,
+            detector="openface-csv",
+            version="1",
+            faces=faces,
+        )
+        change = changes.get(sample.id, lambda row: row)
+        if (changed := change(row)) is not None:
+            rows.append(changed)
+    folder.mkdir()
+    for index, row in enumerate(rows):  # a file for each, so that they are found in any
+        write_evidence_table(folder / f"evidence-{index:05d}.parquet", evidence_table([row]))
+    return EvidenceRows(folder, dataset.root)
+
+
+def test_what_evidence_leaves_out_is_counted_with_its_reason(dataset, tmp_path):
+    for number in range(3, 7):
+        dataset.add(f"train_0000{number}", 4, [dataset.observe([12])])
+    source = write_evidence(
+        tmp_path / "evidence",
+        dataset,
+        train_00003=lambda _: None,
+        train_00004=lambda row: replace(row, status="no_face", faces=()),
+        train_00005=lambda row: replace(row, status="failed", reason="it is cut", faces=()),
+        train_00006=lambda row: replace(row, faces=(replace(row.faces[0], landmarks=None),)),
+    )
+    report = prepare(dataset.root, source, tmp_path / "out", SMALL)
+    assert dict(report.splits["train"].left_out) == {
+        "no evidence: the image was not annotated": 1,
+        "no face found": 1,
+        "the detector failed on the image": 1,
+        "the detector gives no landmarks": 1,
+    }
+    assert report.splits["train"].rows == 2
+
+
+def test_probabilities_of_other_detectors_are_used_as_they_are(dataset, tmp_path):
+    def other(row):
+        return replace(row, faces=(replace(row.faces[0], probabilities={24: 0.93, 12: 0.59}),))
+
+    source = write_evidence(tmp_path / "evidence", dataset, train_00001=other)
+    wrong = replace(SMALL, imprecision=Imprecision(au_error=1.0))
+    prepare(dataset.root, source, tmp_path / "out", wrong)
+    evidence = rl_rows(tmp_path / "out")[0].target.evidence
+    assert [(item.au, item.probability) for item in evidence] == [(24, 0.93)]
+    # An imagined AU is one that the detector knows.
+    assert "AU12" in sft_rows(tmp_path / "out")[0].trace
+
+
+def test_evidence_of_another_image_is_refused(dataset, tmp_path):
+    source = write_evidence(tmp_path / "evidence", dataset)
+    image = dataset.image("train_00002")
+    image.write_bytes(image.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match=r"train_00002_aligned\.jpg is not the image that was"):
+        prepare(dataset.root, source, tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_evidence_of_another_folder_or_of_two_detectors_is_refused(dataset, tmp_path):
+    source = write_evidence(
+        tmp_path / "evidence",
+        dataset,
+        **{
+            sample.id: lambda row: replace(row, image=row.image.rpartition("/")[2])
+            for sample in read_rafdb(dataset.root)
+        },
+    )
+    message = r"a row for none of the 4 images: it holds '.*', not 'Image/aligned/"
+    with pytest.raises(ValueError, match=message):
+        prepare(dataset.root, source, tmp_path / "out", SMALL)
+    shutil.copytree(tmp_path / "evidence", tmp_path / "again")
+    with pytest.raises(ValueError, match=r"has a row in .*evidence/.* and one in .*again/"):
+        EvidenceRows([tmp_path / "evidence", tmp_path / "again"], dataset.root)
