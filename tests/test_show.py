@@ -72,7 +72,7 @@ def write_evidence(image, folder):
         Evidence("a/face.png", digest, "observed", "", 100, 100, "dlib", "20", (seen,)),
     ]
     folder.mkdir()
-    table = evidence_table([row.to_record() for row in rows])
+    table = evidence_table(rows)
     write_evidence_table(folder / "part.parquet", table)
 
 
