@@ -1,6 +1,6 @@
 """Boxes, coordinate spaces, landmarks, and the regions of Action Units on a face.
 
-`boxes` and `spaces` know nothing of faces; `landmarks` and `regions` do.
+`boxes`, `spaces`, `overlap` and `matching` know nothing of faces; `landmarks` and `regions` do.
 """
 
 from tag_rewards.geometry.boxes import as_boxes, box_area, box_iou, clip_boxes, scale_boxes
