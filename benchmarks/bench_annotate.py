@@ -230,10 +230,11 @@ def main() -> None:
         if options.memory:
             write_images(scratch / "many", options.memory, 48)
             samples = memory(scratch / "many", scratch)
-            print("memory, MiB of the run and of its worker, by images done")
+            print("peak memory so far, MiB of the run and of its worker, by images done")
             for share in (0.1, 0.25, 0.5, 0.75, 1.0):
-                at = [sample for sample in samples if sample[0] <= share * options.memory]
-                print(f"  {at[-1][0]:>6}: {at[-1][1]:.0f} and {at[-1][2]:.0f}")
+                until = [sample for sample in samples if sample[0] <= share * options.memory]
+                done, run, worker = (max(values) for values in zip(*until, strict=True))
+                print(f"  {done:>6}: {run:.0f} and {worker:.0f}")
     if overhead > MOST_OVERHEAD:
         raise SystemExit(f"the overhead is above {MOST_OVERHEAD:.2f}")
 
