@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 PHOTOGRAPH = Path(__file__).parents[1] / "tests" / "assets" / "astronaut.jpg"
 
+LEAST_IMAGES = 200
+"""So that every process does some batches after its first."""
+
 MOST_OVERHEAD = 1.05
 """Times the bare loop's time that annotating may take."""
 
@@ -203,6 +206,8 @@ def main() -> None:
         if not options.images:
             write_images(images, options.count, options.side)
         rounds = Rounds(images, scratch)
+        if len(rounds.names) < LEAST_IMAGES:
+            parser.error(f"{len(rounds.names)} images are too few; give {LEAST_IMAGES} or more")
         print(f"{len(rounds.names)} images, {os.cpu_count()} cores")
         overhead = compare(
             "annotate / the detector's own loop", options.rounds, rounds.annotate, rounds.bare
