@@ -15,13 +15,8 @@ from tag_rewards.evaluation.face_evidence import (
     picture_of_detection,
     target_marks,
 )
-from tag_rewards.evaluation.face_pictures import (
-    PANEL,
-    FacePicture,
-    Mark,
-    draw_faces,
-    face_view,
-)
+from tag_rewards.evaluation.face_pictures import FacePicture, Mark, draw_faces
+from tag_rewards.evaluation.face_view import PANEL, face_view
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_box, average_face
 from tag_rewards.target import AUEvidence, Target
 
