@@ -34,13 +34,16 @@ class _Actor:
     def __init__(self, looker: Looker) -> None:
         self._root = looker.root
         self._pool = WorkerPool(looker, 1)
+        self._end: InputError | RuntimeError | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         images = tuple(str(image) for image in batch["image"])
-        try:
-            return {"answer": [pickle.dumps(looked) for looked in self._look(images)]}
-        except (InputError, RuntimeError) as error:
-            return {"answer": [pickle.dumps(error)]}
+        if self._end is None:
+            try:
+                return {"answer": [pickle.dumps(looked) for looked in self._look(images)]}
+            except (InputError, RuntimeError) as error:  # which ends the pool's run too
+                self._end = error
+        return {"answer": [pickle.dumps(self._end)]}
 
     def _look(self, images: tuple[str, ...]) -> Iterator[Looked]:
         if not self._root.is_dir():
