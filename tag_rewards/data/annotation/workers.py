@@ -86,8 +86,8 @@ class WorkerPool:
     def run(self, batches: Iterable[Batch]) -> Iterator[Looked]:
         """Look at batches; what came of each as it is done, in no order.
 
-        Only a few batches are asked for ahead, so that a slow reader does not fill the memory. After
-        an error the pool is of no further use.
+        Only a few batches are asked for ahead, so that a slow reader does not fill the memory.
+        After an error the pool is of no further use.
 
         Raises:
             AnnotateError: The processes die whatever the image.
