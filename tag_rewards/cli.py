@@ -1,4 +1,4 @@
-"""The command line: `tag-rewards annotate`, `prepare`, `made-faces`, `score`, `serve`, `show`, `report`.
+"""The command line `tag-rewards`: annotate, prepare, made-faces, score, serve, show, report.
 
 Commands import what they need when they run, so that `--help` is quick.
 """
