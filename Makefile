@@ -23,8 +23,10 @@ lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup  ## speed of the rewards, as ratios within one run
+bench: setup  ## speed of rewards, regions, annotation and server, as ratios within one run
 	$(BIN)/python benchmarks/bench_score.py
+	$(BIN)/python benchmarks/bench_regions.py
+	$(BIN)/python benchmarks/bench_annotate.py --count 512
 	$(BIN)/python benchmarks/bench_server.py --seconds 10
 
 clean:  ## the environment and the runs
