@@ -6,7 +6,7 @@
 # needed and not there yet: set-up, data, SFT, GRPO, report. A run that was stopped, at any moment and
 # in any way, goes on from its last checkpoint when the same command is given again.
 #
-# Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, about 15 minutes on
+# Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, about 11 minutes on
 # 2 cores. With GPUs: Qwen2.5-VL-7B-Instruct on your data.
 #
 # Settings, as environment variables      without a GPU          with one

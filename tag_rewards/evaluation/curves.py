@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tag_rewards.evaluation.run_folder import RunFolderError
 
@@ -145,6 +146,7 @@ def _draw(axes: Axes, title: str, training: Series, validation: Series) -> None:
             )
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("step", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.label_outer()
     axes.set_ylim(-0.03, 1.08)
     axes.grid(alpha=0.25)
