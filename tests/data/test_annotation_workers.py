@@ -121,16 +121,32 @@ def command(pid):
         return ""
 
 
+INTERRUPTED = """
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from annotation_fakes import FakeDetector, run
+if __name__ == "__main__":
+    # Whoever runs the tests in the background may have had SIGINT ignored for all below it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    detector = FakeDetector(seconds=0.25, log=Path(sys.argv[4]))
+    run(sys.argv[2], sys.argv[3], detector, workers=2, batch_size=1)
+"""
+
+
 def test_ctrl_c_keeps_what_was_done(tmp_path):
-    write_images(tmp_path / "images", 40)
-    script = tmp_path / "script.py"
-    script.write_text(RUN.replace("seconds=60", "seconds=0.25"))
-    arguments = [Path(__file__).parent, tmp_path / "images", tmp_path / "out"]
+    write_images(tmp_path / "images", 80)
+    script, log = tmp_path / "script.py", tmp_path / "log"
+    script.write_text(INTERRUPTED)
+    log.touch()
+    arguments = [Path(__file__).parent, tmp_path / "images", tmp_path / "out", log]
     started = subprocess.Popen(
         [sys.executable, script, *arguments], stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(4)
+    deadline = time.monotonic() + 60
+    while len(log.read_text().splitlines()) < 8 and time.monotonic() < deadline:
+        time.sleep(0.05)
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to every process of the run
-    _, errors = started.communicate(timeout=30)
+    _, errors = started.communicate(timeout=60)
     assert errors.decode().count("Traceback") == 1  # the workers say nothing
-    assert 0 < len(statuses(tmp_path / "out")) < 40
+    assert 0 < len(statuses(tmp_path / "out")) < 80

@@ -72,7 +72,7 @@ def blocks():
             yield words
 
 
-@pytest.mark.parametrize("settings", blocks())
+@pytest.mark.parametrize("settings", list(blocks()))
 def test_the_settings_of_the_page_are_those_of_verl(compose, settings):
     check_reward(compose("ppo_trainer", *settings))
 
