@@ -14,8 +14,11 @@ setup:  ## the virtual environment with the training stack and the tools
 test: setup  ## everything: unit tests, properties, and real runs of verl, vLLM and Ray
 	$(BIN)/pytest
 
+# Left out: what starts many processes. Properties are tried with fewer examples than in `make test`.
 quick: setup  ## what needs no training stack, in under two minutes
-	$(BIN)/pytest -m "not stack"
+	$(BIN)/pytest -m "not stack" --hypothesis-profile=quick --ignore=tests/testing \
+		--ignore=tests/integrations/test_contract_battery.py --ignore-glob='tests/data/test_annotation_*' \
+		--ignore=tests/integrations/test_server_process.py --ignore=tests/detectors/test_openface_program.py
 
 lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .
