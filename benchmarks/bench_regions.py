@@ -10,10 +10,10 @@ a second: times are CPU times of this process, and a shared core is a slower cor
 from __future__ import annotations
 
 import argparse
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+from bench_score import calls_per_second
 
 from tag_rewards.geometry import (
     AU_REGIONS,
@@ -37,20 +37,6 @@ def random_faces(n_faces: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(0)
     uneven = average_face() + rng.normal(scale=0.02, size=(n_faces, 68, 2))
     return uneven * rng.uniform(15, 90, (n_faces, 1, 1)) + rng.uniform(0, 400, (n_faces, 1, 2))
-
-
-def faces_per_second(
-    work: dict[str, Callable[[], object]], faces: int, seconds: float
-) -> dict[str, float]:
-    """The best of several rounds; every round runs all, so that a slow moment is slow for all."""
-    best = dict.fromkeys(work, float("inf"))
-    started = time.process_time()
-    while time.process_time() - started < seconds:
-        for name, function in work.items():
-            before = time.process_time()
-            function()
-            best[name] = min(best[name], time.process_time() - before)
-    return {name: faces / took for name, took in best.items()}
 
 
 def main() -> None:
@@ -79,7 +65,7 @@ def main() -> None:
     }
     print(f"{len(AUS)} AUs, batch of {len(faces)} faces")
     for kind, work in tables.items():
-        rates = faces_per_second(work, len(faces), options.seconds)
+        rates = calls_per_second(work, len(faces), options.seconds)
         slowest = next(iter(rates.values()))
         for name, rate in rates.items():
             print(f"{kind:9} {name:16} {rate:10,.0f} faces/s {rate / slowest:7.1f} x")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import FaceObservation, ImageInput
 
-__all__ = ["PREPARATION", "box_around", "detect_each", "png_of"]
+__all__ = ["PREPARATION", "box_around", "detect_each", "png_of", "write_png"]
 
 PREPARATION = f"enlarged below {MIN_SIDE}, border {PAD}"
 """What is done to images (`images.prepare`), for a detector's version."""
@@ -61,9 +61,14 @@ def png_of(image: NDArray[np.uint8]) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="tag-rewards-") as folder:
         path = Path(folder, "face.png")
-        _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        path.write_bytes(data.tobytes())
+        write_png(path, image)
         yield path
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image, (height, width, 3) uint8 BGR, quickly rather than small."""
+    _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    path.write_bytes(data.tobytes())
 
 
 def box_around(points: NDArray[np.float64]) -> tuple[float, float, float, float]:

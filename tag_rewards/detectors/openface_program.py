@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-import cv2
 import numpy as np
 
 from tag_rewards.detectors.activation import main_face
 from tag_rewards.detectors.images import MIN_SIDE, PAD, ImageError, prepare, read_any
 from tag_rewards.detectors.observation import Detection
+from tag_rewards.detectors.one_by_one import write_png
 from tag_rewards.detectors.openface_install import (
     OpenFaceProgramError,
     find_openface,
@@ -32,8 +32,6 @@ from tag_rewards.detectors.openface_run import run_openface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from tag_rewards.detectors.images import Transform
     from tag_rewards.detectors.observation import ImageInput
@@ -167,7 +165,7 @@ class OpenFaceDetector:
                     detections[position] = Detection(failure=str(error))
                     continue
                 items.append(_Item(position, folder / f"{position}.png", transform))
-                _write_png(items[-1].path, pixels)
+                write_png(items[-1].path, pixels)
             detections.update(self._settle(items, folder, stop))
         return [detections[position] for position in range(len(images))]
 
@@ -222,7 +220,7 @@ class OpenFaceDetector:
         if self._is_known_to_work:
             return
         grey = folder / "grey.png"
-        _write_png(grey, np.full((MIN_SIDE, MIN_SIDE, 3), 128, np.uint8))
+        write_png(grey, np.full((MIN_SIDE, MIN_SIDE, 3), 128, np.uint8))
         [look] = self._run([grey], folder, stop)
         if look.rows is None:
             raise OpenFaceProgramError(
@@ -230,8 +228,3 @@ class OpenFaceDetector:
                 "one image by hand, and see that its folders model and AU_predictors lie beside it"
             )
         self._is_known_to_work = True
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    _, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    path.write_bytes(data.tobytes())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards import AUEvidence, BoxSpace, RewardConfig, Target, score
+from tag_rewards import RewardConfig, score
 from tag_rewards.integrations.scorer import (
     OPTIONS_VARIABLE,
     PATIENCE,
@@ -21,14 +21,8 @@ from tag_rewards.integrations.scorer import (
     completion_text,
     default_scorer,
 )
+from tests.integrations.protocol import TARGET, TEXT, TRUTH
 
-TARGET = Target("happiness", (AUEvidence(12, 0.9, (20, 60, 80, 90)),), BoxSpace.pixels(100, 100))
-TRUTH = TARGET.to_json()
-TEXT = """Global analysis: A broad smile.
-Verification loop:
-Inspect mouth corners (AU12) → pulled up → <bbox>[20,60,80,82]</bbox>
-Final conclusion: AU12 indicates a dominant emotion of happiness.
-<answer> happiness </answer>"""
 EXPECTED = {**score(TEXT, TARGET), "invalid_target": 0.0}
 
 MESSAGE = {"role": "assistant", "content": TEXT}
