@@ -1,0 +1,1 @@
+"""Readers of FER datasets as their authors hand them out."""
