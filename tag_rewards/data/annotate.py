@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.data.canvas import Placement
-    from tag_rewards.data.rafdb import FaceSample
+    from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.target import Polygon
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.evidence import Evidence
-    from tag_rewards.data.rafdb import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
 
 __all__ = ["EvidenceRows", "FaceSource", "FaceSourceError", "OpenFaceCsvs"]

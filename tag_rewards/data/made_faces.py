@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from tag_rewards.data.datasets.rafdb import RAFDB_LABELS
 from tag_rewards.data.face_drawing import draw, random_look
 from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
-from tag_rewards.data.rafdb import RAFDB_LABELS
 from tag_rewards.detectors.openface import INTENSITY_AUS, OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError
 from tag_rewards.facs import PROTOTYPES

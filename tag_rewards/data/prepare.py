@@ -15,10 +15,10 @@ import numpy as np
 
 from tag_rewards.data.annotate import AnnotationConfig, LeftOut, annotate
 from tag_rewards.data.canvas import encode_image
+from tag_rewards.data.datasets.rafdb import RAFDB_LABELS, SPLITS, read_rafdb, unlabelled_images
 from tag_rewards.data.face_sources import OpenFaceCsvs
 from tag_rewards.data.parquet import ParquetRows
 from tag_rewards.data.prompts import PROMPT_NAMES, PromptName, render_prompt
-from tag_rewards.data.rafdb import RAFDB_LABELS, SPLITS, read_rafdb, unlabelled_images
 from tag_rewards.data.report import PrepareReport
 from tag_rewards.data.rows import RLRow, SFTRow
 from tag_rewards.data.sft_text import AUBox, Imprecision, imprecise, write_trace
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tag_rewards.data.annotate import Annotation
+    from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.face_sources import FaceSource
-    from tag_rewards.data.rafdb import FaceSample
 
 __all__ = ["PARQUET_FILES", "PrepareConfig", "PrepareError", "PrepareReport", "prepare"]
 
@@ -99,14 +99,14 @@ def prepare(
         The counts; `prepare.json` holds them too.
 
     Raises:
-        ValueError: The input is unusable (`RafdbError`, `FaceSourceError`, `OpenFaceError`,
+        ValueError: The input is unusable (`DatasetError`, `FaceSourceError`, `OpenFaceError`,
             `EvidenceError`, `ImageError`, `PrepareError`); one sentence that names file, row,
             field and value.
         OSError: A file cannot be read or written.
     """
     config = config or PrepareConfig()
     dataset, out = Path(dataset), Path(out)
-    samples = read_rafdb(dataset)
+    samples = read_rafdb(dataset).samples
     source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
     source.require_any(samples)
     if out.exists() and not out.is_dir():

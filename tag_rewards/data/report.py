@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from tag_rewards.data.annotate import LeftOut
-from tag_rewards.data.rafdb import SPLITS
+from tag_rewards.data.datasets.rafdb import SPLITS
 
 if TYPE_CHECKING:
     from tag_rewards.data.annotate import Annotation
-    from tag_rewards.data.rafdb import FaceSample
+    from tag_rewards.data.datasets.sample import FaceSample
 
 __all__ = ["PrepareReport", "SplitReport"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tag_rewards.data.datasets.rafdb import RAFDB_LABELS, read_rafdb
 from tag_rewards.data.face_drawing import draw, random_look
 from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
 from tag_rewards.data.made_faces import make_face, sample_intensities, write_dataset
-from tag_rewards.data.rafdb import RAFDB_LABELS, read_rafdb
 from tag_rewards.detectors.activation import activated_aus
 from tag_rewards.detectors.openface import read_openface_csv
 from tag_rewards.facs import PROTOTYPES
@@ -39,7 +39,7 @@ def test_same_seed_same_bytes_and_a_face_does_not_depend_on_the_count(tmp_path):
 
 def test_the_loaders_read_back_what_was_drawn(tmp_path):
     write_dataset(tmp_path / "faces", 12, 4, seed=3)
-    samples = read_rafdb(tmp_path / "faces")
+    samples = read_rafdb(tmp_path / "faces").samples
     assert [sample.split for sample in samples].count("train") == 12
     for sample in samples:
         index = int(sample.id.split("_")[1]) - 1
@@ -130,7 +130,7 @@ def test_the_current_folder_has_no_name_of_its_own(tmp_path, monkeypatch):
     (tmp_path / "faces").mkdir()
     monkeypatch.chdir(tmp_path / "faces")
     write_dataset(".", 1, 1, size=32)
-    assert len(read_rafdb(tmp_path / "faces")) == 2
+    assert len(read_rafdb(tmp_path / "faces").samples) == 2
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
@@ -170,7 +170,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path, monkeypatch,
     write_dataset(root, 2, 1, size=32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces"]
     assert sorted(path.name for path in root.iterdir()) == ["EmoLabel", "Image", "openface"]
-    assert len(read_rafdb(root)) == 3
+    assert len(read_rafdb(root).samples) == 3
 
 
 def test_an_empty_folder_that_cannot_be_removed_is_filled(tmp_path, monkeypatch):
@@ -190,4 +190,4 @@ def test_an_empty_folder_that_cannot_be_removed_is_filled(tmp_path, monkeypatch)
         tmp_path.chmod(0o755)
     assert root.stat().st_ino == inode
     assert sorted(path.name for path in root.iterdir()) == ["EmoLabel", "Image", "openface"]
-    assert len(read_rafdb(root)) == 3
+    assert len(read_rafdb(root).samples) == 3

@@ -10,11 +10,11 @@ import pytest
 
 from tag_rewards.data.annotate import BOX_SPACES, AnnotationConfig
 from tag_rewards.data.annotation.sources import content_hash
+from tag_rewards.data.datasets.rafdb import read_rafdb
 from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_table
 from tag_rewards.data.face_sources import EvidenceRows
 from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
 from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
-from tag_rewards.data.rafdb import read_rafdb
 from tag_rewards.data.sft_text import Imprecision
 from tag_rewards.detectors.openface import read_openface_csv, successful_faces
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
@@ -329,7 +329,7 @@ def test_a_configuration_out_of_range_is_refused(make, message):
 def write_evidence(folder, dataset, **changes):
     """Evidence of every image: of the CSVs, or what `changes` says of a sample."""
     rows = []
-    for sample in read_rafdb(dataset.root):
+    for sample in read_rafdb(dataset.root).samples:
         data = sample.path.read_bytes()
         csv = dataset.csv(sample.id)
         faces = tuple(successful_faces(read_openface_csv(csv)))
@@ -402,7 +402,7 @@ def test_evidence_of_another_folder_or_of_two_detectors_is_refused(dataset, tmp_
         dataset,
         **{
             sample.id: lambda row: replace(row, image=row.image.rpartition("/")[2])
-            for sample in read_rafdb(dataset.root)
+            for sample in read_rafdb(dataset.root).samples
         },
     )
     message = r"a row for none of the 4 images: it holds '.*', not 'Image/aligned/"

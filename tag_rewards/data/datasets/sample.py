@@ -1,14 +1,22 @@
-"""One labelled image of a dataset."""
+"""What every dataset reader gives: labelled images, and the count of what it left out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tag_rewards.errors import InputError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FaceSample"]
+__all__ = ["Dataset", "DatasetError", "FaceSample"]
+
+
+class DatasetError(InputError):
+    """A folder that is not the dataset as expected; the message names file, row, field, value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,20 @@ class FaceSample:
     path: Path
     label: str
     split: str
-    pixels: bytes | None = None
+    pixels: bytes | None = field(default=None, repr=False)
     face_box: tuple[float, float, float, float] | None = None
     aus: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The samples of a dataset, and what its rules leave out on purpose.
+
+    Attributes:
+        samples: In the dataset's own order.
+        dropped: Rows that are no sample, by split and reason; only what the dataset's rules say,
+            such as AffectNet's faces without a category. Anything unexpected is an error.
+    """
+
+    samples: tuple[FaceSample, ...]
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))

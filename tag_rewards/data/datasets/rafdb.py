@@ -6,17 +6,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tag_rewards.errors import InputError
+from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["RAFDB_LABELS", "FaceSample", "RafdbError", "read_rafdb", "unlabelled_images"]
+__all__ = ["RAFDB_LABELS", "read_rafdb", "unlabelled_images"]
 
 RAFDB_LABELS: Mapping[int, str] = MappingProxyType(
     {
@@ -39,28 +38,7 @@ _LABEL_FILE = Path("EmoLabel", "list_patition_label.txt")
 _IMAGE_FOLDER = Path("Image", "aligned")
 
 
-class RafdbError(InputError):
-    """A folder that is not RAF-DB as expected; the message names file, line, field and value."""
-
-
-@dataclass(frozen=True, slots=True)
-class FaceSample:
-    """One labelled image.
-
-    Attributes:
-        id: Name in the label file without its extension, such as `train_00001`; unique.
-        path: The image.
-        label: Canonical name of the expression.
-        split: `train` or `test`.
-    """
-
-    id: str
-    path: Path
-    label: str
-    split: str
-
-
-def read_rafdb(root: str | Path) -> list[FaceSample]:
+def read_rafdb(root: str | Path) -> Dataset:
     """Read the label file and check that every image it names is there.
 
     Args:
@@ -71,7 +49,7 @@ def read_rafdb(root: str | Path) -> list[FaceSample]:
         `unlabelled_images`.
 
     Raises:
-        RafdbError: A folder, the label file or an image is missing, or a line is malformed.
+        DatasetError: A folder, the label file or an image is missing, or a line is malformed.
 
     Example:
         >>> import tempfile
@@ -81,21 +59,21 @@ def read_rafdb(root: str | Path) -> list[FaceSample]:
         ...     _ = (root / "EmoLabel/list_patition_label.txt").write_text("test_0001.jpg 4")
         ...     (root / "Image/aligned").mkdir(parents=True)
         ...     (root / "Image/aligned/test_0001_aligned.jpg").touch()
-        ...     [sample] = read_rafdb(root)
+        ...     [sample] = read_rafdb(root).samples
         >>> sample.id, sample.label, sample.split
         ('test_0001', 'happiness', 'test')
     """
     root = Path(root)
     for path in (root, root / _LABEL_FILE, root / _IMAGE_FOLDER):
         if not path.exists():
-            raise RafdbError(
+            raise DatasetError(
                 f"{path} does not exist; the dataset must be laid out as RAF-DB: "
                 f"{_LABEL_FILE} and {_IMAGE_FOLDER}/*_aligned.jpg"
             )
     try:
         lines = (root / _LABEL_FILE).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise RafdbError(f"{root / _LABEL_FILE}: byte {error.start} is not UTF-8 text") from error
+        raise DatasetError(f"{root / _LABEL_FILE}: byte {error.start} is not UTF-8 text") from error
     # One listing is faster than asking for 15,000 files one by one.
     images = {path.name for path in (root / _IMAGE_FOLDER).iterdir()}
     samples: list[FaceSample] = []
@@ -106,20 +84,20 @@ def read_rafdb(root: str | Path) -> list[FaceSample]:
         where = f"{root / _LABEL_FILE}: line {number}"
         sample = _parse_line(line, root / _IMAGE_FOLDER, where)
         if sample.id in first_line:
-            raise RafdbError(
+            raise DatasetError(
                 f"{where} labels {sample.id!r} again (first on line {first_line[sample.id]}); "
                 "remove one of the two"
             )
         if sample.path.name not in images:
-            raise RafdbError(
+            raise DatasetError(
                 f"{where} labels {sample.id!r}, but {sample.path} does not exist; "
                 "add the image or remove the line"
             )
         first_line[sample.id] = number
         samples.append(sample)
     if not samples:
-        raise RafdbError(f"{root / _LABEL_FILE} has no labels; copy RAF-DB's own file there")
-    return samples
+        raise DatasetError(f"{root / _LABEL_FILE} has no labels; copy RAF-DB's own file there")
+    return Dataset(tuple(samples))
 
 
 def unlabelled_images(root: str | Path, samples: Sequence[FaceSample]) -> list[Path]:
@@ -132,17 +110,17 @@ def unlabelled_images(root: str | Path, samples: Sequence[FaceSample]) -> list[P
 def _parse_line(line: str, folder: Path, where: str) -> FaceSample:
     fields = line.split()
     if len(fields) != 2 or not fields[0].endswith(".jpg"):
-        raise RafdbError(f"{where} is {line[:60]!r}, not like 'train_00001.jpg 5'")
+        raise DatasetError(f"{where} is {line[:60]!r}, not like 'train_00001.jpg 5'")
     name = fields[0].removesuffix(".jpg")
     split = name.partition("_")[0]
     if split not in SPLITS:
-        raise RafdbError(
+        raise DatasetError(
             f"{where} names {fields[0]!r}, whose split {split!r} is neither train nor test"
         )
     if "/" in name or "\\" in name:
-        raise RafdbError(f"{where} names {fields[0]!r}, which must be a file name, not a path")
+        raise DatasetError(f"{where} names {fields[0]!r}, which must be a file name, not a path")
     label = _LABELS_BY_ID.get(fields[1])
     if label is None:
         known = ", ".join(f"{number} {word}" for number, word in RAFDB_LABELS.items())
-        raise RafdbError(f"{where} has label id {fields[1]!r:.40}; known are {known}")
+        raise DatasetError(f"{where} has label id {fields[1]!r:.40}; known are {known}")
     return FaceSample(name, folder / f"{name}_aligned.jpg", label, split)

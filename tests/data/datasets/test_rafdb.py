@@ -2,7 +2,8 @@
 
 import pytest
 
-from tag_rewards.data.rafdb import RAFDB_LABELS, RafdbError, read_rafdb, unlabelled_images
+from tag_rewards.data.datasets.rafdb import RAFDB_LABELS, read_rafdb, unlabelled_images
+from tag_rewards.data.datasets.sample import DatasetError
 from tag_rewards.facs import EXPRESSIONS
 
 
@@ -21,7 +22,7 @@ def label(root, text):
 
 
 def test_reads_samples_in_the_order_of_the_label_file(root):
-    samples = read_rafdb(root)
+    samples = read_rafdb(root).samples
     assert [(sample.id, sample.label, sample.split) for sample in samples] == [
         ("train_00001", "sadness", "train"),
         ("train_00002", "happiness", "train"),
@@ -39,12 +40,12 @@ def test_the_ids_are_those_of_rafdb():
 
 def test_blank_lines_and_windows_line_ends_are_fine(root):
     label(root, "train_00001.jpg 5\r\n\r\ntest_0001.jpg 7\r\n\r\n")
-    assert len(read_rafdb(root)) == 2
+    assert len(read_rafdb(root).samples) == 2
 
 
 def test_images_without_a_label_are_reported(root):
     label(root, "train_00001.jpg 5\n")
-    unlabelled = unlabelled_images(root, read_rafdb(root))
+    unlabelled = unlabelled_images(root, read_rafdb(root).samples)
     assert [path.name for path in unlabelled] == [
         "test_0001_aligned.jpg",
         "train_00002_aligned.jpg",
@@ -72,7 +73,7 @@ def test_images_without_a_label_are_reported(root):
 )
 def test_refuses_labels_with_line_and_value(root, text, message):
     label(root, text)
-    with pytest.raises(RafdbError, match=message) as caught:
+    with pytest.raises(DatasetError, match=message) as caught:
         read_rafdb(root)
     assert "list_patition_label.txt" in str(caught.value)
 
@@ -80,11 +81,13 @@ def test_refuses_labels_with_line_and_value(root, text, message):
 @pytest.mark.parametrize("missing", ["EmoLabel/list_patition_label.txt", "Image/aligned", "."])
 def test_refuses_a_folder_that_is_not_rafdb(root, missing, tmp_path_factory):
     (root / missing).rename(tmp_path_factory.mktemp("elsewhere") / "gone")
-    with pytest.raises(RafdbError, match="does not exist; the dataset must be laid out as RAF-DB"):
+    with pytest.raises(
+        DatasetError, match="does not exist; the dataset must be laid out as RAF-DB"
+    ):
         read_rafdb(root)
 
 
 def test_refuses_a_label_file_that_is_no_text(root):
     (root / "EmoLabel" / "list_patition_label.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RafdbError, match="not UTF-8"):
+    with pytest.raises(DatasetError, match="not UTF-8"):
         read_rafdb(root)
