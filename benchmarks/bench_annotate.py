@@ -1,7 +1,7 @@
 """What `tag-rewards annotate` costs over its detector, as ratios of one run.
 
     python benchmarks/bench_annotate.py            # overhead, workers, cache, memory
-    python benchmarks/bench_annotate.py --ray      # and Ray, on this machine
+    python benchmarks/bench_annotate.py --ray      # and Ray, on two nodes of which one is lost too
 
 The images are one photograph of a face, turned, scaled and lit in many ways, so that nothing is
 downloaded and dlib finds a face in each; with `--images DIR` they are your own. The rounds of a
@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import threading
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ import numpy as np
 
 from tag_rewards.data.annotation.run import AnnotateConfig, annotate_folder
 from tag_rewards.data.annotation.sources import ImageFolder
+from tag_rewards.data.evidence import read_evidence
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.geometry import average_face
@@ -38,6 +40,9 @@ PHOTOGRAPH = Path(__file__).parents[1] / "tests" / "assets" / "astronaut.jpg"
 
 LEAST_IMAGES = 200
 """So that every process does some batches after its first."""
+
+BATCH_ON_NODES = 8
+"""Images of a batch on two nodes: few, so that the one that is lost has some in its hands."""
 
 MOST_OVERHEAD = 1.05
 """Times the bare loop's time that annotating may take."""
@@ -124,6 +129,52 @@ class Rounds:
         shutil.rmtree(out, ignore_errors=True)
         detector, options = make_detector("dlib"), AnnotateConfig(**config)
         return Cost(seconds(lambda: annotate_folder(self.images, out, detector, options)), math.nan)
+
+
+def two_nodes(rounds: Rounds, out: Path, *, lose: bool) -> float:
+    """Seconds on a local cluster of two raylets, one of which is killed half-way if asked."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    node = cluster.add_node(num_cpus=1)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        half, before = len(rounds.names) / 2, done
+        done += images
+        if lose and before < half <= done:
+            cluster.remove_node(node, allow_graceful=False)
+
+    try:
+        config = AnnotateConfig(ray=True, batch_size=BATCH_ON_NODES)
+        detector = make_detector("dlib")
+        return seconds(
+            lambda: annotate_folder(rounds.images, out, detector, config, on_images=count)
+        )
+    finally:
+        del os.environ["RAY_ADDRESS"]
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return sorted((row.to_record() for row in read_evidence(folder)), key=itemgetter("image"))
+
+
+def compare_nodes(rounds: Rounds, scratch: Path) -> bool:
+    """Print the times with and without a lost node; return whether the rows are the same."""
+    annotate_folder(rounds.images, scratch / "plain", make_detector("dlib"), AnnotateConfig())
+    whole = two_nodes(rounds, scratch / "whole", lose=False)
+    lost = two_nodes(rounds, scratch / "lost", lose=True)
+    same = rows(scratch / "plain") == rows(scratch / "whole") == rows(scratch / "lost")
+    print(
+        f"two nodes, one lost half-way / none lost, start included: {lost / whole:.3f} "
+        f"({lost:.2f} s against {whole:.2f} s); rows {'the same' if same else 'DIFFER'}"
+    )
+    return same
 
 
 def now() -> Cost:
@@ -225,6 +276,7 @@ def main() -> None:
             lambda: rounds.annotate(cache=scratch / "cache"),
             rounds.annotate,
         )
+        same = True
         if options.ray:
             compare(
                 "Ray, two actors / two workers, start included",
@@ -232,6 +284,7 @@ def main() -> None:
                 lambda: rounds.whole(ray=True, workers=2),
                 lambda: rounds.whole(workers=2),
             )
+            same = compare_nodes(rounds, scratch)
         if options.memory:
             write_images(scratch / "many", options.memory, 48)
             samples = memory(scratch / "many", scratch)
@@ -240,6 +293,8 @@ def main() -> None:
                 until = [sample for sample in samples if sample[0] <= share * options.memory]
                 done, run, worker = (max(values) for values in zip(*until, strict=True))
                 print(f"  {done:>6}: {run:.0f} and {worker:.0f}")
+    if not same:
+        raise SystemExit("a lost node changed the rows")
     if overhead > MOST_OVERHEAD:
         raise SystemExit(f"the overhead is above {MOST_OVERHEAD:.2f}")
 
