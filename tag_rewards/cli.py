@@ -1,4 +1,4 @@
-"""The command line `tag-rewards`: annotate, prepare, made-faces, score, serve, show, report.
+"""The command line `tag-rewards`: annotate, prepare, made-faces, score, serve, show, summarize.
 
 Commands import what they need when they run, so that `--help` is quick.
 """
@@ -21,13 +21,13 @@ except ModuleNotFoundError as error:
     ) from None
 
 from tag_rewards.commands.annotate import annotate
+from tag_rewards.commands.progress import progress
 from tag_rewards.commands.serve import serve
 from tag_rewards.commands.show import show
+from tag_rewards.commands.summarize import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from rich.progress import Progress
 
 app = typer.Typer(
     name="tag-rewards",
@@ -194,16 +194,8 @@ def prepare(
     if (openface is None) == (not evidence):
         raise InputError("give one of --openface and --evidence")
     faces = openface or EvidenceRows(evidence or [], dataset)
-    with _progress() as progress:
-        task = progress.add_task("Preparing", total=None)
-        report = run(
-            dataset,
-            faces,
-            out,
-            config,
-            on_start=lambda total: progress.update(task, total=total),
-            on_sample=lambda: progress.advance(task),
-        )
+    with progress("Preparing") as bar:
+        report = run(dataset, faces, out, config, on_start=bar.start, on_sample=bar.advance)
     console = Console()
     console.print(report.to_table())
     console.print(f"Written to {out}")
@@ -227,11 +219,9 @@ def made_faces(
     """
     from tag_rewards.data.made_faces import write_dataset
 
-    with _progress() as progress:
-        task = progress.add_task("Drawing", total=train + test)
-        write_dataset(
-            out, train, test, seed=seed, size=size, on_face=lambda: progress.advance(task)
-        )
+    with progress("Drawing") as bar:
+        bar.start(train + test)
+        write_dataset(out, train, test, seed=seed, size=size, on_face=bar.advance)
     print(f"Written to {out}: {train} train and {test} test faces")
 
 
@@ -273,47 +263,4 @@ def score(
 
 app.command()(serve)
 app.command()(show)
-
-
-@app.command()
-def report(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a GRPO run.")],
-    data: Annotated[
-        Path, typer.Option(help="Folder with the run's rl_train.parquet and rl_test.parquet.")
-    ],
-) -> None:
-    """Write summary.md, curves.png, overlays.png and metrics.jsonl of a run into OUT.
-
-    Reads logs/metrics-*.jsonl or metrics.jsonl (verl's file logger), validation/ (verl's
-    validation_data_dir) and, if they are there, timings.jsonl and settings.txt.
-
-    **Example**
-
-        tag-rewards report runs/grpo --data parquet
-    """
-    from tag_rewards.evaluation.run_report import write_report
-
-    for path in write_report(out, data):
-        print(path)
-
-
-def _progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,  # so that an error stands alone
-        disable=not console.is_terminal,
-    )
+app.command()(summarize)

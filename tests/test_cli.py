@@ -145,7 +145,7 @@ def test_a_missing_extra_is_named(module, extra, monkeypatch, capsys):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("tag_rewards.cli.app", fail)
-    code, _, err = run(monkeypatch, capsys, "report")
+    code, _, err = run(monkeypatch, capsys, "summarize")
     assert code == 2
     assert f"{module} is not installed; pip install 'tag-rewards[{extra}]'" in err
 

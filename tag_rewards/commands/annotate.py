@@ -2,15 +2,13 @@
 
 # Annotations stay real objects here: typer reads them.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from tag_rewards.commands.progress import progress
 from tag_rewards.detectors.registry import DETECTOR_NAMES, make_detector
 from tag_rewards.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 __all__ = ["annotate"]
 
@@ -78,16 +76,15 @@ def annotate(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    with _progress() as progress:
-        task = progress.add_task("Annotating", total=None)
+    with progress("Annotating") as bar:
         summary = annotate_folder(
             images,
             out,
             make_detector(detector, options),
             config,
             options=options,
-            on_start=lambda total, done: progress.update(task, total=total, completed=done),
-            on_images=lambda count: progress.advance(task, count),
+            on_start=bar.start,
+            on_images=bar.advance,
         )
     draw_summary(summary).savefig(out / "summary.png", dpi=110)
     console = Console()
@@ -103,35 +100,3 @@ def _options(given: list[str]) -> dict[str, str]:
             raise InputError(f"--option is {text!r}, not NAME=VALUE")
         options[name] = value
     return options
-
-
-def _progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        """Images a second, over the last half minute."""
-
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} images/s" if task.speed else "- images/s")
-
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,  # so that an error stands alone
-        disable=not console.is_terminal,
-    )
