@@ -355,7 +355,7 @@ check_weights
 if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data; fi
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
-stage report "$VENV/bin/tag-rewards" report "$OUT" --data "$parquet"
+stage report "$VENV/bin/tag-rewards" summarize "$OUT" --data "$parquet"
 
 say "Done in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s. In $OUT:"
 say "  summary.md      the table before and after GRPO"
