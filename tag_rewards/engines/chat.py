@@ -1,0 +1,47 @@
+"""A request as the chat message that every engine sends, in the form of OpenAI's API."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from tag_rewards.engines.base import Request
+
+__all__ = ["IMAGE_MARK", "chat_messages", "data_url"]
+
+IMAGE_MARK = "<image>"
+"""Where the image goes in a prompt."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def data_url(image: bytes) -> str:
+    r"""An encoded image as a URL that holds it.
+
+    Example:
+        >>> data_url(b"\x89PNG\r\n\x1a\n")
+        'data:image/png;base64,iVBORw0KGgo='
+    """
+    kind = "png" if image.startswith(_PNG) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def chat_messages(request: Request) -> list[dict[str, Any]]:
+    """The user's message: text and image in the order of the prompt.
+
+    Text around the mark is kept as it is, as verl does in training.
+
+    Raises:
+        InputError: The prompt does not have the mark exactly once.
+    """
+    parts = request.prompt.split(IMAGE_MARK)
+    if len(parts) != 2:
+        raise InputError(
+            f"request {request.key}: the prompt has {IMAGE_MARK} {len(parts) - 1} times, not once"
+        )
+    before, after = ([{"type": "text", "text": text}] if text else [] for text in parts)
+    image = {"type": "image_url", "image_url": {"url": data_url(request.image)}}
+    return [{"role": "user", "content": [*before, image, *after]}]

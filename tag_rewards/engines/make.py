@@ -1,0 +1,119 @@
+"""Engines by name, with their options as text: what a command line needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tag_rewards.engines.base import EngineError
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tag_rewards.engines.base import Engine
+
+__all__ = ["ENGINE_NAMES", "ENGINE_OPTIONS", "make_engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    help: str
+    make: Callable[..., Engine]
+    install: str
+    options: Mapping[str, Callable[[str], Any]]
+
+
+def _openai(model: str, **options: Any) -> Engine:
+    from tag_rewards.engines.openai_config import OpenAIConfig
+    from tag_rewards.engines.openai_endpoint import OpenAIEngine
+
+    return OpenAIEngine(model, OpenAIConfig(**options))
+
+
+def _yes_or_no(text: str) -> bool:
+    answers = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in answers:
+        raise ValueError("not true or false")
+    return answers[text.lower()]
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+_ENTRIES = {
+    "openai": _Entry(
+        "asks an OpenAI-compatible endpoint, such as that of `vllm serve`",
+        _openai,
+        'pip install "tag-rewards[traces]"',
+        {
+            "url": str,
+            "api_key_env": str,
+            "concurrency": int,
+            "attempts": int,
+            "request_seconds": float,
+            "patience_seconds": float,
+            "backoff_seconds": float,
+            "give_up_after": int,
+            "max_response_mib": float,
+            "logprobs": _yes_or_no,
+            "max_tokens_field": str,
+            "body": _json_object,
+        },
+    ),
+}
+
+ENGINE_NAMES: Mapping[str, str] = {name: entry.help for name, entry in _ENTRIES.items()}
+"""Every engine's name, with what it does in one line."""
+
+ENGINE_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(entry.options) for name, entry in _ENTRIES.items()
+}
+"""The names of every engine's options; the docs say what they mean."""
+
+
+def make_engine(name: str, model: str, options: Mapping[str, str] | None = None) -> Engine:
+    """An engine by its name; it starts when it is entered with `with`.
+
+    Args:
+        name: One of `ENGINE_NAMES`.
+        model: The model's name on the endpoint, or a Hugging Face name or folder.
+        options: Values of its `ENGINE_OPTIONS` as text, such as `{"concurrency": "64"}`.
+
+    Raises:
+        InputError: The name or an option is unknown, or a value is refused.
+        EngineError: A package that the engine needs is not installed; the message says which.
+
+    Example:
+        >>> make_engine("openai", "Qwen/Qwen2.5-VL-7B-Instruct", {"concurrency": "64"}).name
+        'openai'
+        >>> make_engine("opneai", "Qwen/Qwen2.5-VL-7B-Instruct")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        tag_rewards.errors.InputError: 'opneai' is no engine; give one of openai...
+    """
+    entry = _ENTRIES.get(name)
+    if entry is None:
+        raise InputError(f"{name!r} is no engine; give one of {', '.join(_ENTRIES)}")
+    values = {}
+    for option, text in (options or {}).items():
+        if option not in entry.options:
+            known = ", ".join(entry.options)
+            raise InputError(f"engine {name} has no option {option}; it has {known}")
+        try:
+            values[option] = entry.options[option](text)
+        except ValueError as error:
+            raise InputError(f"engine {name}: {option} is {text!r} ({error})") from error
+    try:
+        return entry.make(model, **values)
+    except ImportError as error:
+        raise EngineError(f"engine {name} needs a package ({error}); {entry.install}") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"engine {name}: {error}") from error

@@ -1,0 +1,214 @@
+"""One request to an OpenAI-compatible endpoint: sent, sent again, and answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import httpx
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
+
+from tag_rewards.engines.base import EngineError, Reply
+from tag_rewards.engines.gate import Gate
+from tag_rewards.engines.openai_protocol import (
+    MalformedError,
+    error_message,
+    parse_completion,
+    refill_seconds,
+    request_body,
+    retry_after,
+    served_models,
+)
+
+if TYPE_CHECKING:
+    from tag_rewards.engines.base import Request
+    from tag_rewards.engines.openai_config import OpenAIConfig
+
+__all__ = ["ChatClient"]
+
+_CONNECT_SECONDS = 10.0
+_TOO_MANY = 429
+_UNAVAILABLE = 503
+_LISTED = 10
+
+
+class _FailedError(Exception):
+    """The request failed; the message says how."""
+
+
+class _FailedForNowError(_FailedError):
+    """The same, and it may go better when it is sent again."""
+
+
+class ChatClient:
+    """Asks an endpoint; its coroutines belong to one event loop.
+
+    Args:
+        config: How it is asked.
+        model: Name of the model on the endpoint.
+    """
+
+    def __init__(self, config: OpenAIConfig, model: str) -> None:
+        self._config = config
+        self._model = model
+        key = os.environ.get(config.api_key_env, "")
+        self._http = httpx.AsyncClient(
+            headers={"authorization": f"Bearer {key}"} if key else None,
+            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+            limits=httpx.Limits(
+                max_connections=config.concurrency, max_keepalive_connections=config.concurrency
+            ),
+        )
+        self._gate = Gate(config.concurrency, config.backoff_seconds, config.patience_seconds)
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_FailedForNowError),
+            stop=stop_after_attempt(config.attempts),
+            wait=wait_exponential(config.backoff_seconds / 2, max=30)
+            + wait_random(0, config.backoff_seconds / 2),
+            reraise=True,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def check_model(self) -> None:
+        """See that the endpoint is there and has the model, as far as it lists its models.
+
+        Raises:
+            EngineError: It cannot be reached, or lists other models only.
+        """
+        url = f"{self._config.url}/models"
+        try:
+            status, _, body = await self._exchange("GET", url, None)
+            names = served_models(body) if status == httpx.codes.OK else ()
+        except MalformedError:
+            names = ()
+        except (httpx.InvalidURL, httpx.RequestError, _FailedError) as error:
+            raise EngineError(
+                f"the endpoint {self._config.url} cannot be reached ({_said(error)}); start it, "
+                "or give its address with the option url"
+            ) from error
+        if names and not any(f"/{name}".endswith(f"/{self._model}") for name in names):
+            listed = ", ".join(sorted(names)[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+            raise EngineError(
+                f"the endpoint {self._config.url} serves no model {self._model!r}; "
+                f"it serves {listed}"
+            )
+
+    async def answer(self, request: Request) -> Reply:
+        """The reply to a request, be it that there is none.
+
+        Raises:
+            EngineError: The endpoint takes no requests, or not with this key or model.
+        """
+        body = request_body(
+            request,
+            self._model,
+            logprobs=self._config.logprobs,
+            max_tokens_field=self._config.max_tokens_field,
+            extra=self._config.body,
+        )
+        began = monotonic()
+        try:
+            reply: Reply = await self._retrying.copy()(self._ask, request.key, body)
+        except _FailedError as error:
+            return Reply(request.key, "", seconds=monotonic() - began, error=str(error))
+        return reply
+
+    async def _ask(self, key: str, body: bytes) -> Reply:
+        """One attempt; waits for as long as the endpoint takes no requests at all."""
+        url = f"{self._config.url}/chat/completions"
+        while True:
+            async with self._gate:
+                sent_at = monotonic()
+                try:
+                    status, headers, answer = await self._exchange("POST", url, body)
+                except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+                    away = f"the endpoint {self._config.url} cannot be reached ({_said(error)})"
+                    self._gate.pause(sent_at, away)
+                    continue
+                except httpx.RequestError as error:
+                    raise _FailedForNowError(
+                        f"the connection broke off ({_said(error)})"
+                    ) from error
+                wait = retry_after(headers)
+                if status == _TOO_MANY or (status == _UNAVAILABLE and wait is not None):
+                    said = error_message(answer)
+                    busy = f"the endpoint {self._config.url} is overloaded (HTTP {status}: {said})"
+                    self._gate.pause(
+                        sent_at, busy, refill_seconds(headers, 0) or None if wait is None else wait
+                    )
+                    continue
+                return self._read(key, status, headers, answer, monotonic() - sent_at)
+
+    def _read(
+        self, key: str, status: int, headers: httpx.Headers, answer: bytes, seconds: float
+    ) -> Reply:
+        if status != httpx.codes.OK:
+            said = f"HTTP {status}: {error_message(answer)}"
+            if status in (401, 403):
+                raise EngineError(
+                    f"the endpoint {self._config.url} refuses the key ({said}); "
+                    f"put the right one into the environment variable {self._config.api_key_env}"
+                )
+            if status == httpx.codes.NOT_FOUND:
+                raise EngineError(
+                    f"the endpoint {self._config.url} has no such model or address ({said}); "
+                    f"check the model's name, {self._model!r}, and the option url"
+                )
+            for_now = status in (408, 409, 425) or status >= httpx.codes.INTERNAL_SERVER_ERROR
+            raise (_FailedForNowError if for_now else _FailedError)(said)
+        try:
+            completion = parse_completion(answer)
+        except MalformedError as error:
+            raise _FailedForNowError(str(error)) from error
+        self._gate.answered()
+        used = completion.prompt_tokens + completion.completion_tokens
+        self._gate.wait(refill_seconds(headers, used))
+        return Reply(
+            key,
+            completion.text,
+            completion.finish_reason,
+            completion.prompt_tokens,
+            completion.completion_tokens,
+            seconds,
+            logprobs=completion.logprobs,
+        )
+
+    async def _exchange(
+        self, method: str, url: str, body: bytes | None
+    ) -> tuple[int, httpx.Headers, bytes]:
+        """Status, headers and body of a whole answer, in limited time and of limited size."""
+        limit = self._config.request_seconds
+        try:
+            return await asyncio.wait_for(self._transfer(method, url, body), limit)
+        except asyncio.TimeoutError as error:  # its own class in 3.10
+            raise _FailedForNowError(f"no whole answer came within {limit:g} s") from error
+
+    async def _transfer(
+        self, method: str, url: str, body: bytes | None
+    ) -> tuple[int, httpx.Headers, bytes]:
+        headers = {"content-type": "application/json"} if body else None
+        received = bytearray()
+        limit = self._config.max_response_mib * 1024**2
+        async with self._http.stream(method, url, content=body, headers=headers) as response:
+            async for piece in response.aiter_bytes():
+                received += piece
+                if len(received) > limit:
+                    raise _FailedError(
+                        f"the answer is longer than {self._config.max_response_mib:g} MiB"
+                    )
+            return response.status_code, response.headers, bytes(received)
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,248 @@
+"""The bodies and headers of OpenAI's chat completions, as pure functions."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tag_rewards.engines.base import TokenLogprob
+from tag_rewards.engines.chat import chat_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tag_rewards.engines.base import Request
+
+__all__ = [
+    "Completion",
+    "MalformedError",
+    "error_message",
+    "parse_completion",
+    "refill_seconds",
+    "request_body",
+    "retry_after",
+    "served_models",
+]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SHOWN = 200
+
+
+class MalformedError(ValueError):
+    """A body that is not what the API's description says; the message says in what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What matters of a chat completion; see `Reply` for the fields."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: tuple[TokenLogprob, ...] | None
+
+
+def request_body(
+    request: Request,
+    model: str,
+    *,
+    logprobs: bool,
+    max_tokens_field: str,
+    extra: Mapping[str, Any],
+) -> bytes:
+    """The body of a chat completion request.
+
+    Args:
+        request: What to ask.
+        model: Name of the model on the endpoint.
+        logprobs: Whether to ask for the tokens' log-probabilities.
+        max_tokens_field: `max_tokens`, or what the endpoint calls it.
+        extra: Further fields; they replace ours, and null leaves ours out.
+
+    Raises:
+        InputError: The prompt does not have `<image>` exactly once.
+    """
+    fields = {
+        "model": model,
+        "messages": chat_messages(request),
+        "seed": request.seed,
+        "temperature": request.temperature,
+        max_tokens_field: request.max_tokens,
+        "logprobs": True if logprobs else None,
+        **extra,
+    }
+    return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
+
+
+def parse_completion(body: bytes) -> Completion:
+    """What a chat completion says.
+
+    Raises:
+        MalformedError: The body is no JSON, or lacks a choice with a message.
+    """
+    answer = _json(body)
+    choice = _first(answer.get("choices") if isinstance(answer, dict) else None)
+    message = choice.get("message") if isinstance(choice, dict) else None
+    text = message.get("content") if isinstance(message, dict) else 0
+    if text is not None and not isinstance(text, str):
+        _refuse(body, "holds no message with text")
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    reason = choice.get("finish_reason")
+    return Completion(
+        text=_encodable(text or ""),
+        finish_reason=_encodable(reason) if isinstance(reason, str) else "",
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        logprobs=_logprobs(choice.get("logprobs")),
+    )
+
+
+def served_models(body: bytes) -> tuple[str, ...]:
+    """The names in the answer of `/v1/models`.
+
+    Raises:
+        MalformedError: It is no such answer.
+    """
+    answer = _json(body)
+    models = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(models, list):
+        _refuse(body, "holds no list of models")
+    names = [model.get("id") for model in models if isinstance(model, dict)]
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def error_message(body: bytes) -> str:
+    r"""What an error's body says, in one short line.
+
+    Example:
+        >>> error_message(b'{"error": {"message": "too long"}}')
+        'too long'
+        >>> error_message(b"Bad\nGateway")
+        'Bad Gateway'
+    """
+    try:
+        answer = _json(body)
+    except MalformedError:
+        answer = None
+    for name in ("error", "message", "detail"):
+        if isinstance(answer, dict) and name in answer:
+            answer = answer[name]
+    return _short(answer if isinstance(answer, str) else body.decode(errors="replace"))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an endpoint asks to be left alone, or None.
+
+    Reads `retry-after-ms` (OpenAI) and `retry-after` (RFC 9110: seconds or a date).
+
+    Example:
+        >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"})
+        (7.0, 0.25)
+        >>> retry_after({"retry-after": "Mon, 01 Jan 2024 00:00:00 GMT"}), retry_after({})
+        (0.0, None)
+    """
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())
+
+
+def refill_seconds(headers: Mapping[str, str], tokens: int) -> float:
+    """How long until the limits of `x-ratelimit-*` have room for one more request.
+
+    A limit fills up steadily: to the whole of `limit` from what `remaining` is now, in `reset`.
+
+    Args:
+        headers: Of an answer, with names in lower case.
+        tokens: What a request takes off the limit of tokens.
+
+    Returns:
+        Seconds; 0 if there is room, or if the endpoint does not say.
+
+    Example:
+        >>> limit = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
+        >>> refill_seconds({**limit, "x-ratelimit-reset-requests": "1m0s"}, tokens=500)
+        1.0
+        >>> refill_seconds(limit, tokens=500)
+        0.0
+    """
+    waits = [0.0]
+    for kind, needed in (("requests", 1), ("tokens", tokens)):
+        limit = _number(headers.get(f"x-ratelimit-limit-{kind}", ""))
+        remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}", ""))
+        reset = _seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
+        if limit is None or remaining is None or reset is None or remaining >= limit:
+            continue
+        lacking = min(needed, limit) - remaining
+        waits.append(max(0.0, reset * lacking / (limit - remaining)))
+    return max(waits)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        _refuse(body, "is no JSON")
+
+
+def _refuse(body: bytes, why: str) -> NoReturn:
+    raise MalformedError(f"the answer {why}: {_short(body.decode(errors='replace'))!r}")
+
+
+def _short(text: str) -> str:
+    line = " ".join(_encodable(text[: 4 * _SHOWN]).split())
+    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
+
+
+def _encodable(text: str) -> str:
+    """The text with U+FFFD for halves of characters, which JSON can hold and no file can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _first(values: Any) -> Any:
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _logprobs(value: Any) -> tuple[TokenLogprob, ...] | None:
+    tokens = value.get("content") if isinstance(value, dict) else None
+    if not isinstance(tokens, list):
+        return None
+    try:
+        return tuple(
+            TokenLogprob(_encodable(token["token"]), float(token["logprob"])) for token in tokens
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+def _number(text: str) -> float | None:
+    """A number of 0 or more, of at most a dozen digits before the point."""
+    return float(text) if re.fullmatch(r"\d{1,12}(\.\d{0,12})?", text.strip()) else None
+
+
+def _seconds(text: str) -> float | None:
+    """A duration as OpenAI writes it, such as `6m0s` or `17ms`; a number is seconds."""
+    pieces = _DURATION.findall(text)
+    if pieces and "".join(a + b for a, b in pieces) == text.strip():
+        return sum(float(number) * _UNITS[unit] for number, unit in pieces)
+    return _number(text)
