@@ -3,8 +3,8 @@
 #
 # Stage 2 of TAG: trains a vision-language model with verl's GRPO on the TAG reward (format, answer,
 # AU grounding), with vLLM rollouts on Ray, a reference model and a KL loss. Runs the stages that are
-# needed and not there yet: set-up, data, SFT, GRPO, report. A run that was stopped, at any moment and
-# in any way, goes on from its last checkpoint when the same command is given again.
+# needed and not there yet: set-up, data, SFT, GRPO, model, report. A run that was stopped, at any
+# moment and in any way, goes on from its last checkpoint when the same command is given again.
 #
 # Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, about 11 minutes on
 # 2 cores. With GPUs: Qwen2.5-VL-7B-Instruct on your data.
@@ -52,8 +52,10 @@
 #
 # What stands behind the command goes to verl: ... run_tag_grpo.sh actor_rollout_ref.actor.clip_ratio=0.3
 #
-# Afterwards in OUT: summary.md (before and after), curves.png, overlays.png, metrics.jsonl (each
-# component at each step), validation/ (every held-out completion), checkpoints/, sft/, logs/.
+# Afterwards in OUT: sft/hf and grpo/hf (the model after each stage, Hugging Face folders), summary.md
+# (before and after), curves.png, overlays.png, metrics.jsonl (each component at each step),
+# validation/ (every held-out completion), checkpoints/, logs/.
+# `run_tag_eval.sh OUT/sft/hf OUT/grpo/hf` evaluates and compares the two models.
 
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -194,6 +196,9 @@ else
         actor_rollout_ref.actor.optim.weight_decay=0
         # vLLM and FSDP compute in float32 here and agree to 1e-6: one of the two gives the old policy.
         algorithm.rollout_correction.bypass_mode=True
+        # A few MB here, and in float32; a model for GPUs is put together from its shards at the end.
+        "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]"
+        "actor_rollout_ref.actor.checkpoint.load_contents=[model,optimizer,extra]"
         # No compiler, no GPU memory to share with vLLM.
         actor_rollout_ref.model.enable_gradient_checkpointing=False
         actor_rollout_ref.actor.use_dynamic_bsz=False
@@ -346,6 +351,28 @@ grpo() {
     printf '%s\n' "$STEPS" >"$OUT/checkpoints/finished.txt"
 }
 
+# The model of the last checkpoint as a Hugging Face folder. grpo/hf is a link, set once the folder is
+# complete; its name says the step.
+export_model() {
+    local step=$1 actor=checkpoints/global_step_$1/actor merged=$OUT/grpo/step_$1
+    mkdir -p "$OUT/grpo"
+    if compgen -G "$OUT/$actor/huggingface/*.safetensors" >/dev/null; then
+        ln -sfn "../$actor/huggingface" "$OUT/grpo/hf"
+        return
+    fi
+    rm -rf "$OUT/grpo/hf" "$OUT"/grpo/step_*
+    say "   log: $OUT/logs/merge.log"
+    HF_HUB_OFFLINE=1 supervise "$OUT/logs/merge.log" "$TIMEOUT" 'Saving (\w+) to' 'writing the \1' \
+        "$VENV/bin/python" -m verl.model_merger merge --backend fsdp --local_dir "$OUT/$actor" \
+        --target_dir "$merged"
+    ln -sfn "step_$step" "$OUT/grpo/hf"
+}
+
+exported() {
+    [[ $(readlink "$OUT/grpo/hf" 2>/dev/null) =~ (^|_)step_$1(/|$) ]] &&
+        compgen -G "$OUT/grpo/hf/*.safetensors" >/dev/null
+}
+
 finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]]; }
 
 begun=$SECONDS
@@ -355,6 +382,8 @@ check_weights
 if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data; fi
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
+last_step=$(cat "$OUT/checkpoints/latest_checkpointed_iteration.txt")
+exported "$last_step" || stage model export_model "$last_step"
 stage report "$VENV/bin/tag-rewards" summarize "$OUT" --data "$parquet"
 
 say "Done in $(((SECONDS - begun) / 60)) min $(((SECONDS - begun) % 60)) s. In $OUT:"
@@ -362,4 +391,5 @@ say "  summary.md      the table before and after GRPO"
 say "  curves.png      every reward component over the steps"
 say "  overlays.png    held-out faces with the detector's boxes and the model's, before and after"
 say "  metrics.jsonl   the same figures for each step; validation/ has every held-out completion"
-say "  sft/hf          the model after SFT; checkpoints/ the model after GRPO; logs/ what verl said"
+say "  sft/hf, grpo/hf  the models after SFT and after GRPO; logs/ has what verl said"
+say "Evaluate and compare the two: OUT=$OUT bash $REPO/recipes/run_tag_eval.sh $OUT/sft/hf $OUT/grpo/hf"

@@ -143,6 +143,26 @@ def test_a_killed_run_resumes_and_ends_well(tmp_path):
     for step in (0, 2):
         assert len((out / f"validation/{step}.jsonl").read_text().splitlines()) == 8
 
+    # The model after GRPO: as verl's checkpoint holds it, and put together from its shards.
+    model = out / "grpo/hf/model.safetensors"
+    exact, step = _weights(model), (out / "grpo/hf").resolve().parents[1].name
+    assert step == "global_step_2"
+    model.unlink()
+    third = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert third.returncode == 0, third.stdout[-3000:] + third.stderr[-3000:]
+    assert (out / "grpo/hf").readlink() == Path("step_2")
+    merged = _weights(model)
+    assert merged.keys() == exact.keys()
+    assert all((merged[name] == exact[name].bfloat16()).all() for name in exact)
+
+
+def _weights(path: Path) -> dict[str, object]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
 
 def _processes_of(out: Path) -> list[str]:
     """Command lines of the living processes that know the run's folder from their environment."""
