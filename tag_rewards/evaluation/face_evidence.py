@@ -11,7 +11,8 @@ from tag_rewards.data.canvas import place
 from tag_rewards.detectors.activation import MIN_CONFIDENCE, main_face
 from tag_rewards.detectors.observation import Detection
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.face_pictures import FacePicture, Mark
+from tag_rewards.evaluation.face_pictures import FacePicture
+from tag_rewards.evaluation.marks import Mark
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_regions, clip_boxes, convert_boxes
 from tag_rewards.trace import parse_trace
 

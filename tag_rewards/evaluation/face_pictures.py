@@ -17,9 +17,8 @@ from tag_rewards.errors import InputError
 from tag_rewards.evaluation.colours import assign_colours, ink_on
 from tag_rewards.evaluation.face_view import PANEL, cut_out, face_view
 from tag_rewards.evaluation.labels import place_labels
+from tag_rewards.evaluation.marks import NO_AU, describe_marks
 from tag_rewards.evaluation.picture_text import DPI, FONT, points, shorten, text_width, write
-from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.geometry import box_iou
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,35 +28,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.evaluation.face_view import View
+    from tag_rewards.evaluation.marks import Mark
     from tag_rewards.steps import Box
-    from tag_rewards.target import Polygon
 
-__all__ = ["FacePicture", "Mark", "draw_faces"]
+__all__ = ["FacePicture", "draw_faces"]
 
 # Pixels.
 GAP, LINE, HEADER = 12, 20, 46
 MAX_SIDE = 2**16 - 1  # of a picture that matplotlib can draw
 
-_NO_AU = "#bbbbbb"
 _GREY = "#555555"
-
-
-class Mark(NamedTuple):
-    """Something to draw on a face, in pixels of the image.
-
-    Attributes:
-        box: x1, y1, x2, y2.
-        au: the AU that it is for; None for a claimed box whose AU the trace does not tell.
-        probability: the detector's; None if it did not judge the AU, and for a claim.
-        polygon: the outlines of the AU's region; empty if only a box is known.
-        claimed: whether a trace claims it; else a detector saw it.
-    """
-
-    box: Box
-    au: int | None
-    probability: float | None = None
-    polygon: Polygon = ()
-    claimed: bool = False
 
 
 class FacePicture(NamedTuple):
@@ -99,7 +79,12 @@ def draw_faces(pictures: Sequence[FacePicture], columns: int | None = None) -> F
         raise InputError(f"columns is {columns}, not at least 1")
     rows = -(-len(pictures) // columns)
     cell = PANEL + GAP
-    cell_height = HEADER + PANEL + LINE * max(len(_lines(picture)) for picture in pictures) + GAP
+    cell_height = (
+        HEADER
+        + PANEL
+        + LINE * max(len(describe_marks(picture.marks)) for picture in pictures)
+        + GAP
+    )
     width, height = columns * cell + GAP, rows * cell_height + LINE + GAP
     if max(width, height) > MAX_SIDE:
         raise InputError(
@@ -140,14 +125,14 @@ def _draw_cell(
     )
     frame = axes.add_patch(Rectangle((x, top), PANEL, PANEL, fill=False, edgecolor=_GREY, lw=0.5))
     for mark in picture.marks:
-        colour = colours[mark.au] if mark.au is not None else _NO_AU
+        colour = colours[mark.au] if mark.au is not None else NO_AU
         for patch in _shapes(mark, view, colour, (x, top)):
             axes.add_patch(patch)
             patch.set_clip_path(frame)
     _draw_labels(axes, picture.marks, view, (x, top), colours)
-    for row, (au, text) in enumerate(_lines(picture)):
+    for row, (au, text) in enumerate(describe_marks(picture.marks)):
         middle = top + PANEL + 4 + LINE * (row + 0.5)
-        colour = colours[au] if au is not None else _NO_AU
+        colour = colours[au] if au is not None else NO_AU
         axes.add_patch(Rectangle((x, middle - 6), 20, 12, facecolor=colour, edgecolor="black"))
         write(axes, x + 28, middle, text)
 
@@ -190,7 +175,7 @@ def _draw_labels(
         boxes.append((x1, y1, x2, y2))
     places = place_labels(boxes, sizes, PANEL, PANEL)
     for mark, text, (x, y), (width, height) in zip(marks, texts, places, sizes, strict=True):
-        colour = colours[mark.au] if mark.au is not None else _NO_AU
+        colour = colours[mark.au] if mark.au is not None else NO_AU
         back, ink = (colour, ink_on(colour)) if mark.claimed else ("white", "black")
         x, y = x + origin[0], y + origin[1]
         axes.add_patch(
@@ -202,35 +187,6 @@ def _draw_labels(
 def _label(mark: Mark) -> str:
     name = "?" if mark.au is None else f"AU{mark.au}"
     return name if mark.probability is None else f"{name} {mark.probability:.2f}"
-
-
-def _lines(picture: FacePicture) -> list[tuple[int | None, str]]:
-    """What is listed below a face: an AU and what is said of it, in order of the marks."""
-    by_au: dict[int | None, list[Mark]] = {}
-    for mark in picture.marks:
-        by_au.setdefault(mark.au, []).append(mark)
-    return [(au, f"{_au_name(au)}: {_opinions(marks)}") for au, marks in by_au.items()]
-
-
-def _opinions(marks: Sequence[Mark]) -> str:
-    seen = [mark for mark in marks if not mark.claimed]
-    claimed = [mark for mark in marks if mark.claimed]
-    words = [
-        "not judged" if mark.probability is None else f"{mark.probability:.2f}" for mark in seen
-    ]
-    if claimed and not seen:
-        words.append("claimed" if len(claimed) == 1 else f"claimed {len(claimed)} times")
-    elif claimed:
-        iou = box_iou([mark.box for mark in claimed], seen[0].box).max()
-        words.append(f"claimed, IoU {iou:.2f}")
-    return ", ".join(words)
-
-
-def _au_name(au: int | None) -> str:
-    if au is None:
-        return "box without an AU"
-    unit = ACTION_UNITS.get(au)
-    return f"AU{au} {unit.name}" if unit else f"AU{au}"
 
 
 def _key(pictures: Sequence[FacePicture]) -> str:

@@ -15,8 +15,9 @@ from tag_rewards.evaluation.face_evidence import (
     picture_of_detection,
     target_marks,
 )
-from tag_rewards.evaluation.face_pictures import FacePicture, Mark, draw_faces
+from tag_rewards.evaluation.face_pictures import FacePicture, draw_faces
 from tag_rewards.evaluation.face_view import PANEL, face_view
+from tag_rewards.evaluation.marks import Mark
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_box, average_face
 from tag_rewards.target import AUEvidence, Target
 
