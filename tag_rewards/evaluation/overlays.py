@@ -13,8 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from tag_rewards.errors import InputError
+from tag_rewards.evaluation.colours import assign_colours, ink_on
 from tag_rewards.evaluation.labels import place_labels
-from tag_rewards.facs import ACTION_UNITS, canonical_expression
+from tag_rewards.evaluation.marks import NO_AU, au_name
+from tag_rewards.facs import canonical_expression
 from tag_rewards.geometry import BoxSpace, clip_boxes, convert_boxes
 from tag_rewards.rewards import score
 from tag_rewards.trace import parse_trace
@@ -30,13 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Face", "choose_faces", "draw_overlays"]
 
-# Bright and far apart, so that they stand out on skin and on grey; used in turn by the AUs shown.
-_COLOURS = (
-    "#e6194b", "#0a84ff", "#19b24b", "#ff8c00", "#a020f0", "#00b5b8",
-    "#f032e6", "#8a6d00", "#6b8e23", "#b5179e", "#3f51b5", "#d2691e",
-    "#7fd000", "#ff6f91", "#006d77", "#7b4b2a", "#c9a800", "#5c7cfa",
-)  # fmt: skip
-_NO_AU = "#555555"
 _RIGHT, _WRONG = "#1b7f3b", "#c0392b"
 # Inches.
 _PANEL, _TITLES, _TOP, _BOTTOM = 2.15, 0.5, 0.35, 0.85
@@ -108,7 +103,7 @@ def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Figure:
         wspace=0.07,
         hspace=_TITLES / _PANEL,
     )
-    colours = _colours(faces)
+    colours = assign_colours(_aus(face) for face in faces)
     for index, face in enumerate(faces):
         image = _decode(face)
         marks = [_marks(face.target, text, image) for text in (face.before, face.after)]
@@ -136,13 +131,10 @@ def _decode(face: Face) -> NDArray[np.uint8]:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
-def _colours(faces: Sequence[Face]) -> dict[int, str]:
-    """A colour for each AU that the detector saw or the model named, in order of AUs."""
-    aus = {au for face in faces for au in face.target.by_au}
-    for face in faces:
-        for text in (face.before, face.after):
-            aus.update(au for claim in parse_trace(text).claims for au in claim.aus)
-    return {au: _COLOURS[index % len(_COLOURS)] for index, au in enumerate(sorted(aus))}
+def _aus(face: Face) -> set[int]:
+    """The AUs that the detector saw on a face or the model named."""
+    claims = (claim for text in (face.before, face.after) for claim in parse_trace(text).claims)
+    return set(face.target.by_au).union(*(claim.aus for claim in claims))
 
 
 def _marks(target: Target, text: str, image: NDArray[np.uint8]) -> list[_Mark]:
@@ -200,7 +192,7 @@ def _draw_panel(
                 edgecolor=_colour(mark, colours),
                 linewidth=1.3 if mark.detected else 1.9,
                 linestyle=(0, (3, 2)) if mark.detected else "-",
-                path_effects=[patheffects.withStroke(linewidth=3.0, foreground="white")],
+                path_effects=[patheffects.withStroke(linewidth=3.0, foreground="black")],
             )
         )
     named = {au for mark in marks if not mark.detected for au in mark.aus}
@@ -210,7 +202,7 @@ def _draw_panel(
     places = place_labels([mark.box for mark in labelled], sizes, width, height)
     for mark, text, (x, y), (w, h) in zip(labelled, texts, places, sizes, strict=True):
         colour = _colour(mark, colours)
-        face, ink = ("white", colour) if mark.detected else (colour, "white")
+        face, ink = ("white", "black") if mark.detected else (colour, ink_on(colour))
         axes.add_patch(Rectangle((x, y), w, h, facecolor=face, edgecolor=colour, linewidth=0.8))
         axes.text(
             *(x + w / 2, y + h / 2, text),
@@ -223,7 +215,7 @@ def _draw_panel(
 
 
 def _colour(mark: _Mark, colours: Mapping[int, str]) -> str:
-    return colours[mark.aus[0]] if mark.aus else _NO_AU
+    return colours[mark.aus[0]] if mark.aus else NO_AU
 
 
 def _write_verdict(axes: Axes, step: str, text: str, target: Target) -> None:
@@ -248,13 +240,8 @@ def _draw_legend(figure: Figure, colours: Mapping[int, str]) -> None:
         Line2D([], [], color="black", linewidth=1.9, label="model"),
         Patch(facecolor="white", edgecolor="black", label="seen by the detector, not named"),
     ]
-    aus = [Patch(color=colour, label=_au_name(au)) for au, colour in colours.items()]
+    aus = [Patch(color=colour, label=au_name(au)) for au, colour in colours.items()]
     common = {"frameon": False, "fontsize": 9, "handlelength": 2.2, "columnspacing": 1.4}
     figure.legend(handles=how, loc="upper center", ncols=3, **common)
     columns = min(len(aus), max(2, int(figure.get_figwidth() // 2.2)))
     figure.legend(handles=aus, loc="lower center", ncols=columns, **common)
-
-
-def _au_name(au: int) -> str:
-    unit = ACTION_UNITS.get(au)
-    return f"AU{au} {unit.name}" if unit else f"AU{au}"
