@@ -71,6 +71,19 @@ is_count() {
     done
 }
 
+# same_settings FILE NAME...: FILE says what its folder was begun with, and the variables of those names
+# must still be so. Going on with another model, say, would mix two runs in one result.
+same_settings() {
+    local file=$1 name now changed
+    shift
+    now=$(for name; do printf '%s=%s\n' "$name" "${!name:-}"; done)
+    mkdir -p "$(dirname "$file")"
+    [[ -e $file ]] || printf '%s\n' "$now" >"$file"
+    changed=$({ diff "$file" <(printf '%s\n' "$now") || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
+    [[ -z $changed ]] || die "$(dirname "$file") holds a run with other settings ($changed):" \
+        "give another OUT, or remove that folder"
+}
+
 # supervise LOG SECONDS REGEX TEMPLATE COMMAND...: runs the command as recipes/supervise.py says.
 supervise() {
     local log=$1 seconds=$2 regex=$3 template=$4 supervisor status=0

@@ -36,6 +36,8 @@
 #   TIMEOUT   seconds until GRPO counts
 #             as hung and is stopped      7200                   604800
 #   SFT       0: start from MODEL as is   1                      1
+#   TRACES    SFT on these traces, not on
+#             templates, as run_tag_sft.sh has it
 #   SFT_EPOCHS, SFT_LR, SFT_BATCH         as run_tag_sft.sh, but 2 epochs on made faces
 #   FREEZE_VISION  1: the visual encoder
 #             stays frozen in GRPO too    1                      1
@@ -286,18 +288,6 @@ stage() {
     printf '{"stage": "%s", "seconds": %d}\n' "$name" $((SECONDS - begun)) >>"$OUT/timings.jsonl"
 }
 
-# What OUT was begun with. Going on with other data or another model would mix two runs in one summary.
-same_settings() {
-    local now
-    now=$(for name in DATA OPENFACE MODEL CANVAS BOX_SPACE PROMPT TOP_K SFT SEED N_TRAIN N_TEST SFT_BOX_JITTER \
-        SFT_BOX_GROWTH SFT_AU_ERROR; do printf '%s=%s\n' "$name" "${!name:-}"; done)
-    mkdir -p "$OUT"
-    [[ -e $OUT/settings.txt ]] || printf '%s\n' "$now" >"$OUT/settings.txt"
-    local changed
-    changed=$({ diff "$OUT/settings.txt" <(printf '%s\n' "$now") || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
-    [[ -z $changed ]] || die "$OUT holds a run with other settings ($changed): give another OUT, or remove that folder"
-}
-
 make_data() {
     local faces=${DATA:-$OUT/made_faces} source=rafdb
     if [[ -z ${DATA:-} ]]; then
@@ -376,7 +366,8 @@ exported() {
 finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]]; }
 
 begun=$SECONDS
-same_settings
+same_settings "$OUT/settings.txt" DATA OPENFACE MODEL CANVAS BOX_SPACE PROMPT TOP_K SFT SEED N_TRAIN N_TEST \
+    SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR ${TRACES:+TRACES}
 stage set-up set_up
 check_weights
 if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data; fi

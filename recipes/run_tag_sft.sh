@@ -7,7 +7,11 @@
 # the same command is given again.
 #
 # Settings, as environment variables      without a GPU          with one
-#   DATA        folder with sft_train.parquet and sft_test.parquet (`tag-rewards prepare`); required
+#   DATA        folder with sft_train.parquet and sft_test.parquet (`tag-rewards prepare`)
+#   TRACES      instead of DATA: such a folder (`tag-rewards traces build` makes OUT/traces), or several
+#               to be mixed, separated by spaces, each with a weight if its rows are to come more or
+#               less than once in an epoch: TRACES="built/traces:2 parquet/data:0.5"
+#   SEED        chooses the rows of a fractional weight            0          0
 #   OUT         where everything goes       runs/tag               runs/tag
 #   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
 #   NGPUS       GPUs of a node              -                      all
@@ -15,7 +19,8 @@
 #   EPOCHS      passes over the data        3                      3
 #   BATCH       traces of a step            32                     96
 #   LR          learning rate               3e-4                   2e-5
-#   MAX_LENGTH  tokens of a trace, with its prompt and image       512        2048
+#   MAX_LENGTH  most tokens of a trace, with its prompt and image  512        2048
+#   DROP_LONG   1: leave longer traces out, 0: do not start        0          0
 #   MAX_TOKENS  tokens of a micro-batch     8192                   16384
 #   TIMEOUT     seconds until the run counts as hung and is stopped            3600       604800
 #   FREEZE_VISION    0: train the visual encoder too               1          1
@@ -26,13 +31,15 @@
 #
 # What stands behind the command goes to verl: ... run_tag_sft.sh optim.weight_decay=0
 #
-# Afterwards in OUT: sft/hf, sft/checkpoints/, logs/sft.log.
+# Afterwards in OUT: sft/hf, sft/data/sft_data.json (what it was trained on), sft/checkpoints/,
+# logs/sft.log. Other data, another model or another batch in the same OUT is refused.
 
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin_recipe "$@"
 
 NNODES=${NNODES:-1} EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
+DROP_LONG=${DROP_LONG:-0} SEED=${SEED:-0}
 if [[ $device == gpu ]]; then
     NGPUS=${NGPUS:-$(count_gpus)}
     MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} BATCH=${BATCH:-96} LR=${LR:-2e-5}
@@ -51,39 +58,69 @@ if [[ -d $MODEL ]]; then
 elif [[ $MODEL == [./]* ]]; then
     die "MODEL=$MODEL: no such folder"
 fi
+((MAX_TOKENS >= MAX_LENGTH)) ||
+    die "MAX_TOKENS=$MAX_TOKENS: a micro-batch must hold a trace of MAX_LENGTH=$MAX_LENGTH tokens"
+[[ $DROP_LONG == [01] ]] || die "DROP_LONG=$DROP_LONG: must be 0 or 1"
+[[ $SEED =~ ^[0-9]+$ ]] || die "SEED=$SEED: must be a whole number"
+
+read -ra datasets <<<"${TRACES:-}"
+# A folder of one's own may have spaces in its name; in TRACES they separate.
+[[ -n ${TRACES:-} || -z ${DATA:-} ]] || datasets=("$(realpath -m "$DATA")")
 if [[ ${DRY_RUN:-} != 1 ]]; then
-    [[ -n ${DATA:-} ]] || die "DATA is not set: name the folder with sft_train.parquet"
-    [[ -f $DATA/sft_train.parquet ]] || die "DATA=$DATA: no sft_train.parquet in it"
+    ((${#datasets[@]})) ||
+        die "neither DATA nor TRACES is set: name a folder with sft_train.parquet"
+    [[ -n ${TRACES:-} || -f $DATA/sft_train.parquet ]] || die "DATA=$DATA: no sft_train.parquet in it"
+    for dataset in ${TRACES:-}; do
+        [[ -f ${dataset%:*}/sft_train.parquet || -f $dataset/sft_train.parquet ]] ||
+            die "TRACES=$TRACES: no sft_train.parquet in ${dataset%:*}"
+    done
 fi
-DATA=$(realpath -m "${DATA:-$OUT/data}")
+data=$OUT/sft/data
 checkpoints=$OUT/sft/checkpoints
 
-if [[ -d $OUT/sft/hf && ${DRY_RUN:-} != 1 ]]; then
+done_already() {
     say "SFT is done already: $OUT/sft/hf (remove $OUT/sft to train again)"
     exit 0
+}
+
+# What a run is begun with and must not change. The data is told by its content, see `sft-data`.
+settings=("$OUT/sft/settings.txt" MODEL FREEZE_VISION BATCH)
+asked=$data/asked.txt
+if [[ -d $OUT/sft/hf && ${DRY_RUN:-} != 1 ]]; then
+    [[ ! -e ${settings[0]} ]] || same_settings "${settings[@]}"
+    # The same words need no look at the data.
+    [[ -e $asked && $(<"$asked") != "${datasets[*]}" ]] || done_already
 fi
 
-# ---------------------------------------------------------------- the data's size
+# ---------------------------------------------------------------- the data
 
-validation=$DATA/sft_test.parquet validate=after_each_epoch
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $MODEL ]] && echo 1 || echo 0)}
+validation=$data/sft_test.parquet validate=after_each_epoch
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
+    drop=()
+    [[ $DROP_LONG == 0 ]] || drop=(--drop-long)
+    "$VENV/bin/tag-rewards" sft-data "${datasets[@]}" --out "$data" --model "$MODEL" \
+        --max-length "$MAX_LENGTH" --seed "$SEED" "${drop[@]}"
+    same_settings "${settings[@]}"
+    printf '%s\n' "${datasets[*]}" >"$asked"
+    [[ ! -d $OUT/sft/hf ]] || done_already
     # verl drops an incomplete batch: with fewer traces than a batch it would train no step.
-    n=$(parquet_rows "$DATA/sft_train.parquet")
+    n=$(parquet_rows "$data/sft_train.parquet")
     if ((n < BATCH)); then
-        ((n >= workers)) || die "$DATA/sft_train.parquet: $n traces are too few for $workers GPUs"
+        ((n >= workers)) || die "$data/sft_train.parquet: $n traces are too few for $workers GPUs"
         BATCH=$((n / workers * workers))
         say "only $n traces: BATCH is $BATCH"
     fi
     steps=$((EPOCHS * (n / workers / (BATCH / workers))))
-    (($(parquet_rows "$DATA/sft_test.parquet") >= BATCH)) || validation=null validate=-1
+    (($(parquet_rows "$data/sft_test.parquet") >= BATCH)) || validation=null validate=-1
 fi
 
 # ---------------------------------------------------------------- what verl is told
 
 overrides=(
-    "data.train_files=$DATA/sft_train.parquet"
+    "data.train_files=$data/sft_train.parquet"
     "data.val_files=$validation"
     "data.train_batch_size=$BATCH"
     "data.max_length=$MAX_LENGTH"
@@ -162,11 +199,10 @@ mkdir -p "$OUT/logs"
 # verl overwrites the file of its file logger, so each launch gets its own.
 VERL_FILE_LOGGER_PATH=$OUT/logs/sft-metrics-$(date +%Y%m%d-%H%M%S).jsonl
 export VERL_FILE_LOGGER_PATH
-export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $MODEL ]] && echo 1 || echo 0)}
 [[ $FREEZE_VISION != 1 ]] || export VERL_ENGINE_VENDOR=frozen_vision
 [[ $device == gpu ]] || cpu_environment
 
-say "SFT of $MODEL on $DATA (log: $OUT/logs/sft.log)"
+say "SFT of $MODEL on ${datasets[*]} (log: $OUT/logs/sft.log)"
 supervise "$OUT/logs/sft.log" "$TIMEOUT" \
     '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' "step \1 of $steps, loss \2" \
     "${torchrun[@]}" -m verl.trainer.sft_trainer "${overrides[@]}"

@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
 from tag_rewards.commands.annotate import annotate
 from tag_rewards.commands.progress import progress
 from tag_rewards.commands.serve import serve
+from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.summarize import summarize
 
@@ -262,5 +263,6 @@ def score(
 
 
 app.command()(serve)
+app.command()(sft_data)
 app.command()(show)
 app.command()(summarize)

@@ -8,14 +8,21 @@ import pytest
 def test_help_lists_the_settings(recipe) -> None:
     run = recipe("run_tag_sft.sh", "--help")
     assert run.returncode == 0
-    for name in ("DATA", "OUT", "MODEL", "NGPUS", "NNODES", "EPOCHS", "BATCH", "LR", "TIMEOUT"):
+    for name in ("DATA", "TRACES", "DROP_LONG", "OUT", "MODEL", "NGPUS", "NNODES", "EPOCHS", "BATCH", "LR", "TIMEOUT"):
         assert name in run.stdout
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"DATA": ""}, "DATA is not set"),
+        ({"DATA": ""}, "neither DATA nor TRACES is set"),
+        ({"TRACES": "/no/folder:2"}, "TRACES=/no/folder:2: no sft_train.parquet in /no/folder"),
+        ({"DROP_LONG": "yes"}, "DROP_LONG=yes: must be 0 or 1"),
+        ({"SEED": "-1"}, "SEED=-1: must be a whole number"),
+        (
+            {"MAX_LENGTH": "512", "MAX_TOKENS": "256"},
+            "MAX_TOKENS=256: a micro-batch must hold a trace of MAX_LENGTH=512 tokens",
+        ),
         ({"DATA": "/no/folder"}, "DATA=/no/folder: no sft_train.parquet in it"),
         ({"EPOCHS": "some"}, "EPOCHS=some: must be a whole number above 0"),
         ({"BATCH": "0"}, "BATCH=0: must be a whole number above 0"),
