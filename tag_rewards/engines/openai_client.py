@@ -60,13 +60,17 @@ class ChatClient:
         self._config = config
         self._model = model
         key = os.environ.get(config.api_key_env, "")
-        self._http = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {key}"} if key else None,
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(
-                max_connections=config.concurrency, max_keepalive_connections=config.concurrency
-            ),
-        )
+        # A client for each request at a time: what httpx does for a request grows with the
+        # connections of its client.
+        certificates = httpx.create_ssl_context()
+        self._idle = [
+            httpx.AsyncClient(
+                headers={"authorization": f"Bearer {key}"} if key else None,
+                timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+                verify=certificates,
+            )
+            for _ in range(config.concurrency)
+        ]
         self._gate = Gate(config.concurrency, config.backoff_seconds, config.patience_seconds)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception_type(_FailedForNowError),
@@ -77,8 +81,9 @@ class ChatClient:
         )
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
+        """Close the connections; no request may be under way."""
+        for http in self._idle:
+            await http.aclose()
 
     async def check_model(self) -> None:
         """See that the endpoint is there and has the model, as far as it lists its models.
@@ -200,14 +205,18 @@ class ChatClient:
         headers = {"content-type": "application/json"} if body else None
         received = bytearray()
         limit = self._config.max_response_mib * 1024**2
-        async with self._http.stream(method, url, content=body, headers=headers) as response:
-            async for piece in response.aiter_bytes():
-                received += piece
-                if len(received) > limit:
-                    raise _FailedError(
-                        f"the answer is longer than {self._config.max_response_mib:g} MiB"
-                    )
-            return response.status_code, response.headers, bytes(received)
+        http = self._idle.pop()
+        try:
+            async with http.stream(method, url, content=body, headers=headers) as response:
+                async for piece in response.aiter_bytes():
+                    received += piece
+                    if len(received) > limit:
+                        raise _FailedError(
+                            f"the answer is longer than {self._config.max_response_mib:g} MiB"
+                        )
+                return response.status_code, response.headers, bytes(received)
+        finally:
+            self._idle.append(http)
 
 
 def _said(error: Exception) -> str:

@@ -105,11 +105,8 @@ class OpenAIEngine:
 
     def _close(self) -> None:
         if self._loop is not None and self._client is not None:
-            try:
-                self._loop.submit(self._client.close()).result()
-            finally:
-                self._loop.close()
-                self._loop = self._client = None
+            self._loop.close(last=self._client.close())
+        self._loop = self._client = None
 
 
 def _answers(finished: SimpleQueue[Future[Reply]]) -> Iterator[Reply]:

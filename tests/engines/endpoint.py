@@ -51,7 +51,7 @@ class Endpoint:
                     await self.play(pieces, writer)
                 finally:
                     self.now -= 1
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
