@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tag_rewards.evaluation.colours import OKABE_ITO
 from tag_rewards.evaluation.run_folder import RunFolderError
 
 if TYPE_CHECKING:
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
     from tag_rewards.evaluation.run_folder import StepMetrics
 
-__all__ = ["Series", "draw_curves", "training_series", "validation_series"]
+__all__ = [
+    "COMPONENTS",
+    "Curve",
+    "Series",
+    "draw_curve",
+    "draw_curves",
+    "logged_curves",
+    "training_series",
+    "validation_series",
+]
 
 #: What is drawn, and how it is called in the picture.
 COMPONENTS = {
@@ -31,7 +41,7 @@ COMPONENTS = {
 # The reward counts as 0 where grounding abstains (no AU on the face); dividing by the share of the
 # others gives the mean over the faces that have AUs.
 _OVER_FACES_WITH_AUS = {"grounding", "mean_iou", "au_f1"}
-_TRAINING, _VALIDATION = "#2b59c3", "#d1495b"
+_TRAINING, _VALIDATION = OKABE_ITO[:2]
 
 
 class Series(NamedTuple):
@@ -39,6 +49,13 @@ class Series(NamedTuple):
 
     steps: list[int]
     values: list[float]
+
+
+class Curve(NamedTuple):
+    """A reward component over the steps, of the rollouts and of the held-out faces."""
+
+    training: Series
+    validation: Series
 
 
 def training_series(metrics: Sequence[StepMetrics], component: str) -> Series:
@@ -55,28 +72,45 @@ def validation_series(metrics: Sequence[StepMetrics], component: str) -> Series:
     return _series(metrics, component, pattern)
 
 
+def logged_curves(metrics: Sequence[StepMetrics]) -> dict[str, Curve]:
+    """The curve of each of `COMPONENTS` that was logged.
+
+    Raises:
+        RunFolderError: no component was logged.
+    """
+    curves = {
+        component: Curve(training_series(metrics, component), validation_series(metrics, component))
+        for component in COMPONENTS
+    }
+    logged = {name: curve for name, curve in curves.items() if any(one.steps for one in curve)}
+    if not logged:
+        raise RunFolderError(
+            "the metrics hold no reward component (reward/<component>/mean or "
+            "val-*/<source>/<component>/mean@1); train with trainer.v1.trainer_mode=tag_sync"
+        )
+    return logged
+
+
+def draw_curve(component: str, curve: Curve) -> Figure:
+    """The curve of one of `COMPONENTS`, without a key."""
+    figure = Figure(figsize=(4.2, 2.8), layout="constrained")
+    _draw(figure.subplots(), COMPONENTS[component], curve)
+    return figure
+
+
 def draw_curves(metrics: Sequence[StepMetrics]) -> Figure:
     """A panel for each reward component; one that was not logged is left out.
 
     Raises:
         RunFolderError: no component was logged.
     """
-    curves = {
-        component: (training_series(metrics, component), validation_series(metrics, component))
-        for component in COMPONENTS
-    }
-    drawn = {name: pair for name, pair in curves.items() if pair[0].steps or pair[1].steps}
-    if not drawn:
-        raise RunFolderError(
-            "the metrics hold no reward component (reward/<component>/mean or "
-            "val-*/<source>/<component>/mean@1); train with trainer.v1.trainer_mode=tag_sync"
-        )
+    drawn = logged_curves(metrics)
     columns = min(3, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.0 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
-    for axes, (component, (training, validation)) in zip(grid, drawn.items(), strict=False):
-        _draw(axes, COMPONENTS[component], training, validation)
+    for axes, (component, curve) in zip(grid, drawn.items(), strict=False):
+        _draw(axes, COMPONENTS[component], curve)
     for axes in list(grid)[len(drawn) :]:
         axes.set_axis_off()
     keys = {
@@ -114,7 +148,8 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _draw(axes: Axes, title: str, training: Series, validation: Series) -> None:
+def _draw(axes: Axes, title: str, curve: Curve) -> None:
+    training, validation = curve
     if training.steps:
         axes.plot(*training, color=_TRAINING, alpha=0.25, linewidth=1.0)
         axes.plot(
@@ -141,7 +176,6 @@ def _draw(axes: Axes, title: str, training: Series, validation: Series) -> None:
                 textcoords="offset points",
                 ha="left" if index == 0 else "right",
                 fontsize=9,
-                color=_VALIDATION,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
             )
     axes.set_title(title, fontsize=11)
