@@ -1,0 +1,98 @@
+"""Questions to an engine, whose answers are kept in groups.
+
+Where a model is run here, rows are asked a chunk at a time, and a chunk that was cut short is asked
+again as a whole: what a model computes for one row depends, in the last digits, on the rows beside
+it, and so a run that was stopped ends with the file of one that was not. The answers of an endpoint
+are kept one by one, as they come: they cost money, and it mixes them with other people's anyhow.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from tag_rewards.engines.base import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from tag_rewards.engines.base import Engine, Reply, Request
+
+__all__ = ["Answered", "Question", "ask", "unanswered"]
+
+
+class Question(NamedTuple):
+    """Requests that are answered together; their keys are unique among all questions."""
+
+    id: str
+    requests: tuple[Request, ...]
+
+
+class Answered(NamedTuple):
+    """The replies to a question, in the order of its requests."""
+
+    id: str
+    replies: tuple[Reply, ...]
+
+
+def unanswered(ids: Sequence[str], answered: Collection[str], chunk: int | None) -> set[str]:
+    """The questions that are still to be asked: the whole of each chunk that is not complete.
+
+    Example:
+        >>> sorted(unanswered(["a", "b", "c", "d", "e"], {"a", "b", "c"}, chunk=2))
+        ['c', 'd', 'e']
+        >>> sorted(unanswered(["a", "b", "c", "d", "e"], {"a", "b", "c"}, chunk=None))
+        ['d', 'e']
+    """
+    chunks = [ids[start : start + (chunk or 1)] for start in range(0, len(ids), chunk or 1)]
+    return {key for keys in chunks if any(key not in answered for key in keys) for key in keys}
+
+
+def ask(
+    engine: Engine, questions: Iterable[Question], chunk: int | None
+) -> Iterator[list[Answered]]:
+    """Ask all questions.
+
+    Args:
+        engine: What answers.
+        questions: Taken as they are needed.
+        chunk: How many are asked at a time; None asks all, and gives each as it is answered.
+
+    Yields:
+        Questions with their replies: a chunk in the order of its questions, or one at a time.
+
+    Raises:
+        EngineError: The engine cannot go on, or left a question without a reply.
+    """
+    if chunk is None:
+        for answered in _ask(engine, questions):
+            yield [answered]
+        return
+    source = iter(questions)
+    while group := list(islice(source, chunk)):
+        answers = {answered.id: answered for answered in _ask(engine, group)}
+        yield [answers[question.id] for question in group]
+
+
+def _ask(engine: Engine, questions: Iterable[Question]) -> Iterator[Answered]:
+    waiting: dict[str, tuple[str, ...]] = {}
+    question_of: dict[str, str] = {}
+    replies: dict[str, Reply] = {}
+
+    def requests() -> Iterator[Request]:
+        for question in questions:
+            keys = tuple(request.key for request in question.requests)
+            waiting[question.id] = keys
+            question_of.update(dict.fromkeys(keys, question.id))
+            yield from question.requests
+
+    for reply in engine.generate(requests()):
+        replies[reply.key] = reply
+        key = question_of.pop(reply.key)
+        if not any(one in question_of for one in waiting[key]):
+            yield Answered(key, tuple(replies.pop(one) for one in waiting.pop(key)))
+    if waiting:
+        raise EngineError(
+            f"engine {engine.name} gave no reply to {len(waiting)} questions, the first of them "
+            f"{next(iter(waiting))!r}; start again, and only they are asked"
+        )
