@@ -65,7 +65,7 @@ def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "nowhere", "--openface", "x", "--out", "y"], "nowhere does not exist"),
+        (["prepare", "nowhere", "--openface", "x", "--out", "y"], "nowhere is not a folder"),
         (["prepare", ".", "--openface", "x", "--out", "y", "--canvas", "1"], "canvas is 1 pixels"),
         (["score", "nowhere.txt", "--target", "nowhere.json"], "nowhere.json"),
         (["made-faces", "out", "--seed", "-1"], "seed=-1 is below 0"),
@@ -154,6 +154,8 @@ def test_the_defaults_are_those_of_the_library():
     """They are written twice, so that `--help` need not load the library."""
     config = PrepareConfig()
     expected = {
+        "protocol": None,
+        "allow_mismatch": False,
         "openface": None,
         "evidence": None,
         **asdict(config.annotation),

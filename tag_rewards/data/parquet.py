@@ -1,4 +1,4 @@
-"""Parquet files of RL and SFT rows, checked when written and when read.
+"""Parquet files of RL, SFT and evaluation rows, checked when written and when read.
 
 An error names file, row and field. Writing and reading stream, so a dataset need not fit in memory.
 """
@@ -11,19 +11,27 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.data.rows import RL_SCHEMA, SFT_SCHEMA, ParquetError, RLRow, SFTRow
+from tag_rewards.data.rows import (
+    EVAL_SCHEMA,
+    RL_SCHEMA,
+    SFT_SCHEMA,
+    EvalRow,
+    ParquetError,
+    RLRow,
+    SFTRow,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 __all__ = ["ParquetError", "ParquetRows", "read_rl_parquet", "read_sft_parquet"]
 
 ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
 
-_SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA}
+_SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA, EvalRow: EVAL_SCHEMA}
 
-RowT = TypeVar("RowT", RLRow, SFTRow)
+RowT = TypeVar("RowT", RLRow, SFTRow, EvalRow)
 
 
 class ParquetRows(Generic[RowT]):
@@ -31,7 +39,8 @@ class ParquetRows(Generic[RowT]):
 
     Args:
         path: The file; overwritten.
-        kind: `RLRow` or `SFTRow`.
+        kind: `RLRow`, `SFTRow` or `EvalRow`.
+        metadata: Texts to keep in the file's own metadata, by name.
 
     Example:
         >>> import tempfile
@@ -43,11 +52,14 @@ class ParquetRows(Generic[RowT]):
         True
     """
 
-    def __init__(self, path: Path, kind: type[RowT]) -> None:
+    def __init__(
+        self, path: Path, kind: type[RowT], metadata: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
         self.n_rows = 0
         self._kind: type[RowT] = kind
-        self._schema = _SCHEMAS[kind]
+        schema = _SCHEMAS[kind]
+        self._schema = schema.with_metadata(metadata) if metadata else schema
         self._waiting: list[dict[str, Any]] = []
         self._writer = pq.ParquetWriter(path, self._schema)
 
@@ -111,13 +123,28 @@ def read_sft_parquet(path: str | Path) -> Iterator[SFTRow]:
 
 def _read(path: Path, kind: type[RowT]) -> Iterator[RowT]:
     schema = _SCHEMAS[kind]
+    with open_parquet(path, schema) as file:
+        row = 0
+        for batch in file.iter_batches(batch_size=ROWS_IN_GROUP, columns=schema.names):
+            for record in batch.to_pylist():
+                yield _parse(path, row, record, kind)
+                row += 1
+
+
+def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+    """Open a file and check that it has the columns of a schema; use it with `with`.
+
+    Raises:
+        ParquetError: It is no parquet file, or a column is missing or has another type.
+        OSError: It cannot be opened.
+    """
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise ParquetError(
             f"{path} is not a parquet file ({error}); write it with `tag-rewards prepare`"
         ) from error
-    with file:
+    try:
         found = file.schema_arrow
         for field in schema:
             if field.name not in found.names:
@@ -129,11 +156,10 @@ def _read(path: Path, kind: type[RowT]) -> Iterator[RowT]:
                     f"{path}: column {field.name!r} is {found.field(field.name).type}, "
                     f"not {field.type}; write it with `tag-rewards prepare`"
                 )
-        row = 0
-        for batch in file.iter_batches(batch_size=ROWS_IN_GROUP, columns=schema.names):
-            for record in batch.to_pylist():
-                yield _parse(path, row, record, kind)
-                row += 1
+    except ParquetError:
+        file.close()
+        raise
+    return file
 
 
 def _parse(path: Path, row: int, record: dict[str, Any], kind: type[RowT]) -> RowT:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from tag_rewards.data.annotate import LeftOut
-from tag_rewards.data.datasets.rafdb import SPLITS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tag_rewards.data.annotate import Annotation
     from tag_rewards.data.datasets.sample import FaceSample
 
@@ -59,13 +60,17 @@ class PrepareReport:
     """What came in, what went out and what was left out.
 
     Attributes:
-        splits: The counts of `train` and `test`.
+        protocol: Name of the protocol.
+        splits: The counts of each split.
+        mismatches: Where the counts differ from the published ones, one sentence each.
+        dropped: Rows of the dataset that are no sample of the protocol, by split and reason.
         unlabelled: Images that the label file does not name; ignored.
     """
 
-    splits: dict[str, SplitReport] = field(
-        default_factory=lambda: {split: SplitReport() for split in SPLITS}
-    )
+    protocol: str
+    splits: dict[str, SplitReport]
+    mismatches: tuple[str, ...] = ()
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unlabelled: int = 0
 
     def count(self, sample: FaceSample, result: Annotation | LeftOut) -> None:
@@ -75,6 +80,9 @@ class PrepareReport:
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""
         return {
+            "protocol": self.protocol,
+            "mismatches": list(self.mismatches),
+            "dropped": {split: dict(sorted(n.items())) for split, n in self.dropped.items()},
             "unlabelled": self.unlabelled,
             **{
                 split: {
@@ -94,9 +102,9 @@ class PrepareReport:
         """The counts for the terminal, a column for each split."""
         table = Table(title="Prepared", title_justify="left")
         table.add_column("")
-        for split in SPLITS:
+        for split in self.splits:
             table.add_column(split, justify="right")
-        columns = [self.splits[split] for split in SPLITS]
+        columns = list(self.splits.values())
 
         def add(name: str, values: list[int]) -> None:
             table.add_row(name, *(str(value) for value in values))
@@ -114,6 +122,12 @@ class PrepareReport:
         add("no active AU", [counts.without_au for counts in columns])
         if any(counts.boxes_outside for counts in columns):
             add("AU boxes outside the image", [counts.boxes_outside for counts in columns])
+        dropped = self.dropped
+        for reason in sorted({reason for rows in dropped.values() for reason in rows}):
+            add(
+                f"no sample: {reason}",
+                [dropped.get(split, {}).get(reason, 0) for split in self.splits],
+            )
         if self.unlabelled:
             table.caption = f"{self.unlabelled} images without a label were ignored"
         return table

@@ -7,15 +7,20 @@ with one `<image>` for every entry of `images`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from tag_rewards.data.image_size import image_size
 from tag_rewards.errors import InputError
+from tag_rewards.geometry.landmarks import N_LANDMARKS
 from tag_rewards.target import Target
 
-__all__ = ["RL_SCHEMA", "SFT_SCHEMA", "ParquetError", "RLRow", "SFTRow"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["EVAL_SCHEMA", "RL_SCHEMA", "SFT_SCHEMA", "EvalRow", "ParquetError", "RLRow", "SFTRow"]
 
 IMAGE_TAG = "<image>"
 ABILITY = "facial_expression_recognition"
@@ -37,6 +42,12 @@ RL_SCHEMA = pa.schema(
     ]
 )
 """One row a face; `reward_model.ground_truth` is the target's JSON."""
+
+EVAL_SCHEMA = pa.schema(
+    [*RL_SCHEMA, ("landmarks", pa.list_(pa.float64())), ("left_out", pa.string())]
+)
+"""As `RL_SCHEMA`; `landmarks` are x0, y0, x1, y1, ... in the target's box space, empty if there are
+none, and `left_out` says why there is no evidence."""
 
 SFT_SCHEMA = pa.schema(
     [
@@ -116,6 +127,51 @@ class RLRow:
             index=record["extra_info"]["index"],
             id=record["extra_info"]["id"],
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvalRow:
+    """An image of the evaluated split, whether or not a detector saw a face in it.
+
+    Attributes:
+        rl: Prompt, image and target; the target is without evidence where there is none.
+        landmarks: iBUG-68 points in the target's box space, (68, 2); None where there are none.
+        left_out: Why there is no evidence; empty if there is.
+    """
+
+    rl: RLRow
+    landmarks: NDArray[np.float64] | None
+    left_out: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """The row as `EVAL_SCHEMA` has it."""
+        landmarks = [] if self.landmarks is None else self.landmarks.ravel().tolist()
+        return {**self.rl.to_record(), "landmarks": landmarks, "left_out": self.left_out}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> EvalRow:
+        """The inverse of `to_record`.
+
+        Raises:
+            ParquetError: A field has a value that no row of ours has; names field and value.
+        """
+        points = np.array(record["landmarks"], np.float64)
+        return cls(RLRow.from_record(record), as_points(points), record["left_out"])
+
+
+def as_points(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The field `landmarks` of a row as (68, 2); None if it is empty.
+
+    Raises:
+        ParquetError: Another number of values.
+    """
+    if not len(values):
+        return None
+    if len(values) != 2 * N_LANDMARKS:
+        raise ParquetError(
+            f"field 'landmarks' has {len(values)} numbers, not {2 * N_LANDMARKS} or none"
+        )
+    return values.reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True)

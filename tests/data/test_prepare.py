@@ -242,7 +242,10 @@ def break_file(path):
     ("damage", "message"),
     [
         (lambda d: d.labels.write_text("train_00001.jpg 9\n"), "label id '9'"),
-        (lambda d: d.image("train_00002").unlink(), "train_00002_aligned.jpg does not exist"),
+        (
+            lambda d: d.image("train_00002").unlink(),
+            r"train_00002_aligned\.jpg, which does not exist",
+        ),
         (break_file(lambda d: d.image("train_00002")), "train_00002_aligned.jpg is cut"),
         (lambda d: d.image("train_00002").write_text("x"), "train_00002.* is not an image"),
         (break_file(lambda d: d.csv("train_00002")), "train_00002_aligned.csv: row 1 is cut"),

@@ -1,0 +1,127 @@
+"""`tag-rewards prepare`."""
+
+# Annotations stay real objects here: typer reads them.
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tag_rewards.errors import InputError
+
+__all__ = ["prepare"]
+
+
+def prepare(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The dataset; without --protocol as RAF-DB lies.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the parquet files; made if needed.")],
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`."),
+    ] = None,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option("--allow-mismatch", help="Record counts that differ from the published ones."),
+    ] = False,
+    openface: Annotated[
+        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
+    ] = None,
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder or file that `annotate DIR` wrote; instead of --openface."),
+    ] = None,
+    canvas: Annotated[
+        int, typer.Option(help="Side of the square image that the model sees.")
+    ] = 512,
+    prompt: Annotated[
+        Literal["tag", "short"],
+        typer.Option(help="Prompt and length of traces; short: tiny models."),
+    ] = "tag",
+    box_space: Annotated[
+        Literal["pixels", "normalized_1000", "resized"],
+        typer.Option(
+            help="Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), or "
+            "pixels after Qwen2.5-VL's resizing."
+        ),
+    ] = "pixels",
+    top_k: Annotated[int, typer.Option(help="Most AUs in a target.")] = 5,
+    min_probability: Annotated[
+        float, typer.Option(help="Least probability of an active AU.")
+    ] = 0.6,
+    min_confidence: Annotated[
+        float, typer.Option(help="Least confidence of a detected face.")
+    ] = 0.725,
+    polygons: Annotated[
+        bool,
+        typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),
+    ] = False,
+    data_source: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the dataset in the files, by which verl groups metrics; by default the "
+            "protocol's."
+        ),
+    ] = None,
+    sft_box_jitter: Annotated[
+        float, typer.Option(help="Deviation of SFT boxes, relative to their sides.")
+    ] = 0.0,
+    sft_box_growth: Annotated[
+        float,
+        typer.Option(help="How much too large SFT boxes are: the mean of log(side / true side)."),
+    ] = 0.0,
+    sft_au_error: Annotated[
+        float, typer.Option(help="Probability that one AU of an SFT trace is wrong.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
+) -> None:
+    """Turn a dataset and what an AU detector saw in it into parquet files for SFT and RL.
+
+    Writes rl_train, rl_test, sft_train and sft_test.parquet, eval.parquet (the whole evaluated
+    split) and prepare.json (what was read, what was left out and why) into OUT, or nothing at all
+    when the input is refused.
+
+    **Examples**
+
+        FaceLandmarkImg -2Dfp -aus -fdir rafdb/Image/aligned -out_dir openface
+
+        tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface --out parquet
+
+        tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
+
+        tag-rewards prepare rafdb --evidence evidence --out parquet
+    """
+    from rich.console import Console
+
+    from tag_rewards.commands.progress import progress
+    from tag_rewards.data.annotate import AnnotationConfig
+    from tag_rewards.data.face_sources import EvidenceRows
+    from tag_rewards.data.prepare import PrepareConfig
+    from tag_rewards.data.prepare import prepare as run
+    from tag_rewards.data.sft_text import Imprecision
+
+    if (openface is None) == (not evidence):
+        raise InputError("give one of --openface and --evidence")
+    try:
+        config = PrepareConfig(
+            annotation=AnnotationConfig(
+                canvas=canvas,
+                box_space=box_space,
+                top_k=top_k,
+                min_probability=min_probability,
+                min_confidence=min_confidence,
+                polygons=polygons,
+            ),
+            imprecision=Imprecision(sft_box_jitter, sft_box_growth, sft_au_error),
+            prompt=prompt,
+            data_source=data_source,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    faces = openface or EvidenceRows(evidence or [], dataset)
+    with progress("Preparing") as bar:
+        report = run(dataset, faces, out, config, on_start=bar.start, on_sample=bar.advance)
+    console = Console()
+    console.print(report.to_table())
+    console.print(f"Written to {out}")
