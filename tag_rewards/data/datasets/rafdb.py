@@ -1,21 +1,38 @@
-"""Reader of RAF-DB's single-label subset as its authors hand it out (http://www.whdeld.cn).
+"""Reader of RAF-DB's single-label subset (http://www.whdeld.cn).
 
-- `ROOT/EmoLabel/list_patition_label.txt` (the spelling is theirs): `train_00001.jpg 5` on each line
-- `ROOT/Image/aligned/train_00001_aligned.jpg`: one face, 100 x 100
+As its authors hand it out, the images in either or both of the two folders:
+
+    ROOT/EmoLabel/list_patition_label.txt           train_00001.jpg 5     (the spelling is theirs)
+    ROOT/Image/aligned/train_00001_aligned.jpg      one face, 100 x 100
+    ROOT/Image/original/train_00001.jpg             the photograph it was cut from
+    ROOT/Annotation/boundingbox/train_00001_boundingbox.txt     x1 y1 x2 y2 in it; optional
+
+or sorted into folders named by label id, as it is found on Kaggle:
+
+    ROOT/train/5/train_00001_aligned.jpg            and ROOT/test/...
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
+from tag_rewards.data.datasets.class_folders import read_folders
+from tag_rewards.data.datasets.files import (
+    Builder,
+    Listing,
+    first_existing,
+    label_of_id,
+    numbers,
+    read_words,
+)
 from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["RAFDB_LABELS", "read_rafdb", "unlabelled_images"]
+__all__ = ["RAFDB_LABELS", "RafdbImages", "read_rafdb", "unlabelled_images"]
 
 RAFDB_LABELS: Mapping[int, str] = MappingProxyType(
     {
@@ -30,23 +47,31 @@ RAFDB_LABELS: Mapping[int, str] = MappingProxyType(
 )
 """RAF-DB's label ids. No two FER datasets share an order, so nothing beyond this file uses them."""
 
-_LABELS_BY_ID = {str(number): label for number, label in RAFDB_LABELS.items()}
+RafdbImages = Literal["aligned", "original"]
 
 SPLITS = ("train", "test")
 
+_LABELS_BY_ID = {str(number): label for number, label in RAFDB_LABELS.items()}
 _LABEL_FILE = Path("EmoLabel", "list_patition_label.txt")
 _IMAGE_FOLDER = Path("Image", "aligned")
+_BOX_FOLDER = Path("Annotation", "boundingbox")
+_LAYOUT = (
+    f"the dataset must be laid out as RAF-DB: {_LABEL_FILE} and {_IMAGE_FOLDER}/*_aligned.jpg "
+    "or Image/original/*.jpg, or train/1 to train/7 and test/1 to test/7"
+)
 
 
-def read_rafdb(root: str | Path) -> Dataset:
-    """Read the label file and check that every image it names is there.
+def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
+    """Read the labels and check that every image they name is there.
 
     Args:
-        root: The folder that holds `EmoLabel` and `Image`.
+        root: The folder that holds `EmoLabel` and `Image`, or `train` and `test`.
+        images: Which of the two folders of images; by default `aligned` if it is there, as
+            published results use.
 
     Returns:
-        The samples in the order of the label file. Images without a label are left out; see
-        `unlabelled_images`.
+        The samples in the order of the label file, or of the folders. Images without a label are
+        left out; see `unlabelled_images`.
 
     Raises:
         DatasetError: A folder, the label file or an image is missing, or a line is malformed.
@@ -63,41 +88,29 @@ def read_rafdb(root: str | Path) -> Dataset:
         >>> sample.id, sample.label, sample.split
         ('test_0001', 'happiness', 'test')
     """
+    if images not in (None, *get_args(RafdbImages)):
+        raise ValueError(f"images is {images!r}, not aligned or original")
     root = Path(root)
-    for path in (root, root / _LABEL_FILE, root / _IMAGE_FOLDER):
-        if not path.exists():
+    if not (root / "EmoLabel").exists() and (root / "train").is_dir():
+        return read_folders(root, _LABELS_BY_ID.get, _LAYOUT, name=_name_in_folder)
+    source = first_existing(root, [str(_LABEL_FILE)], _LAYOUT)
+    choices = [images] if images else get_args(RafdbImages)
+    folder = first_existing(root, [f"Image/{choice}" for choice in choices], _LAYOUT)
+    boxes = root / _BOX_FOLDER if folder.name == "original" else None
+    builder, there, first_line = Builder(), Listing(), dict[str, str]()
+    for where, (file_name, number) in read_words(source, "train_00001.jpg 5"):
+        name, split = _name_and_split(file_name, where)
+        if name in first_line:
             raise DatasetError(
-                f"{path} does not exist; the dataset must be laid out as RAF-DB: "
-                f"{_LABEL_FILE} and {_IMAGE_FOLDER}/*_aligned.jpg"
+                f"{where} labels {name!r} again (first on {first_line[name]}); remove one"
             )
-    try:
-        lines = (root / _LABEL_FILE).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{root / _LABEL_FILE}: byte {error.start} is not UTF-8 text") from error
-    # One listing is faster than asking for 15,000 files one by one.
-    images = {path.name for path in (root / _IMAGE_FOLDER).iterdir()}
-    samples: list[FaceSample] = []
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{root / _LABEL_FILE}: line {number}"
-        sample = _parse_line(line, root / _IMAGE_FOLDER, where)
-        if sample.id in first_line:
-            raise DatasetError(
-                f"{where} labels {sample.id!r} again (first on line {first_line[sample.id]}); "
-                "remove one of the two"
-            )
-        if sample.path.name not in images:
-            raise DatasetError(
-                f"{where} labels {sample.id!r}, but {sample.path} does not exist; "
-                "add the image or remove the line"
-            )
-        first_line[sample.id] = number
-        samples.append(sample)
-    if not samples:
-        raise DatasetError(f"{root / _LABEL_FILE} has no labels; copy RAF-DB's own file there")
-    return Dataset(tuple(samples))
+        first_line[name] = where.rpartition(": ")[2]
+        label = label_of_id(number, _LABELS_BY_ID, where)
+        path = folder / (file_name if boxes else f"{name}_aligned.jpg")
+        box = _read_box(boxes / f"{name}_boundingbox.txt", there) if boxes else None
+        there.require(path, where)
+        builder.samples.append(FaceSample(name, path, label, split, face_box=box))
+    return builder.dataset(source)
 
 
 def unlabelled_images(root: str | Path, samples: Sequence[FaceSample]) -> list[Path]:
@@ -107,20 +120,31 @@ def unlabelled_images(root: str | Path, samples: Sequence[FaceSample]) -> list[P
     return sorted(path for path in images if path.name not in used)
 
 
-def _parse_line(line: str, folder: Path, where: str) -> FaceSample:
-    fields = line.split()
-    if len(fields) != 2 or not fields[0].endswith(".jpg"):
-        raise DatasetError(f"{where} is {line[:60]!r}, not like 'train_00001.jpg 5'")
-    name = fields[0].removesuffix(".jpg")
+def _name_and_split(file_name: str, where: str) -> tuple[str, str]:
+    name = file_name.removesuffix(".jpg")
     split = name.partition("_")[0]
+    if name == file_name:
+        raise DatasetError(f"{where} names {file_name!r:.60}, not like 'train_00001.jpg'")
     if split not in SPLITS:
         raise DatasetError(
-            f"{where} names {fields[0]!r}, whose split {split!r} is neither train nor test"
+            f"{where} names {file_name!r:.60}, whose split {split!r:.40} is neither train nor test"
         )
     if "/" in name or "\\" in name:
-        raise DatasetError(f"{where} names {fields[0]!r}, which must be a file name, not a path")
-    label = _LABELS_BY_ID.get(fields[1])
-    if label is None:
-        known = ", ".join(f"{number} {word}" for number, word in RAFDB_LABELS.items())
-        raise DatasetError(f"{where} has label id {fields[1]!r:.40}; known are {known}")
-    return FaceSample(name, folder / f"{name}_aligned.jpg", label, split)
+        raise DatasetError(
+            f"{where} names {file_name!r:.60}, which must be a file name, not a path"
+        )
+    return name, split
+
+
+def _read_box(path: Path, there: Listing) -> tuple[float, float, float, float] | None:
+    if path not in there:
+        return None
+    for where, words in read_words(path, "10.5 20.5 110.5 120.5"):
+        x1, y1, x2, y2 = numbers(words, "the face box", where)
+        return x1, y1, x2, y2
+    raise DatasetError(f"{path} is empty; copy it again")
+
+
+def _name_in_folder(split: str, path: Path) -> str:
+    stem = path.stem.removesuffix("_aligned")
+    return stem if stem.startswith(f"{split}_") else f"{split}_{stem}"

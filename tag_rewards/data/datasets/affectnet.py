@@ -1,0 +1,150 @@
+"""Reader of AffectNet (http://mohammadmahoor.com/affectnet/) in either of its releases.
+
+The old one has the web's images as they are, each with a face box and landmarks (not read):
+
+    ROOT/Manually_Annotated_file_lists/validation.csv       and training.csv; also in ROOT itself
+                                        subDirectory_filePath,face_x,face_y,face_width,face_height,
+                                        facial_landmarks,expression,valence,arousal
+    ROOT/Manually_Annotated/Manually_Annotated_Images/SUBDIRECTORY/FILE
+
+The new one has the faces cut out, 224 x 224, and a file for each annotation:
+
+    ROOT/val_set/images/0.jpg           and ROOT/train_set/...
+    ROOT/val_set/annotations/0_exp.npy  one whole number, mostly as text
+
+Either is read with one of the two splits missing, since the training images are large.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tag_rewards.data.datasets.files import (
+    Builder,
+    Listing,
+    first_existing,
+    label_of_id,
+    numbers,
+    read_table,
+    visible,
+)
+from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["AFFECTNET_LABELS", "read_affectnet"]
+
+AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(
+    {
+        0: "neutral",
+        1: "happiness",
+        2: "sadness",
+        3: "surprise",
+        4: "fear",
+        5: "disgust",
+        6: "anger",
+        7: "contempt",
+    }
+)
+"""AffectNet's label ids; nothing beyond this file uses them."""
+
+_NOT_LABELS = ("none of the expressions", "uncertain expression", "no face")
+_MEANINGS = {
+    **{str(number): label for number, label in AFFECTNET_LABELS.items()},
+    **{str(number): reason for number, reason in enumerate(_NOT_LABELS, start=8)},
+}
+_EXPRESSION = "_exp.npy"
+_LISTS = {"train": "training.csv", "val": "validation.csv"}
+_SETS = {"train": "train_set", "val": "val_set"}
+_LAYOUT = (
+    "AffectNet's old release has training.csv and validation.csv beside Manually_Annotated/, "
+    "the new one train_set/ and val_set/"
+)
+
+
+def read_affectnet(root: str | Path) -> Dataset:
+    """Read AffectNet's manually labelled faces.
+
+    Args:
+        root: The folder that holds one release, or one of its two splits.
+
+    Returns:
+        The samples, `train` first, with the old release's face boxes. Old: in the order of the
+        lists, named by path below the images without suffix, a repeated path with `_2` behind it.
+        New: in the order of the numbers, such as `val_17`. Faces that the annotators gave no
+        expression (`none`, `uncertain`, `no-face`) are counted in `dropped`.
+
+    Raises:
+        DatasetError: Nothing of either release is there, a row is malformed, or an image or an
+            annotation does not exist.
+        OSError: A file cannot be opened.
+    """
+    root = Path(root)
+    if any((root / folder).is_dir() for folder in _SETS.values()):
+        return _read_new(root)
+    return _read_old(root)
+
+
+def _read_old(root: Path) -> Dataset:
+    lists = root / "Manually_Annotated_file_lists"
+    lists = lists if lists.is_dir() else root
+    first_existing(lists, [*_LISTS.values()], _LAYOUT)
+    images = first_existing(
+        root,
+        ["Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images"],
+        _LAYOUT,
+    )
+    builder, there = Builder(), Listing()
+    columns = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height")
+    for split, file_name in _LISTS.items():
+        if not (lists / file_name).exists():
+            continue
+        for where, (name, *box, number) in read_table(lists / file_name, (*columns, "expression")):
+            label = label_of_id(number, _MEANINGS, where)
+            if label in _NOT_LABELS:
+                builder.drop(split, label)
+                continue
+            path = there.require(images / name, where)
+            x, y, width, height = numbers(box, "the face box", where)
+            face_box = (x, y, x + width, y + height) if width > 0 and height > 0 else None
+            name = builder.unique(os.path.splitext(name)[0])
+            builder.samples.append(FaceSample(name, path, label, split, face_box=face_box))
+    return builder.dataset(lists)
+
+
+def _read_new(root: Path) -> Dataset:
+    builder, there = Builder(), Listing()
+    for split, folder in _SETS.items():
+        if not (root / folder).is_dir():
+            continue
+        annotations = first_existing(root, [f"{folder}/annotations"], _LAYOUT)
+        stems = (
+            entry.name.removesuffix(_EXPRESSION)
+            for entry in visible(annotations)
+            if entry.name.endswith(_EXPRESSION)
+        )
+        for stem in sorted(stems, key=lambda stem: (len(stem), stem)):
+            source = annotations / f"{stem}{_EXPRESSION}"
+            label = label_of_id(_read_number(source), _MEANINGS, str(source))
+            if label in _NOT_LABELS:
+                builder.drop(split, label)
+                continue
+            path = there.require(root / folder / "images" / f"{stem}.jpg", str(source))
+            builder.samples.append(FaceSample(f"{split}_{stem}", path, label, split))
+    return builder.dataset(root)
+
+
+def _read_number(path: Path) -> str:
+    try:
+        value = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{path} is no NumPy array ({error}); copy it again") from error
+    if value.size != 1:
+        raise DatasetError(f"{path} holds {value.size} values, not one; copy it again")
+    return str(value.item())
