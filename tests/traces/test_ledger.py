@@ -166,7 +166,7 @@ def test_a_second_writer_is_refused(path):
 
 
 UNASKED = """
-import random, sys
+import random, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_ledger import NO_TRACE, attempt, replace
@@ -180,6 +180,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for name in names:
     ledger.record([(attempt(name, text=seed), replace(NO_TRACE, details=seed))], "v1")
+    time.sleep(0.002)  # SQLite gives nobody a turn: without it one of the two would write all
 """
 
 
