@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from tag_rewards.commands.annotate import annotate
+from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.progress import progress
 from tag_rewards.commands.serve import serve
@@ -165,6 +166,7 @@ def score(
         console.print(f"- {mistake}", markup=False)
 
 
+app.command()(generate)
 app.command()(serve)
 app.command()(sft_data)
 app.command()(show)

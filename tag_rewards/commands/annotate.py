@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tag_rewards.commands.name_values import name_values
 from tag_rewards.commands.progress import progress
 from tag_rewards.detectors.registry import DETECTOR_NAMES, make_detector
 from tag_rewards.errors import InputError
@@ -66,7 +67,7 @@ def annotate(
 
     if cache and no_cache:
         raise InputError("--cache and --no-cache exclude each other")
-    options = _options(option or [])
+    options = name_values("--option", option)
     try:
         config = AnnotateConfig(
             workers=workers,
@@ -90,13 +91,3 @@ def annotate(
     console = Console()
     console.print(summary.to_table())
     console.print(f"Written to {out}")
-
-
-def _options(given: list[str]) -> dict[str, str]:
-    options = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise InputError(f"--option is {text!r}, not NAME=VALUE")
-        options[name] = value
-    return options

@@ -1,0 +1,194 @@
+"""`tag-rewards generate`."""
+
+# Annotations stay real objects here: typer reads them.
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from tag_rewards.commands.name_values import name_values
+from tag_rewards.commands.progress import progress
+from tag_rewards.engines.make import ENGINE_NAMES, make_engine
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from tag_rewards.engines.base import Engine
+    from tag_rewards.evaluation.completions import Completion
+    from tag_rewards.evaluation.counterfactual import CounterfactualSummary
+
+__all__ = ["generate"]
+
+_CHUNK = 256  # faces that a model which is run here is asked about at a time
+
+# Options of engines that say where, how patiently and how fast, but not what is answered.
+_ONLY_HOW = frozenset(
+    {
+        "api_key_env",
+        "attempts",
+        "backoff_seconds",
+        "concurrency",
+        "give_up_after",
+        "max_response_mib",
+        "patience_seconds",
+        "request_seconds",
+        "url",
+    }
+)
+
+
+def generate(
+    data: Annotated[
+        Path, typer.Argument(metavar="EVAL_PARQUET", help="The eval.parquet of `prepare`.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(help="Hugging Face folder or name; its name on the endpoint with openai."),
+    ],
+    out: Annotated[Path, typer.Option(help="The file with the completions, *.jsonl.")],
+    engine: Annotated[
+        str, typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)}.")
+    ] = "vllm",
+    engine_option: Annotated[
+        list[str] | None,
+        typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of it."),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of a completion.")] = 2048,
+    temperature: Annotated[float, typer.Option(help="Of the sampling; 0 is greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the sampling, and of where faces are masked.")] = 0,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Faces asked together and kept together; {_CHUNK} by default. With openai each "
+            "is kept as it comes by default."
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again where the engine gave an error.")
+    ] = False,
+    counterfactual: Annotated[
+        bool,
+        typer.Option(
+            "--counterfactual",
+            help="Ask again with the claimed boxes hidden, and with as much hidden elsewhere.",
+        ),
+    ] = False,
+    draws: Annotated[int, typer.Option(help="In how many ways as much is hidden elsewhere.")] = 3,
+) -> None:
+    """Ask a model about every face of an evaluation set.
+
+    Stopped or killed, it goes on where it was when it is started again, and ends with the same
+    file. --counterfactual writes counterfactual.jsonl, and counterfactual.png to look at, beside
+    the completions.
+
+    **Examples**
+
+        tag-rewards generate eval.parquet --model runs/tag/grpo/hf --out grpo/completions.jsonl
+
+        tag-rewards generate eval.parquet --model gpt-4o --engine openai
+        -o url=https://api.openai.com/v1 --out gpt-4o/completions.jsonl
+
+        tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
+    """
+    from tag_rewards.evaluation.counterfactual_run import CounterfactualConfig, ask_counterfactuals
+    from tag_rewards.evaluation.counterfactual_sheet import draw_counterfactuals
+    from tag_rewards.evaluation.generate import GenerationConfig, model_fingerprint
+    from tag_rewards.evaluation.generate import generate as run
+
+    if out.suffix != ".jsonl":
+        raise InputError(f"--out {out} must end with .jsonl")
+    options = name_values("--engine-option", engine_option)
+    if chunk is None and engine != "openai":
+        chunk = _CHUNK
+    try:
+        config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
+        masking = CounterfactualConfig(draws, seed)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    made = make_engine(engine, model, {"logprobs": "true"} | options)
+    settings = {
+        "model": model,
+        "model_files": model_fingerprint(model),
+        "engine": engine,
+        "engine_options": {name: options[name] for name in options.keys() - _ONLY_HOW},
+    }
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> "Engine":
+            return stack.enter_context(made)
+
+        with _shown("Asking") as shown:
+            completions = run(data, out, started, config, settings, *shown)
+        print(_told(out, completions))
+        if counterfactual:
+            beside = out.with_name("counterfactual.jsonl")
+            with _shown("Asking with parts hidden") as shown:
+                summary = ask_counterfactuals(
+                    data, out, beside, started, masking, config, settings, *shown
+                )
+            print(_told_of_hiding(beside, summary))
+            if summary.n:
+                draw_counterfactuals(data, out, beside, masking).savefig(beside.with_suffix(".png"))
+                print(f"{beside.with_suffix('.png')}: what was hidden, on some of the faces")
+
+
+class _Callbacks(NamedTuple):
+    start: Callable[[int, int], None]
+    advance: Callable[[int], None]
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[_Callbacks]:
+    """A bar on a terminal; in a log, a line at each answer or chunk of them."""
+    if sys.stderr.isatty():
+        with progress(what, unit="faces") as bar:
+            yield _Callbacks(bar.start, bar.advance)
+        return
+    total, done, asked, begun = 0, 0, 0, monotonic()
+
+    def start(all_faces: int, answered: int) -> None:
+        nonlocal total, done
+        total, done = all_faces, answered
+        _say(f"{what}: {done} of {total} faces are answered already")
+
+    def advance(count: int) -> None:
+        nonlocal done, asked
+        done, asked = done + count, asked + count
+        _say(f"{what}: {done} of {total} faces, {asked / (monotonic() - begun):.1f} faces/s")
+
+    yield _Callbacks(start, advance)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _told(out: Path, completions: "list[Completion]") -> str:
+    failed = [one.error for one in completions if one.error]
+    cut = sum(one.finish_reason == "length" for one in completions)
+    text = f"{out}: {len(completions)} completions, {cut} cut at the most tokens"
+    if failed:
+        text += (
+            f", and {len(failed)} without text (the first: {failed[0]}); --retry-failed asks them "
+            "again"
+        )
+    return text
+
+
+def _told_of_hiding(path: Path, summary: "CounterfactualSummary") -> str:
+    text = f"{path}: {summary.n} faces"
+    for reason, count in summary.left_out.items():
+        text += f"; {count} left out: {reason}"
+    if summary.claimed and summary.elsewhere and summary.difference:
+        mean, low, high = summary.difference
+        text += (
+            f"\nThe answer changes on {summary.claimed.mean:.1%} of them with the claimed boxes "
+            f"hidden, on {summary.elsewhere.mean:.1%} with as much hidden elsewhere "
+            f"(difference {mean:+.1%}, 95 % interval {low:+.1%} to {high:+.1%})"
+        )
+    return text
