@@ -9,18 +9,29 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tag_rewards.data.datasets.rafdb import RAFDB_LABELS, read_rafdb
+from tag_rewards.data import protocol_counts
+from tag_rewards.data.datasets.affectnet import read_affectnet
+from tag_rewards.data.datasets.ckplus import read_ckplus
+from tag_rewards.data.datasets.class_folders import read_class_folders
+from tag_rewards.data.datasets.expw import read_expw
+from tag_rewards.data.datasets.fer2013 import read_fer2013
+from tag_rewards.data.datasets.ferplus import read_ferplus
+from tag_rewards.data.datasets.ferplus_rules import RULES
+from tag_rewards.data.datasets.rafdb import read_rafdb
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from tag_rewards.data.datasets.affectnet import Release
     from tag_rewards.data.datasets.sample import Dataset, FaceSample
+    from tag_rewards.data.protocol_counts import SplitCounts
 
 __all__ = [
     "PROTOCOLS",
@@ -28,7 +39,6 @@ __all__ = [
     "LoadedProtocol",
     "Protocol",
     "ProtocolError",
-    "SplitCounts",
     "load_protocol",
     "protocol_named",
 ]
@@ -38,25 +48,6 @@ SPLITS = ("train", "val", "test")
 
 class ProtocolError(InputError):
     """No such protocol, or data that is not what it says; the message names both."""
-
-
-@dataclass(frozen=True, slots=True)
-class SplitCounts:
-    """The published size of a split.
-
-    Attributes:
-        total: Its images.
-        labels: Its images by label; empty where only the total is known.
-    """
-
-    total: int
-    labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-
-    def __post_init__(self) -> None:
-        if self.labels and sum(self.labels.values()) != self.total:
-            raise ValueError(
-                f"the labels' counts add up to {sum(self.labels.values())}, not {self.total}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +74,10 @@ class Protocol:
     source: str = "counts unknown"
 
     def __post_init__(self) -> None:
-        if self.labels != in_order(self.labels):
+        if self.labels != tuple(label for label in EXPRESSIONS if label in self.labels):
             raise ValueError(f"the labels of {self.name} are not in the order of EXPRESSIONS")
-        for split in (self.split, *self.counts):
-            if split not in SPLITS:
-                raise ValueError(f"{self.name} names the split {split!r}, not one of {SPLITS}")
+        if self.split not in ("val", "test"):
+            raise ValueError(f"{self.name} evaluates {self.split!r}, not val or test")
         if bool(self.counts) == (self.source == "counts unknown"):
             raise ValueError(f"{self.name} has counts without a source, or a source without counts")
 
@@ -112,11 +102,6 @@ class LoadedProtocol:
     def evaluated(self) -> tuple[FaceSample, ...]:
         """The images of the evaluated split."""
         return tuple(sample for sample in self.samples if sample.split == self.protocol.split)
-
-
-def in_order(labels: Collection[str]) -> tuple[str, ...]:
-    """Labels in the order of `tag_rewards.facs.EXPRESSIONS`."""
-    return tuple(label for label in EXPRESSIONS if label in labels)
 
 
 def load_protocol(
@@ -178,14 +163,85 @@ def _mismatches(
                 yield f"{split}, {label}: expected {expected} images, found {found[split, label]}"
 
 
-RAFDB_LAYOUT = Protocol(
-    "rafdb-layout/test", "rafdb", in_order(RAFDB_LABELS.values()), "test", read_rafdb
-)
+def _ferplus(rule: str) -> Protocol:
+    return Protocol(
+        f"ferplus/{rule.replace('_', '-')}",
+        "ferplus",
+        EXPRESSIONS,
+        "test",
+        partial(read_ferplus, rule=rule),
+        protocol_counts.ferplus(rule),
+        "vote table of Barsoum et al. 2016",
+    )
+
+
+def _affectnet(n_labels: int, release: Release, train: int, val: int) -> Protocol:
+    return Protocol(
+        f"affectnet{n_labels}/{release}-val",
+        "affectnet",
+        EXPRESSIONS[:n_labels],
+        "val",
+        partial(read_affectnet, release=release),
+        protocol_counts.affectnet(train, val),
+        "Mollahosseini et al. 2017" if release == "old" else "the release itself",
+    )
+
+
+_RAFDB_SOURCE = "label file of Li et al. 2017"
+_SEVEN = EXPRESSIONS[:7]
+
+RAFDB_LAYOUT = Protocol("rafdb-layout/test", "rafdb", _SEVEN, "test", read_rafdb)
 """Any data in RAF-DB's layout; its counts are not looked at."""
 
 _ALL = (
+    Protocol(
+        "rafdb/basic-test",
+        "rafdb",
+        _SEVEN,
+        "test",
+        partial(read_rafdb, images="aligned"),
+        protocol_counts.RAFDB,
+        _RAFDB_SOURCE,
+    ),
+    Protocol(
+        "rafdb/basic-test-original",
+        "rafdb",
+        _SEVEN,
+        "test",
+        partial(read_rafdb, images="original"),
+        protocol_counts.RAFDB,
+        _RAFDB_SOURCE,
+    ),
+    *(_ferplus(rule) for rule in RULES),
+    Protocol(
+        "fer2013/private-test",
+        "fer2013",
+        _SEVEN,
+        "test",
+        read_fer2013,
+        protocol_counts.FER2013,
+        "Goodfellow et al. 2013",
+    ),
+    _affectnet(7, "old", 283901, 3500),
+    _affectnet(7, "new", 283901, 3500),
+    _affectnet(8, "old", 287651, 4000),
+    _affectnet(8, "new", 287651, 3999),
+    Protocol(
+        "ckplus/peaks",
+        "ckplus",
+        tuple(label for label in EXPRESSIONS if label != "neutral"),
+        "test",
+        read_ckplus,
+        protocol_counts.CKPLUS,
+        "Lucey et al. 2010",
+    ),
+    Protocol("expw", "expw", _SEVEN, "test", read_expw),
+    Protocol("caers/test", "caers", _SEVEN, "test", read_class_folders),
+    Protocol("sfew/val", "sfew", _SEVEN, "val", read_class_folders),
+    Protocol("class-folder/test", "class-folder", EXPRESSIONS, "test", read_class_folders),
+    Protocol("class-folder7/test", "class-folder", _SEVEN, "test", read_class_folders),
+    Protocol("made-faces/test", "made-faces", _SEVEN, "test", read_rafdb),
     RAFDB_LAYOUT,
-    Protocol("made-faces/test", "made-faces", RAFDB_LAYOUT.labels, "test", read_rafdb),
 )
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({protocol.name: protocol for protocol in _ALL})

@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -38,7 +38,9 @@ from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AFFECTNET_LABELS", "read_affectnet"]
+__all__ = ["AFFECTNET_LABELS", "Release", "read_affectnet"]
+
+Release = Literal["old", "new"]
 
 AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(
     {
@@ -68,11 +70,12 @@ _LAYOUT = (
 )
 
 
-def read_affectnet(root: str | Path) -> Dataset:
+def read_affectnet(root: str | Path, release: Release | None = None) -> Dataset:
     """Read AffectNet's manually labelled faces.
 
     Args:
         root: The folder that holds one release, or one of its two splits.
+        release: Which release it must be; by default the one that it is.
 
     Returns:
         The samples, `train` first, with the old release's face boxes. Old: in the order of the
@@ -86,9 +89,10 @@ def read_affectnet(root: str | Path) -> Dataset:
         OSError: A file cannot be opened.
     """
     root = Path(root)
-    if any((root / folder).is_dir() for folder in _SETS.values()):
-        return _read_new(root)
-    return _read_old(root)
+    found: Release = "new" if any((root / name).is_dir() for name in _SETS.values()) else "old"
+    if release not in (None, found):
+        raise DatasetError(f"{root} is not AffectNet's {release} release; {_LAYOUT}")
+    return _read_new(root) if found == "new" else _read_old(root)
 
 
 def _read_old(root: Path) -> Dataset:
