@@ -8,8 +8,6 @@ but linked to.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tag_rewards.data.staging import staged
 from tag_rewards.errors import InputError
 from tag_rewards.traces.conversations import ROWS_AT_A_TIME, ContentHash, ConversationFile
 from tag_rewards.traces.lengths import LengthSummary, SequenceLengths
@@ -144,27 +143,19 @@ def prepare_sft_data(
     }
     summary = _summary(checked, config)
     same = _same_as_before(out, summary)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sft-data-", dir=out) as scratch:
-        made = []
+    with staged(out, last=SUMMARY_FILE) as scratch:
         for split in SPLITS:
             name, parts = f"sft_{split}.parquet", checked[split]
             times = _times(parts, config.seed)
             if len(parts) == 1 and (times[0] == 1).all():
-                Path(scratch, name).symlink_to(parts[0][0].file.path)
-            elif not parts or (same and (out / name).is_file()):
-                continue
-            else:
+                (scratch / name).symlink_to(parts[0][0].file.path)
+            elif parts and not (same and (out / name).is_file()):
                 if on_start:
                     on_start(sum(part.file.n_rows for part, _ in parts))
                 mixed = [(part.file, n) for (part, _), n in zip(parts, times, strict=True)]
-                write_mixed(Path(scratch, name), mixed, split, on_rows)
-            made.append(name)
+                write_mixed(scratch / name, mixed, split, on_rows)
         text = json.dumps(summary, indent=2) + "\n"
-        Path(scratch, SUMMARY_FILE).write_text(text, encoding="utf-8")
-        # The summary last: it says that the rest is there.
-        for name in (*made, SUMMARY_FILE):
-            os.replace(Path(scratch, name), out / name)
+        (scratch / SUMMARY_FILE).write_text(text, encoding="utf-8")
     return summary
 
 

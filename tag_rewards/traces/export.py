@@ -1,0 +1,242 @@
+"""From the ledger of a build to what is trained on, what is studied, and a card that tells of both.
+
+Into OUT/traces: `sft_train.parquet` and `sft_test.parquet` for verl, each sample's first accepted
+trace; `rejected.parquet`, every attempt that was not accepted; `README.md` and its pictures. All of
+them appear together, or the folder stays as it was. The same ledger and images give the same bytes.
+
+Rows go where their sample belongs: the dataset's training split to `sft_train`, its others to
+`sft_test`, which verl only measures the loss on. A build of a training split alone has no others;
+then a share of its samples, chosen by their names, is held out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tag_rewards.data.record_file import RecordFile
+from tag_rewards.data.rows import IMAGE_TAG, SFTRow
+from tag_rewards.data.staging import staged
+from tag_rewards.errors import InputError
+from tag_rewards.target import Target
+from tag_rewards.traces.card import CARD_FILE, Card, write_card
+from tag_rewards.traces.conversations import VIDEO_TAG
+from tag_rewards.traces.records import LeftOutSample
+from tag_rewards.traces.tally import Example, Examples, Tally, share_of
+from tag_rewards.traces.trace_files import (
+    REJECTED_SCHEMA,
+    TRACE_SCHEMA,
+    printable,
+    rejected_record,
+    trace_record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from tag_rewards.traces.ledger import LedgerReader
+    from tag_rewards.traces.records import Attempt, TraceSample, Verdict
+
+    ImageOf = Callable[[TraceSample], bytes | LeftOutSample]
+    History = list[tuple[Attempt, Verdict]]
+    """All that was asked about a sample, by number."""
+
+__all__ = ["TRACES_FOLDER", "ExportConfig", "export_traces"]
+
+TRACES_FOLDER = "traces"
+"""Its name in the folder of a build."""
+
+EXAMPLES = 8
+"""Faces on each contact sheet of the card."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What a build is exported as.
+
+    Attributes:
+        prompt: The user's message of every row, with `<image>` once: that of the training, not the
+            one that the writer got.
+        data_source: Name of the dataset.
+        held_out: Share of the samples that goes to `sft_test` where the dataset's splits put none
+            there; 0 to below 1.
+    """
+
+    prompt: str
+    data_source: str
+    held_out: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.prompt.count(IMAGE_TAG) != 1:
+            raise ValueError(f"the prompt has {IMAGE_TAG} not once: {self.prompt!r}")
+        if not self.data_source:
+            raise ValueError("data_source is empty; name the dataset")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}, not 0 to below 1")
+
+
+def export_traces(
+    out: Path,
+    ledger: LedgerReader,
+    image: ImageOf,
+    config: ExportConfig,
+    *,
+    verifier: str | None = None,
+    on_start: Callable[[int], None] | None = None,
+    on_sample: Callable[[], None] | None = None,
+) -> Tally:
+    """Write OUT/traces.
+
+    Args:
+        out: Folder of the build.
+        ledger: Its ledger; it may be written to meanwhile.
+        image: Gives the image of a sample as the model is to see it, encoded, or why it cannot be
+            used any more. Asked for accepted traces, and for those on the card.
+        config: What to make of it.
+        verifier: Hash of the verifier whose verdicts hold; that of the last run by default.
+        on_start: Called once with the number of samples.
+        on_sample: Called after each sample.
+
+    Returns:
+        The counts that the card tells.
+
+    Raises:
+        InputError: The ledger cannot be used, or holds no sample.
+        OSError: A file cannot be read or written.
+    """
+    verifier = ledger.verifier if verifier is None else verifier
+    splits = [sample.split for sample in ledger.samples()]
+    if not splits:
+        raise InputError(f"{ledger.path} has no sample; run `tag-rewards traces build` first")
+    if on_start:
+        on_start(len(splits))
+    held_out = config.held_out if set(splits) == {"train"} else None
+    with staged(out / TRACES_FOLDER, last=CARD_FILE) as folder:
+        with (
+            RecordFile(folder / "sft_train.parquet", TRACE_SCHEMA) as train,
+            RecordFile(folder / "sft_test.parquet", TRACE_SCHEMA) as test,
+            RecordFile(folder / "rejected.parquet", REJECTED_SCHEMA) as rejected,
+        ):
+            export = _Export(config, image, held_out, {"train": train, "test": test}, rejected)
+            export.leave_out(ledger.left_out())
+            for sample, history in _by_sample(ledger, verifier):
+                export.add(sample, history)
+                if on_sample:
+                    on_sample()
+        write_card(folder, export.card(verifier))
+    return export.tally
+
+
+class _Export:
+    """The files that are being written, and what is known of them so far."""
+
+    def __init__(
+        self,
+        config: ExportConfig,
+        image: ImageOf,
+        held_out: float | None,
+        files: dict[str, RecordFile],
+        rejected: RecordFile,
+    ) -> None:
+        self.tally = Tally()
+        self._config = config
+        self._image = image
+        self._held_out = held_out
+        self._files = files
+        self._rejected_file = rejected
+        self._accepted, self._rejected = Examples(EXAMPLES), Examples(EXAMPLES)
+        self._left_out: dict[str, LeftOutSample] = {}
+
+    def leave_out(self, samples: Iterable[LeftOutSample]) -> None:
+        self._left_out = {item.id: item for item in samples}
+        self.tally.left_out.update((item.reason, item.details) for item in self._left_out.values())
+
+    def add(self, sample: TraceSample, history: History) -> None:
+        """Write a sample's rows, and count them."""
+        target = Target.from_json(sample.target)
+        if history:
+            self.tally.count_attempts(target, history)
+        elif sample.id not in self._left_out:
+            self.tally.waiting += 1
+        kept = next((row for row in history if row[1].accepted and _is_trainable(row[0])), None)
+        for attempt, verdict in history:
+            if not verdict.accepted:
+                later = kept is not None and attempt.number < kept[0].number
+                self._rejected_file.write(
+                    rejected_record(sample, target.label, attempt, verdict, accepted_later=later)
+                )
+                if "<bbox>" in attempt.text:  # something to be seen on the face
+                    self._rejected.add(Example(sample, attempt, verdict))
+        if kept is not None:
+            self._keep(sample, target, *kept)
+        elif any(verdict.accepted for _, verdict in history):
+            self.tally.lost["placeholder or half a character in the text"] += 1
+
+    def _keep(
+        self, sample: TraceSample, target: Target, attempt: Attempt, verdict: Verdict
+    ) -> None:
+        image = self._left_out.get(sample.id) or self._image(sample)
+        if isinstance(image, LeftOutSample):
+            self.tally.lost[image.reason] += 1
+            return
+        split = _split(sample, self._held_out)
+        file = self._files[split]
+        row = SFTRow(
+            data_source=self._config.data_source,
+            prompt=self._config.prompt,
+            image=image,
+            trace=attempt.text,
+            label=target.label,
+            split=split,
+            index=file.n_rows,
+            id=printable(sample.id),
+            trace_source=f"{attempt.mode}:{attempt.model}",
+        )
+        file.write(trace_record(row, attempt, verdict))
+        self.tally.count_accepted(target, attempt, split)
+        self._accepted.add(Example(sample, attempt, verdict))
+
+    def card(self, verifier: str) -> Card:
+        """What is told of all this, with the images that are still there."""
+        accepted, rejected = self._accepted.chosen(), self._rejected.chosen()
+        pictured = {
+            example.sample.id: image
+            for example in (*accepted, *rejected)
+            if isinstance(image := self._image(example.sample), bytes)
+        }
+        return Card(
+            tally=self.tally,
+            accepted=[item for item in accepted if item.sample.id in pictured],
+            rejected=[item for item in rejected if item.sample.id in pictured],
+            images=pictured,
+            data_source=self._config.data_source,
+            prompt=self._config.prompt,
+            held_out=self._held_out,
+            verifier=verifier,
+        )
+
+
+def _by_sample(ledger: LedgerReader, verifier: str) -> Iterator[tuple[TraceSample, History]]:
+    """Every sample with its attempts: two streams in the order of names, joined."""
+    groups = groupby(ledger.judged(verifier), key=lambda row: row[0].sample)
+    name, rows = next(groups, (None, iter(())))
+    for sample in ledger.samples():
+        if sample.id == name:
+            yield sample, list(rows)
+            name, rows = next(groups, (None, iter(())))
+        else:
+            yield sample, []
+
+
+def _is_trainable(attempt: Attempt) -> bool:
+    """Whether verl could read the text: it replaces its tags wherever they stand."""
+    text = attempt.text
+    return IMAGE_TAG not in text and VIDEO_TAG not in text and printable(text) == text
+
+
+def _split(sample: TraceSample, held_out: float | None) -> str:
+    if held_out is None:
+        return "train" if sample.split == "train" else "test"
+    return "test" if share_of(sample.id) < held_out else "train"
