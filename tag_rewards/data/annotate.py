@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tag_rewards.data.canvas import place
-from tag_rewards.data.face_target import FaceTarget, LeftOut, face_target
+from tag_rewards.data.datasets.images import load_image
+from tag_rewards.data.face_target import FaceTarget, LeftOut, face_target, region_of
 from tag_rewards.detectors.activation import MIN_CONFIDENCE, MIN_PROBABILITY, TOP_K
-from tag_rewards.detectors.images import read_image
 from tag_rewards.geometry import BoxSpace, smart_resize
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Annotation(FaceTarget):
     """What is known about one image, and the image itself.
 
     Attributes:
-        image: The canvas, (canvas, canvas, 3) uint8 BGR.
+        image: The canvas, (canvas, canvas, 3) uint8 BGR, with the part of the image that is in the
+            dataset's face box, if it has one.
     """
 
     image: NDArray[np.uint8]
@@ -137,9 +138,9 @@ def annotate(
         ImageError: The image cannot be read.
         OSError: It cannot be opened.
     """
-    image = read_image(sample.path)
+    image = load_image(sample)
     height, width = image.shape[:2]
-    face = face_target(sample.label, faces, width, height, config)
+    face = face_target(sample, faces, width, height, config)
     if isinstance(face, LeftOut):
         return face
     return Annotation(
@@ -148,7 +149,7 @@ def annotate(
         face_box=face.face_box,
         au_boxes=face.au_boxes,
         n_outside=face.n_outside,
-        image=place(width, height, config.canvas).draw(image),
+        image=_drawn(sample, image, config),
     )
 
 
@@ -159,6 +160,12 @@ def canvas_image(sample: FaceSample, config: AnnotationConfig) -> NDArray[np.uin
         ImageError: The image cannot be read.
         OSError: It cannot be opened.
     """
-    image = read_image(sample.path)
+    return _drawn(sample, load_image(sample), config)
+
+
+def _drawn(
+    sample: FaceSample, image: NDArray[np.uint8], config: AnnotationConfig
+) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
-    return place(width, height, config.canvas).draw(image)
+    x1, y1, x2, y2 = region_of(sample, width, height)
+    return place(x2 - x1, y2 - y1, config.canvas).draw(image[y1:y2, x1:x2])

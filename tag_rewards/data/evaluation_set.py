@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tag_rewards.data.annotation.sources import oriented_size
+from tag_rewards.data.datasets.fer2013 import SIDE
 from tag_rewards.data.face_target import LeftOut, face_target
 from tag_rewards.data.parquet import open_parquet
 from tag_rewards.data.rows import EVAL_SCHEMA, ParquetError, as_points
@@ -105,9 +106,7 @@ def _face(
 ) -> EvaluationFace:
     faces = NO_SOURCE if source is None else source.faces(sample)
     face = (
-        faces
-        if isinstance(faces, LeftOut)
-        else face_target(sample.label, faces, *_size(sample), config)
+        faces if isinstance(faces, LeftOut) else face_target(sample, faces, *_size(sample), config)
     )
     if isinstance(face, LeftOut):
         return EvaluationFace(sample.id, Target(sample.label, (), config.space), None, face.reason)
@@ -115,6 +114,8 @@ def _face(
 
 
 def _size(sample: FaceSample) -> tuple[int, int]:
+    if sample.pixels is not None:
+        return SIDE, SIDE
     width, height = oriented_size(sample.path, sample.path.read_bytes())
     if not width:
         raise ImageError(f"{sample.path} is not an image that OpenCV can read; replace it")

@@ -37,7 +37,7 @@ class FaceSource(Protocol):
     """What a detector saw in the images of a dataset."""
 
     def require_any(self, samples: Sequence[FaceSample]) -> None:
-        """Raise `FaceSourceError` if it knows none of the images."""
+        """Raise `FaceSourceError` if it knows none of the images, or cannot tell them apart."""
 
     def faces(self, sample: FaceSample) -> Sequence[FaceObservation] | LeftOut:
         """The faces of an image, or why there are none."""
@@ -59,7 +59,15 @@ class OpenFaceCsvs:
         self.folder = folder
 
     def require_any(self, samples: Sequence[FaceSample]) -> None:
-        """Raise `FaceSourceError` if no image has a CSV."""
+        """Raise `FaceSourceError` if no image has a CSV, or one CSV could be of two images."""
+        first: dict[Path, Path] = {}
+        for sample in samples:
+            other = first.setdefault(self._csv(sample), sample.path)
+            if other != sample.path:
+                raise FaceSourceError(
+                    f"{other} and {sample.path} have the same stem, so that one CSV in "
+                    f"{self.folder} would be of both; use evidence of `tag-rewards annotate`"
+                )
         if not any(self._csv(sample).exists() for sample in samples):
             raise FaceSourceError(
                 f"{self.folder} has a CSV for none of the {len(samples)} images, for example no "
@@ -139,6 +147,11 @@ class EvidenceRows:
         place = self._places.get(self._name(sample))
         if place is None:
             return NO_EVIDENCE
+        if sample.pixels is not None and not sample.path.exists():
+            raise FaceSourceError(
+                f"{sample.path}, which was annotated, is gone; run `tag-rewards datasets unpack` "
+                "again"
+            )
         row = self._group(place.file, place.group)[place.row]
         if row.status == "failed":
             return FAILED

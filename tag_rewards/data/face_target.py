@@ -6,12 +6,14 @@ images is normal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tag_rewards.data.canvas import place
+from tag_rewards.data.datasets.sample import DatasetError
 from tag_rewards.detectors.activation import activated_aus, main_face
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, au_region, convert_boxes
 from tag_rewards.geometry.landmarks import face_frame
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.annotate import AnnotationConfig
     from tag_rewards.data.canvas import Placement
+    from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.target import Polygon
 
     Landmarks = NDArray[np.float64]
 
-__all__ = ["FaceTarget", "LeftOut", "face_target"]
+__all__ = ["FaceTarget", "LeftOut", "Region", "face_target", "region_of"]
 
 Box = tuple[int, int, int, int]
+Region = Box
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,33 +69,77 @@ UNSURE = LeftOut("detector confidence below the threshold")
 OUTSIDE = LeftOut("face outside the image: CSV of another image or size?")
 DEGENERATE = LeftOut("degenerate landmarks")
 NO_LANDMARKS = LeftOut("the detector gives no landmarks")
+ELSEWHERE = LeftOut("no detected face in the dataset's face box")
+
+
+def region_of(sample: FaceSample, width: int, height: int) -> Region:
+    """The part of an image that a sample is about: the dataset's face box, or all of it.
+
+    Args:
+        sample: The sample.
+        width: Of its image in pixels.
+        height: Likewise.
+
+    Returns:
+        x1, y1, x2, y2 in whole pixels, cut to the image.
+
+    Raises:
+        DatasetError: The face box lies outside the image.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tag_rewards.data.datasets.sample import FaceSample
+        >>> box = (10.6, -4, 60, 50.2)
+        >>> region_of(FaceSample("a", Path("a.jpg"), "fear", "test", face_box=box), 80, 60)
+        (10, 0, 60, 51)
+    """
+    if sample.face_box is None:
+        return 0, 0, width, height
+    x1, y1, x2, y2 = sample.face_box
+    left, top = max(0, math.floor(x1)), max(0, math.floor(y1))
+    right, bottom = min(width, math.ceil(x2)), min(height, math.ceil(y2))
+    if left >= right or top >= bottom:
+        raise DatasetError(
+            f"{sample.path}: the face box {sample.face_box} of {sample.id!r} lies outside the "
+            f"image of {width} x {height}; is it the dataset's own image?"
+        )
+    return left, top, right, bottom
 
 
 def face_target(
-    label: str,
+    sample: FaceSample,
     faces: Sequence[FaceObservation],
     width: int,
     height: int,
     config: AnnotationConfig,
 ) -> FaceTarget | LeftOut:
-    """The target of an image's main face.
+    """The target of an image's main face; of that in the dataset's face box, if it has one.
 
     Args:
-        label: Canonical name of the expression.
-        faces: What a detector saw in the image.
+        sample: The labelled image.
+        faces: What a detector saw in it.
         width: Of the image in pixels.
         height: Likewise.
         config: Canvas, box space and thresholds.
+
+    Raises:
+        DatasetError: The face box lies outside the image.
     """
+    region = region_of(sample, width, height)
+    if sample.face_box is not None:
+        faces = [face for face in faces if face.landmarks is None or _is_in(face.landmarks, region)]
+        if not faces:
+            return ELSEWHERE
     face = main_face(faces, min_confidence=config.min_confidence)
     if face is None:
         return UNSURE
-    landmarks = face.landmarks
-    if landmarks is None:
+    if face.landmarks is None:
         return NO_LANDMARKS
-    centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
-    if not ((centre > 0) & (centre < [width, height])).all():
+    if not _is_in(face.landmarks, region):
         return OUTSIDE
+    landmarks = face.landmarks - region[:2]
+    face = replace(face, landmarks=landmarks)
+    width, height = region[2] - region[0], region[3] - region[1]
     try:
         face_frame(landmarks)
     except ValueError:
@@ -112,12 +160,17 @@ def face_target(
         if box is not None
     )
     return FaceTarget(
-        target=Target(label, evidence, space),
+        target=Target(sample.label, evidence, space),
         landmarks=_on_canvas(landmarks, placement, space),
         face_box=_face_box(landmarks, placement, space),
         au_boxes=_au_boxes(face.probabilities, landmarks, placement, space),
         n_outside=len(active) - len(evidence),
     )
+
+
+def _is_in(landmarks: Landmarks, region: Region) -> bool:
+    centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
+    return bool(((centre > region[:2]) & (centre < region[2:])).all())
 
 
 def _on_canvas(
