@@ -1,4 +1,4 @@
-"""The command line `tag-rewards`: annotate, prepare, made-faces, score, serve, show, summarize.
+"""The command line `tag-rewards`; `tag-rewards --help` lists its commands.
 
 Commands import what they need when they run, so that `--help` is quick.
 """
@@ -24,6 +24,7 @@ from tag_rewards.commands.annotate import annotate
 from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.progress import progress
+from tag_rewards.commands.quality import quality
 from tag_rewards.commands.serve import serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
@@ -167,6 +168,7 @@ def score(
 
 
 app.command()(generate)
+app.command()(quality)
 app.command()(serve)
 app.command()(sft_data)
 app.command()(show)

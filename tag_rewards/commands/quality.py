@@ -1,0 +1,97 @@
+"""`tag-rewards quality`."""
+
+# Annotations stay real objects here: typer reads them.
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from tag_rewards.data.face_sources import FaceSource
+
+__all__ = ["quality"]
+
+
+def quality(
+    dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
+    protocol: Annotated[
+        str, typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
+    ],
+    out: Annotated[Path, typer.Option(help="Parquet file to write; the picture goes beside it.")],
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="What an image must be: 'laplacian>=100', 'laplacian>=p5' (percentile of this "
+            "dataset), '|yaw|<=45', 'n_faces<=1'. Again for more.",
+        ),
+    ] = None,
+    filter_evaluated: Annotated[
+        bool,
+        typer.Option(
+            "--filter-evaluated", help="Reject images of the evaluated split too; results say so."
+        ),
+    ] = False,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option("--allow-mismatch", help="Go on where counts differ from the published ones."),
+    ] = False,
+    openface: Annotated[
+        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
+    ] = None,
+    evidence: Annotated[
+        list[Path] | None, typer.Option(help="Folder or file that `annotate DIR` wrote.")
+    ] = None,
+) -> None:
+    """Measure how good a dataset's face images are, and reject those below limits of yours.
+
+    Measures, a column each: laplacian and tenengrad (sharpness, of the face at 112 x 112 pixels),
+    exposure, clipped, contrast, and with --openface or --evidence n_faces, face_size, confidence,
+    pitch, yaw and roll. Nothing is rejected without --require, and nothing of the evaluated split
+    without --filter-evaluated. `prepare --quality` and `traces build --quality` leave out what is
+    rejected. No threshold is right for every dataset: look at the picture first.
+
+    **Examples**
+
+        tag-rewards quality rafdb --protocol rafdb/basic-test --openface openface --out q.parquet
+
+        tag-rewards quality rafdb --protocol rafdb/basic-test --openface openface --out q.parquet
+        --require 'laplacian>=p5' --require '|yaw|<=45' --require 'n_faces>=1'
+
+        tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface
+        --quality q.parquet --out parquet
+    """
+    from rich.console import Console
+
+    from tag_rewards.commands.progress import progress
+    from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
+    from tag_rewards.data.protocols import load_protocol
+    from tag_rewards.data.quality.limits import Limit
+    from tag_rewards.data.quality.summary import draw_quality, quality_table
+    from tag_rewards.data.quality.table import judge, measure_samples, write_quality
+
+    if openface and evidence:
+        raise InputError("give one of --openface and --evidence")
+    try:
+        limits = [Limit.parse(text) for text in require or []]
+    except ValueError as error:
+        raise InputError(f"--require: {error}") from error
+    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
+    source: FaceSource | None = None
+    if openface or evidence:
+        source = OpenFaceCsvs(openface) if openface else EvidenceRows(evidence or [], dataset)
+        source.require_any(loaded.samples)
+    splits = {sample.split for sample in loaded.samples}
+    with progress("Measuring") as bar:
+        bar.start(len(loaded.samples))
+        rows = list(measure_samples(loaded.samples, source, on_image=bar.advance))
+    judged = judge(rows, limits, splits - (set() if filter_evaluated else {loaded.protocol.split}))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_quality(out, judged)
+    picture = out.with_suffix(".png")
+    draw_quality(judged).savefig(picture, dpi=110)
+    console = Console()
+    console.print(quality_table(judged))
+    console.print(f"Written to {out} and {picture}")

@@ -1,0 +1,115 @@
+"""What is measured of an image and its main face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from tag_rewards.data.quality.head_pose import head_pose
+from tag_rewards.detectors.activation import main_face
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tag_rewards.detectors.observation import FaceObservation
+
+__all__ = ["MEASURES", "FaceQuality", "measure_quality"]
+
+SIDE = 112
+"""Side that the face is resized to before its sharpness is measured. An edge's gradient goes with
+the number of pixels it spans, so that without it a threshold would hold for one image size only."""
+
+DARK, BRIGHT = 16, 239
+"""Grey values at and beyond which a pixel counts as clipped: video's black and white."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceQuality:
+    """Measures of one image; None where there is no face, or its detector does not tell.
+
+    Sharpness, exposure and contrast are those of the main face's box, of the whole image without a
+    face; sharpness after resizing to 112 x 112.
+
+    Attributes:
+        laplacian: Variance of the Laplacian (Pech-Pacheco et al. 2000), grey levels squared.
+        tenengrad: Mean squared Sobel gradient (Krotkov 1988), grey levels squared.
+        exposure: Mean grey value, 0 black to 1 white.
+        clipped: Share of pixels that are nearly black or white, 0 to 1.
+        contrast: Standard deviation of the grey values (RMS contrast), 0 to 0.5.
+        n_faces: Faces that the detector found.
+        face_size: Square root of the area of the main face's box, in pixels of the image.
+        confidence: The detector's, of the main face, 0 to 1.
+        pitch: Degrees, positive looks down: the detector's, else from the landmarks.
+        yaw: Degrees, positive turns to the right of the image, likewise.
+        roll: Degrees, positive tilts clockwise, likewise.
+    """
+
+    laplacian: float
+    tenengrad: float
+    exposure: float
+    clipped: float
+    contrast: float
+    n_faces: int
+    face_size: float | None = None
+    confidence: float | None = None
+    pitch: float | None = None
+    yaw: float | None = None
+    roll: float | None = None
+
+
+MEASURES: tuple[str, ...] = tuple(field.name for field in fields(FaceQuality))
+
+
+def measure_quality(image: NDArray[np.uint8], faces: Sequence[FaceObservation]) -> FaceQuality:
+    """Measure an image.
+
+    Args:
+        image: BGR, (height, width, 3) uint8.
+        faces: What a detector saw in it; none is as good as no face found.
+
+    Example:
+        >>> flat = np.full((48, 48, 3), 128, np.uint8)
+        >>> quality = measure_quality(flat, ())
+        >>> quality.laplacian, quality.contrast, quality.n_faces, quality.yaw
+        (0.0, 0.0, 0, None)
+    """
+    face = main_face(faces, min_confidence=0.0)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    grey = grey if face is None else _cut(grey, face)
+    shrinks = min(grey.shape) > SIDE
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    small = cv2.resize(grey, (SIDE, SIDE), interpolation=method)
+    across, down = (cv2.Sobel(small, cv2.CV_64F, *order) for order in ((1, 0), (0, 1)))
+    light = {
+        "laplacian": float(cv2.Laplacian(small, cv2.CV_64F).var()),
+        "tenengrad": float((across**2 + down**2).mean()),
+        "exposure": float(grey.mean()) / 255,
+        "clipped": float(((grey <= DARK) | (grey >= BRIGHT)).mean()),
+        "contrast": float(grey.std()) / 255,
+    }
+    if face is None:
+        return FaceQuality(**light, n_faces=0)
+    x1, y1, x2, y2 = face.box
+    pose = face.pose
+    if pose is None and face.landmarks is not None:
+        pose = head_pose(face.landmarks)
+    return FaceQuality(
+        **light,
+        n_faces=len(faces),
+        face_size=float(np.sqrt((x2 - x1) * (y2 - y1))),
+        confidence=face.confidence,
+        **({} if pose is None else pose._asdict()),
+    )
+
+
+def _cut(grey: np.ndarray, face: FaceObservation) -> np.ndarray:
+    """The face's box, cut to the image; the whole image if nothing of it is inside."""
+    height, width = grey.shape
+    x1, y1, x2, y2 = np.rint(face.box).astype(int)
+    part = grey[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
+    return part if part.size else grey
