@@ -2,6 +2,8 @@
 
 import json
 import random
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +14,9 @@ from tag_rewards.data.rows import RLRow
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, render
+
+# What several test modules share lies beside them.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SPACE = BoxSpace.pixels(64, 64)
 

@@ -1,0 +1,335 @@
+"""generate: the file is the same however often the run was stopped, and never of two models."""
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from generation_fakes import METADATA, FakeEngine, files, run, some_answer, trace, write_faces
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tag_rewards.data.evaluation_set import METADATA_KEY
+from tag_rewards.data.parquet import ParquetRows
+from tag_rewards.data.rows import EvalRow
+from tag_rewards.engines.base import EngineError, Reply, TokenLogprob
+from tag_rewards.errors import InputError
+from tag_rewards.evaluation.completions import answer_logprob, read_completions
+from tag_rewards.evaluation.generate import GenerationConfig, model_fingerprint
+
+FACES = 23
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_faces(tmp_path / "eval.parquet", FACES)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("chunk", [None, 5, 100])
+def test_completions_are_in_the_order_of_the_data(folder, chunk):
+    completions = run(folder, FakeEngine(), chunk)
+    assert [one.id for one in completions] == [f"face_{index:04}" for index in range(FACES)]
+    lines = (folder / "completions.jsonl").read_text().splitlines()
+    assert json.loads(lines[3]) == {
+        "id": "face_0003",
+        "completion": completions[3].completion,
+        "finish_reason": "stop",
+        "prompt_tokens": 40,
+        "completion_tokens": completions[3].completion_tokens,
+        "answer_logprob": completions[3].answer_logprob,
+        "error": "",
+        "model": "fake",
+    }
+    assert list(read_completions(folder / "completions.jsonl").values()) == completions
+    assert len({one.completion for one in completions}) > 1
+
+
+@pytest.mark.parametrize("chunk", [None, 4])
+def test_killed_at_many_moments_the_files_are_those_of_an_undisturbed_run(tmp_path, chunk):
+    """Processes killed with signal 9, in completions and in counterfactuals."""
+    write_faces(tmp_path / "eval.parquet", 60)
+    run(tmp_path / "undisturbed", FakeEngine(), chunk)
+    folder, rng = tmp_path / "killed", random.Random()
+    script = str(Path(__file__).with_name("generation_fakes.py"))
+    hits = rounds = 0
+    while hits < 4 and rounds < 12:
+        rounds += 1
+        process = subprocess.Popen([sys.executable, script, str(folder), str(chunk or 0)])
+        try:
+            process.wait(timeout=rng.uniform(0.5, 1.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            hits += 1
+        if process.wait() == 0:
+            assert files(folder) == files(tmp_path / "undisturbed")
+            for path in folder.iterdir():
+                path.unlink()
+    assert hits
+    run(folder, FakeEngine(), chunk)
+    assert files(folder) == files(tmp_path / "undisturbed")
+
+
+@given(cut=st.integers(0, 10_000), chunk=st.sampled_from([None, 1, 4]))
+def test_cut_anywhere_the_file_is_completed(tmp_path_factory, cut, chunk):
+    """What a power cut leaves: any beginning of what was written."""
+    folder = tmp_path_factory.mktemp("cut") / "run"
+    write_faces(folder.parent / "eval.parquet", 9)
+    run(folder, FakeEngine(), chunk, masked=False)
+    path = folder / "completions.jsonl"
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    random.Random(cut).shuffle(lines)  # as they come from an engine
+    path.write_bytes(b"".join(lines)[: cut % len(whole)])
+    run(folder, FakeEngine(), chunk, masked=False)
+    assert path.read_bytes() == whole
+
+
+def test_only_what_is_missing_is_asked(folder):
+    run(folder, FakeEngine(), masked=False)
+    path = folder / "completions.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:10] + lines[11:]) + b'{"id": "face_00')
+    engine = FakeEngine()
+    run(folder, engine, masked=False)
+    assert engine.asked == ["face_0010"]
+    assert path.read_bytes() == b"".join(lines)
+
+
+def test_a_chunk_that_was_cut_is_asked_again_as_a_whole(folder):
+    run(folder, FakeEngine(), chunk=5, masked=False)
+    path = folder / "completions.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:7]))
+    engine = FakeEngine()
+    run(folder, engine, chunk=5, masked=False)
+    assert engine.asked == [f"face_{index:04}" for index in range(5, FACES)]
+
+
+def test_a_finished_run_starts_no_engine(folder):
+    run(folder, FakeEngine())
+    before = files(folder)
+    run(folder, None, settings={"model": "fake"})
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"settings": {"model": "other"}}, 'model was "fake", is "other"'),
+        ({"temperature": 0.5}, "temperature was 0.0, is 0.5"),
+        ({"chunk": 3}, "chunk was null, is 3"),
+    ],
+)
+def test_other_settings_do_not_go_on(folder, change, sentence):
+    run(folder, FakeEngine(), masked=False)
+    before = files(folder)
+    with pytest.raises(InputError, match=f"completions.jsonl was begun with .*{sentence}"):
+        run(folder, FakeEngine(), masked=False, **change)
+    assert files(folder) == before
+
+
+def test_other_data_do_not_go_on(folder):
+    run(folder, FakeEngine(), masked=False)
+    write_faces(folder.parent / "eval.parquet", FACES + 1)
+    with pytest.raises(InputError, match=r"begun with other settings \(data was"):
+        run(folder, FakeEngine(), masked=False)
+
+
+def test_a_file_of_somebody_else_is_left_alone(folder):
+    folder.mkdir()
+    (folder / "completions.jsonl").write_text('{"id": "mine"}\n')
+    with pytest.raises(InputError, match=r"completions\.settings\.json beside it does not say"):
+        run(folder, FakeEngine(), masked=False)
+    assert files(folder) == {"completions.jsonl": b'{"id": "mine"}\n'}
+
+
+def test_a_file_in_use_is_left_alone(folder):
+    class Impatient(FakeEngine):
+        def generate(self, requests):
+            run(folder, FakeEngine(), masked=False)
+            yield from super().generate(requests)
+
+    with pytest.raises(InputError, match="is being written by another process"):
+        run(folder, Impatient(), masked=False)
+
+
+def test_a_broken_line_is_named(folder):
+    run(folder, FakeEngine(), masked=False)
+    path = folder / "completions.jsonl"
+    path.write_bytes(b"\0\0\n" + path.read_bytes())
+    with pytest.raises(InputError, match=r"completions\.jsonl: line 1 is no JSON"):
+        run(folder, FakeEngine(), masked=False)
+
+
+def test_failed_requests_are_kept_and_asked_again_when_told_to(folder):
+    run(folder, FakeEngine(), masked=False)
+    whole = files(folder)["completions.jsonl"]
+    (folder / "completions.jsonl").unlink()
+    first = run(folder, FakeEngine(fails={"face_0002", "face_0009"}), masked=False)
+    assert [one.id for one in first if one.error] == ["face_0002", "face_0009"]
+    assert first[2].completion == ""
+    assert first[2].answer_logprob is None
+    engine = FakeEngine()
+    run(folder, engine, masked=False)
+    assert engine.asked == []
+    run(folder, engine, masked=False, retry_failed=True)
+    assert engine.asked == ["face_0002", "face_0009"]
+    assert files(folder)["completions.jsonl"] == whole
+
+
+def test_an_engine_that_breaks_loses_nothing_that_came_before(folder):
+    class Breaking(FakeEngine):
+        def generate(self, requests):
+            for number, reply in enumerate(super().generate(requests)):
+                if number == 7:
+                    raise EngineError("the endpoint is gone")
+                yield reply
+
+    with pytest.raises(EngineError, match="the endpoint is gone"):
+        run(folder, Breaking(), masked=False)
+    engine = FakeEngine()
+    run(folder, engine, masked=False)
+    assert len(engine.asked) == FACES - 7
+
+
+def test_a_missing_reply_is_told(folder):
+    class Forgetful(FakeEngine):
+        def generate(self, requests):
+            return (reply for reply in super().generate(requests) if reply.key != "face_0005")
+
+    with pytest.raises(EngineError, match=r"no reply to 1 questions, .* 'face_0005'"):
+        run(folder, Forgetful(), masked=False)
+
+
+def test_images_are_read_as_they_are_needed(folder):
+    """An engine that stops asking has not been given the rest."""
+    taken = 0
+
+    class Stopping(FakeEngine):
+        def generate(self, requests):
+            nonlocal taken
+            for request in requests:
+                taken += 1
+                yield Reply(request.key, "text")
+                if taken == 3:
+                    raise EngineError("enough")
+
+    with pytest.raises(EngineError, match="enough"):
+        run(folder, Stopping(), masked=False)
+    assert taken == 3
+
+
+def test_the_same_id_twice_is_refused(tmp_path):
+
+    path = write_faces(tmp_path / "eval.parquet", 2)
+    [first, _] = pq.read_table(path).to_pylist()
+    with ParquetRows(path, EvalRow, {METADATA_KEY: METADATA}) as rows:
+        for _ in range(2):
+            rows.write(EvalRow.from_record(first))
+    with pytest.raises(InputError, match="row 1: the id 'face_0000' is there twice"):
+        run(tmp_path / "run", FakeEngine(), masked=False)
+
+
+def test_half_a_surrogate_pair_is_no_error(folder):
+    completions = run(folder, FakeEngine(answer=lambda _: "\ud800 text"), masked=False)
+    assert completions[0].completion == "\ud800 text"
+    assert json.loads(files(folder)["completions.jsonl"].splitlines()[0])["completion"] == "? text"
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param(["<answer>", " fear", " </answer>"], -2.0, id="whole tokens"),
+        pytest.param(["<ans", "wer>", " f", "ear", " ", "</answer>"], -12.0, id="split everywhere"),
+        pytest.param(["x", "<answer>", " ", "\n", "fear", "</answer>"], -16.0, id="spaces apart"),
+        pytest.param(["<answer> fear </answer>"], -1.0, id="one token"),
+        pytest.param(["<answer>fe", "ar</answer>"], -3.0, id="tags and answer in one token"),
+        pytest.param(["fear", "<answer>", "fear", "</answer>"], -4.0, id="the word before"),
+        pytest.param(["<answer>", "", "fear", "", "</answer>"], -4.0, id="empty tokens"),
+        pytest.param(["<answer>", "�", "�", "fear", "</answer>", "<end>"], -14.0, id="bytes"),
+        pytest.param(["<answer>", "not", " ", "fear", "</answer>"], -14.0, id="two words"),
+        pytest.param(["<answer>", " ", "</answer>"], None, id="empty"),
+        pytest.param(["<answer>", "fear"], None, id="not closed"),
+        pytest.param(["fear", "</answer>"], None, id="not opened"),
+        pytest.param(["</answer>", "fear", "<answer>"], None, id="the wrong way round"),
+        pytest.param(["<answer>", "a", "</answer>", "<answer>", "b", "</answer>"], None, id="two"),
+        pytest.param([], None, id="nothing"),
+    ],
+)
+def test_answer_logprob(texts, expected):
+    """Token k has the log-probability -2^k, so that a sum tells which tokens are in it."""
+    tokens = [TokenLogprob(text, -float(2**k)) for k, text in enumerate(texts)]
+    assert answer_logprob(tokens) == expected
+
+
+@given(
+    before=st.text(alphabet="ab <>", max_size=20),
+    answer=st.sampled_from(["fear", "very sad", "é→"]),
+    cuts=st.sets(st.integers(1, 60)),
+)
+def test_answer_logprob_counts_the_tokens_that_touch_the_answer(before, answer, cuts):
+    text = f"{before}<answer> {answer} </answer>"
+    places = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(places)]
+    begin = text.rindex(answer)
+    inside = {
+        k
+        for k, (a, b) in enumerate(itertools.pairwise(places))
+        if a < begin + len(answer) and b > begin
+    }
+    tokens = [TokenLogprob(piece, -float(2**k)) for k, piece in enumerate(pieces)]
+    assert answer_logprob(tokens) == -sum(2.0**k for k in inside)
+
+
+def test_a_reply_without_logprobs_has_no_answer_logprob(folder):
+    class Plain(FakeEngine):
+        def _reply(self, request):
+            return Reply(request.key, some_answer(request), "stop")
+
+    assert run(folder, Plain(), masked=False)[0].answer_logprob is None
+
+
+def test_every_face_has_its_own_seed(folder):
+    seeds = []
+
+    def note(request):
+        seeds.append(request.seed)
+        return trace("fear")
+
+    run(folder, FakeEngine(answer=note), masked=False)
+    assert len(set(seeds)) == FACES
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"max_tokens": 0}, "max_tokens is 0, not at least 1"),
+        ({"chunk": 0}, "chunk is 0, not at least 1"),
+        ({"temperature": -1}, "temperature is -1, not at least 0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+    ],
+)
+def test_senseless_options_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        GenerationConfig(**options)
+
+
+def test_a_model_that_was_trained_further_has_another_fingerprint(tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=500_000).astype(np.float32)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(values.tobytes())
+    before = model_fingerprint(str(tmp_path))
+    (tmp_path / "notes.txt").write_text("nothing to do with the model")
+    assert model_fingerprint(str(tmp_path)) == before
+    # One value in a thousand changed: in bfloat16 a step at a small learning rate does no more.
+    values[rng.integers(0, len(values), 500)] += 1e-3
+    weights.write_bytes(values.tobytes())
+    assert model_fingerprint(str(tmp_path)) != before
+    assert model_fingerprint("Qwen/Qwen2.5-VL-7B-Instruct") is None
