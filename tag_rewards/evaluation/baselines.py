@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.geometry import BoxSpace, convert_boxes
+from tag_rewards.evaluation.box_baselines import (
+    in_space,
+    list_of,
+    mean_boxes,
+    random_boxes,
+    steps_of,
+)
 from tag_rewards.rewards import score_batch
 from tag_rewards.trace import Step, Trace, render
 
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Template", "baseline_completions", "fit_template"]
 
-_THOUSANDTHS = BoxSpace.normalized_1000()
 _FOR_FITTING = 500  # training faces on which the number of AUs of the template is chosen
 
 
@@ -59,7 +63,7 @@ def fit_template(training: Sequence[Target]) -> Template:
     """
     if not any(target.evidence for target in training):
         raise InputError(f"none of the {len(training)} training targets has an AU")
-    boxes = _mean_boxes(training)
+    boxes = mean_boxes(training)
     by_label: dict[str, list[Target]] = defaultdict(list)
     for target in training:
         by_label[target.label].append(target)
@@ -84,7 +88,7 @@ def baseline_completions(
         targets: the held-out ones.
         seed: seed of the random boxes.
     """
-    rng = np.random.default_rng(seed)
+    drawn = iter(random_boxes(targets, np.random.default_rng(seed)))
     return {
         "one template for all faces": [
             _complete(target, template.label, _template_boxes(template, template.aus, target))
@@ -103,7 +107,7 @@ def baseline_completions(
             for target in targets
         ],
         "true AUs, random boxes": [
-            _complete(target, target.label, {au: _random_box(target, rng) for au in target.by_au})
+            _complete(target, target.label, {au: next(drawn) for au in target.by_au})
             for target in targets
         ],
         "true AUs, whole image": [
@@ -111,17 +115,6 @@ def baseline_completions(
             for target in targets
         ],
     }
-
-
-def _mean_boxes(targets: Sequence[Target]) -> dict[int, Box]:
-    by_au: dict[int, list[Box]] = defaultdict(list)
-    for target in targets:
-        if not target.evidence:
-            continue
-        boxes = convert_boxes([e.box for e in target.evidence], target.box_space, _THOUSANDTHS)
-        for evidence, box in zip(target.evidence, boxes.tolist(), strict=True):
-            by_au[evidence.au].append(box)
-    return {au: _as_box(np.mean(boxes, axis=0)) for au, boxes in sorted(by_au.items())}
 
 
 def _best_aus(targets: Sequence[Target], boxes: Mapping[int, Box]) -> tuple[int, ...]:
@@ -144,42 +137,23 @@ def _best_aus(targets: Sequence[Target], boxes: Mapping[int, Box]) -> tuple[int,
 
 
 def _template_boxes(template: Template, aus: Sequence[int], target: Target) -> dict[int, Box]:
-    seen = [au for au in aus if au in template.boxes]
-    boxes = convert_boxes([template.boxes[au] for au in seen], _THOUSANDTHS, target.box_space)
-    return {au: _as_box(box) for au, box in zip(seen, boxes.round(), strict=True)}
-
-
-def _random_box(target: Target, rng: np.random.Generator) -> Box:
-    """Two corners drawn evenly from the image, a unit apart at least."""
-    width, height = target.box_space.extent
-    x1, x2 = np.sort(rng.uniform(0, width - 1, 2)).astype(int)
-    y1, y2 = np.sort(rng.uniform(0, height - 1, 2)).astype(int)
-    return _as_box(np.array([x1, y1, x2 + 1, y2 + 1]))
+    return in_space(
+        {au: template.boxes[au] for au in aus if au in template.boxes}, target.box_space
+    )
 
 
 def _whole_image(target: Target) -> Box:
     return (0.0, 0.0, *target.box_space.extent)
 
 
-def _as_box(values: np.ndarray) -> Box:
-    x1, y1, x2, y2 = values.tolist()
-    return x1, y1, x2, y2
-
-
 def _complete(target: Target, label: str, boxes: Mapping[int, Box]) -> str:
     """A well-formed trace with these boxes; one step over the whole image if there are none."""
-    steps = tuple(
-        Step(ACTION_UNITS[au].area if au in ACTION_UNITS else "face", "active", boxes[au], au)
-        for au in sorted(boxes)
-    ) or (Step("whole face", "at rest", _whole_image(target)),)
-    aus = tuple(sorted(boxes))
-    named = " + ".join(f"AU{au}" for au in aus) if aus else "No AU"
     return render(
         Trace(
             global_analysis="A face.",
-            steps=steps,
-            conclusion=f"{named} indicates {label}.",
-            conclusion_aus=aus,
+            steps=steps_of(boxes) or (Step("whole face", "at rest", _whole_image(target)),),
+            conclusion=f"{list_of(boxes)} indicates {label}.",
+            conclusion_aus=tuple(sorted(boxes)),
             answer=label,
         )
     )

@@ -1,4 +1,9 @@
-"""Bootstrap confidence intervals of a mean, and of the mean difference of paired samples."""
+"""Bootstrap confidence intervals: of a mean, of a paired difference, of anything made of sums.
+
+Most figures of an evaluation are made of sums over faces: a share is one sum over another, a
+confusion matrix is a sum for each cell. `resampled_sums` draws the faces once for all of them, and
+`percentile_interval` takes the interval of whatever was made of the sums.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,19 @@ from scipy import stats
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Interval", "difference_interval", "mean_interval"]
+__all__ = [
+    "LEVEL",
+    "Interval",
+    "difference_interval",
+    "mean_interval",
+    "percentile_interval",
+    "resampled_sums",
+]
+
+#: Confidence level of every interval that is reported.
+LEVEL = 0.95
+
+_NUMBERS_AT_ONCE = 1 << 21  # 16 MB of counts
 
 
 class Interval(NamedTuple):
@@ -28,7 +45,7 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    values: ArrayLike, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
+    values: ArrayLike, level: float = LEVEL, n_resamples: int = 2000, seed: int = 0
 ) -> Interval:
     """Percentile bootstrap interval of the mean (Efron and Tibshirani 1993, chapter 13).
 
@@ -71,7 +88,7 @@ def mean_interval(
 def difference_interval(
     before: ArrayLike,
     after: ArrayLike,
-    level: float = 0.95,
+    level: float = LEVEL,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
@@ -100,6 +117,63 @@ def difference_interval(
             f"paired values must be of the same samples; got {len(first)} and {len(second)}"
         )
     return mean_interval(second - first, level, n_resamples, seed)
+
+
+def resampled_sums(
+    columns: ArrayLike, n_resamples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Sums of columns over bootstrap resamples of their rows.
+
+    Each resample draws as many rows as there are, with replacement. The same number of rows,
+    resamples and seed draws the same rows, so that two calls with the same faces are paired.
+
+    Args:
+        columns: shape (n, p), finite; a row for each face.
+        n_resamples: number of resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        Shape (n_resamples, p); 0 if there are no rows.
+
+    Example:
+        >>> resampled_sums([[1.0, 2.0], [1.0, 2.0]], n_resamples=3).tolist()
+        [[2.0, 4.0], [2.0, 4.0], [2.0, 4.0]]
+    """
+    values = np.asarray(columns, dtype=np.float64)
+    n, width = values.shape
+    sums = np.zeros((n_resamples, width))
+    if not n:
+        return sums
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _NUMBERS_AT_ONCE // n)
+    for first in range(0, n_resamples, at_once):
+        rows = min(at_once, n_resamples - first)
+        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, np.newaxis]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        sums[first : first + rows] = counts.astype(np.float64) @ values
+    return sums
+
+
+def percentile_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float] | None:
+    """The middle `level` of a statistic's values over resamples.
+
+    Args:
+        values: shape (n_resamples,); NaN where the statistic is not defined, which is left out.
+        level: confidence level, in (0, 1).
+
+    Returns:
+        Both ends; None if there is no value.
+
+    Example:
+        >>> percentile_interval([0.0, 0.5, 1.0, float("nan")], level=0.5)
+        (0.25, 0.75)
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        return None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _as_sample(values: ArrayLike) -> NDArray[np.float64]:

@@ -1,0 +1,259 @@
+r"""How often the answers are right: accuracy, UAR, macro F1, precision and recall, calibration.
+
+Point values are scikit-learn's. Intervals resample the faces: all but the calibration error depend
+on the confusion matrix alone, and the matrix of a resample is a multinomial draw from the matrix
+of the sample.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from tag_rewards.evaluation.bootstrap import percentile_interval, resampled_sums
+from tag_rewards.evaluation.results import ClassFigures, Classification, Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "ECE_BINS",
+    "Macro",
+    "Rates",
+    "calibration_gaps",
+    "classify",
+    "confusion_rates",
+    "encode",
+    "expected_calibration_error",
+]
+
+#: Equal-width bins of the expected calibration error.
+ECE_BINS = 15
+
+#: What UAR and macro F1 are means over. `declared`: UAR over the labels that faces have, F1 over
+#: all declared ones. `occurring`: both over what occurs as label or as answer, answers that are no
+#: label being one class more, as scikit-learn does when it is not told the labels.
+Macro = Literal["declared", "occurring"]
+
+
+class Rates(NamedTuple):
+    """What a confusion matrix says; arrays where there are several matrices.
+
+    Attributes:
+        accuracy: shape (...).
+        uar: shape (...).
+        macro_f1: shape (...).
+        precision: shape (..., k); 0 for a label that is never given.
+        recall: shape (..., k); NaN for a label that no face has.
+        f1: shape (..., k); 0 for a label that neither occurs nor is given.
+    """
+
+    accuracy: NDArray[np.float64]
+    uar: NDArray[np.float64]
+    macro_f1: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+def confusion_rates(confusion: ArrayLike, macro: Macro = "declared") -> Rates:
+    r"""The rates of one confusion matrix or of many.
+
+    .. math::
+        P_c = \frac{n_{cc}}{\sum_t n_{tc}}, \quad R_c = \frac{n_{cc}}{\sum_a n_{ca}}, \quad
+        F_c = \frac{2 n_{cc}}{\sum_t n_{tc} + \sum_a n_{ca}}
+
+    Args:
+        confusion: shape (..., k, k + 1), faces by true label and answer; the last column is of
+            answers that are no label. At least one face in each matrix.
+        macro: what the means over classes are over.
+
+    Example:
+        >>> rates = confusion_rates([[3, 0, 1], [1, 1, 0]])
+        >>> [round(float(rate), 3) for rate in rates[:3]]
+        [0.667, 0.625, 0.708]
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    n_labels = counts.shape[-2]
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    support, given = counts.sum(axis=-1), counts[..., :n_labels].sum(axis=-2)
+    precision = _ratio(right, given, 0.0)
+    recall = _ratio(right, support, np.nan)
+    f1 = _ratio(2 * right, support + given, 0.0)
+    if macro == "declared":
+        n_recalls: NDArray[np.float64] = (support > 0).sum(axis=-1)
+        n_f1 = np.full_like(n_recalls, n_labels)
+    else:
+        others = counts[..., n_labels].sum(axis=-1) > 0
+        n_recalls = n_f1 = (support + given > 0).sum(axis=-1) + others
+    return Rates(
+        accuracy=right.sum(axis=-1) / support.sum(axis=-1),
+        uar=np.nansum(recall, axis=-1) / n_recalls,
+        macro_f1=f1.sum(axis=-1) / n_f1,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+    )
+
+
+def calibration_gaps(
+    confidence: ArrayLike, right: ArrayLike, bins: int = ECE_BINS
+) -> NDArray[np.float64]:
+    r"""What each answer adds to the gap of its bin: right (0 or 1) less confidence.
+
+    Bin b holds the confidences in :math:`((b - 1) / B, b / B]`, the first one 0 as well.
+
+    Args:
+        confidence: probabilities of the answers, shape (n,), in [0, 1].
+        right: whether they are right, shape (n,).
+        bins: number of bins.
+
+    Returns:
+        Shape (n, bins), one entry a row that is not 0.
+    """
+    probability = np.asarray(confidence, dtype=np.float64)
+    index = np.clip(np.ceil(probability * bins).astype(np.intp) - 1, 0, bins - 1)
+    gaps = np.zeros((len(probability), bins))
+    gaps[np.arange(len(probability)), index] = np.asarray(right, dtype=np.float64) - probability
+    return gaps
+
+
+def expected_calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
+    r"""How far confidence and accuracy are apart, in [0, 1] (Naeini et al. 2015, Guo et al. 2017).
+
+    .. math::
+        \mathrm{ECE} = \sum_{b=1}^{B} \frac{|S_b|}{n}\,
+            \bigl|\mathrm{acc}(S_b) - \mathrm{conf}(S_b)\bigr|
+            = \frac{1}{n} \sum_b \Bigl|\sum_{i \in S_b} (y_i - p_i)\Bigr|
+
+    Args:
+        confidence: probabilities of the answers, shape (n,), in [0, 1]; at least one.
+        right: whether they are right, shape (n,).
+
+    Example:
+        >>> expected_calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 1, 0])
+        0.0
+        >>> expected_calibration_error([1.0, 1.0], [0, 1])
+        0.5
+    """
+    gaps = calibration_gaps(confidence, right)
+    return float(np.abs(gaps.sum(axis=0)).sum() / len(gaps))
+
+
+def encode(values: Sequence[str | None], labels: Sequence[str]) -> NDArray[np.intp]:
+    """The index of each value among the labels, `len(labels)` for what is none of them.
+
+    Example:
+        >>> encode(["fear", None, "anger"], ["anger", "fear"]).tolist()
+        [1, 2, 0]
+    """
+    index = {label: number for number, label in enumerate(labels)}
+    return np.array([index.get(value or "", len(labels)) for value in values], dtype=np.intp)
+
+
+def classify(
+    true: Sequence[str],
+    answers: Sequence[str | None],
+    labels: Sequence[str],
+    *,
+    confidence: Sequence[float | None] = (),
+    no_answer: Mapping[str, int] | None = None,
+    dropped: int = 0,
+    macro: Macro = "declared",
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Classification:
+    """Every figure of the answers, with intervals.
+
+    Args:
+        true: the label of each face, at least one.
+        answers: the answers, as many; what is no label (None, for one) is wrong.
+        labels: the declared labels, those of the faces among them.
+        confidence: probability of each answer, None where it is not known.
+        no_answer: faces without an answer among the labels, by cause.
+        dropped: faces that are left out of everything.
+        macro: what the means over classes are over.
+        n_resamples: resamples of the bootstrap.
+        seed: seed of the bootstrap.
+
+    Example:
+        >>> found = classify(["fear", "fear", "anger"], ["fear", None, "anger"], ["anger", "fear"])
+        >>> found.confusion, round(found.accuracy.value, 3), found.uar.value
+        (((1, 0, 0), (0, 1, 1)), 0.667, 0.75)
+    """
+    first, second = encode(true, labels), encode(answers, labels)
+    k, n = len(labels), len(first)
+    cells = np.bincount(first * (k + 1) + second, minlength=k * (k + 1))
+    confusion = cells.reshape(k, k + 1)
+    drawn = np.random.default_rng(seed).multinomial(n, cells / n, size=n_resamples)
+    point = _scikit_rates(first, second, k, macro)
+    spread = confusion_rates(drawn.reshape(-1, k, k + 1), macro)
+    support, given = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
+    by_class = tuple(
+        ClassFigures(
+            label=label,
+            precision=_figure(point.precision[c], spread.precision[:, c], given[c]),
+            recall=_figure(point.recall[c], spread.recall[:, c], support[c])
+            if support[c]
+            else None,
+            f1=_figure(point.f1[c], spread.f1[:, c], n),
+            support=support[c],
+            predicted=given[c],
+        )
+        for c, label in enumerate(labels)
+    )
+    return Classification(
+        accuracy=_figure(float(point.accuracy), spread.accuracy, n),
+        uar=_figure(float(point.uar), spread.uar, n),
+        macro_f1=_figure(float(point.macro_f1), spread.macro_f1, n),
+        ece=_ece(first == second, confidence, n_resamples, seed),
+        by_class=by_class,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        n=n,
+        no_answer=no_answer or {},
+        dropped=dropped,
+    )
+
+
+def _ece(
+    right: NDArray[np.bool_], confidence: Sequence[float | None], n_resamples: int, seed: int
+) -> Figure | None:
+    known = [index for index, value in enumerate(confidence) if value is not None]
+    if not known:
+        return None
+    probability = np.array([confidence[index] for index in known], dtype=np.float64)
+    sums = resampled_sums(calibration_gaps(probability, right[known]), n_resamples, seed)
+    value = expected_calibration_error(probability, right[known])
+    return _figure(value, np.abs(sums).sum(axis=1) / len(known), len(known))
+
+
+def _scikit_rates(true: NDArray[np.intp], answers: NDArray[np.intp], k: int, macro: Macro) -> Rates:
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # slow to import
+
+    precision, recall, f1, support = precision_recall_fscore_support(
+        true, answers, labels=range(k), zero_division=0.0
+    )
+    if macro == "declared":
+        uar, macro_f1 = recall[support > 0].mean(), f1.mean()
+    else:
+        _, uar, macro_f1, _ = precision_recall_fscore_support(
+            true, answers, average="macro", zero_division=0.0
+        )
+    recall = np.where(support > 0, recall, np.nan)
+    return Rates(accuracy_score(true, answers), uar, macro_f1, precision, recall, f1)
+
+
+def _figure(value: float, spread: NDArray[np.float64], n: int) -> Figure:
+    low, high = percentile_interval(spread) or (float(value), float(value))
+    return Figure(float(value), low, high, int(n))
+
+
+def _ratio(
+    part: NDArray[np.float64], whole: NDArray[np.float64], otherwise: float
+) -> NDArray[np.float64]:
+    result = np.full(part.shape, otherwise)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
