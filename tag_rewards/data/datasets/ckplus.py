@@ -111,7 +111,7 @@ def _read_label(path: Path) -> str:
 def _read_aus(path: Path) -> tuple[int, ...]:
     aus = set()
     for where, words in read_words(path, "12.0000000e+00 4.0000000e+00"):
-        au, _ = numbers(words, "an AU and its intensity", where)
+        au, _ = numbers(words, "an AU or its intensity", where)
         if au != int(au) or au < 1:
             raise DatasetError(f"{where} has {words[0]!r:.40} for an AU, not a whole number")
         aus.add(int(au))

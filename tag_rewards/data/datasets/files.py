@@ -50,14 +50,14 @@ class Listing:
         return path.name in self._names[folder]
 
     def require(self, path: Path, where: str) -> Path:
-        """The path of an image that a row names.
+        """The path of a file that a label needs, such as its image.
 
         Raises:
-            DatasetError: It does not exist; the message begins with `where`, the row.
+            DatasetError: It does not exist; the message begins with `where`, the label.
         """
         if path not in self:
             raise DatasetError(
-                f"{where} names {path}, which does not exist; add the image or remove the row"
+                f"{where} needs {path}, which does not exist; add it or remove the label"
             )
         return path
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tag_rewards.data.datasets.rafdb import RAFDB_LABELS, read_rafdb, unlabelled_images
+from tag_rewards.data.datasets.rafdb import read_rafdb, unlabelled_images
 from tag_rewards.data.datasets.sample import DatasetError
-from tag_rewards.facs import EXPRESSIONS
 
 
 @pytest.fixture
@@ -29,13 +28,6 @@ def test_reads_samples_in_the_order_of_the_label_file(root):
         ("test_0001", "neutral", "test"),
     ]
     assert samples[0].path == root / "Image/aligned/train_00001_aligned.jpg"
-
-
-def test_the_ids_are_those_of_rafdb():
-    # From the dataset's own readme; every FER dataset has another order.
-    words = ["surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"]
-    assert dict(RAFDB_LABELS) == dict(enumerate(words, start=1))
-    assert set(words) <= set(EXPRESSIONS)
 
 
 def test_blank_lines_and_windows_line_ends_are_fine(root):
@@ -67,7 +59,7 @@ def test_images_without_a_label_are_reported(root):
         ("train_00001.jpg ²\n", "line 1 has label id '²'"),
         ("train_00001.jpg 5\ntrain_00001.jpg 5\n", r"line 2 labels 'train_00001' again \(first on"),
         ("val_00001.jpg 5\n", "line 1 names 'val_00001.jpg', whose split 'val' is neither"),
-        ("train_9.jpg 5\n", "line 1 names .*/train_9_aligned.jpg, which does not exist; add"),
+        ("train_9.jpg 5\n", "line 1 needs .*/train_9_aligned.jpg, which does not exist; add"),
         ("train_/../x.jpg 5\n", "must be a file name, not a path"),
     ],
 )
@@ -89,3 +81,89 @@ def test_refuses_a_label_file_that_is_no_text(root):
     (root / "EmoLabel" / "list_patition_label.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match="not UTF-8"):
         read_rafdb(root)
+
+
+@pytest.fixture
+def original(root):
+    """With the photographs too, and the boxes in them."""
+    (root / "Image/original").mkdir()
+    (root / "Annotation/boundingbox").mkdir(parents=True)
+    for number, name in enumerate(("train_00001", "train_00002", "test_0001")):
+        (root / f"Image/original/{name}.jpg").touch()
+        box = f"{number}.5 2 30 40.25\n"
+        (root / f"Annotation/boundingbox/{name}_boundingbox.txt").write_text(box)
+    return root
+
+
+def test_original_images_come_with_boxes(original):
+    samples = read_rafdb(original, images="original").samples
+    assert [sample.id for sample in samples] == ["train_00001", "train_00002", "test_0001"]
+    assert samples[0].path == original / "Image/original/train_00001.jpg"
+    assert [sample.face_box for sample in samples] == [
+        (0.5, 2, 30, 40.25),
+        (1.5, 2, 30, 40.25),
+        (2.5, 2, 30, 40.25),
+    ]
+
+
+def test_aligned_images_are_taken_where_both_are(original):
+    [sample, *_] = read_rafdb(original).samples
+    assert sample.path == original / "Image/aligned/train_00001_aligned.jpg"
+    assert sample.face_box is None
+
+
+def test_original_images_are_taken_where_they_are_alone(original):
+    (original / "Image/aligned").rename(original / "elsewhere")
+    (original / "Annotation").rename(original / "also elsewhere")
+    [sample, *_] = read_rafdb(original).samples
+    assert sample.path == original / "Image/original/train_00001.jpg"
+    assert sample.face_box is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("1 2 3", ": line 1 is '1 2 3', not like '10.5 20.5 110.5 120.5'"),
+        ("1 2 3 x", ": line 1 has 'x' for the face box, which is no number"),
+        ("", " is empty; copy it again"),
+    ],
+)
+def test_refuses_a_box_that_is_none(original, refusal, text, sentence):
+    name = "Annotation/boundingbox/test_0001_boundingbox.txt"
+    (original / name).write_text(text)
+    assert refusal(lambda root: read_rafdb(root, "original")) == f"ROOT/{name}{sentence}"
+
+
+def test_refuses_unknown_images(root):
+    with pytest.raises(ValueError, match="images is 'cropped', not aligned or original"):
+        read_rafdb(root, images="cropped")
+
+
+def test_folders_named_by_id_are_read_with_the_same_names(touch):
+    root = touch("train/5/train_00001_aligned.jpg", "train/4/x.jpg", "test/7/test_0001_aligned.jpg")
+    samples = read_rafdb(root).samples
+    assert [(sample.id, sample.label, sample.split) for sample in samples] == [
+        ("train_x", "happiness", "train"),
+        ("train_00001", "sadness", "train"),
+        ("test_0001", "neutral", "test"),
+    ]
+    assert unlabelled_images(root, samples) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (
+            ["train/8/a.jpg"],
+            "ROOT/train/8 is named '8', which is no known class; the dataset must be",
+        ),
+        (
+            ["train/1/train_1_aligned.jpg", "train/2/train_1.jpg"],
+            "ROOT/train/2/train_1.jpg and ROOT/train/1/train_1_aligned.jpg are both 'train_1'; ",
+        ),
+        (["a/b.jpg"], "ROOT/EmoLabel/list_patition_label.txt does not exist; the dataset must be"),
+    ],
+)
+def test_refuses_other_folders(touch, refusal, names, sentence):
+    touch(*names)
+    assert refusal(read_rafdb).startswith(sentence)
