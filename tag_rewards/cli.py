@@ -25,6 +25,7 @@ from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.progress import progress
 from tag_rewards.commands.quality import quality
+from tag_rewards.commands.report import report
 from tag_rewards.commands.serve import serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
@@ -169,6 +170,7 @@ def score(
 
 app.command()(generate)
 app.command()(quality)
+app.command()(report)
 app.command()(serve)
 app.command()(sft_data)
 app.command()(show)

@@ -1,0 +1,37 @@
+"""`tag-rewards report`."""
+
+# Annotations stay real objects here: typer reads them.
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["report"]
+
+
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `eval` wrote.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report; made if needed.")] = Path(
+        "report"
+    ),
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a GRPO run, for its reward curves.")
+    ] = None,
+) -> None:
+    """Write evaluations as one HTML file that needs nothing else, with its figures and tables.
+
+    OUT/index.html can be read on a phone, without JavaScript and on paper. Beside it lie the
+    tables as CSV and the figures as PNG.
+
+    **Examples**
+
+        tag-rewards report results/sft results/grpo --out report
+
+        tag-rewards report results/grpo --run runs/grpo --out report
+    """
+    from tag_rewards.evaluation.html.report import write_report
+
+    index, *others = write_report(results, out, run)
+    print(f"{index} and {len(others)} CSV and PNG files beside it")

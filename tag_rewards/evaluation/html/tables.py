@@ -1,0 +1,222 @@
+"""The tables of the report, from results. Down: what is measured. Across: of what."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tag_rewards.evaluation.html.figures import row_shares
+from tag_rewards.evaluation.html.table import Group, Table
+from tag_rewards.evaluation.marks import au_name
+from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.results import MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tag_rewards.evaluation.html.entries import Entry
+    from tag_rewards.evaluation.html.table import Cell
+    from tag_rewards.evaluation.results import Classification
+
+__all__ = [
+    "au_table",
+    "class_table",
+    "confusion_tables",
+    "counterfactual_table",
+    "faithfulness_table",
+    "main_table",
+    "overview_table",
+    "settings_table",
+    "verdict",
+    "words",
+]
+
+NO_ANSWER = "no answer"
+_CLASSIFICATION: dict[str, Callable[[Classification], Cell]] = {
+    "accuracy": lambda one: one.accuracy,
+    "UAR": lambda one: one.uar,
+    "macro F1": lambda one: one.macro_f1,
+    "ECE": lambda one: one.ece,
+    "parse failures": lambda one: sum(one.no_answer.values()),
+    "faces left out": lambda one: one.dropped,
+    "faces": lambda one: one.n,
+}
+
+
+def overview_table(entries: Sequence[Entry]) -> Table:
+    """What was evaluated: protocol, model, how many faces, and what is known of them."""
+    lines: dict[str, Callable[[Entry], Cell]] = {
+        "protocol": lambda e: e.results.protocol,
+        "model": lambda e: e.results.model or None,
+        "faces": lambda e: e.results.faces.total,
+        "with an AU": lambda e: e.results.faces.with_evidence,
+        "with landmarks": lambda e: e.results.faces.with_landmarks,
+        "with a completion": lambda e: e.results.faces.with_completion,
+        "with a probability of the answer": lambda e: e.results.faces.with_confidence,
+        "evaluated with tag-rewards": lambda e: e.results.versions.get("tag-rewards"),
+    }
+    groups = [Group("", tuple((name, *map(value, entries)) for name, value in lines.items()))]
+    reasons = list(dict.fromkeys(why for e in entries for why in e.results.faces.left_out))
+    if reasons:
+        groups = [Group("evaluated", groups[0].rows)]
+        rows = tuple(
+            (why, *(e.results.faces.left_out.get(why, 0) for e in entries)) for why in reasons
+        )
+        groups.append(Group("faces without evidence, and why", rows))
+    caption = "What was evaluated. No face is left out: every image of the split counts."
+    return Table("overview", caption, ("", *_names(entries)), tuple(groups))
+
+
+def main_table(entries: Sequence[Entry]) -> Table:
+    """Accuracy, UAR, macro F1, ECE and parse failures, as each parser reads the answers."""
+    parsers = dict.fromkeys(parser for e in entries for parser in e.results.classification)
+    groups = []
+    for parser in parsers:
+        found = [entry.results.classification.get(parser) for entry in entries]
+        rows = [
+            (name, *(None if one is None else value(one) for one in found))
+            for name, value in _CLASSIFICATION.items()
+        ]
+        causes = dict.fromkeys(why for one in found if one for why in one.no_answer)
+        position = list(_CLASSIFICATION).index("parse failures") + 1
+        rows[position:position] = [
+            (f"– {words(why)}", *(one.no_answer.get(why, 0) if one else None for one in found))
+            for why in causes
+        ]
+        groups.append(Group(f"parser: {parser}", tuple(rows)))
+    caption = (
+        "Classification, with 95 % bootstrap intervals. An answer that cannot be parsed, and one "
+        "that is missing, is wrong."
+    )
+    return Table("classification", caption, ("", *_names(entries)), tuple(groups))
+
+
+def faithfulness_table(entry: Entry) -> Table:
+    """Every measure of faithfulness, of the model and of the baselines beside it."""
+    columns = {MODEL: entry.results.faithfulness.get(MODEL, {}), **entry.results.faithfulness}
+    measures = dict.fromkeys(name for figures in columns.values() for name in figures)
+    rows = tuple(
+        (_measure(name), *(figures.get(name) for figures in columns.values())) for name in measures
+    )
+    caption = (
+        f"Faithfulness of {entry.name} over the {entry.results.faces.with_evidence} faces on which "
+        "the detector saw an AU, beside baselines that do not look at the face; with 95 % "
+        "bootstrap intervals. ↑ more is better, ↓ less is better."
+    )
+    names = tuple(entry.name if who == MODEL else words(who) for who in columns)
+    return Table(f"faithfulness-{entry.slug}", caption, ("", *names), (Group("", rows),))
+
+
+def counterfactual_table(entries: Sequence[Entry]) -> Table | None:
+    """How often the answer changes when what it claims is masked; None if nobody tried."""
+    tried = [entry for entry in entries if entry.results.counterfactual]
+    if not tried:
+        return None
+    names = dict.fromkeys(name for entry in tried for name in entry.results.counterfactual)
+    rows = tuple((words(n), *(e.results.counterfactual.get(n) for e in tried)) for n in names)
+    caption = (
+        "Counterfactual faithfulness: how often the answer changes when the claimed regions are "
+        "masked in the image, and when equal areas elsewhere are."
+    )
+    return Table("counterfactual", caption, ("", *_names(tried)), (Group("", rows),))
+
+
+def class_table(entry: Entry) -> Table:
+    """Precision, recall and F1 of each label."""
+    rows = tuple(
+        (one.label, one.precision, one.recall, one.f1, one.support, one.predicted)
+        for one in entry.strict.by_class
+    )
+    return Table(
+        f"classes-{entry.slug}",
+        f"Each label in {entry.name}, strict parser.",
+        ("label", "precision", "recall", "F1", "faces", "answers"),
+        (Group("", rows),),
+    )
+
+
+def confusion_tables(entry: Entry) -> tuple[Table, Table]:
+    """The confusion matrix as counts and as shares of each row."""
+    labels = entry.results.labels
+    counts = np.array(entry.strict.confusion, np.int64).reshape(len(labels), len(labels) + 1)
+    columns = ("true label", *labels, NO_ANSWER)
+
+    def table(kind: str, unit: str, values: Iterable[Sequence[Cell]]) -> Table:
+        rows = tuple((label, *row) for label, row in zip(labels, values, strict=True))
+        caption = f"Confusion matrix of {entry.name}: {unit}; rows are the truth."
+        return Table(f"confusion-{entry.slug}{kind}", caption, columns, (Group("", rows),))
+
+    return (
+        table("", "faces", counts.tolist()),
+        table("-shares", "shares of each row", row_shares(counts).tolist()),
+    )
+
+
+def au_table(entry: Entry) -> Table:
+    """How well each AU is named and placed."""
+    rows = tuple(
+        (au_name(one.au), one.iou, one.seen, one.named, one.named_and_seen)
+        for one in entry.results.by_au
+    )
+    return Table(
+        f"aus-{entry.slug}",
+        f"Each AU in {entry.name}: IoU of its box, and on how many faces it was seen and named.",
+        ("AU", "mean IoU", "seen by the detector", "named by the model", "both"),
+        (Group("", rows),),
+    )
+
+
+def settings_table(entry: Entry) -> Table:
+    """The options of the evaluation and the versions that it ran with."""
+    groups = (
+        Group("options", tuple((n, _text(v)) for n, v in entry.results.config.items())),
+        Group("versions", tuple(entry.results.versions.items())),
+    )
+    caption = f"Options and versions of the evaluation of {entry.name}."
+    return Table(f"settings-{entry.slug}", caption, ("", "value"), groups)
+
+
+def verdict(entry: Entry) -> str:
+    """Whether the model's boxes are better than those of the baselines, in a sentence."""
+    iou = {who: figures.get("mean_iou") for who, figures in entry.results.faithfulness.items()}
+    own = iou.pop(MODEL, None)
+    others = {who: figure for who, figure in iou.items() if figure is not None}
+    if own is None or not others:
+        return "There is no face with evidence to hold the boxes against."
+    best = max(others, key=lambda who: others[who].value)
+    if own.low > others[best].high:
+        word = "clearly above"
+    else:
+        word = "above" if own.value > others[best].value else "not above"
+    return (
+        f"Mean IoU {own.value:.3f} is {word} all baselines; the best of them, "
+        f"{words(best)}, has {others[best].value:.3f}."
+        if word != "not above"
+        else f"Mean IoU {own.value:.3f} is not above all baselines: {words(best)} has "
+        f"{others[best].value:.3f}."
+    )
+
+
+def words(name: str) -> str:
+    """A name of the results as it is written for people.
+
+    Example:
+        >>> words("mean_iou"), words("au_f1"), words("hallucination_per_trace")
+        ('mean IoU', 'AU F1', 'hallucination per trace')
+    """
+    proper = {"iou": "IoU", "au": "AU", "aus": "AUs", "f1": "F1"}
+    return " ".join(proper.get(word, word) for word in name.split("_"))
+
+
+def _measure(name: str) -> str:
+    return f"{words(name)} {'↑' if MEASURES.get(name, True) else '↓'}"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _names(entries: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(entry.name for entry in entries)

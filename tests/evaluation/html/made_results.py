@@ -1,0 +1,159 @@
+"""Folders of results as `tag-rewards eval` writes them, with figures that are made up."""
+
+import cv2
+import numpy as np
+
+from tag_rewards.evaluation.gallery import Choice, write_gallery
+from tag_rewards.evaluation.results import (
+    AUFigures,
+    ClassFigures,
+    Classification,
+    Faces,
+    Figure,
+    Results,
+    write_results,
+)
+from tag_rewards.evaluation.samples import ClaimRow, SampleRow, write_samples
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import Step, Trace, render
+
+LABELS = ("neutral", "happiness", "sadness")
+SPACE = BoxSpace.pixels(96, 96)
+MEASURES = ("mean_iou", "hit_rate", "hallucination_per_mention", "text_box_agreement")
+BASELINES = {"random_boxes": 0.05, "mean_boxes": 0.4, "whole_face": 0.1}
+
+
+def figure(value, n=8):
+    return Figure(value, max(value - 0.05, 0), min(value + 0.05, 1), n)
+
+
+def smile(dx=0, label="happiness"):
+    evidence = (
+        AUEvidence(12, 0.91, (20 + dx, 55, 60 + dx, 75)),
+        AUEvidence(6, 0.72, (18 + dx, 30, 64 + dx, 52)),
+    )
+    return Target(label, evidence, SPACE)
+
+
+def trace(target, shift=0, answer=None):
+    steps = tuple(
+        Step("face", "active", (e.box[0] + shift, e.box[1], e.box[2] + shift, e.box[3]), e.au)
+        for e in target.evidence
+    )
+    named = " + ".join(f"AU{au}" for au in target.by_au)
+    return render(
+        Trace("A face.", steps, f"{named}: seen.", tuple(target.by_au), answer or target.label)
+    )
+
+
+def image(shade=180):
+    return cv2.imencode(".png", np.full((96, 96, 3), shade, np.uint8))[1].tobytes()
+
+
+def sample(name, target, completion, answer=None, mean_iou=0.5):
+    """A row whose scores are made up, but for those that the report shows."""
+    return SampleRow(
+        id=name,
+        label=target.label,
+        answer=answer,
+        no_answer="" if answer else "format",
+        answer_compat=answer,
+        completion=completion,
+        target=target.to_json(),
+        confidence=None,
+        abstained=not target.evidence,
+        score=mean_iou,
+        format=1.0,
+        grounding=mean_iou,
+        mean_iou=mean_iou,
+        hit_rate=1.0,
+        au_precision=1.0,
+        au_recall=1.0,
+        au_f1=1.0,
+        n_aus=len(target.evidence),
+        n_placed=len(target.evidence),
+        n_mentions=len(target.evidence),
+        hallucinated=0.0,
+        text_box_agreement=None,
+        claims=tuple(ClaimRow(e.au, mean_iou, e.box, "face", None) for e in target.evidence),
+    )
+
+
+def made_samples(count=8):
+    """Faces with falling IoU, every third of them wrong."""
+    rows = []
+    for index in range(count):
+        target = smile(index % 20, LABELS[1 + index % 2])
+        answer = LABELS[0] if index % 3 == 2 else target.label
+        text = trace(target, shift=index % 12, answer=answer)
+        rows.append(sample(f"face_{index:03d}", target, text, answer, 1 - index / count))
+    return rows
+
+
+def classification(accuracy, ece=True):
+    by_class = tuple(
+        ClassFigures(
+            label, figure(0.5), None if label == "neutral" else figure(0.5), figure(0.5), 4, 4
+        )
+        for label in LABELS
+    )
+    confusion = ((0, 0, 0, 0), (1, 3, 0, 0), (0, 1, 2, 1))
+    return Classification(
+        accuracy=figure(accuracy),
+        uar=figure(accuracy - 0.01),
+        macro_f1=figure(accuracy - 0.02),
+        ece=figure(0.1) if ece else None,
+        by_class=by_class,
+        confusion=confusion,
+        n=8,
+        no_answer={"format": 1, "missing": 2},
+    )
+
+
+def made(model="sft", accuracy=0.625, iou=0.66, **changes):
+    """The figures of one evaluation."""
+    faithfulness = {
+        who: {name: figure(value) for name in MEASURES}
+        for who, value in {"model": iou, **BASELINES}.items()
+    }
+    faithfulness["model"]["text_box_agreement"] = None
+    fields = {
+        "protocol": "made-faces/test",
+        "labels": LABELS,
+        "mismatches": (),
+        "model": model,
+        "faces": Faces(8, 8, 8, 6, 6, {"no face found": 2}),
+        "classification": {
+            "strict": classification(accuracy),
+            "ferbench-compat": classification(accuracy + 0.05, ece=False),
+        },
+        "faithfulness": faithfulness,
+        "by_au": (
+            AUFigures(6, figure(iou), 8, 7, 6),
+            AUFigures(12, figure(iou - 0.1), 8, 8, 8),
+            AUFigures(17, None, 0, 2, 0),
+        ),
+        "counterfactual": {},
+        "config": {"data": "eval.parquet", "resamples": 2000},
+        "versions": {"tag-rewards": "0.1.0"},
+    }
+    return Results(**{**fields, **changes})
+
+
+def write_made(folder, results=None, samples=None, gallery=True):
+    """A folder of results; its faces are grey."""
+    samples = made_samples() if samples is None else samples
+    folder.mkdir(parents=True)
+    write_results(folder, results or made(folder.name))
+    write_samples(folder, samples)
+    if gallery:
+        order = range(len(samples))
+        choices = [
+            *(Choice("best", rank, row) for rank, row in enumerate(order[:12], 1)),
+            *(Choice("worst", rank, row) for rank, row in enumerate(order[:-13:-1], 1)),
+            *(Choice("random", rank, row) for rank, row in enumerate(order[1:25:2], 1)),
+        ]
+        images = {row: image(90 + 9 * (row % 12)) for row in order}
+        write_gallery(folder, choices, samples, images)
+    return folder
