@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from tag_rewards.commands.annotate import annotate
+from tag_rewards.commands.datasets import datasets
 from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.progress import progress
@@ -103,6 +104,7 @@ def _options(
 
 
 app.command()(annotate)
+app.add_typer(datasets, name="datasets")
 
 
 app.command()(prepare)

@@ -98,6 +98,7 @@ def prepare(
     from tag_rewards.data.face_sources import EvidenceRows
     from tag_rewards.data.prepare import PrepareConfig
     from tag_rewards.data.prepare import prepare as run
+    from tag_rewards.data.protocols import RAFDB_LAYOUT
     from tag_rewards.data.sft_text import Imprecision
 
     if (openface is None) == (not evidence):
@@ -121,7 +122,18 @@ def prepare(
         raise InputError(str(error)) from error
     faces = openface or EvidenceRows(evidence or [], dataset)
     with progress("Preparing") as bar:
-        report = run(dataset, faces, out, config, on_start=bar.start, on_sample=bar.advance)
+        report = run(
+            dataset,
+            faces,
+            out,
+            config,
+            protocol=protocol or RAFDB_LAYOUT,
+            allow_mismatch=allow_mismatch,
+            on_start=bar.start,
+            on_sample=bar.advance,
+        )
     console = Console()
     console.print(report.to_table())
+    for mismatch in report.mismatches:
+        console.print(f"Not as published: {mismatch}")
     console.print(f"Written to {out}")

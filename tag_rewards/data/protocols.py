@@ -45,6 +45,8 @@ __all__ = [
 
 SPLITS = ("train", "val", "test")
 
+_SHOWN = 4  # mismatches in an error
+
 
 class ProtocolError(InputError):
     """No such protocol, or data that is not what it says; the message names both."""
@@ -138,9 +140,11 @@ def load_protocol(
             dropped.setdefault(sample.split, Counter())[reason] += 1
     mismatches = tuple(_mismatches(protocol, samples, wanted))
     if mismatches and not allow_mismatch:
+        shown, rest = mismatches[:_SHOWN], len(mismatches) - _SHOWN
+        others = f"; and {rest} more (see `tag-rewards datasets check`)" if rest > 0 else ""
         raise ProtocolError(
-            f"{root} is not {protocol.name} as published: {'; '.join(mismatches)}; complete the "
-            "dataset or choose another protocol (--allow-mismatch goes on and records it)"
+            f"{root} is not {protocol.name} as published: {'; '.join(shown)}{others}; complete the "
+            "dataset, choose another protocol, or go on with --allow-mismatch, which records it"
         )
     if not samples:
         raise ProtocolError(f"{root} has no image of {protocol.name} in {', '.join(wanted)}")
@@ -171,7 +175,7 @@ def _ferplus(rule: str) -> Protocol:
         "test",
         partial(read_ferplus, rule=rule),
         protocol_counts.ferplus(rule),
-        "vote table of Barsoum et al. 2016",
+        "Barsoum et al. 2016",
     )
 
 
@@ -187,7 +191,7 @@ def _affectnet(n_labels: int, release: Release, train: int, val: int) -> Protoco
     )
 
 
-_RAFDB_SOURCE = "label file of Li et al. 2017"
+_RAFDB_SOURCE = "Li et al. 2017"
 _SEVEN = EXPRESSIONS[:7]
 
 RAFDB_LAYOUT = Protocol("rafdb-layout/test", "rafdb", _SEVEN, "test", read_rafdb)
@@ -262,6 +266,7 @@ did you mean made-faces/test?
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
-    close = difflib.get_close_matches(name, PROTOCOLS, n=3)
+    close = [other for other in PROTOCOLS if other.startswith(name)] if name else []
+    close = close or difflib.get_close_matches(name, PROTOCOLS, n=1)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(PROTOCOLS)}"
     raise ProtocolError(f"no protocol is named {name!r:.80}; {hint}")

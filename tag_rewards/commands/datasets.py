@@ -1,0 +1,103 @@
+"""`tag-rewards datasets`, and `check` and `unpack` below it."""
+
+# Annotations stay real objects here: typer reads them.
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag_rewards.errors import InputError
+
+__all__ = ["datasets"]
+
+datasets = typer.Typer(
+    help="List the protocols: datasets, splits and labels that a figure is about.",
+    rich_markup_mode="markdown",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A protocol, such as rafdb/basic-test.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.")]
+
+
+@datasets.callback(invoke_without_command=True)
+def list_protocols(context: typer.Context) -> None:
+    """List the protocols: datasets, splits and labels that a figure is about.
+
+    **Examples**
+
+        tag-rewards datasets
+
+        tag-rewards datasets check rafdb/basic-test rafdb
+
+        tag-rewards datasets unpack ferplus/majority ferplus
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+
+    from tag_rewards.data.protocol_tables import list_table
+
+    Console().print(list_table())
+
+
+@datasets.command()
+def check(
+    name: Name,
+    folder: Folder,
+    out: Annotated[
+        Path, typer.Option(help="Picture of the label distribution, a PNG file.")
+    ] = Path("label_distribution.png"),
+) -> None:
+    """Tell what a dataset's folder holds of a protocol, beside what is published.
+
+    Exit code 1 says that the counts differ.
+
+    **Example**
+
+        tag-rewards datasets check ferplus/majority ferplus --out ferplus.png
+    """
+    from rich.console import Console
+
+    from tag_rewards.data.protocol_tables import check_table, count_labels, dropped_table
+    from tag_rewards.data.protocols import load_protocol
+    from tag_rewards.evaluation.label_distribution import draw_label_distribution
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
+    loaded = load_protocol(name, folder, allow_mismatch=True)
+    console = Console()
+    console.print(check_table(loaded))
+    if loaded.dropped:
+        console.print(dropped_table(loaded))
+    protocol = loaded.protocol
+    published = {split: counts.labels for split, counts in protocol.counts.items()}
+    figure = draw_label_distribution(
+        protocol.name, protocol.labels, count_labels(loaded.samples), published
+    )
+    figure.savefig(out)
+    print(f"Written to {out}")
+    for mismatch in loaded.mismatches:
+        print(mismatch)
+    if loaded.mismatches:
+        raise typer.Exit(1)
+
+
+@datasets.command()
+def unpack(name: Name, folder: Folder) -> None:
+    """Write the images that a dataset keeps in a table, such as FER2013's, to PNG files.
+
+    An AU detector can then look at them: `annotate DIR`, then `prepare DIR --evidence`.
+
+    **Example**
+
+        tag-rewards datasets unpack ferplus/majority ferplus
+    """
+    from tag_rewards.data.datasets.images import unpack as write_images
+    from tag_rewards.data.protocols import load_protocol
+
+    samples = load_protocol(name, folder, allow_mismatch=True).samples
+    packed = [sample for sample in samples if sample.pixels is not None]
+    if not packed:
+        raise InputError(f"{folder} has nothing to unpack: its images are files already")
+    written = write_images(packed)
+    print(f"{written} images written, {len(packed) - written} were there")
