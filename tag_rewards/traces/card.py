@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.traces.card_pictures import draw_acceptance, draw_aus, draw_reasons, draw_traces
 from tag_rewards.traces.records import REASONS
+from tag_rewards.traces.trace_files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def write_card(folder: Path, card: Card) -> None:
     for name, figure in drawn.items():
         # Without the version of matplotlib and the like: the same build gives the same bytes.
         figure.savefig(folder / name, metadata={"Software": None})
-    (folder / CARD_FILE).write_text(_text(card, set(drawn)), encoding="utf-8")
+    (folder / CARD_FILE).write_text(printable(_text(card, set(drawn))), encoding="utf-8")
 
 
 class _Rate(NamedTuple):

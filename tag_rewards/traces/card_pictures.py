@@ -16,6 +16,7 @@ from tag_rewards.evaluation.face_pictures import FacePicture, draw_faces
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.target import Target
 from tag_rewards.traces.records import REASONS
+from tag_rewards.traces.trace_files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +128,7 @@ def _face(example: Example, images: Mapping[str, bytes]) -> FacePicture:
     height, width = image.shape[:2]
     view = ModelView(target.box_space, width, height)
     return FacePicture(
-        title=f"{sample.id}: {target.label}",
+        title=f"{printable(sample.id)}: {target.label}",
         note=_note(example),
         image=image.astype(np.uint8),
         marks=target_marks(target, view) + claim_marks(attempt.text, view),

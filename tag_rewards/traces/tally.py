@@ -6,7 +6,6 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.facs import EXPRESSIONS
@@ -26,7 +25,7 @@ def share_of(name: str) -> float:
 
     Example:
         >>> round(share_of("train_00001"), 3)
-        0.166
+        0.485
     """
     digest = sha256(name.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7], "big") / 2**56
@@ -60,11 +59,15 @@ class Examples:
 
     def chosen(self) -> list[Example]:
         """Those that were chosen: the kinds in turn, each by the hashes of its samples' names."""
-        turns = zip_longest(*(self._kinds[kind] for kind in sorted(self._kinds)))
+        queues = [[item for _, _, item in self._kinds[kind]] for kind in sorted(self._kinds)]
         by_sample: dict[str, Example] = {}
-        for ranked in (item for turn in turns for item in turn if item is not None):
-            by_sample.setdefault(ranked[2].sample.id, ranked[2])
-        return list(by_sample.values())[: self._count]
+        while any(queues) and len(by_sample) < self._count:
+            for queue in queues:
+                while queue and queue[0].sample.id in by_sample:
+                    del queue[0]
+                if queue and len(by_sample) < self._count:
+                    by_sample[queue[0].sample.id] = queue[0]
+        return list(by_sample.values())
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ def rejected_record(
 
 
 def printable(text: str) -> str:
-    """The text with half surrogate pairs, which no file of text can hold, as question marks.
+    r"""The text with half surrogate pairs, which no file of text can hold, as question marks.
 
     Example:
         >>> printable("a smile \ud83d")
