@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.geometry import BoxSpace
 
-__all__ = ["PROMPT_NAMES", "PromptName", "render_prompt"]
+__all__ = ["PROMPT_NAMES", "PromptName", "describe_space", "render_prompt"]
 
 PromptName = Literal["tag", "short"]
 PROMPT_NAMES: tuple[PromptName, ...] = get_args(PromptName)
@@ -47,10 +47,11 @@ def render_prompt(name: PromptName, labels: Sequence[str], space: BoxSpace, top_
         raise ValueError(f"no prompt is named {name!r}; there are {', '.join(PROMPT_NAMES)}")
     file = resources.files("tag_rewards.data") / "templates" / f"{name}.txt"
     template = Template(file.read_text(encoding="utf-8").strip())
-    return template.substitute(labels=", ".join(labels), space=_describe(space), top_k=top_k)
+    return template.substitute(labels=", ".join(labels), space=describe_space(space), top_k=top_k)
 
 
-def _describe(space: BoxSpace) -> str:
+def describe_space(space: BoxSpace) -> str:
+    """What the numbers of a box are, in words."""
     width, height = space.extent
     if space.kind == "normalized_1000":
         return "thousandths of the image's width and height"

@@ -1,1 +1,1 @@
-"""Traces at scale: a model writes them, the library's own rewards verify them, a ledger keeps all."""
+"""Traces at scale: a model writes them, the library's rewards verify them, a ledger keeps all."""

@@ -77,7 +77,7 @@ class Ledger(LedgerReader):
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
 
     def start_run(self, verifier: str, config: str, about: str = "{}") -> None:
         """Note that a run begins.
@@ -85,7 +85,7 @@ class Ledger(LedgerReader):
         Args:
             verifier: Hash of its verifier.
             config: What the hash is of, JSON.
-            about: What else there is to know of the run, JSON.
+            about: What else there is to know of the run, a JSON object.
         """
         with self._transaction() as connection:
             connection.execute(
@@ -173,9 +173,18 @@ class Ledger(LedgerReader):
             )
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is recorded within the block is recorded together, or nothing of it."""
+        with self._transaction():
+            yield
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._connection
         with self._turn, explained(self.path):
+            if connection.in_transaction:  # of the block around, since only one thread is here
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

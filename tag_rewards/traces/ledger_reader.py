@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.traces.ledger_schema import (
     ATTEMPT_COLUMNS,
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Counts", "LedgerReader", "explained"]
+    from tag_rewards.traces.policy import PolicyConfig
 
+__all__ = ["Counts", "LedgerReader", "Run", "explained"]
+
+_AT_ONCE = 512
 _ATTEMPT = ", ".join(f"a.{name}" for name in ATTEMPT_COLUMNS)
 _VERDICT = ", ".join(f"v.{name}" for name in VERDICT_COLUMNS)
 
@@ -53,6 +57,22 @@ class Counts(NamedTuple):
     completion_tokens: int
 
 
+class Run(NamedTuple):
+    """One start of a build.
+
+    Attributes:
+        verifier: Hash of its verifier.
+        config: What the hash is of, JSON.
+        started: When, in seconds since 1970.
+        about: What else is known of it.
+    """
+
+    verifier: str
+    config: str
+    started: float
+    about: dict[str, Any]
+
+
 class LedgerReader:
     """What can be asked of a ledger; it may be written to meanwhile. See `read_ledger`."""
 
@@ -67,10 +87,55 @@ class LedgerReader:
         Raises:
             LedgerError: As `judged`.
         """
+        run = self.last_run()
+        return run.verifier if run else ""
+
+    @property
+    def n_attempts(self) -> int:
+        """All attempts.
+
+        Raises:
+            LedgerError: As `judged`.
+        """
+        [(count,)] = self._rows("SELECT count(*) FROM attempts")
+        return int(count)
+
+    def last_run(self) -> Run | None:
+        """The run that goes on, or the last one; None before the first.
+
+        Raises:
+            LedgerError: As `judged`.
+        """
         rows = self._rows(
-            "SELECT hash FROM runs JOIN verifiers v ON v.id = verifier ORDER BY runs.id DESC"
+            "SELECT hash, config, started, about FROM runs JOIN verifiers v ON v.id = verifier "
+            "ORDER BY runs.id DESC LIMIT 1"
         )
-        return next((str(hash_) for (hash_,) in rows), "")
+        return next((Run(*row[:3], json.loads(row[3])) for row in rows), None)
+
+    def given_up(self, policy: PolicyConfig, n_labels: int, verifier: str | None = None) -> int:
+        """Samples without a trace that are not asked about any more: `next_question`, counted.
+
+        Args:
+            policy: How often is asked.
+            n_labels: Labels that elimination begins with; 0 if it does not.
+            verifier: As for `judged`.
+
+        Raises:
+            LedgerError: As `judged`.
+        """
+        most_eliminated = n_labels - 2 if n_labels else 10**6
+        [(count,)] = self._rows(
+            "SELECT count(*) FROM (SELECT max(v.accepted) AS accepted, count(*) AS n, "
+            "sum(v.reason = 'wrong_label') AS wrong, sum(v.reason = 'engine_error') AS errors, "
+            "count(DISTINCT CASE v.reason WHEN 'wrong_label' THEN v.answer END) AS eliminated "
+            "FROM attempts a JOIN verdicts v ON v.attempt = a.id AND v.verifier = ? "
+            "GROUP BY a.sample) WHERE NOT accepted AND "
+            "(wrong > ? OR errors > ? OR n - wrong - errors > ? OR eliminated > ?)",
+            self._verifier_id(self.verifier if verifier is None else verifier),
+            *(policy.label_retries, policy.engine_retries, policy.format_retries),
+            most_eliminated,
+        )
+        return int(count)
 
     def judged(self, verifier: str | None = None) -> Iterator[tuple[Attempt, Verdict]]:
         """The attempts with their verdicts by one verifier, by sample and number, as a stream.
@@ -92,17 +157,25 @@ class LedgerReader:
             yield attempt_of(row[:split]), verdict_of(row[split:])
 
     def unjudged(self, verifier: str) -> Iterator[Attempt]:
-        """The attempts that a verifier has not looked at, as a stream, as they were recorded.
+        """The attempts that a verifier has not looked at, as they were recorded.
+
+        They are read some at a time and may be judged meanwhile, so that the log need not grow for
+        a reader.
 
         Raises:
             LedgerError: As `judged`.
         """
-        for row in self._rows(
-            f"SELECT {_ATTEMPT} FROM attempts a WHERE NOT EXISTS (SELECT 1 FROM verdicts v "
-            "WHERE v.attempt = a.id AND v.verifier = ?) ORDER BY a.id",
-            self._verifier_id(verifier),
+        number, last = self._verifier_id(verifier), 0
+        while rows := list(
+            self._rows(
+                f"SELECT a.id, {_ATTEMPT} FROM attempts a WHERE a.id > ? AND NOT EXISTS (SELECT 1 "
+                "FROM verdicts v WHERE v.attempt = a.id AND v.verifier = ?) ORDER BY a.id LIMIT ?",
+                *(last, number, _AT_ONCE),
+            )
         ):
-            yield attempt_of(row)
+            for _, *values in rows:
+                yield attempt_of(values)
+            last = rows[-1][0]
 
     def history(self, sample: str, verifier: str) -> list[tuple[Attempt, Verdict]]:
         """The attempts on one sample with their verdicts by one verifier, by number.

@@ -1,0 +1,296 @@
+"""`tag-rewards traces build`: ask, verify, record, and ask again, until every sample is settled.
+
+A build is rounds. A round asks every sample that is not settled its next question, which follows
+from what the ledger says of the sample alone (`tag_rewards.traces.policy`); the build ends with a
+round that has nothing to ask. So it does not matter to what is asked which engine answers, in which
+order answers come, or how often the build is stopped: what is recorded is never asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from tag_rewards import __version__
+from tag_rewards.data.annotation.shards import write_whole
+from tag_rewards.engines.base import EngineError, Request
+from tag_rewards.target import Target
+from tag_rewards.traces.config import BUILD_FILE, BuildError, require_same_build
+from tag_rewards.traces.faces import prepare_face
+from tag_rewards.traces.ledger import LEDGER_FILE, open_ledger, read_ledger
+from tag_rewards.traces.policy import Question, attempt_seed, next_question
+from tag_rewards.traces.recorder import Recorder
+from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
+from tag_rewards.traces.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from tag_rewards.data.datasets.sample import FaceSample
+    from tag_rewards.data.face_sources import FaceSource
+    from tag_rewards.engines.base import Engine, Reply
+    from tag_rewards.traces.config import BuildConfig
+    from tag_rewards.traces.ledger import Counts, Ledger, LedgerReader
+    from tag_rewards.traces.prompts import WriterPrompt
+    from tag_rewards.traces.records import Verdict
+
+__all__ = ["Progress", "build_traces"]
+
+AT_ONCE = 256
+"""Stored texts that are judged anew in one transaction."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a build has come; it counts up while the build runs.
+
+    Attributes:
+        samples: All samples.
+        settled: Those that are not asked about any more, in this run or before.
+        accepted: Those of them with a trace.
+        left_out: Those of them that are left out.
+        round: Number of the round of this run, from 1.
+        attempts: Answers of this run.
+        reasons: What became of them.
+    """
+
+    samples: int
+    settled: int = 0
+    accepted: int = 0
+    left_out: int = 0
+    round: int = 0
+    attempts: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def build_traces(
+    config: BuildConfig,
+    prompt: WriterPrompt,
+    engine: Engine,
+    out: Path,
+    *,
+    dropped: Mapping[str, str] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Counts:
+    """Build traces, or go on with a build.
+
+    Args:
+        config: What is built, and how.
+        prompt: The writer's template.
+        engine: Who writes; it is entered here, once there is a question.
+        out: Folder for `ledger.sqlite` and `build.json`, made if needed.
+        dropped: Samples to be left out, and why, such as images of low quality.
+        on_progress: Called after every answer and every sample that is settled.
+
+    Returns:
+        What the ledger holds in the end.
+
+    Raises:
+        InputError: The input is unusable, another process builds here, the engine cannot go on, or
+            the disk is full; one sentence. What was recorded is kept.
+        OSError: A file cannot be opened.
+    """
+    if out.exists() and not out.is_dir():
+        raise BuildError(f"{out} is a file; give a folder to write to")
+    loaded, source = config.data.load()
+    record = config.to_record(loaded.protocol.labels, prompt)
+    require_same_build(out, record)
+    path = out / LEDGER_FILE
+    with open_ledger(path) as ledger, read_ledger(path) as reader:
+        require_same_build(out, record)  # another process may have begun one meanwhile
+        write_whole(out / BUILD_FILE, json.dumps(record, indent=2) + "\n")
+        about = {
+            "tag_rewards": __version__,
+            "engine": engine.name,
+            "model": engine.model,
+            "samples": len(loaded.samples),
+            "attempts": reader.n_attempts,
+        }
+        ledger.start_run(config.verify.hash, config.verify.to_json(), json.dumps(about))
+        judge_stored(ledger, reader, config)
+        with Recorder(ledger, config.verify.hash) as recorder:
+            rounds = _Rounds(
+                config, prompt, engine, loaded.samples, source, reader, recorder, dropped or {}
+            )
+            rounds.run(loaded.protocol.labels, on_progress or (lambda _: None))
+        return ledger.counts()
+
+
+def judge_stored(ledger: Ledger, reader: LedgerReader, config: BuildConfig) -> int:
+    """Judge stored texts that this verifier has not judged, and give their number."""
+    waiting: list[tuple[Attempt, Verdict]] = []
+    count = 0
+
+    def judge() -> None:
+        ledger.judge(waiting, config.verify.hash)
+        waiting.clear()
+
+    for attempt in reader.unjudged(config.verify.hash):
+        sample = reader.sample(attempt.sample)
+        if sample is None:
+            raise BuildError(
+                f"{reader.path} has attempts on {attempt.sample!r}, but no such sample"
+            )
+        waiting.append((attempt, _judge(attempt, Target.from_json(sample.target), config)))
+        count += 1
+        if len(waiting) == AT_ONCE:
+            judge()
+    judge()
+    return count
+
+
+def _judge(attempt: Attempt, target: Target, config: BuildConfig) -> Verdict:
+    return verify(
+        attempt.text,
+        target,
+        config.verify,
+        finish_reason=attempt.finish_reason,
+        error=attempt.error,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that is out."""
+
+    index: int
+    question: Question
+    prompt: str
+    seed: int
+    sample: TraceSample
+    target: Target
+
+
+class _Rounds:
+    """The rounds of one run."""
+
+    def __init__(
+        self,
+        config: BuildConfig,
+        prompt: WriterPrompt,
+        engine: Engine,
+        samples: tuple[FaceSample, ...],
+        source: FaceSource,
+        reader: LedgerReader,
+        recorder: Recorder,
+        dropped: Mapping[str, str],
+    ) -> None:
+        self._config, self._prompt, self._engine = config, prompt, engine
+        self._samples, self._source = samples, source
+        self._reader, self._recorder = reader, recorder
+        self._dropped = dropped
+        self._left_out = {item.id: item for item in reader.left_out()}
+        self._settled = bytearray(len(samples))
+        self._asked: dict[str, _Asked] = {}
+        self.progress = Progress(len(samples))
+
+    def run(self, labels: tuple[str, ...], on_progress: Callable[[Progress], None]) -> None:
+        """Ask until nothing is left to ask; the engine starts only if there is a question."""
+        with ExitStack() as stack:
+            while True:
+                self.progress.round += 1
+                questions = self._questions(labels, on_progress)
+                first = next(questions, None)
+                if first is None:
+                    self._recorder.flush()
+                    return
+                if self.progress.round == 1:
+                    stack.enter_context(self._engine)
+                before = self.progress.attempts
+                for reply in self._engine.generate(chain([first], questions)):
+                    self._record(reply)
+                    on_progress(self.progress)
+                self._recorder.flush()
+                if self.progress.attempts == before:
+                    raise EngineError(
+                        f"engine {self._engine.name} answered none of {len(self._asked)} "
+                        "questions; see what is wrong there and start again"
+                    )
+                self._asked.clear()  # what an engine has lost is asked again in the next round
+
+    def _questions(
+        self, labels: tuple[str, ...], on_progress: Callable[[Progress], None]
+    ) -> Iterator[Request]:
+        for index, sample in enumerate(self._samples):
+            if self._settled[index]:
+                continue
+            request = self._question(index, sample, labels)
+            if request is None:
+                self._settle(index)
+                on_progress(self.progress)
+            else:
+                yield request
+
+    def _question(self, index: int, sample: FaceSample, labels: tuple[str, ...]) -> Request | None:
+        """What to ask of a sample, or None if it is settled."""
+        config = self._config
+        if reason := self._dropped.get(sample.id):
+            self._leave_out(LeftOutSample(sample.id, "quality", reason))
+            return None
+        history = self._reader.history(sample.id, config.verify.hash)
+        question = next_question(history, labels, config.mode, config.policy)
+        if not isinstance(question, Question):
+            self.progress.accepted += question == "accepted"
+            return None
+        known = self._reader.sample(sample.id)
+        face = prepare_face(sample, self._source, config.data.annotation, known)
+        if isinstance(face, LeftOutSample):
+            self._leave_out(face)
+            return None
+        if self._left_out.pop(sample.id, None):
+            self._recorder.take_back(sample.id)
+        seed = attempt_seed(config.seed, sample.id, question.number)
+        prompt = self._prompt.render(face.target, question, seed)
+        self._asked[sample.id] = _Asked(index, question, prompt, seed, face.known, face.target)
+        return Request(
+            key=sample.id,
+            prompt=prompt,
+            image=face.image,
+            seed=seed,
+            temperature=config.policy.temperature(question.number),
+            max_tokens=config.max_tokens,
+        )
+
+    def _record(self, reply: Reply) -> None:
+        asked = self._asked.pop(reply.key)
+        attempt = Attempt(
+            sample=asked.sample.id,
+            number=asked.question.number,
+            mode=self._config.mode,
+            prompt=asked.prompt,
+            prompt_hash=self._prompt.hash,
+            candidates=asked.question.candidates,
+            model=self._engine.model,
+            engine=self._engine.name,
+            seed=asked.seed,
+            temperature=self._config.policy.temperature(asked.question.number),
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            seconds=reply.seconds,
+            error=reply.error,
+            image_sha256=asked.sample.image_sha256,
+        )
+        verdict = _judge(attempt, asked.target, self._config)
+        self._recorder.answered(asked.sample, attempt, verdict)
+        self.progress.attempts += 1
+        self.progress.reasons[verdict.reason] += 1
+        if verdict.accepted:
+            self.progress.accepted += 1
+            self._settle(asked.index)
+
+    def _leave_out(self, sample: LeftOutSample) -> None:
+        if self._left_out.get(sample.id) != sample:
+            self._recorder.leave_out(sample)
+            self._left_out[sample.id] = sample
+        self.progress.left_out += 1
+
+    def _settle(self, index: int) -> None:
+        self._settled[index] = 1
+        self.progress.settled += 1

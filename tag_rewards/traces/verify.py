@@ -1,0 +1,176 @@
+"""Is what a model wrote a trace to keep? The library's own parser and rewards decide."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from tag_rewards import __version__
+from tag_rewards.facs import canonical_expression
+from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
+from tag_rewards.trace import Trace, parse_trace
+from tag_rewards.traces.records import Verdict
+
+if TYPE_CHECKING:
+    from tag_rewards.target import Target
+    from tag_rewards.traces.records import Reason
+
+__all__ = ["VerifyConfig", "verify"]
+
+MOST_ERRORS = 8
+"""Mistakes that are named; the rest are counted."""
+
+_SPECIAL = re.compile(r"<image>|<video>|<\|[^|>]*\|>")
+"""What verl or a tokenizer would take for something else than text."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyConfig:
+    """What an accepted trace must reach.
+
+    In the paper's figure, prediction and format must match; what exactly that means is not public.
+    The thresholds, and that of grounding altogether, are ours.
+
+    Attributes:
+        min_format: Least format reward, above 0 and at most 1; 1 is a trace without a mistake.
+        min_grounding: Least grounding reward, 0 to 1; 0 does not look at it. A face without an
+            active AU has nothing to be compared with and passes.
+        grounding: Options of the grounding reward.
+
+    Raises:
+        ValueError: A value is out of range; the message names option and value.
+
+    Example:
+        >>> VerifyConfig().hash == VerifyConfig(min_grounding=0.3).hash
+        False
+    """
+
+    min_format: float = 1.0
+    min_grounding: float = 0.5
+    grounding: GroundingConfig = field(default_factory=GroundingConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_format <= 1:
+            raise ValueError(f"min_format is {self.min_format}, not above 0 and at most 1")
+        if not 0 <= self.min_grounding <= 1:
+            raise ValueError(f"min_grounding is {self.min_grounding}, not 0 to 1")
+
+    def to_json(self) -> str:
+        """The options, and the release whose rewards they are options of."""
+        return json.dumps({"tag_rewards": __version__, **asdict(self)}, sort_keys=True)
+
+    @property
+    def hash(self) -> str:
+        """The verifier's version: 16 hexadecimal digits of the SHA-256 of `to_json`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+
+def verify(
+    text: str,
+    target: Target,
+    config: VerifyConfig,
+    *,
+    finish_reason: str = "stop",
+    error: str = "",
+) -> Verdict:
+    """Judge what came back for one sample.
+
+    Args:
+        text: What the model wrote; any string.
+        target: Label, evidence and box space of the sample.
+        config: What must be reached.
+        finish_reason: The engine's; `length` is a text that was cut off.
+        error: Why there is no text, if there is none.
+
+    Returns:
+        The verdict; its reason is the first that applies, in the order of `Reason`.
+
+    Example:
+        >>> from tag_rewards import AUEvidence, BoxSpace, Target
+        >>> smile = AUEvidence(12, 0.9, (20, 60, 80, 90))
+        >>> target = Target("happiness", (smile,), BoxSpace.pixels(100, 100))
+        >>> text = '''Global analysis: A broad smile.
+        ... Verification loop:
+        ... Inspect mouth corners (AU12) → pulled up → <bbox>[20,60,80,82]</bbox>
+        ... Final conclusion: AU12 indicates a dominant emotion of {0}.
+        ... <answer> {0} </answer>'''
+        >>> verify(text.format("happiness"), target, VerifyConfig()).reason
+        'accepted'
+        >>> verdict = verify(text.format("sadness"), target, VerifyConfig())
+        >>> verdict.reason, verdict.details
+        ('wrong_label', 'the answer is sadness, the label happiness')
+    """
+    if error:
+        return Verdict(False, "engine_error", error)
+    if not text.strip():
+        return Verdict(False, "empty", "there is no text")
+    trace = parse_trace(text, target.box_space.extent)
+    scores = score_trace(trace, target, RewardConfig(grounding=config.grounding))
+    answer = canonical_expression(trace.answer or "") or ""
+    reason, details = _reason(text, trace, answer, scores, target, config, finish_reason)
+    return Verdict(reason == "accepted", reason, details, answer, scores)
+
+
+def _reason(
+    text: str,
+    trace: Trace,
+    answer: str,
+    scores: dict[str, float],
+    target: Target,
+    config: VerifyConfig,
+    finish_reason: str,
+) -> tuple[Reason, str]:
+    if finish_reason == "length":
+        return "truncated", "the text was cut off at the most tokens; be briefer"
+    if special := _not_plain(text):
+        return "format", special
+    if not answer and trace.answer is not None and not trace.errors:
+        return "no_answer", f"the answer {trace.answer!r:.80} is not one of the expressions"
+    if scores["format"] < config.min_format:
+        return "format", _mistakes(trace)
+    if answer != target.label:
+        return "wrong_label", f"the answer is {answer}, the label {target.label}"
+    if not scores["abstained"] and scores["grounding"] < config.min_grounding:
+        return "ungrounded", _disagreement(trace, scores, target)
+    return "accepted", ""
+
+
+def _not_plain(text: str) -> str:
+    """Why a text cannot be trained on whatever it says; empty if it can."""
+    if found := _SPECIAL.search(text):
+        return f"the text contains {found[0]!r:.80}, which is not text to a tokenizer"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"character {error.start} of the text is half a surrogate pair"
+    return "the text contains a NUL character" if "\0" in text else ""
+
+
+def _mistakes(trace: Trace) -> str:
+    mistakes = list(trace.errors) or [
+        "the global analysis, a region, an observation or the conclusion has no word in it"
+    ]
+    if len(mistakes) > MOST_ERRORS:
+        mistakes[MOST_ERRORS:] = [f"{len(mistakes) - MOST_ERRORS} more mistakes"]
+    return "\n".join(mistakes)
+
+
+def _disagreement(trace: Trace, scores: dict[str, float], target: Target) -> str:
+    seen, named = set(target.by_au), set(trace.conclusion_aus)
+    found = [f"the boxes and AUs agree to {scores['grounding']:.2f} with what a detector saw"]
+    if missing := sorted(seen - named):
+        found.append(f"the conclusion does not name {_names(missing)}")
+    if wrong := sorted(named - seen):
+        found.append(f"the conclusion names {_names(wrong)}, which the detector did not see")
+    if scores["mean_iou"] < 1:
+        found.append(
+            f"the boxes of the AUs overlap by {scores['mean_iou']:.2f} with the right ones"
+        )
+    return "\n".join(found)
+
+
+def _names(aus: list[int]) -> str:
+    return ", ".join(f"AU{au}" for au in aus)
