@@ -158,6 +158,7 @@ def test_the_defaults_are_those_of_the_library():
         "allow_mismatch": False,
         "openface": None,
         "evidence": None,
+        "quality": None,
         **asdict(config.annotation),
         "prompt": config.prompt,
         "data_source": config.data_source,

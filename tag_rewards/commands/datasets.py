@@ -50,7 +50,7 @@ def check(
 ) -> None:
     """Tell what a dataset's folder holds of a protocol, beside what is published.
 
-    Exit code 1 says that the counts differ.
+    Exit code 1 says that counts differ, or that files are missing.
 
     **Example**
 
@@ -58,13 +58,15 @@ def check(
     """
     from rich.console import Console
 
+    from tag_rewards.data.datasets.files import missing_files
     from tag_rewards.data.protocol_tables import check_table, count_labels, dropped_table
     from tag_rewards.data.protocols import load_protocol
     from tag_rewards.evaluation.label_distribution import draw_label_distribution
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
-    loaded = load_protocol(name, folder, allow_mismatch=True)
+    with missing_files() as missing:
+        loaded = load_protocol(name, folder, allow_mismatch=True)
     console = Console()
     console.print(check_table(loaded))
     if loaded.dropped:
@@ -78,7 +80,9 @@ def check(
     print(f"Written to {out}")
     for mismatch in loaded.mismatches:
         print(mismatch)
-    if loaded.mismatches:
+    if missing:
+        print(f"{len(missing)} files that labels need are missing, such as {missing[0]}")
+    if missing or loaded.mismatches:
         raise typer.Exit(1)
 
 

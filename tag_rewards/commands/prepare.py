@@ -31,6 +31,10 @@ def prepare(
         list[Path] | None,
         typer.Option(help="Folder or file that `annotate DIR` wrote; instead of --openface."),
     ] = None,
+    quality: Annotated[
+        Path | None,
+        typer.Option(help="File that `quality` wrote; what it rejects is left out."),
+    ] = None,
     canvas: Annotated[
         int, typer.Option(help="Side of the square image that the model sees.")
     ] = 512,
@@ -129,6 +133,7 @@ def prepare(
             config,
             protocol=protocol or RAFDB_LAYOUT,
             allow_mismatch=allow_mismatch,
+            quality=quality,
             on_start=bar.start,
             on_sample=bar.advance,
         )

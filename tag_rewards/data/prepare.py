@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +11,19 @@ from tag_rewards.data.annotate import AnnotationConfig, annotated
 from tag_rewards.data.datasets.rafdb import unlabelled_images
 from tag_rewards.data.face_sources import OpenFaceCsvs
 from tag_rewards.data.prompts import PROMPT_NAMES, PromptName
-from tag_rewards.data.protocols import RAFDB_LAYOUT, Protocol, load_protocol
+from tag_rewards.data.protocols import RAFDB_LAYOUT, Protocol, leave_out, load_protocol
+from tag_rewards.data.quality.table import read_rejected
 from tag_rewards.data.report import PrepareReport, SplitReport
 from tag_rewards.data.sft_text import Imprecision
 from tag_rewards.data.split_files import SplitFiles, parquet_files, split_names
+from tag_rewards.data.staging import staged
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from tag_rewards.data.face_sources import FaceSource
+    from tag_rewards.data.protocols import LoadedProtocol
 
 __all__ = ["PARQUET_FILES", "PrepareConfig", "PrepareError", "PrepareReport", "prepare"]
 
@@ -73,6 +73,7 @@ def prepare(
     *,
     protocol: str | Protocol = RAFDB_LAYOUT,
     allow_mismatch: bool = False,
+    quality: str | Path | None = None,
     on_start: Callable[[int], None] | None = None,
     on_sample: Callable[[], None] | None = None,
 ) -> PrepareReport:
@@ -95,6 +96,8 @@ def prepare(
         config: What to make.
         protocol: What the dataset is; by default anything in RAF-DB's layout.
         allow_mismatch: Record counts that differ from the published ones instead of refusing them.
+        quality: File that `tag-rewards quality` wrote; the images that it rejects are left out, and
+            `eval.parquet` says so if any of the evaluated split are.
         on_start: Called once with the number of images.
         on_sample: Called after each image.
 
@@ -103,12 +106,15 @@ def prepare(
 
     Raises:
         ValueError: The input is unusable (`DatasetError`, `ProtocolError`, `FaceSourceError`,
-            `OpenFaceError`, `EvidenceError`, `ImageError`, `PrepareError`); one sentence that names
-            file, row, field and value.
+            `OpenFaceError`, `EvidenceError`, `QualityError`, `ImageError`, `PrepareError`); one
+            sentence that names file, row, field and value.
         OSError: A file cannot be read or written.
     """
     dataset, out = Path(dataset), Path(out)
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
+    n_unlabelled = len(unlabelled_images(dataset, loaded.samples))
+    if quality is not None:
+        loaded = _without_rejected(loaded, Path(quality))
     names = split_names(loaded)
     samples = [sample for sample in loaded.samples if sample.split in names]
     config = config or PrepareConfig()
@@ -124,44 +130,32 @@ def prepare(
         {split: SplitReport() for split in names},
         loaded.mismatches,
         loaded.dropped,
+        n_unlabelled,
     )
-    with _staged(out, (*parquet_files(names.values()), REPORT_FILE)) as scratch:
+    with staged(out, last=REPORT_FILE) as scratch:
         with SplitFiles(scratch, loaded, config) as files:
             for sample, result in annotated(samples, source, config.annotation):
                 report.count(sample, result)
                 files.write(sample, result)
                 if on_sample:
                     on_sample()
-        report.unlabelled = len(unlabelled_images(dataset, samples))
         _require_rows(report)
         _write_report(scratch / REPORT_FILE, report, config)
+    # Files of an earlier protocol with other splits would be taken for ones of this.
+    for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
+        (out / name).unlink(missing_ok=True)
     return report
 
 
-@contextmanager
-def _staged(out: Path, names: Sequence[str]) -> Iterator[Path]:
-    """A scratch folder whose files move to `out` when the block ends well, and vanish otherwise.
-
-    Files of an earlier protocol with other splits would not belong to these, and are removed.
-    It lies inside `out`, which may be a mount point of its own: only within one file system is
-    moving a file atomic.
-    """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=".prepare-", dir=out, ignore_cleanup_errors=True
-        ) as scratch:
-            yield Path(scratch)
-            for name in names:
-                os.replace(Path(scratch, name), out / name)
-        for name in set(parquet_files(("train", "val", "test"))) - set(names):
-            (out / name).unlink(missing_ok=True)
-    except BaseException:
-        for folder in made:
-            with suppress(OSError):  # never made, or somebody else's files lie there by now
-                folder.rmdir()
-        raise
+def _without_rejected(loaded: LoadedProtocol, quality: Path) -> LoadedProtocol:
+    rejected = read_rejected(quality)
+    for sample in loaded.samples:
+        if sample.id not in rejected.known:
+            raise PrepareError(
+                f"{quality} does not know the image {sample.id!r}; "
+                "run `tag-rewards quality` on the dataset again"
+            )
+    return leave_out(loaded, rejected.reasons)
 
 
 def _require_rows(report: PrepareReport) -> None:

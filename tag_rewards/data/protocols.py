@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,7 @@ __all__ = [
     "LoadedProtocol",
     "Protocol",
     "ProtocolError",
+    "leave_out",
     "load_protocol",
     "protocol_named",
 ]
@@ -91,7 +92,7 @@ class LoadedProtocol:
     Attributes:
         protocol: The protocol.
         samples: Its images, of all splits that were asked for, in the dataset's order.
-        mismatches: Where the counts differ from the published ones, one sentence each.
+        mismatches: Where the images are not those that were published, one sentence each.
         dropped: Rows that are no sample of it, by split and reason.
     """
 
@@ -149,6 +150,34 @@ def load_protocol(
     if not samples:
         raise ProtocolError(f"{root} has no image of {protocol.name} in {', '.join(wanted)}")
     return LoadedProtocol(protocol, samples, mismatches, dropped)
+
+
+def leave_out(loaded: LoadedProtocol, reasons: Mapping[str, str]) -> LoadedProtocol:
+    """The data without some samples, counted in `dropped`.
+
+    A filtered evaluated split is not the published one, so that `mismatches` says so.
+
+    Args:
+        loaded: A protocol's data.
+        reasons: Why to leave out a sample, by its id; others stay.
+    """
+    dropped = {split: Counter(rows) for split, rows in loaded.dropped.items()}
+    evaluated: Counter[str] = Counter()
+    for sample in loaded.samples:
+        if sample.id in reasons:
+            dropped.setdefault(sample.split, Counter())[reasons[sample.id]] += 1
+            evaluated[reasons[sample.id]] += sample.split == loaded.protocol.split
+    notes = (
+        f"{loaded.protocol.split}: {n} images were left out on purpose: {reason}"
+        for reason, n in evaluated.items()
+        if n
+    )
+    return replace(
+        loaded,
+        samples=tuple(sample for sample in loaded.samples if sample.id not in reasons),
+        mismatches=(*loaded.mismatches, *notes),
+        dropped=dropped,
+    )
 
 
 def _mismatches(

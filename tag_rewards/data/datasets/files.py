@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,6 +23,7 @@ __all__ = [
     "Listing",
     "first_existing",
     "label_of_id",
+    "missing_files",
     "numbers",
     "read_table",
     "read_words",
@@ -53,13 +56,39 @@ class Listing:
         """The path of a file that a label needs, such as its image.
 
         Raises:
-            DatasetError: It does not exist; the message begins with `where`, the label.
+            DatasetError: It does not exist, and no `missing_files` lists it; the message begins
+                with `where`, the label.
         """
         if path not in self:
-            raise DatasetError(
-                f"{where} needs {path}, which does not exist; add it or remove the label"
-            )
+            missing = _MISSING.get()
+            if missing is None:
+                raise DatasetError(
+                    f"{where} needs {path}, which does not exist; add it or remove the label"
+                )
+            missing.append(path)
         return path
+
+
+_MISSING: ContextVar[list[Path] | None] = ContextVar("missing files", default=None)
+
+
+@contextmanager
+def missing_files() -> Iterator[list[Path]]:
+    """Within the block, files that labels need and that do not exist are listed, and no error.
+
+    Example:
+        >>> import pathlib
+        >>> with missing_files() as missing:
+        ...     path = Listing().require(pathlib.Path("no/a.jpg"), "line 1")
+        >>> missing == [path]
+        True
+    """
+    missing: list[Path] = []
+    token = _MISSING.set(missing)
+    try:
+        yield missing
+    finally:
+        _MISSING.reset(token)
 
 
 class Builder:
