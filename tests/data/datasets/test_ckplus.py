@@ -26,7 +26,7 @@ def root(tmp_path, write, touch):
         "cohn-kanade-images/S010/001/S010_001_00000014.png",
         "cohn-kanade-images/S010/002/S010_002_00000014.png",
         "cohn-kanade-images/S010/.DS_Store",
-        "cohn-kanade-images/.DS_Store",
+        "cohn-kanade-images/ReadMe.txt",
     )
 
 

@@ -37,6 +37,9 @@ CASES = [
     (votes(neutral=4, fear=3, unknown=3), "- neutral neutral neutral neutral"),
     (votes(neutral=3, fear=2, unknown=5), "- - unknown unknown neutral"),
     (votes(neutral=4, unknown=6), "unknown unknown unknown unknown neutral"),
+    # More votes than the table has: three quarters are enough, and so are three peaks.
+    (votes(fear=18, happiness=2, surprise=2, anger=2), "fear fear fear fear fear"),
+    (votes(anger=7, fear=5, sadness=4, neutral=3, disgust=3), "- anger - anger anger"),
     # Nobody saw a face.
     (votes(NF=10), "NF NF NF NF NF"),
     (votes(unknown=5, NF=5), "- - unknown unknown unknown"),
