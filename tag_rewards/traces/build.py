@@ -56,6 +56,7 @@ class Progress:
         left_out: Those of them that are left out.
         round: Number of the round of this run, from 1.
         attempts: Answers of this run.
+        settled_now: Samples that its answers have settled.
         reasons: What became of them.
     """
 
@@ -65,6 +66,7 @@ class Progress:
     left_out: int = 0
     round: int = 0
     attempts: int = 0
+    settled_now: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
 
@@ -222,6 +224,7 @@ class _Rounds:
             request = self._question(index, sample, labels)
             if request is None:
                 self._settle(index)
+                self.progress.settled_now += self.progress.round > 1
                 on_progress(self.progress)
             else:
                 yield request
@@ -283,6 +286,7 @@ class _Rounds:
         self.progress.reasons[verdict.reason] += 1
         if verdict.accepted:
             self.progress.accepted += 1
+            self.progress.settled_now += 1
             self._settle(asked.index)
 
     def _leave_out(self, sample: LeftOutSample) -> None:

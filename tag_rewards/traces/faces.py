@@ -12,12 +12,14 @@ from tag_rewards.detectors.images import ImageError
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tag_rewards.data.annotate import AnnotationConfig
     from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.face_sources import FaceSource
     from tag_rewards.target import Target
 
-__all__ = ["PreparedFace", "prepare_face"]
+__all__ = ["PreparedFace", "SampleImages", "prepare_face"]
 
 
 class PreparedFace(NamedTuple):
@@ -79,3 +81,27 @@ def prepare_face(
             sample.id, "evidence_changed", "label or evidence are not what was asked about"
         )
     return PreparedFace(found, face.target, encode_image(face.image))
+
+
+class SampleImages:
+    """Gives the image of a sample that the ledger knows, as the writer saw it.
+
+    Args:
+        samples: The dataset's.
+        source: What a detector saw in them.
+        config: Canvas, box space and thresholds.
+    """
+
+    def __init__(
+        self, samples: Sequence[FaceSample], source: FaceSource, config: AnnotationConfig
+    ) -> None:
+        self._samples = {sample.id: sample for sample in samples}
+        self._source, self._config = source, config
+
+    def __call__(self, known: TraceSample) -> bytes | LeftOutSample:
+        """The encoded canvas, or why there is none any more."""
+        sample = self._samples.get(known.id)
+        if sample is None:
+            return LeftOutSample(known.id, "image_missing", "the dataset has it no more")
+        face = prepare_face(sample, self._source, self._config, known)
+        return face if isinstance(face, LeftOutSample) else face.image

@@ -1,0 +1,245 @@
+"""`tag-rewards traces`: build, status and export."""
+
+# Annotations stay real objects here: typer reads them.
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tag_rewards.commands.name_values import name_values
+from tag_rewards.engines.make import ENGINE_NAMES
+from tag_rewards.errors import InputError
+
+__all__ = ["traces"]
+
+traces = typer.Typer(
+    help="Have a model write traces, verify them, and train on those that hold.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+TrainingPrompt = Annotated[
+    Literal["tag", "short"],
+    typer.Option(help="Prompt of the SFT rows, as of `prepare`; short: tiny models."),
+]
+
+
+@traces.command()
+def build(
+    dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
+    protocol: Annotated[
+        str, typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Who writes: its name on the endpoint, or a Hugging Face name or folder."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the build; the same one goes on with it.")],
+    evidence: Annotated[
+        list[Path] | None, typer.Option(help="Folder or file that `annotate DIR` wrote.")
+    ] = None,
+    openface: Annotated[
+        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files; instead of --evidence.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)}.")
+    ] = "openai",
+    engine_option: Annotated[
+        list[str] | None,
+        typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of it."),
+    ] = None,
+    mode: Annotated[
+        Literal["blind", "rationalised"],
+        typer.Option(help="blind: the label is never shown, as in the paper; rationalised: it is."),
+    ] = "blind",
+    template: Annotated[
+        Path | None, typer.Option(help="A jinja2 file of yours for the writer's prompt.")
+    ] = None,
+    min_format: Annotated[
+        float, typer.Option(help="Least format reward of a trace that is kept; 1: no mistake.")
+    ] = 1.0,
+    min_grounding: Annotated[
+        float, typer.Option(help="Least grounding reward of a trace that is kept.")
+    ] = 0.5,
+    format_retries: Annotated[
+        int, typer.Option(help="Times to ask again after a bad or ungrounded trace.")
+    ] = 3,
+    label_retries: Annotated[
+        int, typer.Option(help="Times to ask again after a wrong answer, without that label.")
+    ] = 3,
+    engine_retries: Annotated[
+        int, typer.Option(help="Times to ask again after an error of the engine.")
+    ] = 2,
+    temperatures: Annotated[
+        str, typer.Option(help="Of the first attempt, the second, ...; the last one holds on.")
+    ] = "0.7,0.9,1.0",
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of a trace.")] = 768,
+    seed: Annotated[int, typer.Option(help="Every attempt's seed follows from it.")] = 0,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Only this split: train, val or test; again for more.")
+    ] = None,
+    quality: Annotated[
+        Path | None, typer.Option(help="What `quality` wrote: leave out what it rejects.")
+    ] = None,
+    canvas: Annotated[int, typer.Option(help="Side of the square image.")] = 512,
+    box_space: Annotated[
+        Literal["pixels", "normalized_1000", "resized"],
+        typer.Option(help="Coordinates of boxes, as of `prepare`."),
+    ] = "pixels",
+    top_k: Annotated[int, typer.Option(help="Most AUs in a prompt and a target.")] = 5,
+    min_probability: Annotated[
+        float, typer.Option(help="Least probability of an active AU.")
+    ] = 0.6,
+    min_confidence: Annotated[
+        float, typer.Option(help="Least confidence of a detected face.")
+    ] = 0.725,
+    allow_mismatch: Annotated[
+        bool,
+        typer.Option("--allow-mismatch", help="Go on where counts differ from the published ones."),
+    ] = False,
+    prompt: TrainingPrompt = "tag",
+    no_export: Annotated[
+        bool, typer.Option("--no-export", help="Leave the export to `traces export`.")
+    ] = False,
+) -> None:
+    """Have a model write a trace for every image, verify each, and ask again where one fails.
+
+    Writes ledger.sqlite (every attempt), build.json, and at the end traces/: SFT parquet, rejected
+    traces and a card. Stopped or killed, it goes on where it was when it is started again, with any
+    engine. With other thresholds or retries it judges again what is recorded, and asks only for
+    what is missing then.
+
+    **Examples**
+
+        vllm serve Qwen/Qwen2.5-VL-7B-Instruct
+
+        tag-rewards annotate rafdb --detector dlib --out evidence
+
+        tag-rewards traces build rafdb --protocol rafdb/basic-test --evidence evidence
+        --model Qwen/Qwen2.5-VL-7B-Instruct -o url=http://localhost:8000/v1 --out built
+
+        tag-rewards traces status built
+
+        TRACES=built/traces bash recipes/run_tag_sft.sh
+    """
+    from rich.console import Console
+
+    from tag_rewards.commands.traces_bar import build_bar
+    from tag_rewards.data.annotate import AnnotationConfig
+    from tag_rewards.data.quality.table import read_rejected
+    from tag_rewards.engines.make import make_engine
+    from tag_rewards.traces.build import build_traces
+    from tag_rewards.traces.config import BuildConfig, BuildData
+    from tag_rewards.traces.policy import PolicyConfig
+    from tag_rewards.traces.prompts import load_prompt
+    from tag_rewards.traces.status import read_status
+    from tag_rewards.traces.verify import VerifyConfig
+
+    if bool(evidence) == bool(openface):
+        raise InputError("give one of --evidence and --openface")
+    try:
+        config = BuildConfig(
+            data=BuildData(
+                dataset=dataset,
+                protocol=protocol,
+                evidence=tuple(evidence or ()),
+                openface=openface,
+                **({"splits": tuple(split)} if split else {}),
+                allow_mismatch=allow_mismatch,
+                annotation=AnnotationConfig(
+                    canvas=canvas,
+                    box_space=box_space,
+                    top_k=top_k,
+                    min_probability=min_probability,
+                    min_confidence=min_confidence,
+                ),
+            ),
+            mode=mode,
+            verify=VerifyConfig(min_format, min_grounding),
+            policy=PolicyConfig(
+                format_retries, label_retries, engine_retries, _numbers(temperatures)
+            ),
+            seed=seed,
+            max_tokens=max_tokens,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    writer = load_prompt(mode, template)
+    dropped = read_rejected(quality).reasons if quality else {}
+    made = make_engine(engine, model, name_values("--engine-option", engine_option))
+    with build_bar() as on_progress:
+        build_traces(config, writer, made, out, dropped=dropped, on_progress=on_progress)
+    if not no_export:
+        _export(out, prompt, held_out=None)
+    console = Console()
+    console.print(read_status(out).to_table())
+    console.print(f"Written to {out}")
+
+
+@traces.command()
+def status(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a build.")],
+) -> None:
+    """Say how far a build is, while it runs or after; nothing is written, and nothing disturbed.
+
+    **Example**
+
+        tag-rewards traces status built
+    """
+    from rich.console import Console
+
+    from tag_rewards.traces.status import read_status
+
+    Console().print(read_status(out).to_table())
+
+
+@traces.command()
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a build.")],
+    prompt: TrainingPrompt = "tag",
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="Share that goes to sft_test where the dataset's splits put none there."),
+    ] = None,
+) -> None:
+    """Write traces/ of a build: SFT parquet, rejected traces and the card. `build` ends with it.
+
+    It can be done at any time, also while a build runs.
+
+    **Example**
+
+        tag-rewards traces export built --prompt short
+    """
+    _export(out, prompt, held_out)
+    print(f"Written to {out / 'traces'}")
+
+
+def _export(out: Path, prompt: Literal["tag", "short"], held_out: float | None) -> None:
+    from tag_rewards.commands.progress import progress
+    from tag_rewards.data.prompts import render_prompt
+    from tag_rewards.traces.config import data_of, read_build_config
+    from tag_rewards.traces.export import ExportConfig, export_traces
+    from tag_rewards.traces.faces import SampleImages
+    from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
+
+    data = data_of(read_build_config(out))
+    loaded, source = data.load()
+    annotation = data.annotation
+    text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
+    share = {} if held_out is None else {"held_out": held_out}
+    try:
+        config = ExportConfig(prompt=text, data_source=loaded.protocol.dataset, **share)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    images = SampleImages(loaded.samples, source, annotation)
+    with read_ledger(out / LEDGER_FILE) as ledger, progress("Exporting", unit="samples") as bar:
+        export_traces(out, ledger, images, config, on_start=bar.start, on_sample=bar.advance)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(f"--temperatures is {text!r}, not numbers such as 0.7,0.9,1.0") from None
