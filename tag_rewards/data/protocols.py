@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -23,19 +22,25 @@ from tag_rewards.data.datasets.fer2013 import read_fer2013
 from tag_rewards.data.datasets.ferplus import read_ferplus
 from tag_rewards.data.datasets.ferplus_rules import RULES
 from tag_rewards.data.datasets.rafdb import read_rafdb
-from tag_rewards.errors import InputError
+from tag_rewards.data.protocol import (
+    SPLITS,
+    LoadedProtocol,
+    Protocol,
+    ProtocolError,
+    count_mismatches,
+    leave_out,
+)
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from tag_rewards.data.datasets.affectnet import Release
-    from tag_rewards.data.datasets.sample import Dataset, FaceSample
-    from tag_rewards.data.protocol_counts import SplitCounts
 
 __all__ = [
     "PROTOCOLS",
     "RAFDB_LAYOUT",
+    "SPLITS",
     "LoadedProtocol",
     "Protocol",
     "ProtocolError",
@@ -44,67 +49,7 @@ __all__ = [
     "protocol_named",
 ]
 
-SPLITS = ("train", "val", "test")
-
 _SHOWN = 4  # mismatches in an error
-
-
-class ProtocolError(InputError):
-    """No such protocol, or data that is not what it says; the message names both."""
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """What a figure is about.
-
-    Attributes:
-        name: Such as `rafdb/basic-test`.
-        dataset: Name of the dataset, such as `rafdb`.
-        labels: The declared labels, in the order of `tag_rewards.facs.EXPRESSIONS`; images with
-            another label are no part of it.
-        split: The evaluated one.
-        read: Reads the dataset's folder.
-        counts: Published counts by split; empty where none are known.
-        source: Where the counts come from; `counts unknown` if nowhere.
-    """
-
-    name: str
-    dataset: str
-    labels: tuple[str, ...]
-    split: str
-    read: Callable[[Path], Dataset] = field(repr=False)
-    counts: Mapping[str, SplitCounts] = field(default_factory=lambda: MappingProxyType({}))
-    source: str = "counts unknown"
-
-    def __post_init__(self) -> None:
-        if self.labels != tuple(label for label in EXPRESSIONS if label in self.labels):
-            raise ValueError(f"the labels of {self.name} are not in the order of EXPRESSIONS")
-        if self.split not in ("val", "test"):
-            raise ValueError(f"{self.name} evaluates {self.split!r}, not val or test")
-        if bool(self.counts) == (self.source == "counts unknown"):
-            raise ValueError(f"{self.name} has counts without a source, or a source without counts")
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedProtocol:
-    """The data of a protocol.
-
-    Attributes:
-        protocol: The protocol.
-        samples: Its images, of all splits that were asked for, in the dataset's order.
-        mismatches: Where the images are not those that were published, one sentence each.
-        dropped: Rows that are no sample of it, by split and reason.
-    """
-
-    protocol: Protocol
-    samples: tuple[FaceSample, ...]
-    mismatches: tuple[str, ...] = ()
-    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
-
-    @property
-    def evaluated(self) -> tuple[FaceSample, ...]:
-        """The images of the evaluated split."""
-        return tuple(sample for sample in self.samples if sample.split == self.protocol.split)
 
 
 def load_protocol(
@@ -139,7 +84,7 @@ def load_protocol(
         if sample.label not in protocol.labels:
             reason = f"label {sample.label} is no part of the protocol"
             dropped.setdefault(sample.split, Counter())[reason] += 1
-    mismatches = tuple(_mismatches(protocol, samples, wanted))
+    mismatches = tuple(count_mismatches(protocol, samples, wanted))
     if mismatches and not allow_mismatch:
         shown, rest = mismatches[:_SHOWN], len(mismatches) - _SHOWN
         others = f"; and {rest} more (see `tag-rewards datasets check`)" if rest > 0 else ""
@@ -150,50 +95,6 @@ def load_protocol(
     if not samples:
         raise ProtocolError(f"{root} has no image of {protocol.name} in {', '.join(wanted)}")
     return LoadedProtocol(protocol, samples, mismatches, dropped)
-
-
-def leave_out(loaded: LoadedProtocol, reasons: Mapping[str, str]) -> LoadedProtocol:
-    """The data without some samples, counted in `dropped`.
-
-    A filtered evaluated split is not the published one, so that `mismatches` says so.
-
-    Args:
-        loaded: A protocol's data.
-        reasons: Why to leave out a sample, by its id; others stay.
-    """
-    dropped = {split: Counter(rows) for split, rows in loaded.dropped.items()}
-    evaluated: Counter[str] = Counter()
-    for sample in loaded.samples:
-        if sample.id in reasons:
-            dropped.setdefault(sample.split, Counter())[reasons[sample.id]] += 1
-            evaluated[reasons[sample.id]] += sample.split == loaded.protocol.split
-    notes = (
-        f"{loaded.protocol.split}: {n} images were left out on purpose: {reason}"
-        for reason, n in evaluated.items()
-        if n
-    )
-    return replace(
-        loaded,
-        samples=tuple(sample for sample in loaded.samples if sample.id not in reasons),
-        mismatches=(*loaded.mismatches, *notes),
-        dropped=dropped,
-    )
-
-
-def _mismatches(
-    protocol: Protocol, samples: tuple[FaceSample, ...], splits: Collection[str]
-) -> Iterator[str]:
-    """What the data has and what is published, where they differ."""
-    found = Counter((sample.split, sample.label) for sample in samples)
-    for split, published in protocol.counts.items():
-        if split not in splits:
-            continue
-        total = sum(n for (other, _), n in found.items() if other == split)
-        if total != published.total:
-            yield f"{split}: expected {published.total} images, found {total}"
-        for label, expected in published.labels.items():
-            if found[split, label] != expected:
-                yield f"{split}, {label}: expected {expected} images, found {found[split, label]}"
 
 
 def _ferplus(rule: str) -> Protocol:
