@@ -33,8 +33,11 @@ _ONLY_HOW = frozenset(
         "backoff_seconds",
         "concurrency",
         "give_up_after",
+        "gpu_memory_utilization",
+        "kv_cache_gib",
         "max_response_mib",
         "patience_seconds",
+        "replicas",
         "request_seconds",
         "url",
     }

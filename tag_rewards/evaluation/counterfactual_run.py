@@ -18,7 +18,14 @@ from tag_rewards.evaluation.completions import read_completions
 from tag_rewards.evaluation.counterfactual import CounterfactualSummary, summarize_counterfactual
 from tag_rewards.evaluation.generate import file_fingerprint, request
 from tag_rewards.evaluation.journal import Journal
-from tag_rewards.evaluation.masking import covered, elsewhere, face_area, hide, whole_pixels
+from tag_rewards.evaluation.masking import (
+    covered,
+    elsewhere,
+    face_area,
+    face_colour,
+    hide,
+    whole_pixels,
+)
 from tag_rewards.facs import canonical_expression
 from tag_rewards.geometry import BoxSpace, convert_boxes
 from tag_rewards.trace import parse_trace
@@ -64,11 +71,13 @@ class MaskedFace(NamedTuple):
 
     Attributes:
         area: (4,) the face.
+        colour: (3,) uint8, BGR: what it is masked with.
         claimed: (n, 4) what the trace claims.
         draws: The same boxes elsewhere, (n, 4) each.
     """
 
     area: NDArray[np.int64]
+    colour: NDArray[np.uint8]
     claimed: NDArray[np.int64]
     draws: tuple[NDArray[np.int64], ...]
 
@@ -94,7 +103,7 @@ def mask_face(
     area = face_area(points, width, height)
     rng = np.random.default_rng([config.seed, crc32(face.id.encode())])
     draws = tuple(elsewhere(claimed, area, width, height, rng) for _ in range(config.draws))
-    return MaskedFace(area, claimed, draws)
+    return MaskedFace(area, face_colour(image, points), claimed, draws)
 
 
 def ask_counterfactuals(
@@ -206,7 +215,7 @@ def _questions(
             tuple(
                 request(f"{row.id} {number}", row.id, row.prompt, encode_image(hidden), generation)
                 for number, hidden in enumerate(
-                    hide(image, boxes, masked.area) for boxes in (masked.claimed, *masked.draws)
+                    hide(image, boxes, masked.colour) for boxes in (masked.claimed, *masked.draws)
                 )
             ),
         )

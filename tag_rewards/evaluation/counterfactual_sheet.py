@@ -67,6 +67,6 @@ def _pictures(
         for name, answer, boxes in zip(
             names, answers, (masked.claimed, *masked.draws), strict=True
         ):
-            hidden = hide(image, boxes, masked.area)
+            hidden = hide(image, boxes, masked.colour)
             pictures.append(FacePicture(name, f"answer: {answer or 'none'}", hidden, (), whole))
         yield pictures

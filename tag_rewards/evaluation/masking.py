@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from tag_rewards.geometry import box_area, clip_boxes
@@ -16,13 +17,17 @@ from tag_rewards.geometry import box_area, clip_boxes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["covered", "elsewhere", "face_area", "hide", "whole_pixels"]
+__all__ = ["covered", "elsewhere", "face_area", "face_colour", "hide", "whole_pixels"]
 
 _FOREHEAD = 0.25
 """Height of the forehead, which the 68 landmarks leave out, relative to the rest of the face."""
 
 _CANDIDATES = 1024
 """Places that are tried for a group of boxes."""
+
+_ABOUT_AS_GOOD = 0.05
+"""Share of a group's pixels that a place may overlap more than the best: so that there are several
+where none is free."""
 
 
 def whole_pixels(boxes: ArrayLike, width: int, height: int) -> NDArray[np.int64]:
@@ -77,7 +82,7 @@ def elsewhere(
     """The same boxes in other places of an area, beside the given ones as far as there is room.
 
     Boxes that overlap are moved together, so that they hide as much as before. Each group goes to
-    the place that overlaps the given and the already moved boxes least, of 1024 random ones.
+    one of the places that overlap the given and the already moved boxes least, of 1024 random ones.
 
     Args:
         boxes: (n, 4) in whole pixels inside the image.
@@ -114,9 +119,12 @@ def elsewhere(
             axis=1,
         )
         candidates = boxes[group][None] + np.tile(shifts, 2)[:, None]
-        best = candidates[np.argmin(_pixels_in(taken, candidates).sum(axis=1))]
-        moved[group] = best
-        taken |= covered(best, width, height)
+        overlap = _pixels_in(taken, candidates).sum(axis=1)
+        least = overlap.min()
+        enough = least + (least > 0) * _ABOUT_AS_GOOD * box_area(boxes[group]).sum()
+        chosen = candidates[np.argmax(overlap <= enough)]
+        moved[group] = chosen
+        taken |= covered(chosen, width, height)
     return moved
 
 
@@ -128,21 +136,39 @@ def covered(boxes: NDArray[np.int64], width: int, height: int) -> NDArray[np.boo
     return mask
 
 
-def hide(
-    image: NDArray[np.uint8], boxes: NDArray[np.int64], area: NDArray[np.int64]
+def face_colour(
+    image: NDArray[np.uint8], landmarks: NDArray[np.float64] | None
 ) -> NDArray[np.uint8]:
-    """A copy of an image whose pixels in the boxes have the mean colour of an area.
+    """The mean colour inside the hull of the landmarks, (3,); of the image where they are unknown.
+
+    Args:
+        image: (height, width, 3) uint8.
+        landmarks: (68, 2) in pixels, or None.
+
+    Example:
+        >>> face_colour(np.full((4, 4, 3), 7, np.uint8), None).tolist()
+        [7, 7, 7]
+    """
+    inside = np.zeros(image.shape[:2], np.uint8)
+    if landmarks is not None:
+        cv2.fillConvexPoly(inside, cv2.convexHull(landmarks.round().astype(np.int32)), 1)
+    pixels = image[inside > 0] if inside.any() else image.reshape(-1, 3)
+    return np.asarray(pixels.mean(axis=0).round(), np.uint8)
+
+
+def hide(
+    image: NDArray[np.uint8], boxes: NDArray[np.int64], colour: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """A copy of an image whose pixels in the boxes have one colour.
 
     Args:
         image: (height, width, 3) uint8.
         boxes: (n, 4) in whole pixels.
-        area: (4,) in whole pixels: the face.
+        colour: (3,) uint8.
     """
-    x1, y1, x2, y2 = area.tolist()
     hidden = np.array(image)
     height, width = image.shape[:2]
-    colour = image[y1:y2, x1:x2].reshape(-1, 3).mean(axis=0).round()
-    hidden[covered(boxes, width, height)] = colour.astype(np.uint8)
+    hidden[covered(boxes, width, height)] = colour
     return hidden
 
 

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.evaluation.masking import covered, elsewhere, face_area, hide, whole_pixels
+from tag_rewards.evaluation.masking import (
+    covered,
+    elsewhere,
+    face_area,
+    face_colour,
+    hide,
+    whole_pixels,
+)
 
 WIDTH, HEIGHT = 80, 60
 FACE = np.array([10, 5, 70, 58])
@@ -71,11 +78,30 @@ def test_a_claim_of_everything_has_no_elsewhere():
 @given(claimed=boxes())
 def test_hide_changes_nothing_outside(claimed):
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    hidden = hide(image, claimed, FACE)
+    hidden = hide(image, claimed, np.array([10, 20, 30], np.uint8))
     mask = covered(claimed, WIDTH, HEIGHT)
     assert (hidden[~mask] == image[~mask]).all()
-    x1, y1, x2, y2 = FACE
-    assert (hidden[mask] == image[y1:y2, x1:x2].mean(axis=(0, 1)).round()).all()
+    assert (hidden[mask] == [10, 20, 30]).all()
+
+
+def test_colour_is_that_of_the_face_and_not_of_what_is_behind_it():
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = np.stack([40 + 20 * np.cos(angles), 30 + 20 * np.sin(angles)], axis=1)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    image[np.hypot(x - 40, y - 30) <= 21] = 200
+    assert face_colour(image, points).tolist() == [200, 200, 200]
+    assert face_colour(image, None).max() < 100
+    assert face_colour(image, points + 1000).max() < 100  # the image's where no face is in it
+
+
+def test_draws_differ_also_where_no_place_is_free():
+    claimed = np.array([[10, 20, 70, 45]])
+    places = {
+        tuple(elsewhere(claimed, FACE, WIDTH, HEIGHT, np.random.default_rng(seed))[0])
+        for seed in range(10)
+    }
+    assert len(places) > 1
 
 
 @pytest.mark.parametrize(
