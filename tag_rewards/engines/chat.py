@@ -10,7 +10,7 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Request
 
-__all__ = ["IMAGE_MARK", "chat_messages", "data_url"]
+__all__ = ["IMAGE_MARK", "chat_messages", "data_url", "split_prompt"]
 
 IMAGE_MARK = "<image>"
 """Where the image goes in a prompt."""
@@ -29,6 +29,20 @@ def data_url(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
+def split_prompt(request: Request) -> tuple[str, str]:
+    """The text before the image, and the text behind it.
+
+    Raises:
+        InputError: The prompt does not have the mark exactly once.
+    """
+    before, *after = request.prompt.split(IMAGE_MARK)
+    if len(after) != 1:
+        raise InputError(
+            f"request {request.key}: the prompt has {IMAGE_MARK} {len(after)} times, not once"
+        )
+    return before, after[0]
+
+
 def chat_messages(request: Request) -> list[dict[str, Any]]:
     """The user's message: text and image in the order of the prompt.
 
@@ -37,11 +51,8 @@ def chat_messages(request: Request) -> list[dict[str, Any]]:
     Raises:
         InputError: The prompt does not have the mark exactly once.
     """
-    parts = request.prompt.split(IMAGE_MARK)
-    if len(parts) != 2:
-        raise InputError(
-            f"request {request.key}: the prompt has {IMAGE_MARK} {len(parts) - 1} times, not once"
-        )
-    before, after = ([{"type": "text", "text": text}] if text else [] for text in parts)
+    before, after = (
+        [{"type": "text", "text": text}] if text else [] for text in split_prompt(request)
+    )
     image = {"type": "image_url", "image_url": {"url": data_url(request.image)}}
     return [{"role": "user", "content": [*before, image, *after]}]

@@ -10,7 +10,7 @@ from tag_rewards.engines.base import EngineError
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tag_rewards.engines.base import Engine
 
@@ -32,6 +32,27 @@ def _openai(model: str, **options: Any) -> Engine:
     return OpenAIEngine(model, OpenAIConfig(**options))
 
 
+def _vllm(model: str, **options: Any) -> Engine:
+    from tag_rewards.engines.vllm_config import VLLMConfig
+    from tag_rewards.engines.vllm_offline import VLLMEngine
+
+    own = _split(options, ("held",))
+    return VLLMEngine(model, VLLMConfig(**options), **own)
+
+
+def _ray(model: str, **options: Any) -> Engine:
+    from tag_rewards.engines.ray_data import RayConfig, RayEngine
+    from tag_rewards.engines.vllm_config import VLLMConfig
+
+    own = _split(options, _RAY_OPTIONS)
+    return RayEngine(model, VLLMConfig(**options), RayConfig(**own))
+
+
+def _split(options: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Take some options out of others."""
+    return {name: options.pop(name) for name in names if name in options}
+
+
 def _yes_or_no(text: str) -> bool:
     answers = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in answers:
@@ -45,6 +66,24 @@ def _json_object(text: str) -> dict[str, Any]:
         raise ValueError("not a JSON object")
     return value
 
+
+_VLLM_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "tensor_parallel_size": int,
+    "max_model_len": int,
+    "dtype": str,
+    "gpu_memory_utilization": float,
+    "kv_cache_gib": float,
+    "logprobs": _yes_or_no,
+    "arguments": _json_object,
+}
+
+_RAY_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "replicas": int,
+    "batch_size": int,
+    "held": int,
+    "gpu": _yes_or_no,
+    "content_format": str,
+}
 
 _ENTRIES = {
     "openai": _Entry(
@@ -65,6 +104,18 @@ _ENTRIES = {
             "max_tokens_field": str,
             "body": _json_object,
         },
+    ),
+    "vllm": _Entry(
+        "runs vLLM in this program, on the GPUs of this machine or its CPU",
+        _vllm,
+        "recipes/setup.sh installs the training stack, which has vLLM",
+        {"held": int, **_VLLM_OPTIONS},
+    ),
+    "ray": _Entry(
+        "runs vLLM on a cluster through ray.data.llm: that of RAY_ADDRESS, or this machine",
+        _ray,
+        "recipes/setup.sh installs the training stack, which has vLLM and Ray",
+        {**_RAY_OPTIONS, **_VLLM_OPTIONS},
     ),
 }
 

@@ -27,6 +27,7 @@ from tag_rewards.engines.openai_protocol import (
     retry_after,
     served_models,
 )
+from tag_rewards.engines.wording import one_line
 
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Request
@@ -99,7 +100,7 @@ class ChatClient:
             names = ()
         except (httpx.InvalidURL, httpx.RequestError, _FailedError) as error:
             raise EngineError(
-                f"the endpoint {self._config.url} cannot be reached ({_said(error)}); start it, "
+                f"the endpoint {self._config.url} cannot be reached ({one_line(error)}); start it, "
                 "or give its address with the option url"
             ) from error
         if names and not any(f"/{name}".endswith(f"/{self._model}") for name in names):
@@ -138,12 +139,12 @@ class ChatClient:
                 try:
                     status, headers, answer = await self._exchange("POST", url, body)
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-                    away = f"the endpoint {self._config.url} cannot be reached ({_said(error)})"
+                    away = f"the endpoint {self._config.url} cannot be reached ({one_line(error)})"
                     self._gate.pause(sent_at, away)
                     continue
                 except httpx.RequestError as error:
                     raise _FailedForNowError(
-                        f"the connection broke off ({_said(error)})"
+                        f"the connection broke off ({one_line(error)})"
                     ) from error
                 wait = retry_after(headers)
                 if status == _TOO_MANY or (status == _UNAVAILABLE and wait is not None):
@@ -217,7 +218,3 @@ class ChatClient:
                 return response.status_code, response.headers, bytes(received)
         finally:
             self._idle.append(http)
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tag_rewards.engines.base import TokenLogprob
 from tag_rewards.engines.chat import chat_messages
+from tag_rewards.engines.wording import encodable, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,6 @@ __all__ = [
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SHOWN = 200
 
 
 class MalformedError(ValueError):
@@ -96,8 +96,8 @@ def parse_completion(body: bytes) -> Completion:
     usage = usage if isinstance(usage, dict) else {}
     reason = choice.get("finish_reason")
     return Completion(
-        text=_encodable(text or ""),
-        finish_reason=_encodable(reason) if isinstance(reason, str) else "",
+        text=encodable(text or ""),
+        finish_reason=encodable(reason) if isinstance(reason, str) else "",
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         logprobs=_logprobs(choice.get("logprobs")),
@@ -134,7 +134,7 @@ def error_message(body: bytes) -> str:
     for name in ("error", "message", "detail"):
         if isinstance(answer, dict) and name in answer:
             answer = answer[name]
-    return _short(answer if isinstance(answer, str) else body.decode(errors="replace"))
+    return one_line(answer if isinstance(answer, str) else body.decode(errors="replace"))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -202,17 +202,7 @@ def _json(body: bytes) -> Any:
 
 
 def _refuse(body: bytes, why: str) -> NoReturn:
-    raise MalformedError(f"the answer {why}: {_short(body.decode(errors='replace'))!r}")
-
-
-def _short(text: str) -> str:
-    line = " ".join(_encodable(text[: 4 * _SHOWN]).split())
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
-
-
-def _encodable(text: str) -> str:
-    """The text with U+FFFD for halves of characters, which JSON can hold and no file can."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    raise MalformedError(f"the answer {why}: {one_line(body.decode(errors='replace'))!r}")
 
 
 def _first(values: Any) -> Any:
@@ -229,7 +219,7 @@ def _logprobs(value: Any) -> tuple[TokenLogprob, ...] | None:
         return None
     try:
         return tuple(
-            TokenLogprob(_encodable(token["token"]), float(token["logprob"])) for token in tokens
+            TokenLogprob(encodable(token["token"]), float(token["logprob"])) for token in tokens
         )
     except (TypeError, KeyError, ValueError, AttributeError):
         return None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
 import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.data.annotation.sources import AnnotateError
 from tag_rewards.data.annotation.workers import WorkerPool
+from tag_rewards.data.ray_cluster import ray_cluster
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def look_on_ray(
     except ModuleNotFoundError as error:
         raise AnnotateError(f"--ray needs Ray ({error}); pip install 'ray[data]'") from error
 
-    with _cluster(ray):
+    with ray_cluster(ray):
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False  # the caller has one
         most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -101,21 +99,3 @@ def look_on_ray(
                 yield answer
         except ray.exceptions.RayError as error:
             raise AnnotateError(f"Ray stopped: {str(error).strip().splitlines()[-1]}") from error
-
-
-@contextmanager
-def _cluster(ray: Any) -> Iterator[None]:
-    """Ray's cluster; one that was joined or started here is left again."""
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(
-        address=os.environ.get("RAY_ADDRESS") or "local",
-        logging_level=logging.WARNING,
-        log_to_driver=False,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()

@@ -1,0 +1,276 @@
+"""The engine that runs vLLM on a cluster, through `ray.data.llm`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from io import BytesIO
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tag_rewards.data.ray_cluster import ray_cluster
+from tag_rewards.engines.base import EngineError, Reply, Request, TokenLogprob
+from tag_rewards.engines.chat import chat_messages, split_prompt
+from tag_rewards.engines.vllm_config import VLLMConfig
+from tag_rewards.engines.vllm_offline import sampling_fields
+from tag_rewards.engines.wording import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import TracebackType
+
+__all__ = ["RayConfig", "RayEngine"]
+
+ContentFormat = Literal["openai", "string"]
+
+ERROR = "__inference_error__"
+"""Ray's column of why a row failed; a row that has it passes by all further stages."""
+
+_STAGE_CPUS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RayConfig:
+    """How the work is spread over a cluster.
+
+    Attributes:
+        replicas: Copies of the model at most, 1 or more.
+        batch_size: Requests of a task, 1 or more.
+        held: Requests held at a time, 1 or more. They are one pass over the cluster, and each pass
+            loads the model anew: take many.
+        gpu: Whether a replica needs GPUs, `tensor_parallel_size` of them; None looks whether the
+            cluster has any now, which one that grows on demand may not have.
+        content_format: What the model's chat template makes of a message: `openai` where it goes
+            through its parts, as Qwen-VL's does; `string` where it takes a message's text as a
+            whole, which puts the image before it.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+    """
+
+    replicas: int = 1
+    batch_size: int = 64
+    held: int = 16_384
+    gpu: bool | None = None
+    content_format: ContentFormat = "openai"
+
+    def __post_init__(self) -> None:
+        for name in ("replicas", "batch_size", "held"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        if self.content_format not in get_args(ContentFormat):
+            raise ValueError(
+                f"content_format is {self.content_format!r}, "
+                f"not one of {', '.join(get_args(ContentFormat))}"
+            )
+
+
+class RayEngine:
+    """Runs a model with `ray.data.llm`, on the cluster of `RAY_ADDRESS` or here; an `Engine`.
+
+    Args:
+        model: A Hugging Face name or folder, which every machine of the cluster can load.
+        config: How vLLM runs it.
+        ray_config: How the work is spread.
+
+    Raises:
+        ImportError: Ray or vLLM is not installed.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self, model: str, config: VLLMConfig | None = None, ray_config: RayConfig | None = None
+    ) -> None:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        import ray.data.llm
+        import vllm  # noqa: F401 - to fail early
+
+        self.model = model
+        self.config = config or VLLMConfig()
+        self.ray_config = ray_config or RayConfig()
+        self._ray = ray
+        self._open = ExitStack()
+        self._processor: Any = None
+
+    def __enter__(self) -> RayEngine:
+        """Join or start the cluster.
+
+        Raises:
+            EngineError: The model's configuration cannot be read, or the cluster has too few GPUs.
+        """
+        self._open.enter_context(ray_cluster(self._ray))
+        try:
+            self._processor = self._make_processor()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._processor = None
+        self._open.close()
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer requests, each once, a batch at a time.
+
+        Raises:
+            EngineError: Ray cannot go on.
+            InputError: A prompt does not have `<image>` exactly once.
+        """
+        if self._processor is None:
+            raise RuntimeError("the engine is to be used with `with`")
+        source = iter(requests)
+        while blocks := self._blocks(islice(source, self.ray_config.held)):
+            yield from self._pass(blocks)
+
+    def _blocks(self, requests: Iterator[Request]) -> list[Any]:
+        """Requests as blocks of a dataset, in Ray's memory."""
+        import pyarrow as pa
+
+        blocks = []
+        while batch := list(islice(requests, self.ray_config.batch_size)):
+            for request in batch:
+                split_prompt(request)
+            blocks.append(self._ray.put(pa.Table.from_pylist([asdict(item) for item in batch])))
+        return blocks
+
+    def _pass(self, blocks: list[Any]) -> Iterator[Reply]:
+        dataset = self._processor(self._ray.data.from_arrow_refs(blocks))
+        try:
+            for row in dataset.iter_rows():
+                yield _reply(row)
+        except self._ray.exceptions.RayError as error:
+            raise EngineError(
+                f"Ray stopped: {str(error).strip().splitlines()[-1]}; start again: what is "
+                "recorded is not asked again"
+            ) from error
+
+    def _make_processor(self) -> Any:
+        from ray.data.llm import (
+            ChatTemplateStageConfig,
+            PrepareMultimodalStageConfig,
+            build_processor,
+            vLLMEngineProcessorConfig,
+        )
+
+        context = self._ray.data.DataContext.get_current()
+        context.enable_progress_bars = False  # the caller has one
+        context.issue_detectors_config.detectors = []  # each stage of Ray's is over its own mark
+        on_gpu = self._uses_gpus()
+        trust = bool(self.config.arguments.get("trust_remote_code", False))
+        sampling, ends = _model_defaults(self.model, trust)
+        config = vLLMEngineProcessorConfig(
+            model_source=self.model,
+            engine_kwargs=self.config.engine_arguments(on_gpu=on_gpu),
+            batch_size=self.ray_config.batch_size,
+            concurrency=self.ray_config.replicas,
+            should_continue_on_error=True,
+            log_engine_metrics=False,
+            # vLLM does these two itself, without an actor of Ray's for each.
+            tokenize_stage=False,
+            detokenize_stage=False,
+            chat_template_stage=ChatTemplateStageConfig(num_cpus=_STAGE_CPUS),
+            prepare_multimodal_stage=PrepareMultimodalStageConfig(
+                enabled=True,
+                chat_template_content_format=self.ray_config.content_format,
+                model_config_kwargs={"trust_remote_code": trust},
+                num_cpus=_STAGE_CPUS,
+            ),
+            # Without one, Ray asks for a GPU.
+            placement_group_config=None if on_gpu else {"bundle_per_worker": {"CPU": 1}},
+        )
+        return build_processor(
+            config,
+            preprocess=partial(_prepare, sampling=sampling, logprobs=self.config.logprobs),
+            postprocess=partial(_result, ends=ends),
+            preprocess_map_kwargs={"num_cpus": _STAGE_CPUS},
+            postprocess_map_kwargs={"num_cpus": _STAGE_CPUS},
+        )
+
+    def _uses_gpus(self) -> bool:
+        if self.ray_config.gpu is not None:
+            return self.ray_config.gpu
+        has, needs = (
+            int(self._ray.cluster_resources().get("GPU", 0)),
+            self.config.tensor_parallel_size,
+        )
+        if 0 < has < needs:
+            raise EngineError(
+                f"the cluster has {has} GPUs and tensor_parallel_size is {needs}; lower it, or add "
+                "machines (one that adds them on demand needs the option gpu=true)"
+            )
+        return has > 0
+
+
+def _model_defaults(model: str, trust_remote_code: bool) -> tuple[dict[str, Any], frozenset[int]]:
+    """The model's own sampling parameters, and the tokens that end a reply."""
+    from transformers import AutoTokenizer
+    from vllm.config import ModelConfig
+
+    try:
+        config = ModelConfig(model, dtype="float32", trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"vLLM cannot run {model} ({one_line(error)})") from error
+    ends = config.try_get_generation_config().get("eos_token_id") or []
+    ends = [ends] if isinstance(ends, int) else ends
+    return config.get_diff_sampling_param(), frozenset([*ends, tokenizer.eos_token_id])
+
+
+def _prepare(row: dict[str, Any], *, sampling: Mapping[str, Any], logprobs: bool) -> dict[str, Any]:
+    """What Ray's stages want of a request; runs on the cluster."""
+    from PIL import Image
+
+    request = Request(**row)
+    try:
+        with Image.open(BytesIO(request.image)) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        # Ray would stop at it: only the model's own stage goes on after an error.
+        return {"image": b"", ERROR: f"the image cannot be read ({one_line(error)})"}
+    fields = sampling_fields(request, sampling, logprobs=logprobs)
+    return {
+        "image": b"",  # which the messages hold
+        "messages": chat_messages(request),
+        "sampling_params": {name: value for name, value in fields.items() if value is not None},
+        ERROR: "",
+    }
+
+
+def _result(row: dict[str, Any], *, ends: frozenset[int]) -> dict[str, Any]:
+    """What a reply needs of what Ray's stages gave; runs on the cluster."""
+    tokens = [int(token) for token in row["generated_tokens"]]
+    logprobs = row.get("logprobs")
+    chosen = [
+        choices[token]
+        for token, choices in zip(tokens, logprobs or [], strict=logprobs is not None)
+    ]
+    return {
+        "key": row["key"],
+        "text": row["generated_text"],
+        "finish_reason": "stop" if tokens and tokens[-1] in ends else "length",
+        "prompt_tokens": int(row["num_input_tokens"]),
+        "completion_tokens": len(tokens),
+        "seconds": float(row["time_taken_llm"]),
+        "tokens": [choice["decoded_token"] or "" for choice in chosen],
+        "logprobs": [float(choice["logprob"]) for choice in chosen],
+        "has_logprobs": logprobs is not None,
+    }
+
+
+def _reply(row: Mapping[str, Any]) -> Reply:
+    if error := row[ERROR]:
+        return Reply(row["key"], "", error=one_line(error))
+    fields = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds")
+    logprobs = tuple(map(TokenLogprob, row["tokens"], row["logprobs"]))
+    return Reply(
+        **{name: row[name] for name in fields}, logprobs=logprobs if row["has_logprobs"] else None
+    )

@@ -1,0 +1,175 @@
+"""The engine that runs vLLM in this program, without a server."""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tag_rewards.engines.base import EngineError, Reply, TokenLogprob
+from tag_rewards.engines.chat import chat_messages
+from tag_rewards.engines.vllm_config import VLLMConfig
+from tag_rewards.engines.wording import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import TracebackType
+
+    from tag_rewards.engines.base import Request
+
+__all__ = ["VLLMEngine"]
+
+
+class _Held(NamedTuple):
+    """A request that vLLM has."""
+
+    key: str
+    name: str
+    since: float
+
+
+class VLLMEngine:
+    """Runs a model with vLLM's offline engine; an `Engine`.
+
+    Requests are handed over one by one and replies given as they are done, so that vLLM always has
+    `held` requests to batch.
+
+    Args:
+        model: A Hugging Face name or folder.
+        config: How it is run.
+        held: Requests that vLLM has at a time, 1 or more; it runs 256 of them together by default.
+
+    Raises:
+        ImportError: vLLM is not installed.
+        ValueError: `held` is out of range.
+    """
+
+    name = "vllm"
+
+    def __init__(self, model: str, config: VLLMConfig | None = None, held: int = 512) -> None:
+        if held < 1:
+            raise ValueError(f"held is {held}, not at least 1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # read when vLLM is imported
+        import vllm  # noqa: F401 - to fail early, and not after an hour of preparations
+
+        self.model = model
+        self.config = config or VLLMConfig()
+        self.held = held
+        self._llm: Any = None
+        self._sampling: dict[str, Any] = {}
+
+    def __enter__(self) -> VLLMEngine:
+        """Load the model.
+
+        Raises:
+            EngineError: vLLM cannot run it.
+        """
+        from vllm import LLM
+        from vllm.platforms import current_platform
+
+        arguments = self.config.engine_arguments(on_gpu=not current_platform.is_cpu())
+        try:
+            self._llm = LLM(self.model, **arguments)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"vLLM cannot run {self.model} ({one_line(error)}); its log may say more"
+            ) from error
+        self._sampling = self._llm.model_config.get_diff_sampling_param()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.llm_engine.engine_core.shutdown()
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer requests, each once, as they are done.
+
+        Raises:
+            EngineError: vLLM's process has died.
+            InputError: A prompt does not have `<image>` exactly once.
+        """
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._llm is None:
+            raise RuntimeError("the engine is to be used with `with`")
+        engine = self._llm.llm_engine
+        source = iter(requests)
+        held: dict[str, _Held] = {}
+        try:
+            while True:
+                while len(held) < self.held and (request := next(source, None)):
+                    if refusal := self._hand_over(request, held):
+                        yield refusal
+                if not held:
+                    return
+                for output in engine.step():
+                    if output.finished and (item := held.pop(output.request_id, None)):
+                        yield _reply(item, output)
+        except EngineDeadError as error:
+            held.clear()
+            raise EngineError(
+                "vLLM's process has died; its log says why; start again: what is recorded is not "
+                "asked again"
+            ) from error
+        finally:
+            if held:
+                engine.abort_request([item.name for item in held.values()], internal=True)
+
+    def _hand_over(self, request: Request, held: dict[str, _Held]) -> Reply | None:
+        """Give vLLM a request; the reply if it refuses, such as a prompt that is too long."""
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
+
+        messages, since = chat_messages(request), monotonic()
+        sampling = SamplingParams.from_optional(
+            **sampling_fields(request, self._sampling, logprobs=self.config.logprobs)
+        )
+        try:
+            [name] = self._llm.enqueue_chat([messages], sampling, use_tqdm=False)
+        except (VLLMClientError, ValueError) as error:
+            return Reply(request.key, "", error=f"vLLM refuses it: {one_line(error)}")
+        # vLLM adds random characters to its number; outputs carry the number.
+        held[name.partition("-")[0]] = _Held(request.key, name, since)
+        return None
+
+
+def sampling_fields(
+    request: Request, defaults: Mapping[str, Any], *, logprobs: bool
+) -> dict[str, Any]:
+    """Arguments of vLLM's `SamplingParams` for a request.
+
+    Args:
+        request: What to ask.
+        defaults: Those of the model's generation configuration, which `vllm serve` applies too.
+        logprobs: Whether to ask for the log-probability of each sampled token.
+    """
+    return {
+        **defaults,
+        "seed": request.seed,
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+        "logprobs": 0 if logprobs else None,
+    }
+
+
+def _reply(item: _Held, output: Any) -> Reply:
+    completion = output.outputs[0]
+    return Reply(
+        item.key,
+        completion.text,
+        completion.finish_reason or "",
+        len(output.prompt_token_ids),
+        len(completion.token_ids),
+        monotonic() - item.since,
+        logprobs=completion.logprobs
+        and tuple(
+            TokenLogprob(choices[token].decoded_token or "", choices[token].logprob)
+            for token, choices in zip(completion.token_ids, completion.logprobs, strict=True)
+        ),
+    )
