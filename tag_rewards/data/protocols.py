@@ -191,7 +191,7 @@ def protocol_named(name: str) -> Protocol:
     Example:
         >>> protocol_named("made-faces/tset")
         Traceback (most recent call last):
-        tag_rewards.data.protocols.ProtocolError: no protocol is named 'made-faces/tset'; \
+        tag_rewards.data.protocol.ProtocolError: no protocol is named 'made-faces/tset'; \
 did you mean made-faces/test?
     """
     if name in PROTOCOLS:
