@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tag_rewards.errors import InputError
 from tag_rewards.evaluation.colours import OKABE_ITO
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
@@ -165,23 +166,16 @@ def test_reasons_have_colours_of_their_own():
 
 
 def test_an_image_that_is_none_is_named():
-    from tag_rewards.errors import InputError
-
     card = a_card()
     with pytest.raises(InputError, match="image of sample 'train_00001' cannot be read"):
         draw_traces(card.rejected, {SAMPLE.id: b"no image"})
 
 
 def test_examples_do_not_depend_on_the_order_and_show_each_kind():
-    from dataclasses import replace
-
+    verdicts = [Verdict(False, "format")] * 91 + [Verdict(False, "empty")] * 9
     given = [
-        Example(
-            replace(SAMPLE, id=f"s{place}"),
-            ATTEMPT,
-            Verdict(False, ("format", "empty")[place > 90]),
-        )
-        for place in range(100)
+        Example(replace(SAMPLE, id=f"s{place}"), ATTEMPT, verdict)
+        for place, verdict in enumerate(verdicts)
     ]
     chosen = []
     for order in (given, given[::-1]):
