@@ -18,6 +18,8 @@ Either is read with one of the two splits missing, since the training images are
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -57,10 +59,7 @@ AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(
 """AffectNet's label ids; nothing beyond this file uses them."""
 
 _NOT_LABELS = ("none of the expressions", "uncertain expression", "no face")
-_MEANINGS = {
-    **{str(number): label for number, label in AFFECTNET_LABELS.items()},
-    **{str(number): reason for number, reason in enumerate(_NOT_LABELS, start=8)},
-}
+_MEANINGS = {**AFFECTNET_LABELS, **dict(enumerate(_NOT_LABELS, start=8))}
 _EXPRESSION = "_exp.npy"
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
 _SETS = {"train": "train_set", "val": "val_set"}
@@ -146,9 +145,11 @@ def _read_new(root: Path) -> Dataset:
 
 def _read_number(path: Path) -> str:
     try:
-        value = np.load(path, allow_pickle=False)
+        return _only_value(path.read_bytes())
     except (ValueError, EOFError) as error:
-        raise DatasetError(f"{path} is no NumPy array ({error}); copy it again") from error
-    if value.size != 1:
-        raise DatasetError(f"{path} holds {value.size} values, not one; copy it again")
-    return str(value.item())
+        raise DatasetError(f"{path} is no array of one number ({error}); copy it again") from error
+
+
+@lru_cache(maxsize=64)  # of hundreds of thousands of files, as many differ as there are labels
+def _only_value(data: bytes) -> str:
+    return str(np.load(BytesIO(data), allow_pickle=False).item())

@@ -46,7 +46,6 @@ CKPLUS_LABELS: Mapping[int, str] = MappingProxyType(
 
 WITHOUT_LABEL = "sequence without an expression"
 
-_LABELS_BY_ID = {str(number): label for number, label in CKPLUS_LABELS.items()}
 _LAYOUT = "CK+ has the folders cohn-kanade-images, Emotion and FACS side by side"
 
 
@@ -105,7 +104,7 @@ def _read_label(path: Path) -> str:
         raise DatasetError(f"{path} has {len(lines)} labels, not one; copy it again")
     where, words = lines[0]
     [number] = numbers(words, "the label id", where)
-    return label_of_id(f"{number:g}", _LABELS_BY_ID, where)
+    return label_of_id(f"{number:g}", CKPLUS_LABELS, where)
 
 
 def _read_aus(path: Path) -> tuple[int, ...]:

@@ -41,7 +41,6 @@ EXPW_LABELS: Mapping[int, str] = MappingProxyType(
 )
 """ExpW's label ids; nothing beyond this file uses them."""
 
-_LABELS_BY_ID = {str(number): label for number, label in EXPW_LABELS.items()}
 _LAYOUT = "ExpW has label/label.lst and image/origin/*.jpg"
 
 
@@ -74,7 +73,7 @@ def read_expw(root: str | Path) -> Dataset:
     images = first_existing(root, ["image/origin", "origin"], _LAYOUT)
     for where, words in read_words(source, "angry_child_1.jpg 0 10 20 110 100 98.5 0"):
         file_name, face, *box, _, number = words
-        label = label_of_id(number, _LABELS_BY_ID, where)
+        label = label_of_id(number, EXPW_LABELS, where)
         path = there.require(images / file_name, where)
         top, left, right, bottom = numbers(box, "the face box", where)
         name = builder.unique(f"{path.stem}_{face}")

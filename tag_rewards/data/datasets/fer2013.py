@@ -41,8 +41,6 @@ USAGES: Mapping[str, str] = MappingProxyType(
 FILE = "fer2013.csv"
 SIDE = 48
 
-_LABELS_BY_ID = {str(number): label for number, label in FER2013_LABELS.items()}
-
 
 def read_fer2013(root: str | Path) -> Dataset:
     r"""Read the labels and pixels of every row.
@@ -71,7 +69,7 @@ def read_fer2013(root: str | Path) -> Dataset:
     source = first_existing(root, [FILE], "copy it there from the archive of Kaggle's challenge")
     rows = read_table(source, ("emotion", "pixels", "Usage"))
     for index, (where, (number, pixels, usage)) in enumerate(rows):
-        label = label_of_id(number, _LABELS_BY_ID, where)
+        label = label_of_id(number, FER2013_LABELS, where)
         split = split_of_usage(usage, where)
         name = f"row_{index:05d}"
         path = root / "images" / split / f"{name}.png"

@@ -229,7 +229,7 @@ def _not_text(path: Path, error: UnicodeDecodeError) -> NoReturn:
     raise DatasetError(f"{path} is not UTF-8 text ({error.reason}); copy it again") from error
 
 
-def label_of_id(number: str, labels: Mapping[str, str], where: str) -> str:
+def label_of_id(number: str, labels: Mapping[int, str], where: str) -> str:
     """What a dataset means by one of its ids.
 
     Args:
@@ -240,7 +240,8 @@ def label_of_id(number: str, labels: Mapping[str, str], where: str) -> str:
     Raises:
         DatasetError: There is no such id; the message lists those that are.
     """
-    label = labels.get(number)
+    is_number = len(number) < 4 and number.isascii() and number.isdigit()
+    label = labels.get(int(number)) if is_number else None
     if label is None:
         known = ", ".join(f"{key} {word}" for key, word in labels.items())
         raise DatasetError(f"{where} has label id {number!r:.40}; known are {known}")

@@ -51,7 +51,7 @@ RafdbImages = Literal["aligned", "original"]
 
 SPLITS = ("train", "test")
 
-_LABELS_BY_ID = {str(number): label for number, label in RAFDB_LABELS.items()}
+_FOLDER_LABELS = {str(number): label for number, label in RAFDB_LABELS.items()}
 _LABEL_FILE = Path("EmoLabel", "list_patition_label.txt")
 _IMAGE_FOLDER = Path("Image", "aligned")
 _BOX_FOLDER = Path("Annotation", "boundingbox")
@@ -92,7 +92,7 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
         raise ValueError(f"images is {images!r}, not aligned or original")
     root = Path(root)
     if not (root / "EmoLabel").exists() and (root / "train").is_dir():
-        return read_folders(root, _LABELS_BY_ID.get, _LAYOUT, name=_name_in_folder)
+        return read_folders(root, _FOLDER_LABELS.get, _LAYOUT, name=_name_in_folder)
     source = first_existing(root, [str(_LABEL_FILE)], _LAYOUT)
     choices = [images] if images else get_args(RafdbImages)
     folder = first_existing(root, [f"Image/{choice}" for choice in choices], _LAYOUT)
@@ -105,7 +105,7 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
                 f"{where} labels {name!r} again (first on {first_line[name]}); remove one"
             )
         first_line[name] = where.rpartition(": ")[2]
-        label = label_of_id(number, _LABELS_BY_ID, where)
+        label = label_of_id(number, RAFDB_LABELS, where)
         path = folder / (file_name if boxes else f"{name}_aligned.jpg")
         box = _read_box(boxes / f"{name}_boundingbox.txt", there) if boxes else None
         there.require(path, where)
@@ -114,10 +114,13 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
 
 
 def unlabelled_images(root: str | Path, samples: Sequence[FaceSample]) -> list[Path]:
-    """The files `Image/aligned/*_aligned.jpg` that no sample uses, in order of name."""
-    used = {sample.path.name for sample in samples}
-    images = (Path(root) / _IMAGE_FOLDER).glob("*_aligned.jpg")
-    return sorted(path for path in images if path.name not in used)
+    """The images beside those of the samples, in the label file's folder, that no sample uses."""
+    used = {sample.path for sample in samples}
+    folders = {Path(root, "Image", name) for name in get_args(RafdbImages)}
+    images = (
+        path for folder in folders & {path.parent for path in used} for path in folder.glob("*.jpg")
+    )
+    return sorted(path for path in images if path not in used)
 
 
 def _name_and_split(file_name: str, where: str) -> tuple[str, str]:

@@ -126,12 +126,13 @@ def test_refuses_annotations_that_are_none(new, refusal):
     )
     np.save(path, np.array([1, 2]))
     assert refusal(read_affectnet) == (
-        "ROOT/val_set/annotations/0_exp.npy holds 2 values, not one; copy it again"
+        "ROOT/val_set/annotations/0_exp.npy is no array of one number (can only convert an array "
+        "of size 1 to a Python scalar); copy it again"
     )
     for broken in (b"", b"1", b"\x93NUMPY\x01\x00"):
         path.write_bytes(broken)
         assert refusal(read_affectnet).startswith(
-            "ROOT/val_set/annotations/0_exp.npy is no NumPy array ("
+            "ROOT/val_set/annotations/0_exp.npy is no array of one number ("
         )
 
 

@@ -120,6 +120,14 @@ def test_original_images_are_taken_where_they_are_alone(original):
     assert sample.face_box is None
 
 
+def test_original_images_without_a_label_are_those_of_their_folder(original):
+    label(original, "train_00001.jpg 5\n")
+    for images in ("aligned", "original"):
+        unlabelled = unlabelled_images(original, read_rafdb(original, images).samples)
+        assert {path.parent.name for path in unlabelled} == {images}
+        assert len(unlabelled) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
