@@ -79,9 +79,61 @@ same_settings() {
     now=$(for name; do printf '%s=%s\n' "$name" "${!name:-}"; done)
     mkdir -p "$(dirname "$file")"
     [[ -e $file ]] || printf '%s\n' "$now" >"$file"
-    changed=$({ diff "$file" <(printf '%s\n' "$now") || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
+    changed=$({ diff <(sort "$file") <(printf '%s\n' "$now" | sort) || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
     [[ -z $changed ]] || die "$(dirname "$file") holds a run with other settings ($changed):" \
         "give another OUT, or remove that folder"
+}
+
+# data_settings: which data, and how a model is shown and asked about them; made faces by default.
+data_settings() {
+    SEED=${SEED:-0} TOP_K=${TOP_K:-8} N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
+    if [[ $device == gpu ]]; then
+        CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag} BOX_SPACE=${BOX_SPACE:-resized}
+    else
+        CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short} BOX_SPACE=${BOX_SPACE:-pixels}
+    fi
+    if [[ -z ${DATA:-} ]]; then
+        [[ -z ${PROTOCOL:-}${OPENFACE:-}${EVIDENCE:-} ]] ||
+            die "PROTOCOL, OPENFACE and EVIDENCE say what DATA is, but DATA is not set"
+        SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0.2}
+        SFT_AU_ERROR=${SFT_AU_ERROR:-0.12}
+    else
+        [[ -d $DATA ]] || die "DATA=$DATA: no such folder"
+        DATA=$(realpath "$DATA")
+        if [[ -n ${EVIDENCE:-} ]]; then
+            [[ -e $EVIDENCE ]] || die "EVIDENCE=$EVIDENCE: no such folder or file"
+            EVIDENCE=$(realpath "$EVIDENCE")
+        else
+            OPENFACE=${OPENFACE:-$DATA/openface}
+        fi
+        SFT_BOX_JITTER=${SFT_BOX_JITTER:-0} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0}
+        SFT_AU_ERROR=${SFT_AU_ERROR:-0}
+    fi
+    is_count CANVAS TOP_K N_TRAIN N_TEST
+}
+
+# What of `data_settings` decides the files that `make_data` writes; the optional ones where they are set.
+data_setting_names() {
+    say DATA OPENFACE CANVAS BOX_SPACE PROMPT TOP_K SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH \
+        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE}
+}
+
+# make_data FOLDER: writes the parquet files of DATA, or of made faces, which it draws if need be.
+make_data() {
+    local faces=${DATA:-$OUT/made_faces} what=()
+    if [[ -z ${DATA:-} ]]; then
+        what=(--protocol made-faces/test --data-source made_faces --openface "$faces/openface")
+        [[ -d $faces ]] || "$VENV/bin/tag-rewards" made-faces "$faces" --train "$N_TRAIN" \
+            --test "$N_TEST" --size "$CANVAS" --seed "$SEED"
+    else
+        what=(${PROTOCOL:+--protocol "$PROTOCOL"})
+        [[ ${ALLOW_MISMATCH:-} != 1 ]] || what+=(--allow-mismatch)
+        if [[ -n ${EVIDENCE:-} ]]; then what+=(--evidence "$EVIDENCE"); else what+=(--openface "$OPENFACE"); fi
+    fi
+    "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
+        --box-space "$BOX_SPACE" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
+        --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
+        --sft-au-error "$SFT_AU_ERROR"
 }
 
 # supervise LOG SECONDS REGEX TEMPLATE COMMAND...: runs the command as recipes/supervise.py says.

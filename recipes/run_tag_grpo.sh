@@ -10,8 +10,12 @@
 # 2 cores. With GPUs: Qwen2.5-VL-7B-Instruct on your data.
 #
 # Settings, as environment variables      without a GPU          with one
-#   DATA      folder in RAF-DB's layout   made faces             required
+#   DATA      the dataset's folder        made faces             required
+#   PROTOCOL  what it is, of the list of
+#             `tag-rewards datasets`      any in RAF-DB's layout
 #   OPENFACE  its OpenFace 2.x CSV files  $DATA/openface         $DATA/openface
+#   EVIDENCE  instead: what `tag-rewards
+#             annotate` wrote
 #   OUT       where everything goes       runs/tag               runs/tag
 #   MODEL     Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
 #   NGPUS     GPUs of a node              -                      all
@@ -63,15 +67,13 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin_recipe "$@"
 
-SEED=${SEED:-0} TOP_K=${TOP_K:-8} NNODES=${NNODES:-1} SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
+NNODES=${NNODES:-1} SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
 FORMAT_WEIGHT=${FORMAT_WEIGHT:-0.2} ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-0.3}
 GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-0.5}
-N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
 if [[ $device == gpu ]]; then
     NGPUS=${NGPUS:-$(count_gpus)}
     TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
-    MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag}
-    BOX_SPACE=${BOX_SPACE:-resized}
+    MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}
     STEPS=${STEPS:-null} EPOCHS=${EPOCHS:-15} TRAIN_BATCH=${TRAIN_BATCH:-512}
     MINI_BATCH=${MINI_BATCH:-128} ROLLOUT_N=${ROLLOUT_N:-5} TEMPERATURE=${TEMPERATURE:-1}
     LR=${LR:-1e-6} KL_COEF=${KL_COEF:-0.01}
@@ -81,24 +83,15 @@ if [[ $device == gpu ]]; then
         "folder in RAF-DB's layout (or TAG_DEVICE=cpu for the embedded default)"
 else
     NGPUS=1 TP=1 FLASH_ATTENTION=0
-    MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
-    BOX_SPACE=${BOX_SPACE:-pixels}
+    MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base}
     STEPS=${STEPS:-20} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
     MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} TEMPERATURE=${TEMPERATURE:-0.6}
     LR=${LR:-2e-4} KL_COEF=${KL_COEF:-0.001}
     SAVE_FREQ=${SAVE_FREQ:-10} TEST_FREQ=${TEST_FREQ:-10} TIMEOUT=${TIMEOUT:-7200}
 fi
-if [[ -z ${DATA:-} ]]; then
-    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0.18} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0.2}
-    SFT_AU_ERROR=${SFT_AU_ERROR:-0.12} SFT_EPOCHS=${SFT_EPOCHS:-2}
-else
-    [[ -d $DATA ]] || die "DATA=$DATA: no such folder"
-    DATA=$(realpath "$DATA") OPENFACE=${OPENFACE:-$DATA/openface}
-    SFT_BOX_JITTER=${SFT_BOX_JITTER:-0} SFT_BOX_GROWTH=${SFT_BOX_GROWTH:-0}
-    SFT_AU_ERROR=${SFT_AU_ERROR:-0}
-fi
-is_count NGPUS NNODES TP CANVAS TOP_K EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT \
-    N_TRAIN N_TEST
+[[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
+data_settings
+is_count NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
 [[ $STEPS == null ]] || is_count STEPS
 [[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
 parquet=$OUT/data
@@ -288,20 +281,6 @@ stage() {
     printf '{"stage": "%s", "seconds": %d}\n' "$name" $((SECONDS - begun)) >>"$OUT/timings.jsonl"
 }
 
-make_data() {
-    local faces=${DATA:-$OUT/made_faces} source=rafdb
-    if [[ -z ${DATA:-} ]]; then
-        source=made_faces
-        [[ -d $faces ]] || "$VENV/bin/tag-rewards" made-faces "$faces" --train "$N_TRAIN" \
-            --test "$N_TEST" --size "$CANVAS" --seed "$SEED"
-    fi
-    "$VENV/bin/tag-rewards" prepare "$faces" --openface "${OPENFACE:-$faces/openface}" --out "$parquet" \
-        --data-source "$source" --canvas "$CANVAS" --box-space "$BOX_SPACE" --prompt "$PROMPT" \
-        --top-k "$TOP_K" --seed "$SEED" \
-        --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
-        --sft-au-error "$SFT_AU_ERROR"
-}
-
 sft() {
     # LR and EPOCHS in the environment are GRPO's.
     env -u LR -u EPOCHS MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" NNODES="$NNODES" \
@@ -366,11 +345,11 @@ exported() {
 finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]]; }
 
 begun=$SECONDS
-same_settings "$OUT/settings.txt" DATA OPENFACE MODEL CANVAS BOX_SPACE PROMPT TOP_K SFT SEED N_TRAIN N_TEST \
-    SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR ${TRACES:+TRACES}
+# shellcheck disable=SC2046
+same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} $(data_setting_names)
 stage set-up set_up
 check_weights
-if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data; fi
+if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data "$parquet"; fi
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
 last_step=$(cat "$OUT/checkpoints/latest_checkpointed_iteration.txt")
