@@ -37,7 +37,7 @@ def sft_rows(out, split="train"):
     return list(read_sft_parquet(out / f"sft_{split}.parquet"))
 
 
-def test_writes_four_files_and_a_report(dataset, tmp_path):
+def test_writes_its_files_and_a_report(dataset, tmp_path):
     report = run(dataset, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         [*PARQUET_FILES, "prepare.json"]
