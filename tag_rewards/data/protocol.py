@@ -74,12 +74,14 @@ class LoadedProtocol:
         samples: Its images, of all splits that were asked for, in the dataset's order.
         mismatches: Where the images are not those that were published, one sentence each.
         dropped: Rows that are no sample of it, by split and reason.
+        missing: Files of the dataset that labels need and that do not exist.
     """
 
     protocol: Protocol
     samples: tuple[FaceSample, ...]
     mismatches: tuple[str, ...] = ()
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
+    missing: tuple[Path, ...] = ()
 
     @property
     def evaluated(self) -> tuple[FaceSample, ...]:

@@ -22,6 +22,7 @@ from tag_rewards.data.datasets.fer2013 import read_fer2013
 from tag_rewards.data.datasets.ferplus import read_ferplus
 from tag_rewards.data.datasets.ferplus_rules import RULES
 from tag_rewards.data.datasets.rafdb import read_rafdb
+from tag_rewards.data.datasets.sample import MissingFilesError
 from tag_rewards.data.protocol import (
     SPLITS,
     LoadedProtocol,
@@ -57,6 +58,7 @@ def load_protocol(
     root: str | Path,
     *,
     allow_mismatch: bool = False,
+    allow_missing: bool = False,
     splits: Collection[str] | None = None,
 ) -> LoadedProtocol:
     """Read a dataset's folder under a protocol and check the published counts.
@@ -65,6 +67,7 @@ def load_protocol(
         protocol: A name in `PROTOCOLS`, or a protocol.
         root: The dataset's folder.
         allow_mismatch: Record counts that differ instead of refusing them.
+        allow_missing: List files that do not exist instead of refusing them.
         splits: Those to keep and check, such as only the evaluated one; None is all.
 
     Raises:
@@ -75,7 +78,13 @@ def load_protocol(
     if isinstance(protocol, str):
         protocol = protocol_named(protocol)
     root = Path(root)
-    dataset = protocol.read(root)
+    missing: tuple[Path, ...] = ()
+    try:
+        dataset = protocol.read(root)
+    except MissingFilesError as error:
+        if not allow_missing:
+            raise
+        dataset, missing = error.dataset, error.missing
     wanted = SPLITS if splits is None else splits
     here = [sample for sample in dataset.samples if sample.split in wanted]
     samples = tuple(sample for sample in here if sample.label in protocol.labels)
@@ -94,7 +103,7 @@ def load_protocol(
         )
     if not samples:
         raise ProtocolError(f"{root} has no image of {protocol.name} in {', '.join(wanted)}")
-    return LoadedProtocol(protocol, samples, mismatches, dropped)
+    return LoadedProtocol(protocol, samples, mismatches, dropped, missing)
 
 
 def _ferplus(rule: str) -> Protocol:

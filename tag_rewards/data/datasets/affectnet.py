@@ -26,16 +26,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tag_rewards.data.datasets.files import (
-    Builder,
-    Listing,
-    first_existing,
-    label_of_id,
-    numbers,
-    read_table,
-    visible,
-)
+from tag_rewards.data.datasets.files import Builder, first_existing, visible
 from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
+from tag_rewards.data.datasets.tables import label_of_id, numbers, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +96,7 @@ def _read_old(root: Path) -> Dataset:
         ["Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images"],
         _LAYOUT,
     )
-    builder, there = Builder(), Listing()
+    builder = Builder()
     columns = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height")
     for split, file_name in _LISTS.items():
         if not (lists / file_name).exists():
@@ -113,7 +106,7 @@ def _read_old(root: Path) -> Dataset:
             if label in _NOT_LABELS:
                 builder.drop(split, label)
                 continue
-            path = there.require(images / name, where)
+            path = builder.needed(images / name, where)
             x, y, width, height = numbers(box, "the face box", where)
             face_box = (x, y, x + width, y + height) if width > 0 and height > 0 else None
             name = builder.unique(os.path.splitext(name)[0])
@@ -122,7 +115,7 @@ def _read_old(root: Path) -> Dataset:
 
 
 def _read_new(root: Path) -> Dataset:
-    builder, there = Builder(), Listing()
+    builder = Builder()
     for split, folder in _SETS.items():
         if not (root / folder).is_dir():
             continue
@@ -138,7 +131,7 @@ def _read_new(root: Path) -> Dataset:
             if label in _NOT_LABELS:
                 builder.drop(split, label)
                 continue
-            path = there.require(root / folder / "images" / f"{stem}.jpg", str(source))
+            path = builder.needed(root / folder / "images" / f"{stem}.jpg", str(source))
             builder.samples.append(FaceSample(f"{split}_{stem}", path, label, split))
     return builder.dataset(root)
 

@@ -14,16 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tag_rewards.data.datasets.files import (
-    Builder,
-    Listing,
-    first_existing,
-    label_of_id,
-    numbers,
-    read_words,
-    visible,
-)
+from tag_rewards.data.datasets.files import Builder, first_existing, visible
 from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
+from tag_rewards.data.datasets.tables import label_of_id, numbers, read_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +57,7 @@ def read_ckplus(root: str | Path) -> Dataset:
         DatasetError: A folder, the peak frame or its FACS codes are missing, or a label is
             malformed.
     """
-    root, builder, there = Path(root), Builder(), Listing()
+    root, builder = Path(root), Builder()
     images, emotions, facs = (
         first_existing(root, [name], _LAYOUT) for name in ("cohn-kanade-images", "Emotion", "FACS")
     )
@@ -79,11 +72,10 @@ def read_ckplus(root: str | Path) -> Dataset:
                 f"{labels[0].parent} has {len(labels)} labels, not one; copy it again"
             )
         peak = labels[0].name.removesuffix("_emotion.txt")
-        codes = there.require(facs / name / f"{peak}_facs.txt", str(labels[0]))
-        path = there.require(sequence / f"{peak}.png", str(labels[0]))
-        builder.samples.append(
-            FaceSample(peak, path, _read_label(labels[0]), "test", aus=_read_aus(codes))
-        )
+        codes = builder.needed(facs / name / f"{peak}_facs.txt", str(labels[0]))
+        aus = _read_aus(codes) if builder.exists(codes) else None
+        path = builder.needed(sequence / f"{peak}.png", str(labels[0]))
+        builder.samples.append(FaceSample(peak, path, _read_label(labels[0]), "test", aus=aus))
     return builder.dataset(emotions)
 
 

@@ -13,15 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tag_rewards.data.datasets.files import (
-    Builder,
-    Listing,
-    first_existing,
-    label_of_id,
-    numbers,
-    read_words,
-)
+from tag_rewards.data.datasets.files import Builder, first_existing
 from tag_rewards.data.datasets.sample import Dataset, FaceSample
+from tag_rewards.data.datasets.tables import label_of_id, numbers, read_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,13 +62,13 @@ def read_expw(root: str | Path) -> Dataset:
         >>> sample.id, sample.label, sample.face_box
         ('angry_child_1_0', 'anger', (20.0, 10.0, 110.0, 100.0))
     """
-    root, builder, there = Path(root), Builder(), Listing()
+    root, builder = Path(root), Builder()
     source = first_existing(root, ["label/label.lst", "label.lst"], _LAYOUT)
     images = first_existing(root, ["image/origin", "origin"], _LAYOUT)
     for where, words in read_words(source, "angry_child_1.jpg 0 10 20 110 100 98.5 0"):
         file_name, face, *box, _, number = words
         label = label_of_id(number, EXPW_LABELS, where)
-        path = there.require(images / file_name, where)
+        path = builder.needed(images / file_name, where)
         top, left, right, bottom = numbers(box, "the face box", where)
         name = builder.unique(f"{path.stem}_{face}")
         face_box = (left, top, right, bottom)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.data.datasets.files import Builder, first_existing, label_of_id, read_table
+from tag_rewards.data.datasets.files import Builder, first_existing
 from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
+from tag_rewards.data.datasets.tables import label_of_id, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.data.datasets import fer2013
 from tag_rewards.data.datasets.ferplus_rules import COLUMNS, LABELS, RULES
-from tag_rewards.data.datasets.files import Builder, Listing, first_existing, read_table
+from tag_rewards.data.datasets.files import Builder, first_existing
 from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
+from tag_rewards.data.datasets.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def _with_pixels(root: Path, rows: list[_Row], source: Path, pixels: Path) -> Da
 
 
 def _with_images(folder: Path, rows: list[_Row], source: Path) -> Dataset:
-    builder, there = Builder(), Listing()
+    builder = Builder()
     last = {(row.split, row.name): number for number, row in enumerate(rows)}
     for number, row in enumerate(rows):
         name = builder.unique(row.name.removesuffix(".png"))
@@ -137,6 +138,6 @@ def _with_images(folder: Path, rows: list[_Row], source: Path) -> Dataset:
         elif last[row.split, row.name] != number:
             builder.drop(row.split, OVERWRITTEN)
         else:
-            there.require(path, row.where)
+            builder.needed(path, row.where)
             builder.samples.append(FaceSample(name, path, row.verdict, row.split))
     return builder.dataset(source)

@@ -19,15 +19,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tag_rewards.data.datasets.class_folders import read_folders
-from tag_rewards.data.datasets.files import (
-    Builder,
-    Listing,
-    first_existing,
-    label_of_id,
-    numbers,
-    read_words,
-)
+from tag_rewards.data.datasets.files import Builder, first_existing
 from tag_rewards.data.datasets.sample import Dataset, DatasetError, FaceSample
+from tag_rewards.data.datasets.tables import label_of_id, numbers, read_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +91,7 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
     choices = [images] if images else get_args(RafdbImages)
     folder = first_existing(root, [f"Image/{choice}" for choice in choices], _LAYOUT)
     boxes = root / _BOX_FOLDER if folder.name == "original" else None
-    builder, there, first_line = Builder(), Listing(), dict[str, str]()
+    builder, first_line = Builder(), dict[str, str]()
     for where, (file_name, number) in read_words(source, "train_00001.jpg 5"):
         name, split = _name_and_split(file_name, where)
         if name in first_line:
@@ -107,8 +101,9 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
         first_line[name] = where.rpartition(": ")[2]
         label = label_of_id(number, RAFDB_LABELS, where)
         path = folder / (file_name if boxes else f"{name}_aligned.jpg")
-        box = _read_box(boxes / f"{name}_boundingbox.txt", there) if boxes else None
-        there.require(path, where)
+        box_file = boxes / f"{name}_boundingbox.txt" if boxes else None
+        box = _read_box(box_file) if box_file and builder.exists(box_file) else None
+        builder.needed(path, where)
         builder.samples.append(FaceSample(name, path, label, split, face_box=box))
     return builder.dataset(source)
 
@@ -139,9 +134,7 @@ def _name_and_split(file_name: str, where: str) -> tuple[str, str]:
     return name, split
 
 
-def _read_box(path: Path, there: Listing) -> tuple[float, float, float, float] | None:
-    if path not in there:
-        return None
+def _read_box(path: Path) -> tuple[float, float, float, float]:
     for where, words in read_words(path, "10.5 20.5 110.5 120.5"):
         x1, y1, x2, y2 = numbers(words, "the face box", where)
         return x1, y1, x2, y2

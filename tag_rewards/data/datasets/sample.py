@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Dataset", "DatasetError", "FaceSample"]
+__all__ = ["Dataset", "DatasetError", "FaceSample", "MissingFilesError"]
 
 
 class DatasetError(InputError):
@@ -55,3 +55,17 @@ class Dataset:
 
     samples: tuple[FaceSample, ...]
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class MissingFilesError(DatasetError):
+    """Files that labels need do not exist; the message names the first and their number.
+
+    Attributes:
+        dataset: All labels, with and without files.
+        missing: The files, in the dataset's order.
+    """
+
+    def __init__(self, message: str, dataset: Dataset, missing: tuple[Path, ...]) -> None:
+        super().__init__(message)
+        self.dataset = dataset
+        self.missing = missing

@@ -73,7 +73,7 @@ def test_a_box_without_area_is_none(write, touch):
         (row(expression="happy"), "line 2 has label id 'happy'; known are 0 neutral"),
         (
             row("1/b.jpg"),
-            f"line 2 needs ROOT/{IMAGES}/1/b.jpg, which does not exist; add it or",
+            f"line 2 needs ROOT/{IMAGES}/1/b.jpg, which does not exist; add what",
         ),
         (row(box="1,2,x,4"), "line 2 has 'x' for the face box, which is no number"),
         (row(box="1,2,nan,4"), "line 2 has 'nan' for the face box, which is no number"),
@@ -140,7 +140,7 @@ def test_refuses_an_annotation_without_its_image(new, refusal):
     (new / "val_set/images/0.jpg").unlink()
     assert refusal(read_affectnet) == (
         "ROOT/val_set/annotations/0_exp.npy needs ROOT/val_set/images/0.jpg, which does not exist; "
-        "add it or remove the label"
+        "add what is missing or remove the labels"
     )
 
 

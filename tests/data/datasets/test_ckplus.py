@@ -72,14 +72,14 @@ def test_refuses_labels_with_file_and_value(root, write, refusal, name, text, se
 
 
 def test_refuses_a_label_without_its_image_or_codes(root, refusal):
+    peak = f"ROOT/cohn-kanade-images/{PEAK}.png"
+    advice = "add what is missing or remove the labels"
     (root / f"cohn-kanade-images/{PEAK}.png").unlink()
-    missing = "which does not exist; add it or remove the label"
-    assert (
-        refusal(read_ckplus)
-        == f"ROOT/{EMOTION} needs ROOT/cohn-kanade-images/{PEAK}.png, {missing}"
-    )
+    assert refusal(read_ckplus) == f"ROOT/{EMOTION} needs {peak}, which does not exist; {advice}"
     (root / FACS).unlink()
-    assert refusal(read_ckplus) == f"ROOT/{EMOTION} needs ROOT/{FACS}, {missing}"
+    assert refusal(read_ckplus) == (
+        f"ROOT/{EMOTION} needs ROOT/{FACS}, which does not exist (one of 2 such files); {advice}"
+    )
 
 
 @pytest.mark.parametrize("folder", ["cohn-kanade-images", "Emotion", "FACS"])

@@ -42,7 +42,7 @@ def test_boxes_are_listed_top_left_right_bottom(root):
 
 
 IDS = "0 anger, 1 disgust, 2 fear, 3 happiness, 4 sadness, 5 surprise, 6 neutral"
-MISSING = "which does not exist; add it or remove the label"
+MISSING = "which does not exist; add what is missing or remove the labels"
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_refuses_a_folder_without_votes_or_images(with_folders, refusal):
     (with_folders / FOLDERS["PrivateTest"] / "fer0000006.png").unlink()
     assert refusal(read_ferplus) == (
         "ROOT/fer2013new.csv: line 11 needs ROOT/FER2013Test/fer0000006.png, which does not "
-        "exist; add it or remove the label"
+        "exist; add what is missing or remove the labels"
     )
     (with_folders / FOLDERS["PrivateTest"]).rename(with_folders / "elsewhere")
     assert refusal(read_ferplus) == f"ROOT/FER2013Test does not exist; {LAYOUT}"
