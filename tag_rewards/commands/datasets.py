@@ -70,6 +70,8 @@ def check(
     if loaded.dropped:
         console.print(dropped_table(loaded))
     protocol = loaded.protocol
+    if not protocol.counts:
+        console.print("No published counts are known of it.")
     published = {split: counts.labels for split, counts in protocol.counts.items()}
     figure = draw_label_distribution(
         protocol.name, protocol.labels, count_labels(loaded.samples), published

@@ -61,7 +61,7 @@ def check_table(loaded: LoadedProtocol) -> Table:
     """Images by label and split, beside the published counts where they are known."""
     protocol, found = loaded.protocol, count_labels(loaded.samples)
     splits = [split for split in SPLITS if split in found or split in protocol.counts]
-    table = Table("", title=protocol.name, title_justify="left")
+    table = Table("", title=protocol.name, title_justify="left", caption="* evaluated")
     for split in splits:
         table.add_column(f"{split}*" if split == protocol.split else split, justify="right")
         if split in protocol.counts:
@@ -81,7 +81,6 @@ def check_table(loaded: LoadedProtocol) -> Table:
         add(label, label)
     table.add_section()
     add("images", None)
-    table.caption = "* evaluated" + ("" if protocol.counts else "; published counts unknown")
     return table
 
 
