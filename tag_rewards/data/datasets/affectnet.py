@@ -6,6 +6,7 @@ The old one has the web's images as they are, each with a face box and landmarks
                                         subDirectory_filePath,face_x,face_y,face_width,face_height,
                                         facial_landmarks,expression,valence,arousal
     ROOT/Manually_Annotated/Manually_Annotated_Images/SUBDIRECTORY/FILE
+                                        also in ROOT/Manually_Annotated_compressed or ROOT itself
 
 The new one has the faces cut out, 224 x 224, and a file for each annotation:
 
@@ -54,6 +55,7 @@ AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(
 _NOT_LABELS = ("none of the expressions", "uncertain expression", "no face")
 _MEANINGS = {**AFFECTNET_LABELS, **dict(enumerate(_NOT_LABELS, start=8))}
 _EXPRESSION = "_exp.npy"
+_ARCHIVES = ("Manually_Annotated/", "Manually_Annotated_compressed/", "")
 _LISTS = {"train": "training.csv", "val": "validation.csv"}
 _SETS = {"train": "train_set", "val": "val_set"}
 _LAYOUT = (
@@ -92,9 +94,7 @@ def _read_old(root: Path) -> Dataset:
     lists = lists if lists.is_dir() else root
     first_existing(lists, [*_LISTS.values()], _LAYOUT)
     images = first_existing(
-        root,
-        ["Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images"],
-        _LAYOUT,
+        root, [f"{name}Manually_Annotated_Images" for name in _ARCHIVES], _LAYOUT
     )
     builder = Builder()
     columns = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height")

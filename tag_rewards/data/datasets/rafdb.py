@@ -7,7 +7,7 @@ As its authors hand it out, the images in either or both of the two folders:
     ROOT/Image/original/train_00001.jpg             the photograph it was cut from
     ROOT/Annotation/boundingbox/train_00001_boundingbox.txt     x1 y1 x2 y2 in it; optional
 
-or sorted into folders named by label id, as it is found on Kaggle:
+or the aligned images sorted into folders named by label id, as they are found on Kaggle:
 
     ROOT/train/5/train_00001_aligned.jpg            and ROOT/test/...
 """
@@ -85,7 +85,7 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
     if images not in (None, *get_args(RafdbImages)):
         raise ValueError(f"images is {images!r}, not aligned or original")
     root = Path(root)
-    if not (root / "EmoLabel").exists() and (root / "train").is_dir():
+    if images != "original" and not (root / "EmoLabel").exists() and _has_split_folders(root):
         return read_folders(root, _FOLDER_LABELS.get, _LAYOUT, name=_name_in_folder)
     source = first_existing(root, [str(_LABEL_FILE)], _LAYOUT)
     choices = [images] if images else get_args(RafdbImages)
@@ -132,6 +132,10 @@ def _name_and_split(file_name: str, where: str) -> tuple[str, str]:
             f"{where} names {file_name!r:.60}, which must be a file name, not a path"
         )
     return name, split
+
+
+def _has_split_folders(root: Path) -> bool:
+    return any((root / split).is_dir() for split in SPLITS)
 
 
 def _read_box(path: Path) -> tuple[float, float, float, float]:

@@ -51,9 +51,10 @@ def test_faces_without_an_expression_are_counted(old):
     }
 
 
-def test_the_old_release_may_lie_flat_and_lack_the_training_images(write, touch):
+@pytest.mark.parametrize("folder", ["", "Manually_Annotated_compressed/"])
+def test_the_old_release_may_lie_flat_and_lack_the_training_images(write, touch, folder):
     write("validation.csv", HEADER + row("1/a.jpg", 6))
-    [sample] = read_affectnet(touch("Manually_Annotated_Images/1/a.jpg")).samples
+    [sample] = read_affectnet(touch(f"{folder}Manually_Annotated_Images/1/a.jpg")).samples
     assert (sample.label, sample.split) == ("anger", "val")
 
 

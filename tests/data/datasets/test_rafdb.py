@@ -158,6 +158,14 @@ def test_folders_named_by_id_are_read_with_the_same_names(touch):
     assert unlabelled_images(root, samples) == []
 
 
+def test_one_split_of_folders_is_enough_but_they_are_not_original_images(touch, refusal):
+    root = touch("test/7/test_0001_aligned.jpg")
+    assert [sample.id for sample in read_rafdb(root, "aligned").samples] == ["test_0001"]
+    assert refusal(lambda root: read_rafdb(root, "original")).startswith(
+        "ROOT/EmoLabel/list_patition_label.txt does not exist; the dataset must be laid out as"
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
