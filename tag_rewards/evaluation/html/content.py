@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tag_rewards.evaluation.console import warnings
 from tag_rewards.evaluation.gallery import GALLERY_FILE
 from tag_rewards.evaluation.html import tables
+from tag_rewards.evaluation.html.between import across_protocols, pairs
 from tag_rewards.evaluation.html.cards import face_cards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tag_rewards.evaluation.html.between import Tables
     from tag_rewards.evaluation.html.cards import Card
     from tag_rewards.evaluation.html.entries import Entry
     from tag_rewards.evaluation.html.table import Table
@@ -53,10 +56,10 @@ class Content:
     Attributes:
         title: of the page.
         lead: what was evaluated, in a sentence or two.
-        warnings: where the data's counts differ from the published ones.
+        warnings: name of an entry and what a reader must know before its figures.
         overview: what was evaluated.
         classification: the main table.
-        across: one model over several protocols; None if there is one protocol.
+        across: one model over several protocols.
         pairs: each two results of the same faces compared.
         counterfactual: None if it was not tried.
         parts: one for each entry.
@@ -64,11 +67,11 @@ class Content:
 
     title: str
     lead: str
-    warnings: tuple[str, ...]
+    warnings: tuple[tuple[str, str], ...]
     overview: Table
     classification: Table
-    across: Table | None
-    pairs: tuple[Table, ...]
+    across: Tables
+    pairs: Tables
     counterfactual: Table | None
     parts: tuple[Part, ...]
 
@@ -76,9 +79,7 @@ class Content:
     def tables(self) -> Iterator[Table]:
         """Every table, in the order of the page."""
         yield from (self.overview, self.classification)
-        if self.across:
-            yield self.across
-        yield from self.pairs
+        yield from (*self.across.tables, *self.pairs.tables)
         if self.counterfactual:
             yield self.counterfactual
         for part in self.parts:
@@ -95,11 +96,11 @@ def make_content(entries: Sequence[Entry]) -> Content:
     return Content(
         title=_title(entries),
         lead=_lead(entries),
-        warnings=tuple(f"{e.name}: {one}" for e in entries for one in e.results.mismatches),
+        warnings=tuple((e.name, text) for e in entries for text in warnings(e.results)),
         overview=tables.overview_table(entries),
         classification=tables.main_table(entries),
-        across=None,
-        pairs=(),
+        across=across_protocols(entries),
+        pairs=pairs(entries),
         counterfactual=tables.counterfactual_table(entries),
         parts=tuple(_part(entry) for entry in entries),
     )

@@ -98,7 +98,8 @@ def row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
         [[0.75, 0.25], [0.0, 0.0]]
     """
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _draw_matrix(

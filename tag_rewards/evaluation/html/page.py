@@ -17,6 +17,7 @@ from markupsafe import Markup
 import tag_rewards
 from tag_rewards.evaluation.face_view import PANEL
 from tag_rewards.evaluation.html.face_svg import FONT
+from tag_rewards.evaluation.html.table import Change
 from tag_rewards.evaluation.results import Figure
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def render_page(
 
 
 def _asset(name: str) -> str:
-    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+    return files(__package__).joinpath("templates").joinpath(name).read_text(encoding="utf-8")
 
 
 def _environment() -> jinja2.Environment:
@@ -78,12 +79,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.tests["figure"] = lambda value: isinstance(value, Figure)
+    environment.tests["change"] = lambda value: isinstance(value, Change)
     environment.filters["number"] = _number
     return environment
 
 
-def _number(value: float | int | str | None) -> str:
+def _number(value: float | int | str | None, sign: str = "") -> str:
     """A count as it is, a share with three digits, – for what is not known."""
     if value is None:
         return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:{sign}.3f}".replace("-", "−") if isinstance(value, float) else str(value)

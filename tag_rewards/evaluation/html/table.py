@@ -12,7 +12,14 @@ from tag_rewards.evaluation.results import Figure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Cell", "Group", "Table", "to_csv"]
+__all__ = ["Cell", "Change", "Group", "Table", "to_csv"]
+
+
+class Change(Figure):
+    """How much more one figure is than another, with its interval; shown with its sign."""
+
+    __slots__ = ()
+
 
 Cell = Figure | float | int | str | None
 """A figure with its interval, a share or mean, a count, a word, or nothing known."""

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.evaluation.answers import NO_ANSWER
+from tag_rewards.evaluation.console import NAMES
 from tag_rewards.evaluation.html.figures import row_shares
 from tag_rewards.evaluation.html.table import Group, Table
 from tag_rewards.evaluation.marks import au_name
-from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.measures import MEASURES, TOLD
 from tag_rewards.evaluation.results import MODEL
+from tag_rewards.evaluation.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,22 +30,13 @@ __all__ = [
     "counterfactual_table",
     "faithfulness_table",
     "main_table",
+    "measure_name",
     "overview_table",
     "settings_table",
     "verdict",
-    "words",
 ]
 
-NO_ANSWER = "no answer"
-_CLASSIFICATION: dict[str, Callable[[Classification], Cell]] = {
-    "accuracy": lambda one: one.accuracy,
-    "UAR": lambda one: one.uar,
-    "macro F1": lambda one: one.macro_f1,
-    "ECE": lambda one: one.ece,
-    "parse failures": lambda one: sum(one.no_answer.values()),
-    "faces left out": lambda one: one.dropped,
-    "faces": lambda one: one.n,
-}
+_PARSE_FAILURES = "parse failures"
 
 
 def overview_table(entries: Sequence[Entry]) -> Table:
@@ -57,55 +51,74 @@ def overview_table(entries: Sequence[Entry]) -> Table:
         "with a probability of the answer": lambda e: e.results.faces.with_confidence,
         "evaluated with tag-rewards": lambda e: e.results.versions.get("tag-rewards"),
     }
-    groups = [Group("", tuple((name, *map(value, entries)) for name, value in lines.items()))]
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(value(entry) for entry in entries)) for name, value in lines.items()
+    ]
+    groups = [Group("", tuple(rows))]
     reasons = list(dict.fromkeys(why for e in entries for why in e.results.faces.left_out))
     if reasons:
-        groups = [Group("evaluated", groups[0].rows)]
-        rows = tuple(
+        counts: list[tuple[Cell, ...]] = [
             (why, *(e.results.faces.left_out.get(why, 0) for e in entries)) for why in reasons
-        )
-        groups.append(Group("faces without evidence, and why", rows))
+        ]
+        groups.append(Group("faces without evidence, and why", tuple(counts)))
     caption = "What was evaluated. No face is left out: every image of the split counts."
     return Table("overview", caption, ("", *_names(entries)), tuple(groups))
 
 
 def main_table(entries: Sequence[Entry]) -> Table:
     """Accuracy, UAR, macro F1, ECE and parse failures, as each parser reads the answers."""
+    lines: dict[str, Callable[[Classification], Cell]] = {
+        measure_name("accuracy"): lambda one: one.accuracy,
+        measure_name("uar"): lambda one: one.uar,
+        measure_name("macro_f1"): lambda one: one.macro_f1,
+        measure_name("ece"): lambda one: one.ece,
+        _PARSE_FAILURES: lambda one: sum(one.no_answer.values()),
+        "faces left out": lambda one: one.dropped,
+    }
     parsers = dict.fromkeys(parser for e in entries for parser in e.results.classification)
     groups = []
     for parser in parsers:
         found = [entry.results.classification.get(parser) for entry in entries]
         rows = [
             (name, *(None if one is None else value(one) for one in found))
-            for name, value in _CLASSIFICATION.items()
+            for name, value in lines.items()
         ]
         causes = dict.fromkeys(why for one in found if one for why in one.no_answer)
-        position = list(_CLASSIFICATION).index("parse failures") + 1
+        position = list(lines).index(_PARSE_FAILURES) + 1
         rows[position:position] = [
-            (f"– {words(why)}", *(one.no_answer.get(why, 0) if one else None for one in found))
+            (
+                f"– {NO_ANSWER.get(why, why)}",
+                *(one.no_answer.get(why, 0) if one else None for one in found),
+            )
             for why in causes
         ]
         groups.append(Group(f"parser: {parser}", tuple(rows)))
     caption = (
         "Classification, with 95 % bootstrap intervals. An answer that cannot be parsed, and one "
-        "that is missing, is wrong."
+        "that is missing, is wrong. ↑ more is better, ↓ less is better."
     )
     return Table("classification", caption, ("", *_names(entries)), tuple(groups))
 
 
 def faithfulness_table(entry: Entry) -> Table:
     """Every measure of faithfulness, of the model and of the baselines beside it."""
-    columns = {MODEL: entry.results.faithfulness.get(MODEL, {}), **entry.results.faithfulness}
-    measures = dict.fromkeys(name for figures in columns.values() for name in figures)
+    columns = entry.results.faithfulness
     rows = tuple(
-        (_measure(name), *(figures.get(name) for figures in columns.values())) for name in measures
+        (
+            measure_name(name),
+            *(
+                "told" if name in TOLD and who != MODEL else figures.get(name)
+                for who, figures in columns.items()
+            ),
+        )
+        for name in MEASURES
     )
     caption = (
         f"Faithfulness of {entry.name} over the {entry.results.faces.with_evidence} faces on which "
-        "the detector saw an AU, beside baselines that do not look at the face; with 95 % "
-        "bootstrap intervals. ↑ more is better, ↓ less is better."
+        "the detector saw an AU, beside baselines that are told the AUs and put their boxes "
+        "without a look at the face; with 95 % bootstrap intervals."
     )
-    names = tuple(entry.name if who == MODEL else words(who) for who in columns)
+    names = tuple(entry.name if who == MODEL else who for who in columns)
     return Table(f"faithfulness-{entry.slug}", caption, ("", *names), (Group("", rows),))
 
 
@@ -115,7 +128,7 @@ def counterfactual_table(entries: Sequence[Entry]) -> Table | None:
     if not tried:
         return None
     names = dict.fromkeys(name for entry in tried for name in entry.results.counterfactual)
-    rows = tuple((words(n), *(e.results.counterfactual.get(n) for e in tried)) for n in names)
+    rows = tuple((n, *(e.results.counterfactual.get(n) for e in tried)) for n in names)
     caption = (
         "Counterfactual faithfulness: how often the answer changes when the claimed regions are "
         "masked in the image, and when equal areas elsewhere are."
@@ -141,7 +154,7 @@ def confusion_tables(entry: Entry) -> tuple[Table, Table]:
     """The confusion matrix as counts and as shares of each row."""
     labels = entry.results.labels
     counts = np.array(entry.strict.confusion, np.int64).reshape(len(labels), len(labels) + 1)
-    columns = ("true label", *labels, NO_ANSWER)
+    columns = ("true label", *labels, "no answer")
 
     def table(kind: str, unit: str, values: Iterable[Sequence[Cell]]) -> Table:
         rows = tuple((label, *row) for label, row in zip(labels, values, strict=True))
@@ -192,26 +205,21 @@ def verdict(entry: Entry) -> str:
         word = "above" if own.value > others[best].value else "not above"
     return (
         f"Mean IoU {own.value:.3f} is {word} all baselines; the best of them, "
-        f"{words(best)}, has {others[best].value:.3f}."
+        f"{best}, has {others[best].value:.3f}."
         if word != "not above"
-        else f"Mean IoU {own.value:.3f} is not above all baselines: {words(best)} has "
+        else f"Mean IoU {own.value:.3f} is not above all baselines: {best} has "
         f"{others[best].value:.3f}."
     )
 
 
-def words(name: str) -> str:
-    """A name of the results as it is written for people.
-
-    Example:
-        >>> words("mean_iou"), words("au_f1"), words("hallucination_per_trace")
-        ('mean IoU', 'AU F1', 'hallucination per trace')
-    """
-    proper = {"iou": "IoU", "au": "AU", "aus": "AUs", "f1": "F1"}
-    return " ".join(proper.get(word, word) for word in name.split("_"))
+def measure_name(name: str) -> str:
+    """A figure in words, with an arrow that says whether more or less of it is better."""
+    return f"{NAMES[name]}\u00a0{'↑' if STATISTICS[name] else '↓'}"
 
 
-def _measure(name: str) -> str:
-    return f"{words(name)} {'↑' if MEASURES.get(name, True) else '↓'}"
+def _cause(why: str, found: Sequence[Classification | None]) -> tuple[Cell, ...]:
+    counts = (None if one is None else one.no_answer.get(why, 0) for one in found)
+    return (f"– {NO_ANSWER.get(why, why)}", *counts)
 
 
 def _text(value: object) -> str:
