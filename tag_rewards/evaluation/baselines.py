@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.box_baselines import (
-    in_space,
-    list_of,
-    mean_boxes,
-    random_boxes,
-    steps_of,
-)
+from tag_rewards.evaluation.box_baselines import in_space, mean_boxes, random_boxes
+from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.rewards import score_batch
 from tag_rewards.trace import Step, Trace, render
 
@@ -88,7 +83,8 @@ def baseline_completions(
         targets: the held-out ones.
         seed: seed of the random boxes.
     """
-    drawn = iter(random_boxes(targets, np.random.default_rng(seed)))
+    extents = np.array([target.box_space.extent for target in targets for _ in target.by_au])
+    drawn = map(tuple, random_boxes(extents.reshape(-1, 2), np.random.default_rng(seed)).tolist())
     return {
         "one template for all faces": [
             _complete(target, template.label, _template_boxes(template, template.aus, target))
@@ -148,12 +144,18 @@ def _whole_image(target: Target) -> Box:
 
 def _complete(target: Target, label: str, boxes: Mapping[int, Box]) -> str:
     """A well-formed trace with these boxes; one step over the whole image if there are none."""
+    steps = tuple(
+        Step(ACTION_UNITS[au].area if au in ACTION_UNITS else "face", "active", boxes[au], au)
+        for au in sorted(boxes)
+    ) or (Step("whole face", "at rest", _whole_image(target)),)
+    aus = tuple(sorted(boxes))
+    named = " + ".join(f"AU{au}" for au in aus) if aus else "No AU"
     return render(
         Trace(
             global_analysis="A face.",
-            steps=steps_of(boxes) or (Step("whole face", "at rest", _whole_image(target)),),
-            conclusion=f"{list_of(boxes)} indicates {label}.",
-            conclusion_aus=tuple(sorted(boxes)),
+            steps=steps,
+            conclusion=f"{named} indicates {label}.",
+            conclusion_aus=aus,
             answer=label,
         )
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -72,6 +71,8 @@ def mean_interval(
     mean = float(sample.mean())
     if len(sample) == 1:
         return Interval(mean, mean, mean)
+    from scipy import stats  # slow to import
+
     # `random_state` and not `rng`: the latter came with scipy 1.15.
     result = stats.bootstrap(
         (sample,),

@@ -1,85 +1,156 @@
-"""The boxes of the faithfulness table's baselines: put where nobody has looked.
+"""The baselines of the faithfulness table: the true AUs, put where nobody has looked.
 
 Faces in a dataset are cropped alike and AU boxes are small, so that a box which is the same for
-every face may score well. A model looks at the face if it does better than these.
+every face may score well. A model looks at the face if it does better than these. They are told
+the AUs of each face, so that what is left to compare is the places.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.evaluation.areas import AREAS, CONTAINED, named_areas
+from tag_rewards.evaluation.faithfulness import HIT_IOU
 from tag_rewards.evaluation.masking import face_area
+from tag_rewards.evaluation.measures import FaceSums
 from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.geometry import BoxSpace, convert_boxes
-from tag_rewards.trace import Step, Trace
+from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 
-__all__ = [
-    "BOX_BASELINES",
-    "box_baselines",
-    "in_space",
-    "list_of",
-    "mean_boxes",
-    "random_boxes",
-    "steps_of",
-]
+__all__ = ["BOX_BASELINES", "SeenAUs", "baseline_sums", "in_space", "mean_boxes", "random_boxes"]
 
-#: The names of `box_baselines`, in the order of every table.
+#: The names of the baselines, in the order of every table.
 BOX_BASELINES = ("random boxes", "mean boxes", "whole face")
 
 _THOUSANDTHS = BoxSpace.normalized_1000()
+_AREA_OF_AU = {
+    au: list(AREAS).index(named_areas(unit.area)[0]) for au, unit in ACTION_UNITS.items()
+}
 
 
-def box_baselines(
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenAUs:
+    """The AUs of all targets, one after the other.
+
+    Attributes:
+        n_faces: number of targets.
+        face: which target each AU is of, shape (m,).
+        au: its number, shape (m,).
+        boxes: where it was seen, shape (m, 4).
+        areas: the box of the area that it is named after, shape (m, 4); NaN where it is not known.
+        extents: largest x and y of the target's box space, shape (m, 2).
+    """
+
+    n_faces: int
+    face: NDArray[np.intp]
+    au: NDArray[np.intp]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    extents: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], areas: NDArray[np.float64]) -> SeenAUs:
+        """From targets and the boxes of the areas of their faces (`areas.area_boxes`)."""
+        seen = [(i, item) for i, target in enumerate(targets) for item in target.evidence]
+        face = np.array([i for i, _ in seen], dtype=np.intp)
+        known = [_AREA_OF_AU.get(item.au, -1) for _, item in seen]
+        index = np.array(known, dtype=np.intp)
+        of_area = areas[face, index] if len(seen) else np.empty((0, 4))
+        return cls(
+            n_faces=len(targets),
+            face=face,
+            au=np.array([item.au for _, item in seen], dtype=np.intp),
+            boxes=np.array([item.box for _, item in seen], dtype=np.float64).reshape(-1, 4),
+            areas=np.where(index[:, np.newaxis] >= 0, of_area, np.nan),
+            extents=np.array([targets[i].box_space.extent for i, _ in seen]).reshape(-1, 2),
+        )
+
+
+def baseline_sums(
     targets: Sequence[Target],
     landmarks: Sequence[NDArray[np.float64] | None],
-    boxes: Mapping[int, Box] | None,
+    areas: NDArray[np.float64],
+    training: Mapping[int, Box] | None,
     seed: int = 0,
-) -> dict[str, list[Trace]]:
-    """Traces that name the true AUs of each face, and put them where nobody has looked.
+) -> dict[str, FaceSums]:
+    """What each of `BOX_BASELINES` is worth on each face.
 
-    They are told the AUs, so that what is left to compare is the places. An AU that the training
-    set does not have is named, and has no mean box.
+    An AU that the training set does not have is named, and has no mean box. Where a face has no
+    landmarks, the whole image stands for it.
 
     Args:
-        targets: of the held-out faces.
-        landmarks: (68, 2) in the target's box space for each face; where there are none, the whole
-            image stands for the face.
-        boxes: the `mean_boxes` of a training set; None to leave that baseline out.
+        targets: of the evaluated faces.
+        landmarks: (68, 2) in the target's box space for each face, None where there are none.
+        areas: the boxes of their areas (`areas.area_boxes`).
+        training: the `mean_boxes` of a training set; None to leave that baseline out.
         seed: seed of the random boxes.
-
-    Returns:
-        Name of `BOX_BASELINES` -> a trace for each face.
     """
-    drawn = iter(random_boxes(targets, np.random.default_rng(seed)))
-    places: dict[str, list[Mapping[int, Box]]] = {
-        "random boxes": [{au: next(drawn) for au in target.by_au} for target in targets],
-        "whole face": [
-            dict.fromkeys(target.by_au, _face_box(target, points)) if target.by_au else {}
-            for target, points in zip(targets, landmarks, strict=True)
-        ],
-    }
-    if boxes is not None:
-        by_space = {space: in_space(boxes, space) for space in {t.box_space for t in targets}}
-        places["mean boxes"] = [
-            {au: box for au, box in by_space[target.box_space].items() if au in target.by_au}
-            for target in targets
-        ]
-    return {
-        name: [_trace(target, of) for target, of in zip(targets, places[name], strict=True)]
-        for name in BOX_BASELINES
-        if name in places
-    }
+    seen = SeenAUs.of(targets, areas)
+    boxes = {"random boxes": random_boxes(seen.extents, np.random.default_rng(seed))}
+    if training is not None:
+        boxes["mean boxes"] = _mean_box_of_each(seen, targets, training)
+    boxes["whole face"] = np.array(
+        [_face_box(target, points) for target, points in zip(targets, landmarks, strict=True)]
+    )[seen.face]
+    return {name: placed_sums(seen, of) for name, of in boxes.items()}
+
+
+def placed_sums(seen: SeenAUs, boxes: NDArray[np.float64]) -> FaceSums:
+    """What traces are worth that name the true AUs and place them so.
+
+    The same numbers as `faithfulness.judge` gives for such traces, all faces at once.
+
+    Args:
+        seen: the true AUs.
+        boxes: a box for each of them, shape (m, 4); NaN for an AU that is not placed.
+    """
+
+    def by_face(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
+        sums: NDArray[np.float64] = np.zeros(seen.n_faces)
+        np.add.at(sums, seen.face, values)
+        return sums
+
+    placed = ~np.isnan(boxes[:, 0])
+    inner = _overlap_area(boxes, seen.boxes)
+    iou = np.where(placed, inner / (box_area(boxes) + box_area(seen.boxes) - inner), 0.0)
+    located = placed & ~np.isnan(seen.areas[:, 0])
+    share = np.zeros(len(boxes))
+    np.divide(_overlap_area(boxes, seen.areas), box_area(boxes), out=share, where=located)
+    n_aus = by_face(np.ones(len(boxes)))
+    counts = (n_aus > 0).astype(np.float64)
+    return FaceSums(
+        counts=counts,
+        written=counts,
+        mean_iou=by_face(iou) / np.maximum(n_aus, 1),
+        hit_rate=by_face(iou >= HIT_IOU) / np.maximum(n_aus, 1),
+        au_precision=counts,
+        au_recall=counts,
+        au_f1=counts,
+        n_aus=n_aus,
+        n_placed=by_face(placed),
+        n_mentions=n_aus,
+        n_hallucinated=np.zeros(seen.n_faces),
+        n_located=by_face(located),
+        n_agreeing=by_face(located & (share >= CONTAINED)),
+    )
+
+
+def _overlap_area(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each box with its counterpart; 0 if one is NaN."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    area: NDArray[np.float64] = np.nan_to_num(np.maximum(sides, 0.0)).prod(axis=1)
+    return area
 
 
 def mean_boxes(training: Sequence[Target]) -> dict[int, Box]:
@@ -92,14 +163,18 @@ def mean_boxes(training: Sequence[Target]) -> dict[int, Box]:
         >>> mean_boxes([Target("joy", (AUEvidence(12, 1.0, box),), square) for box in boxes])
         {12: (150.0, 200.0, 350.0, 500.0)}
     """
-    by_au: dict[int, list[Box]] = defaultdict(list)
+    by_au: dict[int, dict[BoxSpace, list[Box]]] = defaultdict(lambda: defaultdict(list))
     for target in training:
-        if not target.evidence:
-            continue
-        boxes = convert_boxes([e.box for e in target.evidence], target.box_space, _THOUSANDTHS)
-        for evidence, box in zip(target.evidence, boxes.tolist(), strict=True):
-            by_au[evidence.au].append(box)
-    return {au: _as_box(np.mean(boxes, axis=0)) for au, boxes in sorted(by_au.items())}
+        for item in target.evidence:
+            by_au[item.au][target.box_space].append(item.box)
+    return {
+        au: _as_box(
+            np.concatenate(
+                [convert_boxes(boxes, space, _THOUSANDTHS) for space, boxes in of.items()]
+            ).mean(axis=0)
+        )
+        for au, of in sorted(by_au.items())
+    }
 
 
 def in_space(boxes: Mapping[int, Box], space: BoxSpace) -> dict[int, Box]:
@@ -108,32 +183,24 @@ def in_space(boxes: Mapping[int, Box], space: BoxSpace) -> dict[int, Box]:
     return {au: _as_box(box) for au, box in zip(boxes, converted, strict=True)}
 
 
-def random_boxes(targets: Sequence[Target], rng: np.random.Generator) -> list[Box]:
-    """For each AU of each target two corners drawn evenly from the image, a unit apart at least."""
-    extents = np.array([t.box_space.extent for t in targets for _ in t.by_au]).reshape(-1, 2)
+def random_boxes(extents: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """For each extent (m, 2) two corners drawn evenly, a unit apart at least: boxes (m, 4)."""
     corners = rng.uniform(size=(len(extents), 2, 2)) * (extents - 1)[:, np.newaxis]
-    low, high = (np.floor(end) for end in (corners.min(axis=1), corners.max(axis=1)))
-    return [_as_box(box) for box in np.concatenate([low, high + 1], axis=1)]
+    low, high = np.floor(corners.min(axis=1)), np.floor(corners.max(axis=1))
+    return np.concatenate([low, high + 1], axis=1)
 
 
-def _trace(target: Target, boxes: Mapping[int, Box]) -> Trace:
-    """A trace that names the target's AUs and places those that have a box."""
-    return Trace(
-        "A face.", steps_of(boxes), list_of(target.by_au), tuple(target.by_au), target.label
-    )
-
-
-def steps_of(boxes: Mapping[int, Box]) -> tuple[Step, ...]:
-    """A step for each AU, in the words for where it shows."""
-    return tuple(
-        Step(ACTION_UNITS[au].area if au in ACTION_UNITS else "face", "active", boxes[au], au)
-        for au in sorted(boxes)
-    )
-
-
-def list_of(aus: Iterable[int]) -> str:
-    """The AUs as a conclusion names them."""
-    return " + ".join(f"AU{au}" for au in sorted(aus)) or "No AU"
+def _mean_box_of_each(
+    seen: SeenAUs, targets: Sequence[Target], training: Mapping[int, Box]
+) -> NDArray[np.float64]:
+    by_space = {space: in_space(training, space) for space in {t.box_space for t in targets}}
+    nowhere = (np.nan,) * 4
+    boxes = [
+        by_space[target.box_space].get(item.au, nowhere)
+        for target in targets
+        for item in target.evidence
+    ]
+    return np.array(boxes, dtype=np.float64).reshape(len(seen.au), 4)
 
 
 def _face_box(target: Target, landmarks: NDArray[np.float64] | None) -> Box:
@@ -141,6 +208,6 @@ def _face_box(target: Target, landmarks: NDArray[np.float64] | None) -> Box:
     return _as_box(face_area(landmarks, round(width), round(height)).astype(np.float64))
 
 
-def _as_box(values: np.ndarray) -> Box:
+def _as_box(values: NDArray[np.float64]) -> Box:
     x1, y1, x2, y2 = values.tolist()
     return x1, y1, x2, y2

@@ -65,7 +65,8 @@ def results_tables(results: Results) -> Iterator[Table | str]:
     yield (
         f"Faithfulness: {faces.with_evidence} of {faces.total} faces, those with an active AU"
         + (f" (left out: {reasons})." if reasons else ".")
-        + " In brackets 95 % bootstrap intervals. The baselines are told the true AUs of each face."
+        + " The baselines are told the true AUs of each face. All intervals are 95 % bootstrap "
+        "intervals."
     )
     if results.counterfactual:
         yield _counterfactual(results)
@@ -99,7 +100,7 @@ def _no_answers(results: Results) -> Iterator[str]:
 def _labels(results: Results) -> Table:
     table = Table("label", "faces", "given", "precision", "recall", "F1")
     for one in results.classification[STRICT].by_class:
-        figures = (_text(figure) for figure in (one.precision, one.recall, one.f1))
+        figures = (_two_lines(figure) for figure in (one.precision, one.recall, one.f1))
         table.add_row(one.label, str(one.support), str(one.predicted), *figures)
     return table
 
@@ -108,7 +109,7 @@ def _faithfulness(results: Results) -> Table:
     table = Table("faithfulness", *results.faithfulness)
     for name in MEASURES:
         cells = [
-            "told" if who != MODEL and name in TOLD else _text(of[name])
+            "told" if who != MODEL and name in TOLD else _two_lines(of[name])
             for who, of in results.faithfulness.items()
         ]
         table.add_row(NAMES[name], *cells)
@@ -149,5 +150,9 @@ def _text(figure: Figure | Interval | None, sign: str = "") -> str:
     if figure is None:
         return "-"
     value, low, high = figure[:3]
-    # The ends of an interval stay on one line.
-    return f"{value:{sign}.3f} [{low:{sign}.3f},\N{NO-BREAK SPACE}{high:{sign}.3f}]"
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def _two_lines(figure: Figure | None) -> str:
+    """For tables with many columns."""
+    return "-" if figure is None else f"{figure.value:.3f}\n{figure.low:.3f}–{figure.high:.3f}"

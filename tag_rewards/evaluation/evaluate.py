@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN, dialect_of
-from tag_rewards.evaluation.areas import CONTAINED, area_boxes
+from tag_rewards.evaluation.areas import CONTAINED, area_boxes, boxes_by_name
 from tag_rewards.evaluation.bootstrap import LEVEL
-from tag_rewards.evaluation.box_baselines import box_baselines, mean_boxes
+from tag_rewards.evaluation.box_baselines import baseline_sums, mean_boxes
 from tag_rewards.evaluation.classification import ECE_BINS, classify
 from tag_rewards.evaluation.face_row import face_row
-from tag_rewards.evaluation.faithfulness import HIT_IOU, Judged, judge
-from tag_rewards.evaluation.measures import FaceSums, faithfulness_figures, sums_of_judged
+from tag_rewards.evaluation.faithfulness import HIT_IOU, Judged
+from tag_rewards.evaluation.measures import faithfulness_figures, sums_of_judged
 from tag_rewards.evaluation.results import MODEL, Classification, Faces, Results
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.evaluation_set import EvaluationFace, EvaluationSet
     from tag_rewards.evaluation.predictions import Prediction
     from tag_rewards.evaluation.samples import SampleRow
-    from tag_rewards.steps import Box
     from tag_rewards.target import Target
 
 __all__ = ["Evaluation", "EvaluationConfig", "evaluate"]
@@ -92,12 +91,18 @@ def evaluate(
     dialect = dialect_of(data.protocol, data.labels)
     judged: list[Judged | None] = []
     samples: list[SampleRow] = []
-    for face, prediction, where in zip(faces, predictions, areas, strict=True):
-        row, verdict = face_row(face, prediction, where, data.labels, dialect)
+    for face, prediction, boxes in zip(faces, predictions, areas, strict=True):
+        row, verdict = face_row(face, prediction, boxes_by_name(boxes), data.labels, dialect)
         samples.append(row)
         judged.append(verdict)
     sums = {MODEL: sums_of_judged(judged, [row.completion is not None for row in samples])}
-    sums |= _baseline_sums(faces, areas, training, config.seed)
+    sums |= baseline_sums(
+        [face.target for face in faces],
+        [face.landmarks for face in faces],
+        areas,
+        None if training is None else mean_boxes(training),
+        config.seed,
+    )
     faithfulness, by_au = faithfulness_figures(sums, judged, config.resamples, config.seed)
     results = Results(
         protocol=data.protocol,
@@ -122,27 +127,6 @@ def evaluate(
     return Evaluation(results, samples)
 
 
-def _baseline_sums(
-    faces: Sequence[EvaluationFace],
-    areas: Sequence[Mapping[str, Box] | None],
-    training: Sequence[Target] | None,
-    seed: int,
-) -> dict[str, FaceSums]:
-    targets = [face.target for face in faces]
-    boxes = None if training is None else mean_boxes(training)
-    traces = box_baselines(targets, [face.landmarks for face in faces], boxes, seed)
-    return {
-        name: sums_of_judged(
-            [
-                judge(trace, target, where) if target.evidence else None
-                for trace, target, where in zip(of, targets, areas, strict=True)
-            ],
-            [True] * len(targets),
-        )
-        for name, of in traces.items()
-    }
-
-
 def _classification(
     samples: Sequence[SampleRow], labels: Sequence[str], config: EvaluationConfig
 ) -> dict[str, Classification]:
@@ -165,7 +149,6 @@ def _classification(
             [row.label for row in kept],
             [row.answer_compat for row in kept],
             labels,
-            confidence=[row.confidence for row in kept],
             no_answer={UNKNOWN: unknown} if unknown else {},
             dropped=len(samples) - len(kept),
             macro="occurring",

@@ -11,13 +11,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = [
@@ -90,7 +91,8 @@ class Classification:
         accuracy: share of right answers.
         uar: unweighted average recall, the mean over the labels that occur of their recall.
         macro_f1: mean F1 over all declared labels.
-        ece: expected calibration error over the answers that have a confidence; None if none has.
+        ece: expected calibration error over the answers that have a confidence; None if none has,
+            and for `ferbench-compat`.
         by_class: in the order of the labels.
         confusion: faces by true label (rows) and answer (columns), both in the order of the
             labels; one more column for the answers that are none of them, missing ones too.
@@ -195,8 +197,7 @@ def write_results(folder: Path, results: Results) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RESULTS_FILE
-    # asdict keeps named tuples, which json would write as bare lists.
-    record = {"version": VERSION, **_plain(asdict(results))}
+    record = {"version": VERSION, **_plain(results)}
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
@@ -241,7 +242,9 @@ def read_results(folder: Path) -> Results:
 def _plain(value: Any) -> Any:
     if isinstance(value, Figure):
         return value._asdict()
-    if isinstance(value, dict):
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
