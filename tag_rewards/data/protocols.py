@@ -114,7 +114,7 @@ def _ferplus(rule: str) -> Protocol:
         "test",
         partial(read_ferplus, rule=rule),
         protocol_counts.ferplus(rule),
-        "Barsoum et al. 2016",
+        "votes of Barsoum et al. 2016",
     )
 
 
@@ -126,7 +126,7 @@ def _affectnet(n_labels: int, release: Release, train: int, val: int) -> Protoco
         "val",
         partial(read_affectnet, release=release),
         protocol_counts.affectnet(train, val),
-        "Mollahosseini et al. 2017" if release == "old" else "the release itself",
+        "lists of Mollahosseini et al. 2017" if release == "old" else "the release itself",
     )
 
 
