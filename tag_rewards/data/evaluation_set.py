@@ -13,6 +13,7 @@ from tag_rewards.data.annotation.sources import oriented_size
 from tag_rewards.data.datasets.fer2013 import SIDE
 from tag_rewards.data.face_target import LeftOut, face_target
 from tag_rewards.data.parquet import open_parquet
+from tag_rewards.data.protocol import ProtocolError
 from tag_rewards.data.rows import EVAL_SCHEMA, ParquetError, as_points
 from tag_rewards.detectors.images import ImageError
 from tag_rewards.facs import require_expression
@@ -90,13 +91,16 @@ def evaluation_set(
         ValueError: An image or what a detector saw in it cannot be trusted; one sentence.
         OSError: A file cannot be opened.
     """
+    protocol, samples = loaded.protocol, loaded.evaluated
+    if not samples:
+        raise ProtocolError(f"there is no {protocol.split} image to evaluate {protocol.name} on")
     if source is not None:
-        source.require_any(loaded.evaluated)
+        source.require_any(samples)
     return EvaluationSet(
-        protocol=loaded.protocol.name,
-        labels=loaded.protocol.labels,
+        protocol=protocol.name,
+        labels=protocol.labels,
         mismatches=loaded.mismatches,
-        faces=tuple(_face(sample, source, config) for sample in loaded.evaluated),
+        faces=tuple(_face(sample, source, config) for sample in samples),
         config=asdict(config),
     )
 

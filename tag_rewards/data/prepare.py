@@ -11,8 +11,8 @@ from tag_rewards.data.annotate import AnnotationConfig, annotated
 from tag_rewards.data.datasets.rafdb import unlabelled_images
 from tag_rewards.data.face_sources import OpenFaceCsvs
 from tag_rewards.data.prompts import PROMPT_NAMES, PromptName
-from tag_rewards.data.protocols import RAFDB_LAYOUT, Protocol, leave_out, load_protocol
-from tag_rewards.data.quality.table import read_rejected
+from tag_rewards.data.protocols import RAFDB_LAYOUT, Protocol, load_protocol
+from tag_rewards.data.quality.apply import without_rejected
 from tag_rewards.data.report import PrepareReport, SplitReport
 from tag_rewards.data.sft_text import Imprecision
 from tag_rewards.data.split_files import SplitFiles, parquet_files, split_names
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tag_rewards.data.face_sources import FaceSource
-    from tag_rewards.data.protocols import LoadedProtocol
 
 __all__ = ["PARQUET_FILES", "PrepareConfig", "PrepareError", "PrepareReport", "prepare"]
 
@@ -114,7 +113,7 @@ def prepare(
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
     n_unlabelled = len(unlabelled_images(dataset, loaded.samples))
     if quality is not None:
-        loaded = _without_rejected(loaded, Path(quality))
+        loaded = without_rejected(loaded, Path(quality))
     names = split_names(loaded)
     samples = [sample for sample in loaded.samples if sample.split in names]
     config = config or PrepareConfig()
@@ -145,17 +144,6 @@ def prepare(
     for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
         (out / name).unlink(missing_ok=True)
     return report
-
-
-def _without_rejected(loaded: LoadedProtocol, quality: Path) -> LoadedProtocol:
-    rejected = read_rejected(quality)
-    for sample in loaded.samples:
-        if sample.id not in rejected.known:
-            raise PrepareError(
-                f"{quality} does not know the image {sample.id!r}; "
-                "run `tag-rewards quality` on the dataset again"
-            )
-    return leave_out(loaded, rejected.reasons)
 
 
 def _require_rows(report: PrepareReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ __all__ = [
     "Protocol",
     "ProtocolError",
     "count_mismatches",
-    "leave_out",
 ]
 
 SPLITS = ("train", "val", "test")
@@ -87,34 +86,6 @@ class LoadedProtocol:
     def evaluated(self) -> tuple[FaceSample, ...]:
         """The images of the evaluated split."""
         return tuple(sample for sample in self.samples if sample.split == self.protocol.split)
-
-
-def leave_out(loaded: LoadedProtocol, reasons: Mapping[str, str]) -> LoadedProtocol:
-    """The data without some samples, counted in `dropped`.
-
-    A filtered evaluated split is not the published one, so that `mismatches` says so.
-
-    Args:
-        loaded: A protocol's data.
-        reasons: Why to leave out a sample, by its id; others stay.
-    """
-    dropped = {split: Counter(rows) for split, rows in loaded.dropped.items()}
-    evaluated: Counter[str] = Counter()
-    for sample in loaded.samples:
-        if sample.id in reasons:
-            dropped.setdefault(sample.split, Counter())[reasons[sample.id]] += 1
-            evaluated[reasons[sample.id]] += sample.split == loaded.protocol.split
-    notes = (
-        f"{loaded.protocol.split}: {n} images were left out on purpose: {reason}"
-        for reason, n in evaluated.items()
-        if n
-    )
-    return replace(
-        loaded,
-        samples=tuple(sample for sample in loaded.samples if sample.id not in reasons),
-        mismatches=(*loaded.mismatches, *notes),
-        dropped=dropped,
-    )
 
 
 def count_mismatches(

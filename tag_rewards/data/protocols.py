@@ -29,7 +29,6 @@ from tag_rewards.data.protocol import (
     Protocol,
     ProtocolError,
     count_mismatches,
-    leave_out,
 )
 from tag_rewards.facs import EXPRESSIONS
 
@@ -45,7 +44,6 @@ __all__ = [
     "LoadedProtocol",
     "Protocol",
     "ProtocolError",
-    "leave_out",
     "load_protocol",
     "protocol_named",
 ]

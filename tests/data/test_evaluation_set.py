@@ -15,7 +15,7 @@ from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_t
 from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
 from tag_rewards.data.parquet import ParquetError, read_rl_parquet
 from tag_rewards.data.prepare import PrepareConfig, prepare
-from tag_rewards.data.protocols import load_protocol
+from tag_rewards.data.protocols import ProtocolError, load_protocol
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.geometry import average_face
 
@@ -107,6 +107,12 @@ def test_no_image_is_decoded(dataset, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", fail)
     monkeypatch.setattr(cv2, "imread", fail)
     assert len(from_files(dataset).faces) == 2
+
+
+def test_a_split_without_images_cannot_be_evaluated_on(dataset):
+    loaded = load_protocol("made-faces/test", dataset.root, splits=["train"])
+    with pytest.raises(ProtocolError, match="there is no test image to evaluate made-faces/t"):
+        evaluation_set(loaded, OpenFaceCsvs(dataset.openface), SMALL)
 
 
 def test_an_image_that_is_none_is_refused(dataset):

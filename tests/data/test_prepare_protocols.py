@@ -154,11 +154,11 @@ def test_what_quality_rejects_is_left_out_and_of_the_evaluated_split_said(
     faces = read_evaluation_set(tmp_path / "out" / "eval.parquet")
     content = json.loads((tmp_path / "out" / "prepare.json").read_text())
     assert ids(tmp_path / "out" / "rl_train.parquet") == ["train_00001"]
-    assert content["dropped"]["train"] == {"exposure>=0.2": 1}
+    assert content["dropped"]["train"] == {"quality: exposure>=0.2": 1}
     assert content["unlabelled"] == 0
     if "test" in filtered:
         assert [face.id for face in faces.faces] == ["test_0002"]
-        assert faces.mismatches == ("test: 1 images were left out on purpose: exposure>=0.2",)
+        assert faces.mismatches == ("test: 1 of 2 images left out by quality (exposure>=0.2)",)
     else:
         assert [face.id for face in faces.faces] == ["test_0001", "test_0002"]
         assert faces.mismatches == ()
@@ -167,7 +167,9 @@ def test_what_quality_rejects_is_left_out_and_of_the_evaluated_split_said(
 def test_quality_of_another_dataset_is_refused(dataset, tmp_path):
     quality = quality_file(dataset, tmp_path / "q.parquet", ["train"])
     dataset.add("train_00003", 4, [dataset.observe([12])])
-    with pytest.raises(ValueError, match=r"q\.parquet does not know the image 'train_00003'; run"):
+    with pytest.raises(
+        ValueError, match=r"q\.parquet does not know 'train_00003' of rafdb-layout/test; run"
+    ):
         prepare(dataset.root, dataset.openface, tmp_path / "out", SMALL, quality=quality)
 
 

@@ -13,7 +13,6 @@ from tag_rewards.data.protocols import (
     PROTOCOLS,
     SPLITS,
     ProtocolError,
-    leave_out,
     load_protocol,
     protocol_named,
 )
@@ -116,19 +115,6 @@ def test_no_image_is_an_error():
     assert (
         refusal(made(HERE), "folder", splits=["val"]) == "folder has no image of made/test in val"
     )
-
-
-def test_what_is_left_out_of_the_evaluated_split_is_a_mismatch():
-    loaded = load_protocol(made(HERE, train=TRAIN, test=TEST), "folder")
-    reasons = {"train_fear_0": "dark", "test_fear_0": "dark", "test_fear_1": "blurred"}
-    less = leave_out(loaded, reasons)
-    assert len(less.samples) == len(loaded.samples) - 3
-    assert less.dropped == {"train": {"dark": 1}, "test": {"dark": 1, "blurred": 1}}
-    assert less.mismatches == (
-        "test: 1 images were left out on purpose: dark",
-        "test: 1 images were left out on purpose: blurred",
-    )
-    assert leave_out(loaded, {"train_fear_0": "dark"}).mismatches == ()
 
 
 @pytest.mark.parametrize(
