@@ -27,6 +27,7 @@ def hard(dataset):
     """A dataset with a test face in which the detector saw nothing, and one beside the image."""
     dataset.add("test_0003", 2, None)
     dataset.add("test_0004", 2, [dataset.observe([12], centre=(300, 300))])
+    dataset.add("test_0005", 4, [dataset.observe([12])])
     return dataset
 
 
@@ -64,18 +65,19 @@ def test_every_image_of_the_evaluated_split_is_in_it(hard, tmp_path):
         ("test_0002", "surprise", ""),
         ("test_0003", "fear", "no OpenFace CSV: no face found"),
         ("test_0004", "fear", "face outside the image: CSV of another image or size?"),
+        ("test_0005", "happiness", ""),
     ]
-    assert [face.landmarks is None for face in faces] == [False, False, True, True]
+    assert [face.landmarks is None for face in faces] == [False, False, True, True, False]
     assert faces[3].target.evidence == ()
     # Those without evidence are no rows of RL.
-    assert len(list(read_rl_parquet(tmp_path / "out" / "rl_test.parquet"))) == 2
+    assert len(list(read_rl_parquet(tmp_path / "out" / "rl_test.parquet"))) == 3
 
 
 def test_its_images_and_prompts_are_those_of_rl(hard, tmp_path):
     from_parquet(hard, tmp_path / "out")
     rl = {row.id: row for row in read_rl_parquet(tmp_path / "out" / "rl_test.parquet")}
     rows = list(read_rl_parquet(tmp_path / "out" / "eval.parquet"))
-    assert [row.index for row in rows] == [0, 1, 2, 3]
+    assert [row.index for row in rows] == [0, 1, 2, 3, 4]
     for row in rows:
         reference = rl.get(row.id)
         assert reference is None or (row.prompt, row.image, row.target, row.split) == (
