@@ -1,9 +1,12 @@
 """Folders of results as `tag-rewards eval` writes them, with figures that are made up."""
 
+import json
+
 import cv2
 import numpy as np
 
 from tag_rewards.evaluation.gallery import Choice, write_gallery
+from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import (
     AUFigures,
     ClassFigures,
@@ -20,8 +23,7 @@ from tag_rewards.trace import Step, Trace, render
 
 LABELS = ("neutral", "happiness", "sadness")
 SPACE = BoxSpace.pixels(96, 96)
-MEASURES = ("mean_iou", "hit_rate", "hallucination_per_mention", "text_box_agreement")
-BASELINES = {"random_boxes": 0.05, "mean_boxes": 0.4, "whole_face": 0.1}
+BASELINES = {"random boxes": 0.05, "mean boxes": 0.4, "whole face": 0.1}
 
 
 def figure(value, n=8):
@@ -57,7 +59,7 @@ def sample(name, target, completion, answer=None, mean_iou=0.5):
         id=name,
         label=target.label,
         answer=answer,
-        no_answer="" if answer else "format",
+        no_answer="" if answer else "no_tag",
         answer_compat=answer,
         completion=completion,
         target=target.to_json(),
@@ -107,7 +109,7 @@ def classification(accuracy, ece=True):
         by_class=by_class,
         confusion=confusion,
         n=8,
-        no_answer={"format": 1, "missing": 2},
+        no_answer={"no_tag": 1, "missing": 2},
     )
 
 
@@ -139,6 +141,14 @@ def made(model="sft", accuracy=0.625, iou=0.66, **changes):
         "versions": {"tag-rewards": "0.1.0"},
     }
     return Results(**{**fields, **changes})
+
+
+def write_run(folder):
+    """The metrics of a GRPO run of ten steps."""
+    folder.mkdir(parents=True)
+    lines = [json.dumps({"step": n, "data": {"reward/format/mean": n / 10}}) for n in range(11)]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
 
 
 def write_made(folder, results=None, samples=None, gallery=True):
