@@ -225,7 +225,7 @@ def _export(out: Path, prompt: Literal["tag", "short"], held_out: float | None) 
     from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 
     data = data_of(read_build_config(out))
-    loaded, source = data.load()
+    loaded = data.load()
     annotation = data.annotation
     text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
     share = {} if held_out is None else {"held_out": held_out}
@@ -233,7 +233,7 @@ def _export(out: Path, prompt: Literal["tag", "short"], held_out: float | None) 
         config = ExportConfig(prompt=text, data_source=loaded.protocol.dataset, **share)
     except ValueError as error:
         raise InputError(str(error)) from error
-    images = SampleImages(loaded.samples, source, annotation)
+    images = SampleImages(loaded.samples, annotation)
     with read_ledger(out / LEDGER_FILE) as ledger, progress("Exporting", unit="samples") as bar:
         export_traces(out, ledger, images, config, on_start=bar.start, on_sample=bar.advance)
 

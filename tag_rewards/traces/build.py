@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from tag_rewards import __version__
 from tag_rewards.data.annotation.shards import write_whole
 from tag_rewards.engines.base import EngineError, Request
 from tag_rewards.target import Target
+from tag_rewards.traces.ahead import ahead
 from tag_rewards.traces.config import BUILD_FILE, BuildError, require_same_build
-from tag_rewards.traces.faces import prepare_face
+from tag_rewards.traces.faces import known_face, prepare_face
 from tag_rewards.traces.ledger import LEDGER_FILE, open_ledger, read_ledger
-from tag_rewards.traces.policy import Question, attempt_seed, next_question
+from tag_rewards.traces.policy import Question, Settled, attempt_seed, next_question
 from tag_rewards.traces.recorder import Recorder
 from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
 from tag_rewards.traces.verify import verify
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from tag_rewards.traces.records import Verdict
 
 __all__ = ["Progress", "build_traces"]
+
+AHEAD = 32
+"""Questions that are ready before they are asked for."""
 
 AT_ONCE = 256
 """Stored texts that are judged anew in one transaction."""
@@ -99,7 +103,8 @@ def build_traces(
     """
     if out.exists() and not out.is_dir():
         raise BuildError(f"{out} is a file; give a folder to write to")
-    loaded, source = config.data.load()
+    loaded = config.data.load()
+    source = config.data.faces(loaded.samples)
     record = config.to_record(loaded.protocol.labels, prompt)
     require_same_build(out, record)
     path = out / LEDGER_FILE
@@ -162,8 +167,7 @@ class _Asked:
 
     index: int
     question: Question
-    prompt: str
-    seed: int
+    request: Request
     sample: TraceSample
     target: Target
 
@@ -218,46 +222,52 @@ class _Rounds:
     def _questions(
         self, labels: tuple[str, ...], on_progress: Callable[[Progress], None]
     ) -> Iterator[Request]:
-        for index, sample in enumerate(self._samples):
-            if self._settled[index]:
+        todo = (index for index in range(len(self._samples)) if not self._settled[index])
+        for index, found in ahead((self._look(index, labels) for index in todo), AHEAD):
+            if isinstance(found, _Asked):
+                if self._left_out.pop(found.sample.id, None):
+                    self._recorder.take_back(found.sample.id)
+                self._asked[found.sample.id] = replace(
+                    found, request=replace(found.request, image=b"")
+                )
+                yield found.request
                 continue
-            request = self._question(index, sample, labels)
-            if request is None:
-                self._settle(index)
-                self.progress.settled_now += self.progress.round > 1
-                on_progress(self.progress)
-            else:
-                yield request
+            if isinstance(found, LeftOutSample):
+                self._leave_out(found)
+            self.progress.accepted += found == "accepted"
+            self.progress.settled_now += self.progress.round > 1
+            self._settle(index)
+            on_progress(self.progress)
 
-    def _question(self, index: int, sample: FaceSample, labels: tuple[str, ...]) -> Request | None:
-        """What to ask of a sample, or None if it is settled."""
-        config = self._config
+    def _look(
+        self, index: int, labels: tuple[str, ...]
+    ) -> tuple[int, _Asked | LeftOutSample | Settled]:
+        """What to ask of a sample, or why nothing."""
+        config, sample = self._config, self._samples[index]
         if reason := self._dropped.get(sample.id):
-            self._leave_out(LeftOutSample(sample.id, "quality", reason))
-            return None
+            return index, LeftOutSample(sample.id, "quality", reason)
         history = self._reader.history(sample.id, config.verify.hash)
         question = next_question(history, labels, config.mode, config.policy)
         if not isinstance(question, Question):
-            self.progress.accepted += question == "accepted"
-            return None
+            return index, question
         known = self._reader.sample(sample.id)
-        face = prepare_face(sample, self._source, config.data.annotation, known)
+        face = (
+            known_face(sample, known, config.data.annotation)
+            if known
+            else prepare_face(sample, self._source, config.data.annotation)
+        )
         if isinstance(face, LeftOutSample):
-            self._leave_out(face)
-            return None
-        if self._left_out.pop(sample.id, None):
-            self._recorder.take_back(sample.id)
+            return index, face
         seed = attempt_seed(config.seed, sample.id, question.number)
-        prompt = self._prompt.render(face.target, question, seed)
-        self._asked[sample.id] = _Asked(index, question, prompt, seed, face.known, face.target)
-        return Request(
+        request = Request(
             key=sample.id,
-            prompt=prompt,
+            prompt=self._prompt.render(face.target, question, seed),
             image=face.image,
             seed=seed,
             temperature=config.policy.temperature(question.number),
             max_tokens=config.max_tokens,
         )
+        return index, _Asked(index, question, request, face.known, face.target)
 
     def _record(self, reply: Reply) -> None:
         asked = self._asked.pop(reply.key)
@@ -265,13 +275,13 @@ class _Rounds:
             sample=asked.sample.id,
             number=asked.question.number,
             mode=self._config.mode,
-            prompt=asked.prompt,
+            prompt=asked.request.prompt,
             prompt_hash=self._prompt.hash,
             candidates=asked.question.candidates,
             model=self._engine.model,
             engine=self._engine.name,
-            seed=asked.seed,
-            temperature=self._config.policy.temperature(asked.question.number),
+            seed=asked.request.seed,
+            temperature=asked.request.temperature,
             text=reply.text,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,

@@ -16,6 +16,9 @@ from tag_rewards.traces.records import MODES
 from tag_rewards.traces.verify import VerifyConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.face_sources import FaceSource
     from tag_rewards.data.protocols import LoadedProtocol
     from tag_rewards.traces.prompts import WriterPrompt
@@ -70,23 +73,31 @@ class BuildData:
         if not self.splits:
             raise ValueError(f"splits is empty; give one or more of {', '.join(SPLITS)}")
 
-    def load(self) -> tuple[LoadedProtocol, FaceSource]:
-        """Read the lists of images and of evidence; no image is opened.
+    def load(self) -> LoadedProtocol:
+        """Read the list of images; none is opened.
 
         Raises:
-            ValueError: They are not as expected; one sentence that names file, row and value.
+            ValueError: It is not as expected; one sentence that names file, row and value.
             OSError: A file cannot be opened.
         """
-        loaded = load_protocol(
+        return load_protocol(
             self.protocol, self.dataset, allow_mismatch=self.allow_mismatch, splits=self.splits
         )
+
+    def faces(self, samples: Sequence[FaceSample]) -> FaceSource:
+        """What a detector saw in them.
+
+        Raises:
+            ValueError: It is not as expected, or of other images; one sentence.
+            OSError: A file cannot be opened.
+        """
         source: FaceSource = (
             OpenFaceCsvs(self.openface)
             if self.openface is not None
             else EvidenceRows(self.evidence, self.dataset)
         )
-        source.require_any(loaded.samples)
-        return loaded, source
+        source.require_any(samples)
+        return source
 
 
 @dataclass(frozen=True, slots=True)

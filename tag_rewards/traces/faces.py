@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.data.annotate import LeftOut, annotate
+from tag_rewards.data.annotate import LeftOut, annotate, canvas_image
 from tag_rewards.data.annotation.sources import content_hash
 from tag_rewards.data.canvas import encode_image
 from tag_rewards.data.face_sources import FaceSourceError
 from tag_rewards.detectors.images import ImageError
+from tag_rewards.target import Target
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from tag_rewards.data.annotate import AnnotationConfig
     from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.face_sources import FaceSource
-    from tag_rewards.target import Target
 
-__all__ = ["PreparedFace", "SampleImages", "prepare_face"]
+__all__ = ["PreparedFace", "SampleImages", "known_face", "prepare_face"]
 
 
 class PreparedFace(NamedTuple):
@@ -37,19 +37,14 @@ class PreparedFace(NamedTuple):
 
 
 def prepare_face(
-    sample: FaceSample,
-    source: FaceSource,
-    config: AnnotationConfig,
-    known: TraceSample | None = None,
+    sample: FaceSample, source: FaceSource, config: AnnotationConfig
 ) -> PreparedFace | LeftOutSample:
-    """Read a sample's image and make its target.
+    """Read the image of a sample that is taken up now, and make its target.
 
     Args:
         sample: The labelled image.
         source: What a detector saw in it.
         config: Canvas, box space and thresholds.
-        known: The sample as it was when the ledger began; the image and the evidence must be the
-            same still.
 
     Returns:
         The face, or why it is left out.
@@ -58,14 +53,9 @@ def prepare_face(
         ValueError: What a detector saw cannot be trusted; one sentence.
         OSError: A file other than the image cannot be opened.
     """
-    try:
-        sha256 = content_hash(sample.path.read_bytes())
-    except OSError as error:
-        return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")
-    if known is not None and sha256 != known.image_sha256:
-        return LeftOutSample(
-            sample.id, "image_changed", f"{sample.path} is not the image that was asked about"
-        )
+    sha256 = _content_hash(sample)
+    if isinstance(sha256, LeftOutSample):
+        return sha256
     try:
         faces = source.faces(sample)
         face = faces if isinstance(faces, LeftOut) else annotate(sample, faces, config)
@@ -75,12 +65,42 @@ def prepare_face(
         return LeftOutSample(sample.id, "image_unreadable", str(error))
     if isinstance(face, LeftOut):
         return LeftOutSample(sample.id, "no_evidence", face.reason)
-    found = TraceSample(sample.id, sample.split, face.target.to_json(), sha256)
-    if known is not None and found != known:
+    known = TraceSample(sample.id, sample.split, face.target.to_json(), sha256)
+    return PreparedFace(known, face.target, encode_image(face.image))
+
+
+def known_face(
+    sample: FaceSample, known: TraceSample, config: AnnotationConfig
+) -> PreparedFace | LeftOutSample:
+    """Read the image of a sample that the ledger knows; its target is as it was taken up.
+
+    Args:
+        sample: The labelled image.
+        known: What the ledger keeps of it; the image must be the same still.
+        config: Canvas, box space and thresholds.
+
+    Returns:
+        The face, or why it is left out.
+    """
+    sha256 = _content_hash(sample)
+    if isinstance(sha256, LeftOutSample):
+        return sha256
+    if sha256 != known.image_sha256:
         return LeftOutSample(
-            sample.id, "evidence_changed", "label or evidence are not what was asked about"
+            sample.id, "image_changed", f"{sample.path} is not the image that was asked about"
         )
-    return PreparedFace(found, face.target, encode_image(face.image))
+    try:
+        image = encode_image(canvas_image(sample, config))
+    except ImageError as error:
+        return LeftOutSample(sample.id, "image_unreadable", str(error))
+    return PreparedFace(known, Target.from_json(known.target), image)
+
+
+def _content_hash(sample: FaceSample) -> str | LeftOutSample:
+    try:
+        return content_hash(sample.path.read_bytes())
+    except OSError as error:
+        return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")
 
 
 class SampleImages:
@@ -88,20 +108,17 @@ class SampleImages:
 
     Args:
         samples: The dataset's.
-        source: What a detector saw in them.
         config: Canvas, box space and thresholds.
     """
 
-    def __init__(
-        self, samples: Sequence[FaceSample], source: FaceSource, config: AnnotationConfig
-    ) -> None:
+    def __init__(self, samples: Sequence[FaceSample], config: AnnotationConfig) -> None:
         self._samples = {sample.id: sample for sample in samples}
-        self._source, self._config = source, config
+        self._config = config
 
     def __call__(self, known: TraceSample) -> bytes | LeftOutSample:
         """The encoded canvas, or why there is none any more."""
         sample = self._samples.get(known.id)
         if sample is None:
             return LeftOutSample(known.id, "image_missing", "the dataset has it no more")
-        face = prepare_face(sample, self._source, self._config, known)
+        face = known_face(sample, known, self._config)
         return face if isinstance(face, LeftOutSample) else face.image

@@ -52,7 +52,6 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 LeftOutReason = Literal[
     "no_evidence",
-    "evidence_changed",
     "image_missing",
     "image_unreadable",
     "image_changed",
@@ -61,7 +60,6 @@ LeftOutReason = Literal[
 """Why a sample is not asked about (any more).
 
 - `no_evidence`: no detector looked at the image, or there is no face in it; the details say which.
-- `evidence_changed`: its evidence is not what it was when the ledger began.
 - `image_missing`, `image_unreadable`: the file is not there, or is no image.
 - `image_changed`: the file's content is not what it was, by its SHA-256.
 - `quality`: it is on the list of images to be left out.

@@ -1,0 +1,15 @@
+"""A build that is killed with signal 9 and started again ends as one that was not."""
+
+import random
+
+from kill_and_restart_build import kill_and_restart
+
+
+def test_killed_at_random_moments_the_ledger_is_that_of_an_undisturbed_build(tmp_path):
+    """A few moments; `python tests/traces/kill_and_restart_build.py --kills 50` tries more."""
+    seed = random.randrange(10**6)
+    print("seed", seed)  # shown when the test fails
+    outcome = kill_and_restart(tmp_path, kills=5, seed=seed, faces=150, delay=0.05)
+    assert outcome.kills == 5
+    assert outcome.recorded_again == 0
+    assert outcome.lost <= 5 * 8  # what was on its way at the kills
