@@ -13,7 +13,8 @@ __all__ = ["prepare"]
 
 def prepare(
     dataset: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The dataset; without --protocol as RAF-DB lies.")
+        Path,
+        typer.Argument(metavar="DIR", help="The dataset, in RAF-DB's layout without --protocol."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the parquet files; made if needed.")],
     protocol: Annotated[
@@ -22,7 +23,7 @@ def prepare(
     ] = None,
     allow_mismatch: Annotated[
         bool,
-        typer.Option("--allow-mismatch", help="Record counts that differ from the published ones."),
+        typer.Option("--allow-mismatch", help="Record counts that are not as published."),
     ] = False,
     openface: Annotated[
         Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
@@ -79,7 +80,7 @@ def prepare(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
 ) -> None:
-    """Turn a dataset and what an AU detector saw in it into parquet files for SFT and RL.
+    """Turn a dataset and what an AU detector saw in it into parquet files for SFT, RL and evaluation.
 
     Writes rl_train, rl_test, sft_train and sft_test.parquet, eval.parquet (the whole evaluated
     split) and prepare.json (what was read, what was left out and why) into OUT, or nothing at all
