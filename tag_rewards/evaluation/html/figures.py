@@ -57,7 +57,7 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Figure:
             linewidth=1.6,
             label=name,
         )
-    axes.set(xlim=(0, 1), ylim=(len(aus) - 0.5, -0.5), xlabel="mean IoU, 95 % interval")
+    axes.set(xlim=(0, 1), ylim=(max(len(aus), 1) - 0.5, -0.5), xlabel="mean IoU, 95 % interval")
     axes.set_yticks(range(len(aus)), [au_name(au) for au in aus])
     axes.grid(axis="x", alpha=0.5)
     axes.tick_params(axis="y", length=0)

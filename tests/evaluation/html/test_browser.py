@@ -1,0 +1,158 @@
+"""The report in a real browser: narrow and wide, with and without scripts, light and dark."""
+
+import pytest
+from headless import browser, find_browser
+from made_results import made, made_samples, sample, smile, write_made, write_run
+
+from tag_rewards.evaluation.html.report import INDEX, write_report
+
+pytestmark = pytest.mark.skipif(
+    find_browser() is None,
+    reason="no chromium or chrome is installed; install one, or name it in $CHROME",
+)
+
+HOSTILE = '<script>document.title = "owned"</script><img src=x onerror="document.title=\'owned\'">'
+LONG = "a-name-that-is-as-long-as-names-of-models-can-be-7B-instruct-grpo-20-steps"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    root = tmp_path_factory.mktemp("page")
+    samples = [*made_samples(30), sample("hostile", smile(), HOSTILE, mean_iou=0.001)]
+    folders = [
+        write_made(root / "sft", samples=samples),
+        write_made(root / LONG, made(LONG * 2, mismatches=("x" * 300,)), samples),
+    ]
+    write_report(folders, root / "report", write_run(root / "run"))
+    return root / "report" / INDEX
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+def order(tab, name):
+    cards = f"[...document.querySelectorAll('#gallery-sft > li')].map(e => e.dataset.{name})"
+    return tab.js(cards)
+
+
+def sort_by(tab, value):
+    tab.js(
+        "(() => { const select = document.querySelector('#sort-sft');"
+        f"select.value = '{value}'; select.dispatchEvent(new Event('change')); }})()"
+    )
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_does_not_scroll_sideways_and_says_nothing(tab, page, width, scripts):
+    tab.open(page, width, scripts=scripts)
+    assert tab.js("document.documentElement.scrollWidth") <= tab.js("innerWidth") <= width
+    assert tab.js("document.title").startswith("Evaluation of sft")
+    assert not tab.said("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
+    assert not tab.said("Network.loadingFailed")
+    asked = [e["params"]["request"]["url"] for e in tab.said("Network.requestWillBeSent")]
+    assert [url for url in asked if not url.startswith("data:")] == [page.resolve().as_uri()]
+
+
+def test_every_face_is_seen_without_scripts(tab, page):
+    tab.open(page, 360, scripts=False)
+    shown = order(tab, "id")
+    assert len(set(shown)) == len(shown) == 27
+    assert order(tab, "order") == [str(n + 1) for n in range(27)]
+    hidden = "[...document.querySelectorAll('li.card, li.card svg, pre')]"
+    assert tab.js(f"{hidden}.every(e => e.checkVisibility() && e.clientHeight > 20)")
+    assert tab.js("getComputedStyle(document.querySelector('.sort')).display") == "none"
+    images = "[...document.querySelectorAll('svg image')].map(e => e.getBoundingClientRect().width)"
+    assert min(tab.js(images)) > 200
+
+
+def test_faces_can_be_sorted(tab, page):
+    tab.open(page, 1280)
+    assert tab.js("getComputedStyle(document.querySelector('.sort')).display") != "none"
+    before = order(tab, "id")
+    iou = [float(value) for value in order(tab, "iou")]
+    sort_by(tab, "iou-up")
+    assert order(tab, "iou") == [f"{value:.6f}" for value in sorted(iou)]
+    sort_by(tab, "iou-down")
+    assert order(tab, "iou") == [f"{value:.6f}" for value in sorted(iou, reverse=True)]
+    sort_by(tab, "wrong")
+    assert order(tab, "right") == sorted(order(tab, "right"))
+    sort_by(tab, "label")
+    assert order(tab, "label") == sorted(order(tab, "label"))
+    sort_by(tab, "id")
+    assert order(tab, "id") == sorted(before)
+    sort_by(tab, "order")
+    assert order(tab, "id") == before
+
+
+def test_what_a_model_writes_is_shown_and_does_nothing(tab, page):
+    tab.open(page, 1280)
+    shown = "[...document.querySelectorAll('li[data-id=hostile] pre')].map(e => e.textContent)"
+    assert tab.js(shown) == [HOSTILE] * 2
+    assert tab.js("document.title").startswith("Evaluation of sft")
+    assert tab.js("document.querySelectorAll('img, script').length") == 1
+
+
+def test_a_script_that_is_not_ours_would_not_run(tab, page):
+    """The page's own policy, should anything ever be written without being escaped."""
+    broken = page.with_name("broken.html")
+    text = page.read_text(encoding="utf-8").replace("<h1>", f"<h1>{HOSTILE}", 1)
+    broken.write_text(text, encoding="utf-8")
+    tab.open(broken, 1280)
+    assert tab.js("document.querySelectorAll('h1 script, h1 img').length") == 2
+    assert tab.js("document.title").startswith("Evaluation of sft")
+    assert tab.said("Log.entryAdded")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_can_be_read_on_its_ground(tab, page, dark):
+    """Contrast of at least 4.5 as in WCAG 2.2, of every kind of text."""
+    tab.open(page, 1280, dark=dark)
+    ratios = tab.js(CONTRASTS)
+    assert len(ratios) > 15
+    assert {kind: ratio for kind, ratio in ratios.items() if ratio < 4.5} == {}
+
+
+def test_the_print_is_black_on_white_and_whole(tab, page):
+    tab.open(page, 700, dark=True, media="print")
+    assert tab.js("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert tab.js("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert tab.js(
+        "[...document.querySelectorAll('pre')].every(e => getComputedStyle(e).maxHeight === 'none')"
+    )
+
+
+# Lowest contrast of each kind of element that has text of its own; grounds may be see-through.
+CONTRASTS = """
+(() => {
+  const rgba = (text) => {
+    const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
+    return [r, g, b, a];
+  };
+  const over = (top, below) => top.slice(0, 3).map((v, i) => v * top[3] + below[i] * (1 - top[3]));
+  const ground = (e) => {
+    const own = rgba(getComputedStyle(e).backgroundColor);
+    if (own[3] === 1) return own.slice(0, 3);
+    const below = e.parentElement ? ground(e.parentElement) : [255, 255, 255];
+    return own[3] === 0 ? below : over(own, below);
+  };
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((v) => v / 255).map(
+      (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const lowest = {};
+  for (const e of document.body.querySelectorAll("*:not(svg *):not(script)")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+    const below = ground(e);
+    const values = [luminance(over(rgba(getComputedStyle(e).color), below)), luminance(below)];
+    const ratio = (Math.max(...values) + 0.05) / (Math.min(...values) + 0.05);
+    const kind = `${e.parentElement.tagName} ${e.tagName}.${e.className}`;
+    lowest[kind] = Math.min(lowest[kind] ?? 99, ratio);
+  }
+  return lowest;
+})()
+"""
