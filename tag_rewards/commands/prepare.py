@@ -80,7 +80,7 @@ def prepare(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
 ) -> None:
-    """Turn a dataset and what an AU detector saw in it into parquet files for SFT, RL and evaluation.
+    """Turn a dataset and what a detector saw in it into parquet files for SFT, RL and evaluation.
 
     Writes rl_train, rl_test, sft_train and sft_test.parquet, eval.parquet (the whole evaluated
     split) and prepare.json (what was read, what was left out and why) into OUT, or nothing at all
