@@ -202,4 +202,5 @@ def contained_share(box: Box, area: Box) -> float:
     height = min(y2, area[3]) - max(y1, area[1])
     if width <= 0 or height <= 0:
         return 0.0
-    return min(1.0, width * height / ((x2 - x1) * (y2 - y1)))
+    # Two quotients: the area of a tiny box may be 0 though its sides are not.
+    return min(1.0, width / (x2 - x1)) * min(1.0, height / (y2 - y1))

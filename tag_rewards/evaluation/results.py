@@ -252,10 +252,6 @@ def _plain(value: Any) -> Any:
 
 
 def _results(record: dict[str, Any]) -> Results:
-    faithfulness = {
-        who: {name: _figure(figure) for name, figure in measures.items()}
-        for who, measures in record["faithfulness"].items()
-    }
     read: dict[str, Callable[[Any], Any]] = {
         "labels": tuple,
         "mismatches": tuple,
@@ -263,9 +259,9 @@ def _results(record: dict[str, Any]) -> Results:
         "classification": lambda by_parser: {
             parser: _classification(fields) for parser, fields in by_parser.items()
         },
-        "faithfulness": lambda _: faithfulness,
+        "faithfulness": lambda rows: {who: _figures(measures) for who, measures in rows.items()},
         "by_au": lambda rows: tuple(AUFigures(**_with_figures(row, "iou")) for row in rows),
-        "counterfactual": lambda figures: {name: _figure(f) for name, f in figures.items()},
+        "counterfactual": _figures,
     }
     unknown = record.keys() - {one.name for one in fields(Results)}
     if unknown:
@@ -285,6 +281,10 @@ def _classification(record: dict[str, Any]) -> Classification:
 
 def _with_figures(record: dict[str, Any], *names: str) -> dict[str, Any]:
     return {**record, **{name: _figure(record[name]) for name in names}}
+
+
+def _figures(records: dict[str, Any]) -> dict[str, Figure | None]:
+    return {name: _figure(record) for name, record in records.items()}
 
 
 def _figure(record: dict[str, Any] | None) -> Figure | None:

@@ -1,0 +1,333 @@
+"""The whole evaluation on a made set of faces, and what is written and read back."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tag_rewards.data.evaluation_set import EvaluationFace, EvaluationSet
+from tag_rewards.errors import InputError
+from tag_rewards.evaluation.answers import FERBENCH, STRICT
+from tag_rewards.evaluation.evaluate import EvaluationConfig, evaluate
+from tag_rewards.evaluation.gallery import FACES_OF_A_KIND, choose, read_gallery, write_gallery
+from tag_rewards.evaluation.measures import measure_sums, sums_of_samples
+from tag_rewards.evaluation.paired import read_model
+from tag_rewards.evaluation.predictions import (
+    Prediction,
+    PredictionsError,
+    match_faces,
+    model_name,
+    read_predictions,
+)
+from tag_rewards.evaluation.results import MODEL, Figure, ResultsError, read_results, write_results
+from tag_rewards.evaluation.samples import read_samples, write_samples
+from tag_rewards.evaluation.statistics import figures_of, sample_columns, statistics
+from tag_rewards.geometry import BoxSpace, au_boxes, average_face
+from tag_rewards.rewards import score
+from tag_rewards.target import AUEvidence, Target
+
+LABELS = ("neutral", "happiness", "fear")
+AUS = {"neutral": (), "happiness": (6, 12), "fear": (1, 4, 20)}
+SPACE = BoxSpace.pixels(200, 200)
+CONFIG = EvaluationConfig(resamples=200)
+
+
+def face(index):
+    label = LABELS[index % 3]
+    landmarks = average_face() * 26 + [95 + index, 60]
+    boxes = au_boxes(AUS[label], landmarks).round().tolist()
+    evidence = tuple(
+        AUEvidence(au, 0.9, tuple(box)) for au, box in zip(AUS[label], boxes, strict=True)
+    )
+    return EvaluationFace(f"face_{index}", Target(label, evidence, SPACE), landmarks)
+
+
+def data(count=9):
+    faces = [face(index) for index in range(count)]
+    unseen = EvaluationFace("unseen", Target("fear", (), SPACE), None, "no face found")
+    return EvaluationSet("made/test", LABELS, ("test: expected 9 images",), (*faces, unseen))
+
+
+def words(target, shift=0, label=None):
+    steps = (
+        "\n".join(
+            f"Inspect mouth (AU{item.au}) → seen → <bbox>"
+            f"[{','.join(f'{value + shift:g}' for value in item.box)}]</bbox>"
+            for item in target.evidence
+        )
+        or "Inspect whole face → at rest → <bbox>[1,1,199,199]</bbox>"
+    )
+    named = " + ".join(f"AU{au}" for au in target.by_au) or "No AU"
+    label = label or target.label
+    return (
+        f"Global analysis: a face.\nVerification loop:\n{steps}\n"
+        f"Final conclusion: {named}.\n<answer> {label} </answer>"
+    )
+
+
+def oracle(of):
+    return [
+        Prediction(one.id, words(one.target), answer_logprob=0.0, model="oracle")
+        for one in of.faces
+    ]
+
+
+def test_the_oracle_is_right_everywhere():
+    found = evaluate(data(), oracle(data()), [one.target for one in data().faces], CONFIG, "oracle")
+    results = found.results
+    for parser in (STRICT, FERBENCH):
+        one = results.classification[parser]
+        assert (one.accuracy.value, one.uar.value, one.macro_f1.value) == (1, 1, 1)
+        assert (dict(one.no_answer), one.dropped, one.n) == ({}, 0, 10)
+    assert results.classification[STRICT].ece.value == 0
+    measured = results.faithfulness[MODEL]
+    for name in ("mean_iou", "hit_rate", "placed_iou", "au_f1"):
+        assert (measured[name].value, measured[name].n) == (1, {"placed_iou": 15}.get(name, 6))
+    assert measured["hallucination_per_trace"].value == 0
+    assert (results.faces.total, results.faces.with_evidence) == (10, 6)
+    assert results.faces.left_out == {"no active AU": 3, "no face found": 1}
+    assert list(results.faithfulness) == [MODEL, "random boxes", "mean boxes", "whole face"]
+    for who in list(results.faithfulness)[1:]:
+        assert results.faithfulness[who]["mean_iou"].value < 0.95
+
+
+def test_every_cause_of_no_answer_counts_as_wrong():
+    of = data()
+    predictions = oracle(of)
+    predictions[0] = None
+    predictions[1] = Prediction("face_1", None, error="the endpoint timed out")
+    predictions[2] = Prediction("face_2", "Global analysis: a long", finish_reason="length")
+    predictions[3] = Prediction("face_3", "a face")
+    predictions[4] = Prediction("face_4", "<answer>unhappy</answer>")
+    predictions[5] = Prediction("face_5", "<answer>anger</answer>")
+    found = evaluate(of, predictions, None, CONFIG)
+    strict, compat = (found.results.classification[parser] for parser in (STRICT, FERBENCH))
+    causes = ("missing", "error", "truncated", "no_tag", "no_label", "outside")
+    assert dict(strict.no_answer) == dict.fromkeys(causes, 1)
+    assert strict.n == 10
+    assert strict.accuracy.value == pytest.approx(4 / 10)
+    assert [row[-1] for row in strict.confusion] == [2, 2, 2]
+    # The UniFER evaluator drops what has no completion, and reads "unhappy" as happiness.
+    assert (compat.n, compat.dropped) == (8, 2)
+    assert compat.no_answer == {"unknown": 3}
+    assert compat.accuracy.value == pytest.approx(5 / 8)
+    by_id = {row.id: row for row in found.samples}
+    assert [by_id[f"face_{i}"].no_answer for i in range(6)] == list(causes)
+    assert by_id["face_4"].answer_compat == "happiness"
+    assert by_id["face_0"].completion is None
+    assert found.results.faces.with_completion == 8
+
+
+def test_rows_say_what_the_reward_says():
+    of = data()
+    predictions = [Prediction(one.id, words(one.target, shift=6)) for one in of.faces]
+    for row, one, prediction in zip(
+        evaluate(of, predictions, None, CONFIG).samples, of.faces, predictions, strict=True
+    ):
+        scores = score(prediction.completion, one.target)
+        names = ("score", "format", "grounding", "mean_iou", "au_precision", "au_recall", "au_f1")
+        for name in names:
+            assert getattr(row, name) == pytest.approx(scores[name])
+        assert row.abstained == bool(scores["abstained"])
+        assert Target.from_json(row.target) == one.target
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.text(max_size=40),
+            st.sampled_from(
+                [
+                    "<answer>fear</answer>",
+                    "Inspect x (AU1, AU2) → y → <bbox>[0,0,1e-300,1e-300]</bbox>",
+                    "Verification loop: Inspect lips (AU12) → y → <bbox>[0,0,1e-300,1e-300]</bbox>",
+                    "Verification loop: Inspect lips → AU4 → <bbox>[-1e6,-1e6,1e6,1e6]</bbox>",
+                    "Verification loop: Inspect lips (AU99) → y → <bbox>[1,1,5,5]</bbox>",
+                    "<answer>" * 20_000,
+                ]
+            ),
+        ),
+        min_size=10,
+        max_size=10,
+    )
+)
+def test_no_completion_is_an_error(texts):
+    of = data()
+    predictions = [
+        None if text is None else Prediction(one.id, text)
+        for one, text in zip(of.faces, texts, strict=True)
+    ]
+    found = evaluate(of, predictions, None, EvaluationConfig(resamples=100))
+    for figure in figures_of(found.results).values():
+        if figure is not None:
+            assert 0 <= figure.low <= figure.high <= 1
+            assert 0 <= figure.value <= 1
+    json.dumps(found.results.config)
+
+
+def mixed(of):
+    """Some of everything: boxes off, wrong labels, no answers, confidences."""
+    rng = np.random.default_rng(0)
+    return [
+        None
+        if index == 4
+        else Prediction(
+            one.id,
+            words(one.target, shift=int(rng.integers(0, 12)), label=rng.choice([*LABELS, "what"])),
+            answer_logprob=None if index == 2 else -float(rng.random()),
+        )
+        for index, one in enumerate(of.faces)
+    ]
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    of = data()
+    found = evaluate(of, mixed(of), [one.target for one in of.faces], CONFIG, "m", {"data": "x"})
+    results = replace(found.results, counterfactual={"claimed": Figure(0.5, 0.25, 0.75, 4)})
+    write_results(tmp_path / "new", results)
+    write_samples(tmp_path / "new", found.samples)
+    model = read_model(tmp_path / "new")
+    assert model.results == results
+    assert model.samples == found.samples
+    assert read_results(tmp_path / "new").config["annotation"] == {}
+
+
+def test_every_figure_can_be_recomputed_from_the_rows():
+    of = data(30)
+    found = evaluate(of, mixed(of), None, CONFIG)
+    again = statistics(sample_columns(found.samples, LABELS).sum(axis=0), len(LABELS))
+    for name, figure in figures_of(found.results).items():
+        assert figure.value == pytest.approx(float(again[name]), abs=1e-12), name
+    pair = measure_sums(sums_of_samples(found.samples))["hallucination_per_mention"]
+    assert pair.sum(axis=0)[1] == found.results.faithfulness[MODEL]["hallucination_per_mention"].n
+
+
+def test_the_gallery_has_the_best_the_worst_and_some(tmp_path):
+    of = data(60)
+    found = evaluate(of, mixed(of), None, CONFIG)
+    choices = choose(found.samples)
+    assert len(choices) == 3 * FACES_OF_A_KIND
+    rows = [found.samples[choice.row] for choice in choices]
+    assert not any(row.abstained or row.completion is None for row in rows)
+    best = [row.score for row in rows[:FACES_OF_A_KIND]]
+    worst = [row.score for row in rows[FACES_OF_A_KIND : 2 * FACES_OF_A_KIND]]
+    eligible = [row.score for row in found.samples if not row.abstained and row.completion]
+    assert best == sorted(eligible, reverse=True)[:FACES_OF_A_KIND]
+    assert worst == sorted(eligible)[:FACES_OF_A_KIND]
+    write_gallery(tmp_path, choices, found.samples, {c.row: b"%d" % c.row for c in choices})
+    faces = read_gallery(tmp_path)
+    assert [(one.kind, one.rank) for one in faces][:2] == [("best", 1), ("best", 2)]
+    assert [one.sample for one in faces] == rows
+    assert faces[0].image == b"%d" % choices[0].row
+    assert choose(found.samples) == choices != choose(found.samples, seed=1)
+
+
+def test_a_gallery_of_few_faces():
+    of = data(4)
+    found = evaluate(of, oracle(of), None, CONFIG)
+    assert [choice.rank for choice in choose(found.samples)] == [1, 2] * 3
+    nothing = evaluate(of, [None] * 5, None, CONFIG)
+    assert choose(nothing.samples) == []
+    assert FERBENCH not in nothing.results.classification
+
+
+def test_no_faces_no_evaluation():
+    with pytest.raises(InputError, match="made/test has no face to evaluate"):
+        evaluate(EvaluationSet("made/test", LABELS, (), ()), [])
+    with pytest.raises(InputError, match="resamples is 1, not at least 100"):
+        EvaluationConfig(resamples=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("[]", "line 2 is '[]', not a JSON object"),
+        ('{"completion": "x"}', "line 2: field 'id' is None, not the name of a face"),
+        ('{"id": 3, "completion": "x"}', "line 2: field 'id' is 3, not the name of a face"),
+        ('{"id": "b"}', "line 2: field 'completion' is missing; give null for no text"),
+        ('{"id": "b", "completion": 3}', "line 2: field 'completion' is 3, not a string"),
+        ('{"id": "a", "completion": "x"}', "line 2: field 'id': 'a' is there a second time"),
+        (
+            '{"id": "b", "completion": "x", "answer_logprob": 0.7}',
+            "line 2: field 'answer_logprob' is 0.7, not a number up to 0 or null",
+        ),
+        (
+            '{"id": "b", "completion": "x", "answer_logprob": NaN}',
+            "line 2: field 'answer_logprob' is nan, not a number up to 0 or null",
+        ),
+        ('{"id": "b", "completion": "x", "error": []}', "line 2: field 'error' is [], not a"),
+    ],
+)
+def test_what_is_wrong_with_a_line_of_completions(line, message, tmp_path):
+    path = tmp_path / "completions.jsonl"
+    path.write_text('{"id": "a", "completion": "x"}\n' + line + "\n")
+    with pytest.raises(PredictionsError) as caught:
+        read_predictions(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_completions_from_any_script(tmp_path):
+    path = tmp_path / "completions.jsonl"
+    path.write_text(
+        '{"id": "a", "completion": "x", "mine": 1}\n\n'
+        '{"id": "b", "completion": null}\n'
+        '{"id": "c", "completion": "", "error": "no answer", "model": "m", '
+        '"answer_logprob": 1e-5}\n'
+    )
+    read = read_predictions(path)
+    assert read["a"] == Prediction("a", "x")
+    assert read["b"].completion is None
+    assert read["c"] == Prediction("c", None, "", 0.0, "no answer", "m")
+    assert model_name(path, read.values()) == "m"
+    path.write_text("\n")
+    with pytest.raises(PredictionsError, match="has no completions"):
+        read_predictions(path)
+
+
+def test_completions_of_other_faces_or_models_are_refused(tmp_path):
+    path, faces = tmp_path / "c.jsonl", data().faces
+    with pytest.raises(PredictionsError, match="'x' is none of the 10 evaluated faces"):
+        match_faces(path, {"x": Prediction("x", "")}, faces)
+    with pytest.raises(PredictionsError, match="'face_0' is the id of 2 evaluated faces"):
+        match_faces(path, {}, (*faces, faces[0]))
+    with pytest.raises(PredictionsError, match="completions of 'm' and of 'n'"):
+        model_name(path, [Prediction("a", "", model="n"), Prediction("b", "", model="m")])
+    assert match_faces(path, {"face_1": Prediction("face_1", "")}, faces)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "results.json does not exist; give a folder that `tag-rewards eval` wrote"),
+        ("{", "results.json is not JSON"),
+        ('{"version": 9}', "results.json is not of version 1 of results"),
+        ('{"version": 1}', "results.json does not have the fields of results"),
+        ('{"version": 1, "new": 3}', "unknown new"),
+    ],
+)
+def test_what_is_wrong_with_results(text, message, tmp_path):
+    if text is not None:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ResultsError) as caught:
+        read_results(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_what_is_wrong_with_samples(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pytest.raises(ResultsError, match=r"samples.parquet does not exist"):
+        read_samples(tmp_path)
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "samples.parquet")
+    with pytest.raises(ResultsError, match="column 'id' is int64, not string"):
+        read_samples(tmp_path)
+    (tmp_path / "samples.parquet").write_text("no")
+    with pytest.raises(ResultsError, match="is not a parquet file"):
+        read_samples(tmp_path)

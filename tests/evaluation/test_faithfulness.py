@@ -1,0 +1,305 @@
+import numpy as np
+import pytest
+
+from tag_rewards.evaluation.areas import area_boxes, boxes_by_name
+from tag_rewards.evaluation.bootstrap import resampled_sums
+from tag_rewards.evaluation.box_baselines import (
+    BOX_BASELINES,
+    SeenAUs,
+    baseline_sums,
+    mean_boxes,
+    placed_sums,
+)
+from tag_rewards.evaluation.faithfulness import agreement, judge
+from tag_rewards.evaluation.measures import (
+    MEASURES,
+    TOLD,
+    faithfulness_figures,
+    measure_sums,
+    sums_of_judged,
+)
+from tag_rewards.evaluation.results import MODEL
+from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
+from tag_rewards.target import AUEvidence, Target
+from tag_rewards.trace import Step, Trace, parse_trace
+
+SPACE = BoxSpace.pixels(200, 200)
+
+
+def face(rng, aus=(1, 4, 12, 25), spread=8.0):
+    """A face somewhere near the middle: its target and its landmarks."""
+    landmarks = average_face() * rng.uniform(24, 30) + rng.uniform(-spread, spread, 2) + [100, 60]
+    boxes = clip_boxes(au_boxes(aus, landmarks), 200, 200).round()
+    evidence = tuple(
+        AUEvidence(au, 0.9, tuple(box)) for au, box in zip(aus, boxes.tolist(), strict=True)
+    )
+    return Target("fear", evidence, SPACE), landmarks
+
+
+def faces(count, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    some = [tuple(rng.choice(list(AU_REGIONS), 4, replace=False).tolist()) for _ in range(count)]
+    return [face(rng, aus, **options) for aus in some]
+
+
+def trace_of(target, boxes):
+    """A trace that names the target's AUs and places those that have a box, in the usual words."""
+    steps = tuple(
+        Step(ACTION_UNITS[au].area, "active", tuple(box), au) for au, box in boxes.items()
+    )
+    return Trace("", steps, "", tuple(target.by_au), target.label)
+
+
+def figures(judged, baselines=None):
+    sums = {MODEL: sums_of_judged(judged, [True] * len(judged)), **(baselines or {})}
+    return faithfulness_figures(sums, judged, 200, 0)
+
+
+def parse(text, aus="AU12"):
+    return parse_trace(f"Verification loop: {text} Final conclusion: {aus}.")
+
+
+@pytest.fixture
+def one():
+    target, landmarks = face(np.random.default_rng(0), spread=0)
+    return target, boxes_by_name(area_boxes([landmarks])[0])
+
+
+def step(au, box, words="lips", said=""):
+    name = f" (AU{au})" if au else ""
+    return f"Inspect {words}{name} → {said or 'up'} → <bbox>[{','.join(map(str, box))}]</bbox> "
+
+
+def test_a_perfect_trace_is_worth_one_throughout(one):
+    target, areas = one
+    boxes = {au: item.box for au, item in target.by_au.items()}
+    judged = judge(trace_of(target, boxes), target, areas)
+    assert (judged.mean_iou, judged.hit_rate, judged.au_f1) == (1, 1, 1)
+    assert judged.n_placed == 4
+    assert not judged.hallucinated
+    assert judged.judgements == [True] * 4
+
+
+def test_an_au_without_a_box_counts_in_the_mean_and_not_among_the_placed(one):
+    target, areas = one
+    boxes = {12: target.by_au[12].box}
+    [found], _ = [judge(trace_of(target, boxes), target, areas)], None
+    assert (found.mean_iou, found.hit_rate, found.n_placed) == (0.25, 0.25, 1)
+    measured, _ = figures([found])
+    assert measured[MODEL]["placed_iou"].value == 1
+    assert measured[MODEL]["placed_iou"].n == 1
+
+
+def test_several_boxes_for_one_au_are_worth_their_mean(one):
+    target, areas = one
+    box = target.by_au[12].box
+    far = tuple(value + 150 for value in box)
+    judged = judge(parse(step(12, box) + step(12, far)), target, areas)
+    assert judged.iou_by_au[12] == 0.5
+    assert [claim.iou for claim in judged.claims] == [1, 0]
+
+
+def test_boxes_without_a_name_belong_to_the_aus_of_the_conclusion(one):
+    target, areas = one
+    box = target.by_au[12].box
+    judged = judge(parse(step(None, box)), target, areas)
+    assert judged.iou_by_au[12] == 1
+    assert judged.claims[0].au == 12
+    nobody_knows = judge(parse(step(None, box), "AU6, AU9"), target, areas)
+    assert nobody_knows.claims[0].au is None
+    assert nobody_knows.claims[0].iou is None
+
+
+@pytest.mark.parametrize(
+    ("text", "conclusion", "mentions"),
+    [
+        (step(12, (1, 1, 2, 2)), "AU12", {12}),
+        (step(12, (1, 1, 2, 2)), "AU12, but no AU4", {12}),
+        ("", "AU12 and AU6; AU4 is absent", {6, 12}),
+        (step(9, (1, 1, 2, 2)), "Nothing", {9}),
+        (step(12, (1, 1, 2, 2), said="as AU17 shows"), "AU12", {12, 17}),
+        (step(12, (1, 1, 2, 2), said="without AU17"), "AU12", {12}),
+        (step(12, (1, 1, 2, 2), words="AU2 region"), "AU12", {2, 12}),
+        ("", "No AU", set()),
+    ],
+)
+def test_mentions_are_what_is_asserted_anywhere(one, text, conclusion, mentions):
+    target, areas = one
+    judged = judge(parse(text, conclusion), target, areas)
+    assert judged.mentions == mentions
+    assert judged.hallucinated == mentions - {1, 4, 12, 25}
+
+
+def test_the_global_analysis_can_hallucinate_too(one):
+    target, areas = one
+    trace = parse_trace("Global analysis: AU45 all over. Final conclusion: AU12.")
+    assert judge(trace, target, areas).hallucinated == {45}
+
+
+AREAS = {"eye": (10, 10, 90, 40), "mouth": (30, 60, 70, 90), "chin": (40, 85, 60, 100)}
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "box", "agrees"),
+    [
+        ("mouth region", "open", (30, 60, 70, 80), True),
+        ("eye region", "heavy lids", (30, 60, 70, 80), False),
+        # Half of the box is enough, and less is not.
+        ("mouth", "open", (30, 50, 70, 70), True),
+        ("mouth", "open", (30, 49, 70, 70), False),
+        # One of the named areas is enough.
+        ("eyes and mouth", "open", (30, 60, 70, 80), True),
+        # The words of the observation, where those of the region name nothing.
+        ("lower left", "the chin is raised", (42, 86, 58, 99), True),
+        ("lower left", "the eyes are open", (42, 86, 58, 99), False),
+        ("somewhere", "something", (30, 60, 70, 80), None),
+        # An area that is not known on this face.
+        ("nose", "wrinkled", (30, 60, 70, 80), None),
+        # The whole face does not lie in any part of it.
+        ("mouth", "open", (0, 0, 100, 100), False),
+    ],
+)
+def test_text_and_box(words, said, box, agrees):
+    assert agreement(Step(words, said, box), AREAS) is agrees
+
+
+def test_no_landmarks_no_agreement():
+    assert agreement(Step("mouth", "open", (30, 60, 70, 80)), None) is None
+    assert agreement(Step("mouth", "open", None), AREAS) is None
+
+
+def test_the_disagreement_of_the_papers_own_figure():
+    """ "Inspect eye region" over the band of AU14 at the mouth corners."""
+    landmarks = average_face() * 76 + [245, 235]
+    areas = boxes_by_name(area_boxes([landmarks])[0])
+    eyes = Step("eye region", "heavy eyelids and drooping lower lid", (80, 323, 416, 407))
+    corners = eyes._replace(region="mouth corners")
+    assert agreement(eyes, areas) is False
+    assert agreement(corners, areas) is True
+
+
+def table(some, training):
+    targets, landmarks = (list(part) for part in zip(*some, strict=True))
+    areas = area_boxes(landmarks)
+    return baseline_sums(targets, landmarks, areas, mean_boxes([t for t, _ in training]))
+
+
+def as_figures(sums):
+    return {name: pair[:, 0].sum() / pair[:, 1].sum() for name, pair in measure_sums(sums).items()}
+
+
+def test_random_low_template_middling_oracle_one():
+    held_out = faces(60)
+    found = {name: as_figures(of) for name, of in table(held_out, faces(200, seed=1)).items()}
+    assert tuple(found) == BOX_BASELINES
+    targets = [target for target, _ in held_out]
+    areas = area_boxes([landmarks for _, landmarks in held_out])
+    seen = SeenAUs.of(targets, areas)
+    oracle = as_figures(placed_sums(seen, seen.boxes))
+    for name in ("mean_iou", "hit_rate", "placed_iou", "text_box_agreement"):
+        assert oracle[name] == pytest.approx(1)
+        assert found["random boxes"][name] < 0.25
+        assert found["whole face"][name] < 0.25
+    assert 0.3 < found["mean boxes"]["mean_iou"] < 0.8
+    for of in (*found.values(), oracle):
+        for name in TOLD:
+            assert of[name] == (1 if MEASURES[name] else 0)
+
+
+def test_where_all_faces_are_alike_the_template_is_the_oracle():
+    alike = [face(np.random.default_rng(3), spread=0)] * 4
+    assert as_figures(table(alike, alike)["mean boxes"])["mean_iou"] > 0.95
+
+
+def test_the_baselines_figures_are_those_of_their_traces():
+    """All faces at once give what judging each trace gives."""
+    held_out = [*faces(30, seed=5), (Target("neutral", (), SPACE), None)]
+    held_out.append((held_out[0][0], None))  # without landmarks, nothing can be located
+    targets = [target for target, _ in held_out]
+    areas = area_boxes([landmarks for _, landmarks in held_out])
+    seen = SeenAUs.of(targets, areas)
+    rng = np.random.default_rng(6)
+    boxes = seen.boxes + rng.uniform(-15, 15, seen.boxes.shape)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+    boxes[::7] = np.nan
+    given = iter(boxes.tolist())
+    judged = []
+    for target, where in zip(targets, areas, strict=True):
+        placed = {au: next(given) for au in target.by_au}
+        placed = {au: box for au, box in placed.items() if not np.isnan(box[0])}
+        trace = trace_of(target, placed)
+        judged.append(judge(trace, target, boxes_by_name(where)) if target.evidence else None)
+    expected = sums_of_judged(judged, [True] * len(judged))
+    found = placed_sums(seen, boxes)
+    for name in found.__slots__:
+        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+
+
+def test_without_training_data_there_are_no_mean_boxes():
+    target, landmarks = face(np.random.default_rng(0))
+    sums = baseline_sums([target], [landmarks], area_boxes([landmarks]), None)
+    assert list(sums) == ["random boxes", "whole face"]
+
+
+def test_an_au_that_training_never_saw_is_not_placed():
+    target, landmarks = face(np.random.default_rng(0), aus=(9, 12))
+    other, _ = face(np.random.default_rng(0), aus=(12,))
+    sums = baseline_sums([target], [landmarks], area_boxes([landmarks]), mean_boxes([other]))[
+        "mean boxes"
+    ]
+    assert (sums.n_aus[0], sums.n_placed[0], sums.au_f1[0]) == (2, 1, 1)
+
+
+def test_without_landmarks_the_whole_image_is_the_face():
+    target, _ = face(np.random.default_rng(0), aus=(12,))
+    sums = baseline_sums([target], [None], area_boxes([None]), None)["whole face"]
+    x1, y1, x2, y2 = target.by_au[12].box
+    assert sums.mean_iou[0] == pytest.approx((x2 - x1) * (y2 - y1) / 200**2)
+    assert sums.n_located[0] == 0
+
+
+def test_faces_without_evidence_count_nowhere():
+    some = faces(6)
+    judged = [judge(trace_of(t, {}), t, None) for t, _ in some]
+    with_others, by_au = figures([None, *judged, None])
+    alone, by_au_alone = figures(judged)
+    assert with_others == alone
+    assert by_au == by_au_alone
+    assert with_others[MODEL]["mean_iou"].n == 6
+    assert with_others[MODEL]["text_box_agreement"] is None
+
+
+def test_figures_by_au():
+    target, _ = face(np.random.default_rng(0))
+    box = target.by_au[12].box
+    judged = [judge(parse(step(12, box) + step(9, box), "AU12, AU9"), target, None)] * 3
+    _, by_au = figures(judged)
+    rows = {one.au: one for one in by_au}
+    assert sorted(rows) == [1, 4, 9, 12, 25]
+    assert (rows[12].iou.value, rows[12].iou.n, rows[12].named_and_seen) == (1, 3, 3)
+    assert (rows[1].iou.value, rows[1].named) == (0, 0)
+    assert (rows[9].iou, rows[9].seen, rows[9].named) == (None, 0, 3)
+
+
+def test_intervals_are_of_resampled_faces():
+    """A share of mentions: faces are drawn, not mentions."""
+    rng = np.random.default_rng(0)
+    mentions = rng.integers(1, 9, 200)
+    wrong = np.minimum(rng.integers(0, 3, 200), mentions)
+    pair = np.stack([wrong, mentions], axis=1).astype(float)
+    drawn = resampled_sums(pair, 4000, 1)
+    spread = []
+    for _ in range(4000):
+        rows = rng.integers(0, 200, 200)
+        spread.append(wrong[rows].sum() / mentions[rows].sum())
+    ours = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    assert ours == pytest.approx(np.quantile(spread, [0.025, 0.975]), abs=0.005)
+
+
+def test_resamples_of_the_same_faces_are_paired():
+    values = np.random.default_rng(0).normal(size=(50, 2))
+    both = resampled_sums(values, 300, 7)
+    alone = resampled_sums(values[:, 1:], 300, 7)
+    assert both[:, 1:] == pytest.approx(alone)
+    assert not np.allclose(alone, resampled_sums(values[:, 1:], 300, 8))

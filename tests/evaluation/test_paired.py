@@ -1,0 +1,198 @@
+"""Two models on the same faces, and one model on several protocols."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from tag_rewards.errors import InputError
+from tag_rewards.evaluation.bootstrap import difference_interval
+from tag_rewards.evaluation.classification import classify
+from tag_rewards.evaluation.paired import EvaluatedModel, compare_models, mcnemar
+from tag_rewards.evaluation.pooled import POOLED, cross_dataset
+from tag_rewards.evaluation.results import Faces, Figure, Results
+from tag_rewards.evaluation.samples import SampleRow
+from tag_rewards.evaluation.statistics import STATISTICS, sample_columns, statistics
+
+LABELS = ("happiness", "fear")
+
+
+def row(index, answer, label=None, iou=0.5, **fields):
+    label = label or LABELS[index % 2]
+    plain = {
+        "id": f"face_{index}",
+        "label": label,
+        "answer": answer,
+        "no_answer": "" if answer else "no_tag",
+        "answer_compat": answer or "unknown",
+        "completion": "...",
+        "target": "{}",
+        "confidence": None,
+        "abstained": False,
+        **dict.fromkeys(("score", "format", "grounding", "hit_rate"), 0.0),
+        "mean_iou": iou,
+        **dict.fromkeys(("au_precision", "au_recall", "au_f1"), 0.5),
+        "n_aus": 2,
+        "n_placed": 2,
+        "n_mentions": 2,
+        "hallucinated": 0.5,
+        "text_box_agreement": None,
+        "claims": (),
+    }
+    return SampleRow(**{**plain, **fields})
+
+
+def model(samples, protocol="made/test", labels=LABELS, name="", folder="a"):
+    sums = statistics(sample_columns(samples, labels).sum(axis=0), len(labels))
+    figures = {
+        key: None if np.isnan(value) else Figure(float(value), 0.0, 1.0, len(samples))
+        for key, value in sums.items()
+    }
+    one = classify([s.label for s in samples], [s.answer for s in samples], labels, n_resamples=100)
+    compat = replace(
+        one,
+        **{key: figures[f"compat_{key}"] for key in ("accuracy", "uar", "macro_f1")},
+    )
+    faces = Faces(len(samples), len(samples), 0, len(samples), 0, {})
+    results = Results(
+        protocol,
+        labels,
+        (),
+        name,
+        faces,
+        {"strict": replace(one, ece=figures["ece"]), "ferbench-compat": compat},
+        {"model": {key: figures[key] for key in list(figures)[7:]}},
+        (),
+    )
+    return EvaluatedModel(Path(folder), results, samples)
+
+
+def draw(seed, right=0.7, n=200, **fields):
+    rng = np.random.default_rng(seed)
+    return [
+        row(
+            i,
+            LABELS[i % 2] if rng.random() < right else rng.choice([LABELS[1 - i % 2], None]),
+            iou=float(rng.random()),
+            **fields,
+        )
+        for i in range(n)
+    ]
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = rng.random((2, 40)) < 0.6
+        found = mcnemar(a.tolist(), b.tolist())
+        assert found.first_only + found.second_only == (a != b).sum()
+        smaller, both = min(found[:2]), sum(found[:2])
+        expected = min(1.0, 2 * stats.binom.cdf(smaller, both, 0.5)) if both else 1.0
+        assert found.p == pytest.approx(expected)
+    assert mcnemar([True, False], [True, False]).p == 1
+
+
+def test_a_model_beside_itself():
+    one = model(draw(0))
+    comparison = compare_models(one, one)
+    assert comparison.mcnemar == (0, 0, 1.0)
+    assert {d.change for d in comparison.differences} == {(0.0, 0.0, 0.0)}
+    assert {d.verdict for d in comparison.differences} == {"no clear change"}
+    # No confidence and no named region: nothing to compare there.
+    assert {d.name for d in comparison.differences} == set(STATISTICS) - {
+        "ece",
+        "text_box_agreement",
+    }
+
+
+def test_differences_and_their_intervals():
+    first, second = model(draw(0)), model(draw(1, right=0.9))
+    comparison = compare_models(first, second, n_resamples=4000)
+    found = {d.name: d for d in comparison.differences}
+    for name, of in (
+        ("mean_iou", lambda s: s.mean_iou),
+        ("accuracy", lambda s: float(s.answer == s.label)),
+    ):
+        before, after = ([of(s) for s in m.samples] for m in (first, second))
+        plain = difference_interval(before, after, n_resamples=4000)
+        assert found[name].change.mean == pytest.approx(plain.mean)
+        assert found[name].change.low == pytest.approx(plain.low, abs=0.01)
+        assert found[name].change.high == pytest.approx(plain.high, abs=0.01)
+    assert found["accuracy"].verdict == "better"
+    assert comparison.mcnemar.p < 0.001
+
+
+def test_less_is_better_of_hallucination():
+    first, second = model(draw(0, hallucinated=0.5)), model(draw(0, hallucinated=0.0))
+    found = {d.name: d for d in compare_models(first, second).differences}
+    assert found["hallucination_per_mention"].change == (-0.5, -0.5, -0.5)
+    assert found["hallucination_per_mention"].verdict == "better"
+    worse = {d.name: d for d in compare_models(second, first).differences}
+    assert worse["hallucination_per_mention"].verdict == "worse"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (model(draw(0), protocol="other/test", folder="b"), "a is of made/test (2 labels) and b"),
+        (model(draw(0), labels=(*LABELS, "anger"), folder="b"), "of made/test (3 labels)"),
+        (model(draw(0, n=199), folder="b"), "1 faces, 'face_199' for one, are in only one of a"),
+        (model(draw(0)[::-1], folder="b"), "a and b have the same faces in another order"),
+        (model(draw(0, target="[]"), folder="b"), "face 'face_0' has another target in b than in"),
+    ],
+)
+def test_other_faces_are_refused(other, message):
+    with pytest.raises(InputError) as caught:
+        compare_models(model(draw(0)), other)
+    assert message in str(caught.value)
+
+
+def test_pooled_figures_are_those_of_all_faces_together():
+    first = draw(0, n=60)
+    second = [
+        row(i, answer, label)
+        for i, (label, answer) in enumerate(
+            [("fear", "anger"), ("anger", "anger"), ("anger", None), ("happiness", "happiness")] * 5
+        )
+    ]
+    labels = ("happiness", "fear", "anger")
+    rows = cross_dataset([model(first, "a/test"), model(second, "b/test", labels)])
+    assert [(r.name, r.n) for r in rows] == [("a/test", 60), ("b/test", 20), (POOLED, 80)]
+    both = first + second
+    true, words = [s.label for s in both], [s.answer or "none" for s in both]
+    pooled = rows[-1].figures
+    assert pooled["accuracy"].value == pytest.approx(metrics.accuracy_score(true, words))
+    assert pooled["macro_f1"].value == pytest.approx(
+        metrics.f1_score(true, words, labels=list(labels), average="macro", zero_division=0)
+    )
+    assert pooled["mean_iou"].value == pytest.approx(np.mean([s.mean_iou for s in both]))
+    assert pooled["mean_iou"].n == 80
+    assert pooled["ece"] is None
+    for name, figure in pooled.items():
+        if figure is not None:
+            assert figure.low <= figure.value + 1e-9, name
+            assert figure.value <= figure.high + 1e-9, name
+
+
+def test_intervals_resample_within_each_dataset():
+    """Two datasets that are each sure: nothing to vary, though they differ from each other."""
+    right = [row(i, LABELS[i % 2]) for i in range(10)]
+    wrong = [row(i, LABELS[1 - i % 2]) for i in range(10)]
+    pooled = cross_dataset([model(right, "a/test"), model(wrong, "b/test")])[-1]
+    assert pooled.figures["accuracy"] == (0.5, 0.5, 0.5, 20)
+
+
+def test_one_protocol_has_no_pooled_row():
+    assert [r.name for r in cross_dataset([model(draw(0))])] == ["made/test"]
+
+
+def test_the_table_is_of_one_model_and_of_different_protocols():
+    with pytest.raises(InputError, match="a and b are both of made/test"):
+        cross_dataset([model(draw(0)), model(draw(1), folder="b")])
+    with pytest.raises(InputError, match="a is of the model 'x' and b of 'y'"):
+        cross_dataset(
+            [model(draw(0), name="x"), model(draw(1), "other/test", name="y", folder="b")]
+        )
