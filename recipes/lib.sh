@@ -84,6 +84,17 @@ same_settings() {
         "give another OUT, or remove that folder"
 }
 
+# run COMMAND...: with DRY_RUN=1 only prints it.
+run() {
+    local line
+    if [[ ${DRY_RUN:-} == 1 ]]; then
+        printf -v line '%q ' "$@"
+        say "${line% }"
+    else
+        "$@"
+    fi
+}
+
 # data_settings: which data, and how a model is shown and asked about them; made faces by default.
 data_settings() {
     SEED=${SEED:-0} TOP_K=${TOP_K:-8} N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
@@ -123,14 +134,14 @@ make_data() {
     local faces=${DATA:-$OUT/made_faces} what=()
     if [[ -z ${DATA:-} ]]; then
         what=(--protocol made-faces/test --data-source made_faces --openface "$faces/openface")
-        [[ -d $faces ]] || "$VENV/bin/tag-rewards" made-faces "$faces" --train "$N_TRAIN" \
+        [[ -d $faces ]] || run "$VENV/bin/tag-rewards" made-faces "$faces" --train "$N_TRAIN" \
             --test "$N_TEST" --size "$CANVAS" --seed "$SEED"
     else
         what=(${PROTOCOL:+--protocol "$PROTOCOL"})
         [[ ${ALLOW_MISMATCH:-} != 1 ]] || what+=(--allow-mismatch)
         if [[ -n ${EVIDENCE:-} ]]; then what+=(--evidence "$EVIDENCE"); else what+=(--openface "$OPENFACE"); fi
     fi
-    "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
+    run "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
         --box-space "$BOX_SPACE" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
         --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
         --sft-au-error "$SFT_AU_ERROR"

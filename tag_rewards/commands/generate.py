@@ -1,6 +1,7 @@
 """`tag-rewards generate`."""
 
 # Annotations stay real objects here: typer reads them.
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -112,6 +113,8 @@ def generate(
         masking = CounterfactualConfig(draws, seed)
     except ValueError as error:
         raise InputError(str(error)) from None
+    # vLLM's core in a process of its own would batch requests by when they happen to arrive there.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     made = make_engine(engine, model, {"logprobs": "true"} | options)
     settings = {
         "model": model,
