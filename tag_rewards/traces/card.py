@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.traces.card_pictures import draw_acceptance, draw_aus, draw_reasons, draw_traces
@@ -49,6 +49,7 @@ class Card:
         prompt: The user's message of every row.
         held_out: Share of the samples that was held out; None where the dataset's splits decide.
         verifier: Hash of the verifier.
+        criteria: What the hash is of, JSON values; of `VerifyConfig`.
     """
 
     tally: Tally
@@ -59,6 +60,7 @@ class Card:
     prompt: str
     held_out: float | None
     verifier: str
+    criteria: Mapping[str, Any]
 
 
 def write_card(folder: Path, card: Card) -> None:

@@ -11,6 +11,7 @@ then a share of its samples, chosen by their names, is held out.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tag_rewards.traces.ledger import LedgerReader
+    from tag_rewards.traces.ledger_reader import LedgerReader, Run
     from tag_rewards.traces.records import Attempt, TraceSample, Verdict
 
     ImageOf = Callable[[TraceSample], bytes | LeftOutSample]
@@ -83,11 +84,10 @@ def export_traces(
     image: ImageOf,
     config: ExportConfig,
     *,
-    verifier: str | None = None,
     on_start: Callable[[int], None] | None = None,
     on_sample: Callable[[], None] | None = None,
 ) -> Tally:
-    """Write OUT/traces.
+    """Write OUT/traces. The verdicts are those of the verifier of the last run.
 
     Args:
         out: Folder of the build.
@@ -95,7 +95,6 @@ def export_traces(
         image: Gives the image of a sample as the model is to see it, encoded, or why it cannot be
             used any more. Asked for accepted traces, and for those on the card.
         config: What to make of it.
-        verifier: Hash of the verifier whose verdicts hold; that of the last run by default.
         on_start: Called once with the number of samples.
         on_sample: Called after each sample.
 
@@ -106,9 +105,9 @@ def export_traces(
         InputError: The ledger cannot be used, or holds no sample.
         OSError: A file cannot be read or written.
     """
-    verifier = ledger.verifier if verifier is None else verifier
     splits = [sample.split for sample in ledger.samples()]
-    if not splits:
+    run = ledger.last_run()
+    if run is None or not splits:
         raise InputError(f"{ledger.path} has no sample; run `tag-rewards traces build` first")
     if on_start:
         on_start(len(splits))
@@ -121,11 +120,11 @@ def export_traces(
         ):
             export = _Export(config, image, held_out, {"train": train, "test": test}, rejected)
             export.leave_out(ledger.left_out())
-            for sample, history in _by_sample(ledger, verifier):
+            for sample, history in _by_sample(ledger, run.verifier):
                 export.add(sample, history)
                 if on_sample:
                     on_sample()
-        write_card(folder, export.card(verifier))
+        write_card(folder, export.card(run))
     return export.tally
 
 
@@ -198,7 +197,7 @@ class _Export:
         self.tally.count_accepted(target, attempt, split)
         self._accepted.add(Example(sample, attempt, verdict))
 
-    def card(self, verifier: str) -> Card:
+    def card(self, run: Run) -> Card:
         """What is told of all this, with the images that are still there."""
         accepted, rejected = self._accepted.chosen(), self._rejected.chosen()
         pictured = {
@@ -214,7 +213,8 @@ class _Export:
             data_source=self._config.data_source,
             prompt=self._config.prompt,
             held_out=self._held_out,
-            verifier=verifier,
+            verifier=run.verifier,
+            criteria=json.loads(run.config),
         )
 
 

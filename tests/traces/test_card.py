@@ -64,6 +64,7 @@ def a_card(tally=None, **fields):
         "prompt": "<image>Which?",
         "held_out": 0.05,
         "verifier": "0123456789abcdef0123",
+        "criteria": {"tag_rewards": "9.8", "min_format": 1.0, "min_grounding": 0.5},
     }
     return Card(**given | fields)
 
@@ -90,6 +91,11 @@ def rows(text):
         ["accepted", "**34 (85.0% of the samples)**"],
         ["written by", "a\\|b (50 attempts)"],
         ["mode of the accepted", "blind: 30, rationalised: 4"],
+        [
+            "kept if",
+            "the answer is the label, the format reward at least 1.0, "
+            "the grounding reward at least 0.5 (tag-rewards 9.8)",
+        ],
         ["hash of the verifier", "`0123456789abcdef`"],
         ["still to be asked about", "3 samples: the build is not finished"],
         ["fear", "10", "4", "40.0%"],
@@ -155,7 +161,7 @@ def test_nothing_accepted_and_nothing_left_out(tmp_path):
 
 
 def test_nothing_asked(tmp_path):
-    write_card(tmp_path, a_card(Tally(), rejected=[]))
+    write_card(tmp_path, a_card(Tally(), rejected=[], criteria={}))
     assert ["accepted", "**0 (- of the samples)**"] in rows((tmp_path / CARD_FILE).read_text())
 
 

@@ -54,12 +54,10 @@ def build(tmp_path, faces):
     return tmp_path
 
 
-def export(build, faces, config=CONFIG, image=None, **options):
+def export(build, faces, config=CONFIG, image=None):
     images = {row.id: row.image for row, _ in faces}
     with read_ledger(build / "ledger.sqlite") as ledger:
-        return export_traces(
-            build, ledger, image or (lambda sample: images[sample.id]), config, **options
-        )
+        return export_traces(build, ledger, image or (lambda sample: images[sample.id]), config)
 
 
 def traces(build):
@@ -188,7 +186,7 @@ def test_a_text_that_verl_would_misread_is_not_trained_on(build, faces):
         rejected = Verdict(False, "format", "changed my mind")
         rows = ledger.history(name, VERIFIER)
         ledger.judge([(row, rejected if row.number == 1 else verdict) for row, _ in rows], "later")
-    tally = export(build, faces, verifier="later")
+    tally = export(build, faces)
     assert tally.n_accepted == 0
     assert tally.lost.total() == 1
 
@@ -211,7 +209,9 @@ def test_an_id_and_a_text_of_any_characters_are_written(build, faces):
 
 
 def test_nothing_accepted_gives_files_without_rows(build, faces):
-    tally = export(build, faces, verifier="one that never ran")
+    with open_ledger(build / "ledger.sqlite") as ledger:
+        ledger.start_run("one that has judged nothing", "{}")
+    tally = export(build, faces)
     assert tally.n_accepted == 0
     assert traces(build) == []
     assert pq.read_metadata(build / "traces" / "rejected.parquet").num_rows == 0
