@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 __all__ = ["ahead"]
 
@@ -16,10 +16,11 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
+def ahead(items: Iterator[T], count: int) -> Generator[T, None, None]:
     """The same items, made in a thread of its own, `count` at most before they are asked for.
 
-    What making one raises is raised here when its turn comes.
+    What making one raises is raised here when its turn comes. Close it (`contextlib.closing`) where
+    it may not be read to its end: the thread is over then.
 
     Example:
         >>> list(ahead(iter("abc"), count=2))

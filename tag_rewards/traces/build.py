@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
 from tag_rewards.traces.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from pathlib import Path
 
     from tag_rewards.data.datasets.sample import FaceSample
@@ -200,44 +200,52 @@ class _Rounds:
         with ExitStack() as stack:
             while True:
                 self.progress.round += 1
-                questions = self._questions(labels, on_progress)
-                first = next(questions, None)
-                if first is None:
-                    self._recorder.flush()
-                    return
-                if self.progress.round == 1:
-                    stack.enter_context(self._engine)
-                before = self.progress.attempts
-                for reply in self._engine.generate(chain([first], questions)):
-                    self._record(reply)
-                    on_progress(self.progress)
+                with closing(self._questions(labels, on_progress)) as questions:
+                    first = next(questions, None)
+                    if first is None:
+                        self._recorder.flush()
+                        return
+                    if self.progress.round == 1:
+                        stack.enter_context(self._engine)
+                    self._ask(chain([first], questions), on_progress)
                 self._recorder.flush()
-                if self.progress.attempts == before:
-                    raise EngineError(
-                        f"engine {self._engine.name} answered none of {len(self._asked)} "
-                        "questions; see what is wrong there and start again"
-                    )
-                self._asked.clear()  # what an engine has lost is asked again in the next round
+
+    def _ask(self, questions: Iterator[Request], on_progress: Callable[[Progress], None]) -> None:
+        before = self.progress.attempts
+        for reply in self._engine.generate(questions):
+            self._record(reply)
+            on_progress(self.progress)
+        if self.progress.attempts == before:
+            raise EngineError(
+                f"engine {self._engine.name} answered none of {len(self._asked)} questions; "
+                "see what is wrong there and start again"
+            )
+        self._asked.clear()  # what an engine has lost is asked again in the next round
 
     def _questions(
         self, labels: tuple[str, ...], on_progress: Callable[[Progress], None]
-    ) -> Iterator[Request]:
+    ) -> Generator[Request, None, None]:
         todo = (index for index in range(len(self._samples)) if not self._settled[index])
-        for index, found in ahead((self._look(index, labels) for index in todo), AHEAD):
-            if isinstance(found, _Asked):
-                if self._left_out.pop(found.sample.id, None):
-                    self._recorder.take_back(found.sample.id)
-                self._asked[found.sample.id] = replace(
-                    found, request=replace(found.request, image=b"")
-                )
-                yield found.request
-                continue
-            if isinstance(found, LeftOutSample):
-                self._leave_out(found)
-            self.progress.accepted += found == "accepted"
-            self.progress.settled_now += self.progress.round > 1
-            self._settle(index)
-            on_progress(self.progress)
+        looks = ahead((self._look(index, labels) for index in todo), AHEAD)
+        with closing(looks):  # its thread must not outlive the ledger
+            for index, found in looks:
+                if isinstance(found, _Asked):
+                    yield self._asking(found)
+                    continue
+                if isinstance(found, LeftOutSample):
+                    self._leave_out(found)
+                self.progress.accepted += found == "accepted"
+                self.progress.settled_now += self.progress.round > 1
+                self._settle(index)
+                on_progress(self.progress)
+
+    def _asking(self, asked: _Asked) -> Request:
+        """Note that a question goes out."""
+        request, name = asked.request, asked.sample.id
+        if self._left_out.pop(name, None):
+            self._recorder.take_back(name)
+        self._asked[name] = replace(asked, request=replace(request, image=b""))
+        return request
 
     def _look(
         self, index: int, labels: tuple[str, ...]
