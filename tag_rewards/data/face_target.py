@@ -106,6 +106,15 @@ def region_of(sample: FaceSample, width: int, height: int) -> Region:
     return left, top, right, bottom
 
 
+def faces_of(
+    sample: FaceSample, faces: Sequence[FaceObservation], region: Region
+) -> Sequence[FaceObservation]:
+    """Those of an image's faces that can be the sample's: all, or those in its own face box."""
+    if sample.face_box is None:
+        return faces
+    return [face for face in faces if face.landmarks is None or _is_in(face.landmarks, region)]
+
+
 def face_target(
     sample: FaceSample,
     faces: Sequence[FaceObservation],
@@ -126,10 +135,9 @@ def face_target(
         DatasetError: The face box lies outside the image.
     """
     region = region_of(sample, width, height)
-    if sample.face_box is not None:
-        faces = [face for face in faces if face.landmarks is None or _is_in(face.landmarks, region)]
-        if not faces:
-            return ELSEWHERE
+    faces = faces_of(sample, faces, region)
+    if not faces and sample.face_box is not None:
+        return ELSEWHERE
     face = main_face(faces, min_confidence=config.min_confidence)
     if face is None:
         return UNSURE

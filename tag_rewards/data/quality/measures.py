@@ -32,8 +32,8 @@ DARK, BRIGHT = 16, 239
 class FaceQuality:
     """Measures of one image; None where there is no face, or its detector does not tell.
 
-    Sharpness, exposure and contrast are those of the main face's box, of the whole image without a
-    face; sharpness after resizing to 112 x 112.
+    Sharpness, exposure and contrast are those of the main face's box, or without a face those of
+    the dataset's face box or the whole image; sharpness after resizing to 112 x 112.
 
     Attributes:
         laplacian: Variance of the Laplacian (Pech-Pacheco et al. 2000), grey levels squared.
@@ -65,12 +65,18 @@ class FaceQuality:
 MEASURES: tuple[str, ...] = tuple(field.name for field in fields(FaceQuality))
 
 
-def measure_quality(image: NDArray[np.uint8], faces: Sequence[FaceObservation]) -> FaceQuality:
+def measure_quality(
+    image: NDArray[np.uint8],
+    faces: Sequence[FaceObservation],
+    region: tuple[int, int, int, int] | None = None,
+) -> FaceQuality:
     """Measure an image.
 
     Args:
         image: BGR, (height, width, 3) uint8.
         faces: What a detector saw in it; none is as good as no face found.
+        region: x1, y1, x2, y2, inside the image: what is measured where there is no face, such as
+            the dataset's own face box; None is all of it.
 
     Example:
         >>> flat = np.full((48, 48, 3), 128, np.uint8)
@@ -80,7 +86,9 @@ def measure_quality(image: NDArray[np.uint8], faces: Sequence[FaceObservation]) 
     """
     face = main_face(faces, min_confidence=0.0)
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    grey = grey if face is None else _cut(grey, face)
+    height, width = grey.shape
+    whole = region or (0, 0, width, height)
+    grey = _cut(grey, whole if face is None else face.box)
     shrinks = min(grey.shape) > SIDE
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=method)
@@ -107,9 +115,9 @@ def measure_quality(image: NDArray[np.uint8], faces: Sequence[FaceObservation]) 
     )
 
 
-def _cut(grey: np.ndarray, face: FaceObservation) -> np.ndarray:
-    """The face's box, cut to the image; the whole image if nothing of it is inside."""
+def _cut(grey: np.ndarray, box: Sequence[float]) -> np.ndarray:
+    """What of a box is inside the image; the whole image if nothing is."""
     height, width = grey.shape
-    x1, y1, x2, y2 = np.rint(face.box).astype(int)
+    x1, y1, x2, y2 = np.rint(box).astype(int)
     part = grey[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
     return part if part.size else grey

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.data.datasets.images import load_image
-from tag_rewards.data.face_target import LeftOut
+from tag_rewards.data.face_target import LeftOut, faces_of, region_of
 from tag_rewards.data.protocols import SPLITS
 from tag_rewards.data.quality.limits import resolve
 from tag_rewards.data.quality.measures import MEASURES, measure_quality
@@ -144,7 +144,10 @@ def _measure(sample: FaceSample, faces: Sequence[FaceObservation]) -> QualityRow
         image = load_image(sample)
     except ImageError:
         return QualityRow(sample.id, sample.split, sample.label, None)
-    return QualityRow(sample.id, sample.split, sample.label, measure_quality(image, faces))
+    height, width = image.shape[:2]
+    region = region_of(sample, width, height)
+    quality = measure_quality(image, faces_of(sample, faces, region), region)
+    return QualityRow(sample.id, sample.split, sample.label, quality)
 
 
 def judge(rows: Iterable[QualityRow], limits: Sequence[Limit], filtered: Collection[str]) -> Judged:

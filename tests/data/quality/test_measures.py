@@ -64,6 +64,12 @@ def test_only_the_main_face_is_measured():
     assert (quality.pitch, quality.yaw, quality.roll) == (1, 2, 3)
 
 
+def test_without_a_face_the_datasets_own_box_is_measured():
+    image = np.full((120, 120, 3), 10, np.uint8)
+    image[20:60, 30:60] = 200
+    assert measure_quality(image, (), (30, 20, 60, 60)).exposure == pytest.approx(200 / 255)
+
+
 @given(st.tuples(*[st.integers(-400, 400)] * 4), st.integers(1, 60), st.integers(1, 60))
 def test_any_box_and_any_size_can_be_measured(corners, width, height):
     x1, y1, x2, y2 = corners

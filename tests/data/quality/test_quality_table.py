@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -44,6 +45,17 @@ def faces(tmp_path_factory):
 def rows(faces):
     samples = read_rafdb(faces).samples
     return list(measure_samples(samples, OpenFaceCsvs(faces / "openface")))
+
+
+def test_only_a_face_in_the_datasets_own_box_counts(faces):
+    sample = read_rafdb(faces).samples[0]
+    [elsewhere] = measure_samples(
+        [replace(sample, face_box=(0, 0, 3, 3))], OpenFaceCsvs(faces / "openface")
+    )
+    [there] = measure_samples(
+        [replace(sample, face_box=(0, 0, 112, 112))], OpenFaceCsvs(faces / "openface")
+    )
+    assert (elsewhere.quality.n_faces, there.quality.n_faces) == (0, 1)
 
 
 def rejected(judged):
