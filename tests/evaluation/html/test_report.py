@@ -161,7 +161,7 @@ def test_the_gallery_has_each_face_once_in_a_fixed_order(tmp_path):
 
 def test_without_images_the_gallery_says_what_to_do(tmp_path):
     page = report(tmp_path, write_made(tmp_path / "sft", gallery=False))
-    assert "tag-rewards eval --data" in page.one("section", id="gallery").text
+    assert "run tag-rewards eval again" in page.one("section", id="gallery").text
     assert not list((tmp_path / "report").glob("faces-*"))
 
 
