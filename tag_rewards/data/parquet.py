@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tag_rewards.data.record_file import ROWS_IN_GROUP, RecordFile
 from tag_rewards.data.rows import (
     EVAL_SCHEMA,
     RL_SCHEMA,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["ParquetError", "ParquetRows", "read_rl_parquet", "read_sft_parquet"]
-
-ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
 
 _SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA, EvalRow: EVAL_SCHEMA}
 
@@ -56,12 +55,9 @@ class ParquetRows(Generic[RowT]):
         self, path: Path, kind: type[RowT], metadata: Mapping[str, str] | None = None
     ) -> None:
         self.path = path
-        self.n_rows = 0
         self._kind: type[RowT] = kind
         schema = _SCHEMAS[kind]
-        self._schema = schema.with_metadata(metadata) if metadata else schema
-        self._waiting: list[dict[str, Any]] = []
-        self._writer = pq.ParquetWriter(path, self._schema)
+        self._file = RecordFile(path, schema.with_metadata(metadata) if metadata else schema)
 
     def __enter__(self) -> ParquetRows[RowT]:
         return self
@@ -72,11 +68,12 @@ class ParquetRows(Generic[RowT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-        finally:
-            self._writer.close()
+        self._file.__exit__(kind, error, traceback)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows so far."""
+        return self._file.n_rows
 
     def write(self, row: RowT) -> None:
         """Add a row.
@@ -86,15 +83,7 @@ class ParquetRows(Generic[RowT]):
         """
         record = row.to_record()
         _parse(self.path, self.n_rows, record, self._kind)
-        self._waiting.append(record)
-        self.n_rows += 1
-        if len(self._waiting) == ROWS_IN_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
-            self._waiting.clear()
+        self._file.write(record)
 
 
 def read_rl_parquet(path: str | Path) -> Iterator[RLRow]:
