@@ -119,6 +119,8 @@ ask() {
             -o "tensor_parallel_size=$TP" -o "held=$CHUNK")
     fi
     [[ ${DRY_RUN:-} != 1 ]] || { run "${command[@]}" && return; }
+    # On a CPU vLLM warns at each step that it does not set the number of threads.
+    [[ $device == gpu ]] || export VLLM_LOGGING_LEVEL=${VLLM_LOGGING_LEVEL:-ERROR}
     say "   log: $3"
     HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $model ]] && echo 1 || echo 0)} \
         supervise "$3" "$TIMEOUT" '^(Asking.*)' '\1' "${command[@]}"
@@ -149,8 +151,8 @@ for index in "${!models[@]}"; do
 done
 if ((${#results[@]} == 2)); then
     stage "comparing ${names[0]} and ${names[1]}"
-    # Wide enough for the table to be on one line each, also in the file.
-    COLUMNS=${COLUMNS:-140} run "$VENV/bin/tag-rewards" compare "${results[@]}" |
+    run cd "$RESULTS" # so that the table says sft and grpo
+    COLUMNS=${COLUMNS:-110} run "$VENV/bin/tag-rewards" compare "${names[@]}" |
         if [[ ${DRY_RUN:-} == 1 ]]; then cat; else tee "$RESULTS/compare.txt"; fi
 fi
 stage report
