@@ -128,30 +128,36 @@ class RayEngine:
         if self._processor is None:
             raise RuntimeError("the engine is to be used with `with`")
         source = iter(requests)
-        while blocks := self._blocks(islice(source, self.ray_config.held)):
-            yield from self._pass(blocks)
+        while group := self._put(islice(source, self.ray_config.held)):
+            yield from self._pass(group)
 
-    def _blocks(self, requests: Iterator[Request]) -> list[Any]:
-        """Requests as blocks of a dataset, in Ray's memory."""
+    def _put(self, requests: Iterator[Request]) -> dict[Any, list[str]]:
+        """Requests as blocks of a dataset in Ray's memory, each with the keys of its requests."""
         import pyarrow as pa
 
-        blocks = []
+        blocks = {}
         while batch := list(islice(requests, self.ray_config.batch_size)):
             for request in batch:
                 split_prompt(request)
-            blocks.append(self._ray.put(pa.Table.from_pylist([asdict(item) for item in batch])))
+            block = self._ray.put(pa.Table.from_pylist([asdict(request) for request in batch]))
+            blocks[block] = [request.key for request in batch]
         return blocks
 
-    def _pass(self, blocks: list[Any]) -> Iterator[Reply]:
-        dataset = self._processor(self._ray.data.from_arrow_refs(blocks))
+    def _pass(self, blocks: dict[Any, list[str]]) -> Iterator[Reply]:
+        waiting = {key for keys in blocks.values() for key in keys}
+        dataset = self._processor(self._ray.data.from_arrow_refs(list(blocks)))
         try:
             for row in dataset.iter_rows():
-                yield _reply(row)
+                if row["key"] in waiting:  # what a lost machine did may come twice
+                    waiting.remove(row["key"])
+                    yield _reply(row)
         except self._ray.exceptions.RayError as error:
+            said = str(error).strip().splitlines()[-1]
             raise EngineError(
-                f"Ray stopped: {str(error).strip().splitlines()[-1]}; start again: what is "
-                "recorded is not asked again"
+                f"Ray stopped: {one_line(said)}; start again: what is recorded is not asked again"
             ) from error
+        for key in waiting:
+            yield Reply(key, "", error="Ray lost the request")
 
     def _make_processor(self) -> Any:
         from ray.data.llm import (

@@ -1,0 +1,136 @@
+"""Engines by name, with options as text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tag_rewards.engines.make import ENGINE_NAMES, ENGINE_OPTIONS, make_engine
+from tag_rewards.engines.openai_config import OpenAIConfig
+from tag_rewards.engines.vllm_config import VLLMConfig
+from tag_rewards.errors import InputError
+
+pytest.importorskip("httpx")
+
+
+def test_the_names():
+    assert tuple(ENGINE_NAMES) == ("openai", "vllm", "ray")
+
+
+def test_every_option_of_the_endpoint_can_be_given():
+    options = {
+        "url": "https://models.example/v1/",
+        "api_key_env": "KEY",
+        "concurrency": "8",
+        "attempts": "2",
+        "request_seconds": "30",
+        "patience_seconds": "60",
+        "backoff_seconds": "0.5",
+        "give_up_after": "10",
+        "max_response_mib": "1",
+        "logprobs": "yes",
+        "max_tokens_field": "max_completion_tokens",
+        "body": '{"top_p": 0.9}',
+    }
+    assert set(options) == set(ENGINE_OPTIONS["openai"])
+    assert make_engine("openai", "m", options).config == OpenAIConfig(
+        url="https://models.example/v1",
+        api_key_env="KEY",
+        concurrency=8,
+        attempts=2,
+        request_seconds=30.0,
+        patience_seconds=60.0,
+        backoff_seconds=0.5,
+        give_up_after=10,
+        max_response_mib=1.0,
+        logprobs=True,
+        max_tokens_field="max_completion_tokens",
+        body={"top_p": 0.9},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gpt", {}, "'gpt' is no engine; give one of openai, vllm, ray"),
+        ("openai", {"urls": "x"}, "engine openai has no option urls; it has url, "),
+        ("openai", {"url": "localhost:8000"}, "engine openai: url is 'localhost:8000', not like"),
+        ("openai", {"url": "http://[::1"}, "engine openai: Invalid IPv6 URL"),
+        ("openai", {"concurrency": "0"}, "engine openai: concurrency is 0, not at least 1"),
+        ("openai", {"concurrency": "many"}, r"engine openai: concurrency is 'many' \(invalid lit"),
+        ("openai", {"attempts": "0"}, "attempts is 0"),
+        ("openai", {"give_up_after": "0"}, "give_up_after is 0"),
+        ("openai", {"request_seconds": "nan"}, "request_seconds is nan, not above 0"),
+        ("openai", {"patience_seconds": "inf"}, "patience_seconds is inf, not above 0"),
+        ("openai", {"backoff_seconds": "0"}, "backoff_seconds is 0.0, not above 0"),
+        ("openai", {"max_response_mib": "-1"}, "max_response_mib is -1.0, not above 0"),
+        ("openai", {"logprobs": "maybe"}, r"logprobs is 'maybe' \(not true or false\)"),
+        ("openai", {"max_tokens_field": "n"}, "max_tokens_field is 'n', not one of max_tokens, "),
+        ("openai", {"body": "top_p=1"}, r"body is 'top_p=1' \("),
+        ("openai", {"body": "[]"}, r"body is '\[\]' \(not a JSON object\)"),
+        ("vllm", {"tensor_parallel_size": "0"}, "tensor_parallel_size is 0, not at least 1"),
+        ("vllm", {"max_model_len": "0"}, "max_model_len is 0, not at least 1"),
+        ("vllm", {"gpu_memory_utilization": "1.1"}, "gpu_memory_utilization is 1.1, not above 0"),
+        ("vllm", {"kv_cache_gib": "0"}, "kv_cache_gib is 0.0, not above 0"),
+        ("vllm", {"arguments": '{"dtype": "half"}'}, "arguments hold dtype, which is an option"),
+        ("vllm", {"replicas": "2"}, "engine vllm has no option replicas"),
+        ("ray", {"replicas": "all"}, "engine ray: replicas is 'all'"),
+    ],
+)
+def test_what_is_refused(name, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        make_engine(name, "m", options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("engine", "package", "remedy"),
+    [
+        ("openai", "httpx", 'pip install "tag-rewards[traces]"'),
+        ("openai", "tenacity", 'pip install "tag-rewards[traces]"'),
+        ("vllm", "vllm", "recipes/setup.sh"),
+        ("ray", "ray.data.llm", "recipes/setup.sh"),
+    ],
+)
+def test_a_package_that_is_not_there(engine, package, remedy):
+    script = textwrap.dedent(f"""
+        import sys
+        sys.modules[{package!r}] = None
+        from tag_rewards.engines.make import make_engine
+        try:
+            make_engine({engine!r}, "m")
+        except ValueError as error:
+            print(type(error).__name__, error)
+    """)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert run.stdout.startswith(
+        f"EngineError engine {engine} needs a package (import of {package}"
+    )
+    assert remedy in run.stdout
+
+
+def test_vllm_without_a_gpu():
+    """Nothing that vLLM would refuse on a CPU, and no more memory than was asked for."""
+    arguments = VLLMConfig().engine_arguments(on_gpu=False)
+    assert arguments["dtype"] == "float32"
+    assert arguments["enforce_eager"] is True
+    assert arguments["kv_cache_memory_bytes"] == 2**30
+    assert "gpu_memory_utilization" not in arguments
+    assert "max_model_len" not in arguments
+
+
+def test_vllm_on_gpus():
+    config = VLLMConfig(4, max_model_len=8192, arguments={"enforce_eager": True, "seed": 3})
+    assert config.engine_arguments(on_gpu=True) == {
+        "tensor_parallel_size": 4,
+        "max_model_len": 8192,
+        "dtype": "auto",
+        "gpu_memory_utilization": 0.9,
+        "limit_mm_per_prompt": {"image": 1, "video": 0},
+        "disable_log_stats": True,
+        "enforce_eager": True,
+        "seed": 3,
+    }
