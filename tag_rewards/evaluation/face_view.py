@@ -45,12 +45,19 @@ class View(NamedTuple):
         return moved * (PANEL / self.side)
 
 
-def face_view(image: NDArray[np.uint8], boxes: Sequence[Box]) -> View:
+def face_view(image: NDArray[np.uint8], boxes: Sequence[Box], least: float = 0.0) -> View:
     """A square round all boxes with a margin, or round the whole image if that is hardly more.
+
+    Args:
+        image: (height, width, 3).
+        boxes: what must be seen, in pixels of the image.
+        least: smallest side, as a share of the longer side of the image.
 
     Example:
         >>> face_view(np.zeros((500, 500, 3), np.uint8), [(100, 100, 200, 180)])
         View(left=85, top=75, side=130)
+        >>> face_view(np.zeros((500, 500, 3), np.uint8), [(100, 100, 200, 180)], least=0.6)
+        View(left=0, top=-10, side=300)
         >>> face_view(np.zeros((100, 140, 3), np.uint8), [(10, 10, 90, 90)])
         View(left=0, top=-20, side=140)
     """
@@ -61,7 +68,7 @@ def face_view(image: NDArray[np.uint8], boxes: Sequence[Box]) -> View:
         return whole
     corners = np.clip(boxes, 0, [width, height] * 2)
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-    side = max(math.ceil(1.3 * float((high - low).max())), 16)
+    side = max(math.ceil(1.3 * float((high - low).max())), math.ceil(least * longest), 16)
     if side > 0.7 * longest:
         return whole
     left, top = np.floor((low + high - side) / 2).astype(int).tolist()

@@ -37,6 +37,8 @@ FONT = 17
 """Height of the names of boxes, in units of the drawing, which is `PANEL` wide and high."""
 MAX_CLAIMS = 24
 """Boxes of a trace that are drawn; a model can write thousands."""
+LEAST_SHOWN = 0.6
+"""Share of the image's longer side that is shown at least, so that a face can be told."""
 _JPEG_QUALITY = 82
 
 
@@ -126,7 +128,7 @@ def draw_face(image: NDArray[np.uint8], all_marks: Sequence[Mark]) -> FaceDrawin
     claims = [mark for mark in all_marks if mark.claimed]
     drawn = seen + claims[:MAX_CLAIMS]
     colours = assign_colours([[mark.au for mark in drawn if mark.au is not None]])
-    view = face_view(image, [mark.box for mark in drawn])
+    view = face_view(image, [mark.box for mark in drawn], LEAST_SHOWN)
     named = {mark.au for mark in claims}
     labelled = [mark for mark in drawn if mark.claimed or mark.au not in named]
     return FaceDrawing(
