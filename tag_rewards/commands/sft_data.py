@@ -2,7 +2,7 @@
 
 # Annotations stay real objects here: typer reads them.
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,9 +44,6 @@ def sft_data(
         tag-rewards sft-data built/traces:2 parquet --out mixed --model Qwen/Qwen2.5-VL-7B-Instruct
         --max-length 2048
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from tag_rewards.traces.mix import WeightedDataset
     from tag_rewards.traces.sft_data import SFTDataConfig, prepare_sft_data
 
@@ -62,26 +59,18 @@ def sft_data(
             on_start=bar.start,
             on_rows=bar.advance,
         )
-    table = Table(title="Trained on", title_justify="left")
-    for column in (
-        "",
-        "weight",
-        "rows",
-        "too long, left out",
-        "rows in an epoch",
-        "tokens: mean",
-        "most",
-    ):
-        table.add_column(column, justify="right" if column else "left")
     for split in ("train", "test"):
         for part in summary[split]:
-            table.add_row(
-                f"{split}: {Path(part['file']).parent}",
-                f"{part['weight']:g}",
-                str(part["rows"]),
-                str(part["too_long_left_out"]),
-                str(part["rows_in_an_epoch"]),
-                str(part["mean"]),
-                str(part["longest"]),
-            )
-    Console().print(table)
+            print(f"{split}: {_describe(part)}")
+
+
+def _describe(part: dict[str, Any]) -> str:
+    """One dataset of those that are trained on."""
+    words = f"{part['file']} x {part['weight']:g}: {part['rows_in_an_epoch']} rows in an epoch"
+    if part["rows_in_an_epoch"] != part["rows"]:
+        words += f" of {part['rows']}"
+    if part["too_long_left_out"]:
+        words += f", {part['too_long_left_out']} left out as too long"
+    if part["rows"]:
+        words += f"; {part['mean']:.0f} tokens on average, {part['longest']} at most"
+    return words

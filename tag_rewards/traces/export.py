@@ -12,6 +12,7 @@ then a share of its samples, chosen by their names, is held out.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -105,13 +106,13 @@ def export_traces(
         InputError: The ledger cannot be used, or holds no sample.
         OSError: A file cannot be read or written.
     """
-    splits = [sample.split for sample in ledger.samples()]
+    splits = Counter(sample.split for sample in ledger.samples())
     run = ledger.last_run()
     if run is None or not splits:
         raise InputError(f"{ledger.path} has no sample; run `tag-rewards traces build` first")
     if on_start:
-        on_start(len(splits))
-    held_out = config.held_out if set(splits) == {"train"} else None
+        on_start(splits.total())
+    held_out = config.held_out if splits.keys() == {"train"} else None
     with staged(out / TRACES_FOLDER, last=CARD_FILE) as folder:
         with (
             RecordFile(folder / "sft_train.parquet", TRACE_SCHEMA) as train,

@@ -212,7 +212,7 @@ def test_a_model_without_a_processor_is_told(tmp_path, model, monkeypatch):
         SequenceLengths(str(folder))
 
 
-def test_the_command_says_what_is_trained_on(dataset, tmp_path, monkeypatch, capsys):
+def test_the_command_says_what_is_trained_on(dataset, tmp_path):
     from typer.testing import CliRunner
 
     from tag_rewards.cli import app
@@ -222,7 +222,9 @@ def test_the_command_says_what_is_trained_on(dataset, tmp_path, monkeypatch, cap
     options = ["--out", str(out), "--model", str(BASE), "--max-length", "200"]
     run = CliRunner().invoke(app, ["sft-data", f"{a.folder}:2", f"{b.folder}:0.25", *options])
     assert run.exit_code == 0, run.output
-    assert "20" in run.output
+    assert f"train: {a.folder}/sft_train.parquet x 2: 20 rows in an epoch of 10; " in run.output
+    assert f"train: {b.folder}/sft_train.parquet x 0.25: 2 rows in an epoch of 8; " in run.output
+    assert f"test: {a.folder}/sft_test.parquet x 1: 1 rows in an epoch; " in run.output
     assert len(rows_of(out)) == 22
     run = CliRunner().invoke(app, ["sft-data", str(a.folder), *options, "--seed", "-1"])
     assert isinstance(run.exception, InputError)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def test_help_lists_the_settings(recipe) -> None:
     run = recipe("run_tag_sft.sh", "--help")
     assert run.returncode == 0
-    for name in ("DATA", "TRACES", "DROP_LONG", "OUT", "MODEL", "NGPUS", "NNODES", "EPOCHS", "BATCH", "LR", "TIMEOUT"):
+    for name in (
+        "DATA",
+        "TRACES",
+        "DROP_LONG",
+        "OUT",
+        "MODEL",
+        "NGPUS",
+        "NNODES",
+        "EPOCHS",
+        "BATCH",
+        "LR",
+        "TIMEOUT",
+    ):
         assert name in run.stdout
 
 
@@ -47,6 +67,66 @@ def test_finished_stage_is_not_run_again(recipe, tmp_path) -> None:
     run = recipe("run_tag_sft.sh", DATA=tmp_path, OUT=tmp_path, MODEL="some/model")
     assert run.returncode == 0
     assert "done already" in run.stdout
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(900)
+def test_a_killed_run_on_mixed_traces_resumes_on_no_other_data(
+    recipe, tiny_vlm, sft_parquet, tmp_path
+) -> None:
+    """Kill -9 of the recipe at its first checkpoint; then other data, then the same again."""
+    pytest.importorskip("verl")
+    out = tmp_path / "out"
+    settings = {"OUT": out, "MODEL": tiny_vlm, "BATCH": 8, "EPOCHS": 2}
+    mixed = f"{sft_parquet}:1.5 {sft_parquet}:0.5"
+    checkpoint = out / "sft" / "checkpoints" / "latest_checkpointed_iteration.txt"
+
+    environment = {name: str(value) for name, value in settings.items()}
+    running = subprocess.Popen(
+        ["bash", str(RECIPES / "run_tag_sft.sh")],
+        env=os.environ
+        | environment
+        | {"VENV": sys.prefix, "TAG_SETUP": "0", "TAG_DEVICE": "cpu", "TRACES": mixed},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(1200):
+        if checkpoint.exists() or running.poll() is not None:
+            break
+        time.sleep(0.25)
+    running.kill()
+    running.wait()
+    assert checkpoint.exists()
+
+    other = recipe("run_tag_sft.sh", **settings, TRACES=sft_parquet)
+    assert other.returncode != 0
+    assert "holds other data than is asked for now" in other.stderr
+    other = recipe("run_tag_sft.sh", **settings | {"BATCH": 4}, TRACES=mixed)
+    assert other.returncode != 0
+    assert "holds a run with other settings (< BATCH=8 > BATCH=4 )" in other.stderr
+
+    run = recipe("run_tag_sft.sh", **settings, TRACES=mixed)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "24 rows in an epoch of 16" in run.stdout
+    assert "Found latest checkpoint" in (out / "logs" / "sft.log").read_text()
+    # 32 rows an epoch, two epochs of four steps.
+    assert (out / "sft" / "hf").resolve().parent.name == "global_step_8"
+
+    run = recipe("run_tag_sft.sh", **settings, TRACES=mixed)
+    assert "done already" in run.stdout
+    run = recipe("run_tag_sft.sh", **settings, TRACES=sft_parquet)
+    assert run.returncode != 0
+    assert "holds other data than is asked for now" in run.stderr
+
+
+@pytest.mark.stack
+def test_too_long_traces_end_before_any_training(recipe, tiny_vlm, sft_parquet, tmp_path) -> None:
+    pytest.importorskip("verl")
+    settings = {"MODEL": tiny_vlm, "TRACES": sft_parquet, "OUT": tmp_path / "out"}
+    run = recipe("run_tag_sft.sh", **settings, MAX_LENGTH=50)
+    assert run.returncode != 0
+    assert "16 of 16 sequences are longer than MAX_LENGTH=50 tokens" in run.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.stack
