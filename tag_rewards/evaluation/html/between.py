@@ -14,10 +14,12 @@ from tag_rewards.evaluation.samples import read_samples
 from tag_rewards.evaluation.statistics import STATISTICS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tag_rewards.evaluation.html.entries import Entry
     from tag_rewards.evaluation.html.table import Cell
+
+    _Make = Callable[[tuple[Entry, ...], Sequence[EvaluatedModel]], Table]
 
 __all__ = ["Tables", "across_protocols", "pairs"]
 
@@ -52,10 +54,10 @@ def across_protocols(entries: Sequence[Entry]) -> Tables:
     return _each(groups, _across_table)
 
 
-def _each(
-    groups: Sequence[tuple[Entry, ...]], make: Callable[[tuple[Entry, ...]], Table]
-) -> Tables:
-    made = [_table_or_reason(group, make) for group in groups]
+def _each(groups: Sequence[tuple[Entry, ...]], make: _Make) -> Tables:
+    entries = {entry.slug: entry for group in groups for entry in group}
+    models = {slug: _read(entry) for slug, entry in entries.items()}
+    made = [_table_or_reason(group, models, make) for group in groups]
     return Tables(
         tuple(one for one in made if isinstance(one, Table)),
         tuple(one for one in made if isinstance(one, str)),
@@ -63,17 +65,17 @@ def _each(
 
 
 def _table_or_reason(
-    group: tuple[Entry, ...], make: Callable[[tuple[Entry, ...]], Table]
+    group: tuple[Entry, ...], models: Mapping[str, EvaluatedModel], make: _Make
 ) -> Table | str:
     try:
-        return make(group)
+        return make(group, [models[entry.slug] for entry in group])
     except InputError as error:
         return str(error)
 
 
-def _pair_table(pair: tuple[Entry, ...]) -> Table:
+def _pair_table(pair: tuple[Entry, ...], models: Sequence[EvaluatedModel]) -> Table:
     first, second = pair
-    compared = compare_models(_read(first), _read(second))
+    compared = compare_models(models[0], models[1])
     rows = tuple(
         (
             measure_name(one.name),
@@ -95,8 +97,8 @@ def _pair_table(pair: tuple[Entry, ...]) -> Table:
     return Table(f"pair-{first.slug}-{second.slug}", caption, columns, (Group("", rows),))
 
 
-def _across_table(entries: tuple[Entry, ...]) -> Table:
-    found = cross_dataset([_read(entry) for entry in entries])
+def _across_table(entries: tuple[Entry, ...], models: Sequence[EvaluatedModel]) -> Table:
+    found = cross_dataset(models)
     rows: list[tuple[Cell, ...]] = [("faces", *(one.n for one in found))]
     rows += [(measure_name(name), *(one.figures[name] for one in found)) for name in STATISTICS]
     model = entries[0].results.model or "The model"
