@@ -89,6 +89,21 @@ def test_candidates_stand_in_the_order_of_the_dataset():
     assert dialect_of("expw", SEVEN) == dialect_of("affectnet7/old-val", SEVEN)
 
 
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("<answer>\n fear \n</answer>", "fear"),
+        ("<answer>a\n<answer>\nfear</answer>", "fear"),
+        ("<answer>a\nb</answer> <answer>fear</answer>", "fear"),
+        ("<answer><answer>fear</answer>", "<answer>fear"),
+        ("<answer>fear", ""),
+        ("</answer><answer></answer>", ""),
+    ],
+)
+def test_what_stands_in_the_tags(text, inside):
+    assert _first_answer(text) == inside
+
+
 @given(
     st.lists(
         st.sampled_from(["<answer>", "</answer>", "\n", " ", "fear", "<", "a"]), max_size=14

@@ -130,7 +130,9 @@ def plain_ece(confidence, right):
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0.0, 0.03, 0.31, 0.5, 0.77, 0.99, 1.0]), st.booleans()),
+        st.tuples(
+            st.sampled_from([0.0, 0.03, 0.2, 0.25, 0.4, 0.77, 0.8, 0.99, 1.0]), st.booleans()
+        ),
         min_size=1,
         max_size=30,
     )

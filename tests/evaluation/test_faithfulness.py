@@ -9,6 +9,7 @@ from tag_rewards.evaluation.box_baselines import (
     baseline_sums,
     mean_boxes,
     placed_sums,
+    random_boxes,
 )
 from tag_rewards.evaluation.faithfulness import agreement, judge
 from tag_rewards.evaluation.measures import (
@@ -89,6 +90,12 @@ def test_an_au_without_a_box_counts_in_the_mean_and_not_among_the_placed(one):
     measured, _ = figures([found])
     assert measured[MODEL]["placed_iou"].value == 1
     assert measured[MODEL]["placed_iou"].n == 1
+
+
+def test_half_an_iou_is_a_hit():
+    target = Target("joy", (AUEvidence(12, 1.0, (0, 0, 10, 10)),), SPACE)
+    hits = [judge(parse(step(12, (0, 0, 10, y))), target, None).hit_rate for y in (5, 4.9)]
+    assert hits == [1, 0]
 
 
 def test_several_boxes_for_one_au_are_worth_their_mean(one):
@@ -207,6 +214,19 @@ def test_random_low_template_middling_oracle_one():
             assert of[name] == (1 if MEASURES[name] else 0)
 
 
+def test_random_boxes_are_spread_evenly():
+    extents = np.tile([[100.0, 60.0]], (4000, 1))
+    boxes = random_boxes(extents, np.random.default_rng(0))
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] <= extents).all()
+    assert (boxes[:, 2:] - boxes[:, :2] >= 1).all()
+    # The ends of two even draws lie at a third and at two thirds on average.
+    assert boxes.mean(axis=0) / [100, 60, 100, 60] == pytest.approx(
+        [1 / 3] * 2 + [2 / 3] * 2, abs=0.02
+    )
+    assert np.array_equal(boxes, random_boxes(extents, np.random.default_rng(0)))
+
+
 def test_where_all_faces_are_alike_the_template_is_the_oracle():
     alike = [face(np.random.default_rng(3), spread=0)] * 4
     assert as_figures(table(alike, alike)["mean boxes"])["mean_iou"] > 0.95
@@ -260,8 +280,9 @@ def test_without_landmarks_the_whole_image_is_the_face():
 
 
 def test_faces_without_evidence_count_nowhere():
-    some = faces(6)
-    judged = [judge(trace_of(t, {}), t, None) for t, _ in some]
+    some = [target for target, _ in faces(6)]
+    placed = [{au: item.box for au, item in list(t.by_au.items())[:i]} for i, t in enumerate(some)]
+    judged = [judge(trace_of(t, boxes), t, None) for t, boxes in zip(some, placed, strict=False)]
     with_others, by_au = figures([None, *judged, None])
     alone, by_au_alone = figures(judged)
     assert with_others == alone
