@@ -124,8 +124,6 @@ def build(
 
         TRACES=built/traces bash recipes/run_tag_sft.sh
     """
-    from rich.console import Console
-
     from tag_rewards.commands.traces_bar import build_bar
     from tag_rewards.data.annotate import AnnotationConfig
     from tag_rewards.data.quality.table import read_rejected
@@ -134,7 +132,6 @@ def build(
     from tag_rewards.traces.config import BuildConfig, BuildData
     from tag_rewards.traces.policy import PolicyConfig
     from tag_rewards.traces.prompts import load_prompt
-    from tag_rewards.traces.status import read_status
     from tag_rewards.traces.verify import VerifyConfig
 
     if bool(evidence) == bool(openface):
@@ -173,9 +170,8 @@ def build(
         build_traces(config, writer, made, out, dropped=dropped, on_progress=on_progress)
     if not no_export:
         _export(out, prompt, held_out=None)
-    console = Console()
-    console.print(read_status(out).to_table())
-    console.print(f"Written to {out}")
+    _show_status(out)
+    print(f"Written to {out}")
 
 
 @traces.command()
@@ -188,11 +184,7 @@ def status(
 
         tag-rewards traces status built
     """
-    from rich.console import Console
-
-    from tag_rewards.traces.status import read_status
-
-    Console().print(read_status(out).to_table())
+    _show_status(out)
 
 
 @traces.command()
@@ -214,6 +206,17 @@ def export(
     """
     _export(out, prompt, held_out)
     print(f"Written to {out / 'traces'}")
+
+
+def _show_status(out: Path) -> None:
+    from rich.console import Console
+
+    from tag_rewards.traces.status import read_status
+
+    status = read_status(out)
+    print(status.headline)
+    Console().print(status.to_table())
+    print(status.activity)
 
 
 def _export(out: Path, prompt: Literal["tag", "short"], held_out: float | None) -> None:

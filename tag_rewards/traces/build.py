@@ -1,77 +1,38 @@
 """`tag-rewards traces build`: ask, verify, record, and ask again, until every sample is settled.
 
-A build is rounds. A round asks every sample that is not settled its next question, which follows
-from what the ledger says of the sample alone (`tag_rewards.traces.policy`); the build ends with a
-round that has nothing to ask. So it does not matter to what is asked which engine answers, in which
-order answers come, or how often the build is stopped: what is recorded is never asked again.
+What is asked follows from what the ledger says of a sample alone, so it does not matter to it which
+engine answers, in which order answers come, or how often the build is stopped: what is recorded is
+never asked again.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from tag_rewards import __version__
 from tag_rewards.data.annotation.shards import write_whole
-from tag_rewards.engines.base import EngineError, Request
 from tag_rewards.target import Target
-from tag_rewards.traces.ahead import ahead
 from tag_rewards.traces.config import BUILD_FILE, BuildError, require_same_build
-from tag_rewards.traces.faces import known_face, prepare_face
+from tag_rewards.traces.faces import face_of
 from tag_rewards.traces.ledger import LEDGER_FILE, open_ledger, read_ledger
-from tag_rewards.traces.policy import Question, Settled, attempt_seed, next_question
 from tag_rewards.traces.recorder import Recorder
-from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
-from tag_rewards.traces.verify import verify
+from tag_rewards.traces.rounds import Progress, Rounds, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tag_rewards.data.datasets.sample import FaceSample
-    from tag_rewards.data.face_sources import FaceSource
-    from tag_rewards.engines.base import Engine, Reply
+    from tag_rewards.engines.base import Engine
     from tag_rewards.traces.config import BuildConfig
     from tag_rewards.traces.ledger import Counts, Ledger, LedgerReader
     from tag_rewards.traces.prompts import WriterPrompt
-    from tag_rewards.traces.records import Verdict
+    from tag_rewards.traces.records import Attempt, Verdict
 
-__all__ = ["Progress", "build_traces"]
-
-AHEAD = 32
-"""Questions that are ready before they are asked for."""
+__all__ = ["Progress", "build_traces", "judge_stored"]
 
 AT_ONCE = 256
 """Stored texts that are judged anew in one transaction."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a build has come; it counts up while the build runs.
-
-    Attributes:
-        samples: All samples.
-        settled: Those that are not asked about any more, in this run or before.
-        accepted: Those of them with a trace.
-        left_out: Those of them that are left out.
-        round: Number of the round of this run, from 1.
-        attempts: Answers of this run.
-        settled_now: Samples that its answers have settled.
-        reasons: What became of them.
-    """
-
-    samples: int
-    settled: int = 0
-    accepted: int = 0
-    left_out: int = 0
-    round: int = 0
-    attempts: int = 0
-    settled_now: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def build_traces(
@@ -121,10 +82,18 @@ def build_traces(
         ledger.start_run(config.verify.hash, config.verify.to_json(), json.dumps(about))
         judge_stored(ledger, reader, config)
         with Recorder(ledger, config.verify.hash) as recorder:
-            rounds = _Rounds(
-                config, prompt, engine, loaded.samples, source, reader, recorder, dropped or {}
-            )
-            rounds.run(loaded.protocol.labels, on_progress or (lambda _: None))
+            Rounds(
+                config,
+                prompt,
+                engine,
+                loaded.samples,
+                loaded.protocol.labels,
+                face_of(source, config.data.annotation),
+                reader,
+                recorder,
+                dropped or {},
+                on_progress or (lambda _: None),
+            ).run()
         return ledger.counts()
 
 
@@ -133,7 +102,7 @@ def judge_stored(ledger: Ledger, reader: LedgerReader, config: BuildConfig) -> i
     waiting: list[tuple[Attempt, Verdict]] = []
     count = 0
 
-    def judge() -> None:
+    def flush() -> None:
         ledger.judge(waiting, config.verify.hash)
         waiting.clear()
 
@@ -143,176 +112,9 @@ def judge_stored(ledger: Ledger, reader: LedgerReader, config: BuildConfig) -> i
             raise BuildError(
                 f"{reader.path} has attempts on {attempt.sample!r}, but no such sample"
             )
-        waiting.append((attempt, _judge(attempt, Target.from_json(sample.target), config)))
+        waiting.append((attempt, judge(attempt, Target.from_json(sample.target), config)))
         count += 1
         if len(waiting) == AT_ONCE:
-            judge()
-    judge()
+            flush()
+    flush()
     return count
-
-
-def _judge(attempt: Attempt, target: Target, config: BuildConfig) -> Verdict:
-    return verify(
-        attempt.text,
-        target,
-        config.verify,
-        finish_reason=attempt.finish_reason,
-        error=attempt.error,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question that is out."""
-
-    index: int
-    question: Question
-    request: Request
-    sample: TraceSample
-    target: Target
-
-
-class _Rounds:
-    """The rounds of one run."""
-
-    def __init__(
-        self,
-        config: BuildConfig,
-        prompt: WriterPrompt,
-        engine: Engine,
-        samples: tuple[FaceSample, ...],
-        source: FaceSource,
-        reader: LedgerReader,
-        recorder: Recorder,
-        dropped: Mapping[str, str],
-    ) -> None:
-        self._config, self._prompt, self._engine = config, prompt, engine
-        self._samples, self._source = samples, source
-        self._reader, self._recorder = reader, recorder
-        self._dropped = dropped
-        self._left_out = {item.id: item for item in reader.left_out()}
-        self._settled = bytearray(len(samples))
-        self._asked: dict[str, _Asked] = {}
-        self.progress = Progress(len(samples))
-
-    def run(self, labels: tuple[str, ...], on_progress: Callable[[Progress], None]) -> None:
-        """Ask until nothing is left to ask; the engine starts only if there is a question."""
-        with ExitStack() as stack:
-            while True:
-                self.progress.round += 1
-                with closing(self._questions(labels, on_progress)) as questions:
-                    first = next(questions, None)
-                    if first is None:
-                        self._recorder.flush()
-                        return
-                    if self.progress.round == 1:
-                        stack.enter_context(self._engine)
-                    self._ask(chain([first], questions), on_progress)
-                self._recorder.flush()
-
-    def _ask(self, questions: Iterator[Request], on_progress: Callable[[Progress], None]) -> None:
-        before = self.progress.attempts
-        for reply in self._engine.generate(questions):
-            self._record(reply)
-            on_progress(self.progress)
-        if self.progress.attempts == before:
-            raise EngineError(
-                f"engine {self._engine.name} answered none of {len(self._asked)} questions; "
-                "see what is wrong there and start again"
-            )
-        self._asked.clear()  # what an engine has lost is asked again in the next round
-
-    def _questions(
-        self, labels: tuple[str, ...], on_progress: Callable[[Progress], None]
-    ) -> Generator[Request, None, None]:
-        todo = (index for index in range(len(self._samples)) if not self._settled[index])
-        looks = ahead((self._look(index, labels) for index in todo), AHEAD)
-        with closing(looks):  # its thread must not outlive the ledger
-            for index, found in looks:
-                if isinstance(found, _Asked):
-                    yield self._asking(found)
-                    continue
-                if isinstance(found, LeftOutSample):
-                    self._leave_out(found)
-                self.progress.accepted += found == "accepted"
-                self.progress.settled_now += self.progress.round > 1
-                self._settle(index)
-                on_progress(self.progress)
-
-    def _asking(self, asked: _Asked) -> Request:
-        """Note that a question goes out."""
-        request, name = asked.request, asked.sample.id
-        if self._left_out.pop(name, None):
-            self._recorder.take_back(name)
-        self._asked[name] = replace(asked, request=replace(request, image=b""))
-        return request
-
-    def _look(
-        self, index: int, labels: tuple[str, ...]
-    ) -> tuple[int, _Asked | LeftOutSample | Settled]:
-        """What to ask of a sample, or why nothing."""
-        config, sample = self._config, self._samples[index]
-        if reason := self._dropped.get(sample.id):
-            return index, LeftOutSample(sample.id, "quality", reason)
-        history = self._reader.history(sample.id, config.verify.hash)
-        question = next_question(history, labels, config.mode, config.policy)
-        if not isinstance(question, Question):
-            return index, question
-        known = self._reader.sample(sample.id)
-        face = (
-            known_face(sample, known, config.data.annotation)
-            if known
-            else prepare_face(sample, self._source, config.data.annotation)
-        )
-        if isinstance(face, LeftOutSample):
-            return index, face
-        seed = attempt_seed(config.seed, sample.id, question.number)
-        request = Request(
-            key=sample.id,
-            prompt=self._prompt.render(face.target, question, seed),
-            image=face.image,
-            seed=seed,
-            temperature=config.policy.temperature(question.number),
-            max_tokens=config.max_tokens,
-        )
-        return index, _Asked(index, question, request, face.known, face.target)
-
-    def _record(self, reply: Reply) -> None:
-        asked = self._asked.pop(reply.key)
-        attempt = Attempt(
-            sample=asked.sample.id,
-            number=asked.question.number,
-            mode=self._config.mode,
-            prompt=asked.request.prompt,
-            prompt_hash=self._prompt.hash,
-            candidates=asked.question.candidates,
-            model=self._engine.model,
-            engine=self._engine.name,
-            seed=asked.request.seed,
-            temperature=asked.request.temperature,
-            text=reply.text,
-            finish_reason=reply.finish_reason,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
-            seconds=reply.seconds,
-            error=reply.error,
-            image_sha256=asked.sample.image_sha256,
-        )
-        verdict = _judge(attempt, asked.target, self._config)
-        self._recorder.answered(asked.sample, attempt, verdict)
-        self.progress.attempts += 1
-        self.progress.reasons[verdict.reason] += 1
-        if verdict.accepted:
-            self.progress.accepted += 1
-            self.progress.settled_now += 1
-            self._settle(asked.index)
-
-    def _leave_out(self, sample: LeftOutSample) -> None:
-        if self._left_out.get(sample.id) != sample:
-            self._recorder.leave_out(sample)
-            self._left_out[sample.id] = sample
-        self.progress.left_out += 1
-
-    def _settle(self, index: int) -> None:
-        self._settled[index] = 1
-        self.progress.settled += 1

@@ -13,13 +13,15 @@ from tag_rewards.target import Target
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tag_rewards.data.annotate import AnnotationConfig
     from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.face_sources import FaceSource
 
-__all__ = ["PreparedFace", "SampleImages", "known_face", "prepare_face"]
+    FaceOf = Callable[[FaceSample, TraceSample | None], "PreparedFace | LeftOutSample"]
+
+__all__ = ["PreparedFace", "SampleImages", "face_of", "known_face", "prepare_face"]
 
 
 class PreparedFace(NamedTuple):
@@ -101,6 +103,17 @@ def _content_hash(sample: FaceSample) -> str | LeftOutSample:
         return content_hash(sample.path.read_bytes())
     except OSError as error:
         return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")
+
+
+def face_of(source: FaceSource, config: AnnotationConfig) -> FaceOf:
+    """`known_face` for samples that the ledger knows, and `prepare_face` for others."""
+
+    def face(sample: FaceSample, known: TraceSample | None) -> PreparedFace | LeftOutSample:
+        if known is None:
+            return prepare_face(sample, source, config)
+        return known_face(sample, known, config)
+
+    return face
 
 
 class SampleImages:

@@ -79,6 +79,7 @@ class LedgerReader:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        self._verifier_ids: dict[str, int] = {}
 
     @property
     def verifier(self) -> str:
@@ -177,17 +178,16 @@ class LedgerReader:
                 yield attempt_of(values)
             last = rows[-1][0]
 
-    def history(self, sample: str, verifier: str) -> list[tuple[Attempt, Verdict]]:
-        """The attempts on one sample with their verdicts by one verifier, by number.
+    def history(self, sample: str, verifier: str) -> list[tuple[int, Verdict]]:
+        """The numbers of the attempts on one sample and one verifier's verdicts, by number.
 
         Raises:
             LedgerError: As `judged`.
         """
-        split = len(ATTEMPT_COLUMNS)
         return [
-            (attempt_of(row[:split]), verdict_of(row[split:]))
-            for row in self._rows(
-                f"SELECT {_ATTEMPT}, {_VERDICT} FROM attempts a JOIN verdicts v "
+            (number, verdict_of(row))
+            for number, *row in self._rows(
+                f"SELECT a.number, {_VERDICT} FROM attempts a JOIN verdicts v "
                 "ON v.attempt = a.id AND v.verifier = ? "
                 f"WHERE a.sample = {CAST} ORDER BY a.number",
                 self._verifier_id(verifier),
@@ -274,8 +274,11 @@ class LedgerReader:
         )
 
     def _verifier_id(self, verifier: str) -> int:
-        rows = self._rows("SELECT id FROM verifiers WHERE hash = ?", verifier)
-        return next((int(number) for (number,) in rows), -1)
+        if verifier not in self._verifier_ids:
+            rows = self._rows("SELECT id FROM verifiers WHERE hash = ?", verifier)
+            for (number,) in rows:
+                self._verifier_ids[verifier] = number
+        return self._verifier_ids.get(verifier, -1)
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple]:
         with explained(self.path):

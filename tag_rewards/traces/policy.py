@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tag_rewards.traces.records import Attempt, Mode, Verdict
+    from tag_rewards.traces.records import Mode, Verdict
 
 __all__ = ["PolicyConfig", "Question", "Settled", "attempt_seed", "next_question"]
 
@@ -80,7 +80,7 @@ class Question:
 
 
 def next_question(
-    history: Sequence[tuple[Attempt, Verdict]],
+    history: Sequence[tuple[int, Verdict]],
     labels: tuple[str, ...],
     mode: Mode,
     config: PolicyConfig,
@@ -88,7 +88,7 @@ def next_question(
     """What to ask next, or why nothing.
 
     Args:
-        history: The attempts so far and what the verifier says of them, by number.
+        history: Numbers of the attempts so far and what the verifier says of them, by number.
         labels: All candidates, in their order.
         mode: Whether the label is shown.
         config: How often to ask.
@@ -112,7 +112,7 @@ def next_question(
     candidates = tuple(label for label in labels if label not in eliminated)
     if eliminated and len(candidates) < 2:
         return "candidates"
-    number = history[-1][0].number + 1 if history else 1
+    number = history[-1][0] + 1 if history else 1
     return Question(number, candidates, eliminated, _errors(verdicts, mode))
 
 

@@ -62,14 +62,7 @@ class BuildStatus:
         from rich.table import Table
 
         counts = self.counts
-        mode, protocol = self.build["mode"], self.build["protocol"]
-        table = Table(
-            "",
-            "",
-            "share",
-            title=f"{mode} traces of {protocol}, template {self.build['prompt_hash']}",
-            title_justify="left",
-        )
+        table = Table("", "", "share")
         table.columns[1].justify = table.columns[2].justify = "right"
 
         def add(name: str, count: int, of: int) -> None:
@@ -92,10 +85,19 @@ class BuildStatus:
         table.add_section()
         table.add_row("tokens of prompts", f"{counts.prompt_tokens:,}", "")
         table.add_row("tokens of texts", f"{counts.completion_tokens:,}", "")
-        table.caption = self._caption()
         return table
 
-    def _caption(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What the build is of."""
+        return (
+            f"{self.build['mode']} traces of {self.build['protocol']}, "
+            f"template {self.build['prompt_hash']}"
+        )
+
+    @property
+    def activity(self) -> str:
+        """Who builds, how fast, and how long it takes."""
         who = f"{self.about.get('model', '?')} by {self.about.get('engine', '?')}"
         if self.writer is None:
             again = "; the same command goes on with it" if self.open else ""

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_ledger import attempt
 
 from tag_rewards.traces.policy import PolicyConfig, Question, attempt_seed, next_question
 from tag_rewards.traces.records import REASONS, Verdict
@@ -18,7 +17,7 @@ def history(*reasons):
         name, _, answer = reason.partition(":")
         name = "wrong_label" if name == "wrong" else name
         details = "" if name == "accepted" else f"{name} {number}\nand more"
-        rows.append((attempt("a", number), Verdict(name == "accepted", name, details, answer)))
+        rows.append((number, Verdict(name == "accepted", name, details, answer)))
     return rows
 
 
