@@ -25,12 +25,22 @@ def config(recipe):
         return hydra.compose("sft_trainer_engine", overrides=run.stdout.splitlines())
 
 
-@pytest.fixture(scope="module")
-def model(config):
+# As the template of Qwen2.5-VL begins: where there is no system message, it adds one.
+SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n"
+    "You are a helpful assistant.<|im_end|>\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="module", params=["", SYSTEM], ids=["tiny", "with a system message"])
+def model(config, request):
     """Tokenizer and processor as verl loads them."""
     from verl.utils.config import omega_conf_to_dataclass
 
-    return omega_conf_to_dataclass(config.model)
+    model = omega_conf_to_dataclass(config.model)
+    for part in (model.tokenizer, model.processor):
+        part.chat_template = request.param + part.chat_template
+    return model
 
 
 def batch_of(path, config, model, size):

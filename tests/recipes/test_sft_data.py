@@ -20,18 +20,17 @@ BASE = Path(__file__).parents[2] / "recipes" / "tiny_vlm" / "base"
 SIZES = ((112, 112), (112, 60), (300, 112), (20, 40), (113, 111))
 
 
-@pytest.fixture(scope="module")
-def processor():
-    transformers = pytest.importorskip("transformers")
+# As the template of Qwen2.5-VL begins: where there is no system message, it adds one.
+SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n"
+    "You are a helpful assistant.<|im_end|>\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def transformers():
     pytest.importorskip("verl")
-    return transformers.AutoProcessor.from_pretrained(BASE)
-
-
-@pytest.fixture(scope="module")
-def count(processor):
-    from tag_rewards.traces.lengths import SequenceLengths
-
-    return SequenceLengths(str(BASE))
+    return pytest.importorskip("transformers")
 
 
 def picture(size, kind="PNG"):
@@ -76,13 +75,22 @@ def rows_of(out, split="train"):
     return list(read_sft_parquet(out / f"sft_{split}.parquet"))
 
 
-def test_lengths_are_those_of_verls_dataset(processor, count, dataset, tmp_path):
+@pytest.mark.parametrize("system", ["", SYSTEM], ids=["tiny", "with a system message"])
+def test_lengths_are_those_of_verls_dataset(transformers, dataset, tmp_path, system):
     """Images of several sizes and formats, one turn and two, with and without an image."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
     from tag_rewards.traces.conversations import ConversationFile
+    from tag_rewards.traces.lengths import SequenceLengths
+
+    model = tmp_path / "model"
+    shutil.copytree(BASE, model, ignore=shutil.ignore_patterns("*.safetensors"))
+    template = (BASE / "chat_template.jinja").read_text()
+    (model / "chat_template.jinja").write_text(system + template)
+    processor = transformers.AutoProcessor.from_pretrained(model)
+    assert processor.chat_template.startswith(system)
 
     table = pq.read_table(dataset("some", range(1, 11)).folder / "sft_train.parquet")
     rows = [
@@ -100,7 +108,7 @@ def test_lengths_are_those_of_verls_dataset(processor, count, dataset, tmp_path)
     )
 
     conversations = list(ConversationFile(path))
-    ours = count(conversations)
+    ours = SequenceLengths(str(model))(conversations)
     verls = MultiTurnSFTDataset(
         str(path),
         processor.tokenizer,
@@ -189,7 +197,7 @@ def test_a_dataset_without_a_training_file_is_told(tmp_path):
         prepared([WeightedDataset(tmp_path / "nowhere")], tmp_path / "out")
 
 
-def test_an_image_that_cannot_be_read_is_named(dataset, count, tmp_path):
+def test_an_image_that_cannot_be_read_is_named(dataset, tmp_path):
     data = dataset("bad", [3])
     with ParquetRows(data.folder / "sft_train.parquet", SFTRow) as rows:
         rows.write(SFTRow("a", "<image>?", b"no image", "x", "fear", "train", 0, "a-0"))
