@@ -178,22 +178,35 @@ class LedgerReader:
                 yield attempt_of(values)
             last = rows[-1][0]
 
-    def history(self, sample: str, verifier: str) -> list[tuple[int, Verdict]]:
-        """The numbers of the attempts on one sample and one verifier's verdicts, by number.
+    def history(self, sample: str, verifier: str) -> list[tuple[Attempt, Verdict]]:
+        """The attempts on one sample with their verdicts by one verifier, by number.
 
         Raises:
             LedgerError: As `judged`.
         """
+        split = len(ATTEMPT_COLUMNS)
         return [
-            (number, verdict_of(row))
-            for number, *row in self._rows(
-                f"SELECT a.number, {_VERDICT} FROM attempts a JOIN verdicts v "
-                "ON v.attempt = a.id AND v.verifier = ? "
-                f"WHERE a.sample = {CAST} ORDER BY a.number",
-                self._verifier_id(verifier),
-                text(sample),
-            )
+            (attempt_of(row[:split]), verdict_of(row[split:]))
+            for row in self._of_sample(sample, verifier, f"{_ATTEMPT}, {_VERDICT}")
         ]
+
+    def verdicts(self, sample: str, verifier: str) -> list[tuple[int, Verdict]]:
+        """The same without the texts: the attempts' numbers, and their verdicts.
+
+        Raises:
+            LedgerError: As `judged`.
+        """
+        rows = self._of_sample(sample, verifier, f"a.number, {_VERDICT}")
+        return [(number, verdict_of(row)) for number, *row in rows]
+
+    def _of_sample(self, sample: str, verifier: str, columns: str) -> Iterator[tuple]:
+        return self._rows(
+            f"SELECT {columns} FROM attempts a JOIN verdicts v "
+            "ON v.attempt = a.id AND v.verifier = ? "
+            f"WHERE a.sample = {CAST} ORDER BY a.number",
+            self._verifier_id(verifier),
+            text(sample),
+        )
 
     def samples(self) -> Iterator[TraceSample]:
         """The samples that were taken up, by name, as a stream.

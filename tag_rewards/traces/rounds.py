@@ -178,7 +178,7 @@ class Rounds:
         config, sample = self._config, self._samples[index]
         if reason := self._dropped.get(sample.id):
             return index, LeftOutSample(sample.id, "quality", reason)
-        history = self._reader.history(sample.id, self._verifier)
+        history = self._reader.verdicts(sample.id, self._verifier)
         question = next_question(history, self._labels, config.mode, config.policy)
         if not isinstance(question, Question):
             return index, question

@@ -94,7 +94,8 @@ def test_any_text_survives(tmp_path_factory, sample, texts):
     write(path, [row])
     assert judged(path) == [row]
     with read_ledger(path) as ledger:
-        assert ledger.history(sample, "v1") == [(1, row[1])]
+        assert ledger.history(sample, "v1") == [row]
+        assert ledger.verdicts(sample, "v1") == [(1, row[1])]
 
 
 def test_half_a_surrogate_pair_and_nul_survive(path):
