@@ -91,6 +91,18 @@ def test_cut_anywhere_the_file_is_completed(tmp_path_factory, cut, chunk):
     assert path.read_bytes() == whole
 
 
+def test_cut_twice_the_file_is_completed(folder):
+    """What is written after a line that was cut must not end up in it."""
+    run(folder, FakeEngine(), masked=False)
+    path = folder / "completions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(EngineError):
+        run(folder, Breaking(after=2), masked=False)
+    run(folder, FakeEngine(), masked=False)
+    assert path.read_bytes() == whole
+
+
 def test_only_what_is_missing_is_asked(folder):
     run(folder, FakeEngine(), masked=False)
     path = folder / "completions.jsonl"
@@ -183,16 +195,19 @@ def test_failed_requests_are_kept_and_asked_again_when_told_to(folder):
     assert files(folder)["completions.jsonl"] == whole
 
 
-def test_an_engine_that_breaks_loses_nothing_that_came_before(folder):
-    class Breaking(FakeEngine):
-        def generate(self, requests):
-            for number, reply in enumerate(super().generate(requests)):
-                if number == 7:
-                    raise EngineError("the endpoint is gone")
-                yield reply
+class Breaking(FakeEngine):
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
 
+    def generate(self, requests):
+        yield from itertools.islice(super().generate(requests), self.after)
+        raise EngineError("the endpoint is gone")
+
+
+def test_an_engine_that_breaks_loses_nothing_that_came_before(folder):
     with pytest.raises(EngineError, match="the endpoint is gone"):
-        run(folder, Breaking(), masked=False)
+        run(folder, Breaking(after=7), masked=False)
     engine = FakeEngine()
     run(folder, engine, masked=False)
     assert len(engine.asked) == FACES - 7
