@@ -1,5 +1,6 @@
 """A dataset of made faces, and what builds traces of it with a writer that needs no model."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -61,3 +62,17 @@ class Build:
 @pytest.fixture
 def build(made_faces, tmp_path):
     return Build(made_faces, tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def writer(tmp_path_factory):
+    """URL of a fake writer in a process of its own."""
+    log = tmp_path_factory.mktemp("writer") / "log"
+    script = Path(__file__).with_name("fake_writer.py")
+    server = subprocess.Popen(
+        [sys.executable, str(script), str(log), "0"], stdout=subprocess.PIPE, text=True
+    )
+    yield server.stdout.readline().strip()
+    server.kill()
+    server.wait()
+    server.stdout.close()

@@ -1,43 +1,38 @@
 """`tag-rewards traces build`, `status` and `export`, as they are typed."""
 
+import io
+import os
 import re
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import redirect_stderr, redirect_stdout
+from unittest import mock
 
 import pytest
 from fake_writer import MODEL
 
+from tag_rewards.cli import main
 from tag_rewards.data.parquet import read_sft_parquet
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 
-COMMAND = [sys.executable, "-c", "from tag_rewards.cli import main; main()"]
+
+def command(*arguments):
+    """(exit code, standard output, standard error) of `tag-rewards`."""
+    told, error = io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
+        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        redirect_stdout(told),
+        redirect_stderr(error),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return code, told.getvalue(), error.getvalue()
 
 
 def run(*arguments):
-    """(exit code, standard output, standard error)."""
-    process = subprocess.run(
-        [*COMMAND, "traces", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={"COLUMNS": "200", "PATH": ""},
-    )
-    return process.returncode, process.stdout, process.stderr
-
-
-@pytest.fixture(scope="module")
-def writer(tmp_path_factory):
-    """URL of a fake writer in a process of its own."""
-    log = tmp_path_factory.mktemp("writer") / "log"
-    script = Path(__file__).with_name("fake_writer.py")
-    server = subprocess.Popen(
-        [sys.executable, str(script), str(log), "0"], stdout=subprocess.PIPE, text=True
-    )
-    yield server.stdout.readline().strip()
-    server.kill()
-    server.wait()
-    server.stdout.close()
+    return command("traces", *arguments)
 
 
 def arguments(faces, out, url, *more):
@@ -101,9 +96,8 @@ def test_export_again_with_another_prompt(built, tmp_path):
 
 def test_quality_leaves_out(made_faces, writer, tmp_path):
     table = tmp_path / "quality.parquet"
-    quality = [*COMMAND, "quality", str(made_faces), "--protocol", "made-faces/test"]
-    quality += ["--out", str(table), "--require", "laplacian>=p10"]
-    subprocess.run(quality, check=True, capture_output=True, timeout=120)
+    protocol = ("--protocol", "made-faces/test")
+    command("quality", made_faces, *protocol, "--out", table, "--require", "laplacian>=p10")
     code, told, _ = run(
         *arguments(made_faces, tmp_path / "out", writer, "--quality", table, "--no-export")
     )
