@@ -169,4 +169,6 @@ def _stack(axes: Axes, names: Sequence[str], bars: Mapping[str, tuple[np.ndarray
 
 def _legend(figure: Figure, axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    _, names = axes.get_legend_handles_labels()
+    columns = 5 if len(names) == 5 else 4
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False)

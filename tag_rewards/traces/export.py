@@ -22,6 +22,7 @@ from tag_rewards.data.rows import IMAGE_TAG, SFTRow
 from tag_rewards.data.staging import staged
 from tag_rewards.errors import InputError
 from tag_rewards.target import Target
+from tag_rewards.trace import parse_trace
 from tag_rewards.traces.card import CARD_FILE, Card, write_card
 from tag_rewards.traces.conversations import VIDEO_TAG
 from tag_rewards.traces.records import LeftOutSample
@@ -125,6 +126,7 @@ def export_traces(
                 export.add(sample, history)
                 if on_sample:
                     on_sample()
+        export.count_waiting(run.about["samples"])
         write_card(folder, export.card(run))
     return export.tally
 
@@ -148,6 +150,7 @@ class _Export:
         self._rejected_file = rejected
         self._accepted, self._rejected = Examples(EXAMPLES), Examples(EXAMPLES)
         self._left_out: dict[str, LeftOutSample] = {}
+        self._n_left_out_later = 0
 
     def leave_out(self, samples: Iterable[LeftOutSample]) -> None:
         self._left_out = {item.id: item for item in samples}
@@ -158,8 +161,7 @@ class _Export:
         target = Target.from_json(sample.target)
         if history:
             self.tally.count_attempts(target, history)
-        elif sample.id not in self._left_out:
-            self.tally.waiting += 1
+            self._n_left_out_later += sample.id in self._left_out
         kept = next((row for row in history if row[1].accepted and _is_trainable(row[0])), None)
         for attempt, verdict in history:
             if not verdict.accepted:
@@ -167,8 +169,8 @@ class _Export:
                 self._rejected_file.write(
                     rejected_record(sample, target.label, attempt, verdict, accepted_later=later)
                 )
-                if "<bbox>" in attempt.text:  # something to be seen on the face
-                    self._rejected.add(Example(sample, attempt, verdict))
+                if parse_trace(attempt.text, target.box_space.extent).claims:  # to be seen
+                    self._rejected.add(verdict.reason, Example(sample, attempt, verdict))
         if kept is not None:
             self._keep(sample, target, *kept)
         elif any(verdict.accepted for _, verdict in history):
@@ -196,7 +198,12 @@ class _Export:
         )
         file.write(trace_record(row, attempt, verdict))
         self.tally.count_accepted(target, attempt, split)
-        self._accepted.add(Example(sample, attempt, verdict))
+        self._accepted.add(target.label, Example(sample, attempt, verdict))
+
+    def count_waiting(self, n_samples: int) -> None:
+        """Count those that are neither asked about nor left out, of all samples of the build."""
+        settled = self.tally.n_asked + len(self._left_out) - self._n_left_out_later
+        self.tally.waiting = max(0, n_samples - settled)
 
     def card(self, run: Run) -> Card:
         """What is told of all this, with the images that are still there."""

@@ -50,9 +50,9 @@ class Examples:
         self._count = count
         self._kinds: dict[str, list[tuple[float, int, Example]]] = {}
 
-    def add(self, example: Example) -> None:
-        """Offer one; its kind is its verdict's reason."""
-        kept = self._kinds.setdefault(example.verdict.reason, [])
+    def add(self, kind: str, example: Example) -> None:
+        """Offer one."""
+        kept = self._kinds.setdefault(kind, [])
         rank = share_of(example.sample.id), example.attempt.number, example
         insort(kept, rank, key=lambda item: item[:2])
         del kept[self._count :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def write_build(folder: Path, faces: list[tuple[RLRow, SFTRow]], split: str = "t
     """Write a ledger; the last face is still to be asked about, the one before is left out."""
     ledger_file = folder / "ledger.sqlite"
     with open_ledger(ledger_file) as ledger:
-        ledger.start_run(VERIFIER, "{}")
+        # One more than the faces: no detector saw anything in it.
+        ledger.start_run(VERIFIER, "{}", json.dumps({"samples": len(faces) + 1}))
         ledger.add_samples(
             TraceSample(row.id, split or row.split, row.target.to_json(), _hash(row))
             for row, _ in faces

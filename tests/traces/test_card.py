@@ -187,7 +187,7 @@ def test_examples_do_not_depend_on_the_order_and_show_each_kind():
     for order in (given, given[::-1]):
         examples = Examples(6)
         for example in order:
-            examples.add(example)
+            examples.add(example.verdict.reason, example)
         chosen.append([item.sample.id for item in examples.chosen()])
     assert chosen[0] == chosen[1]
     assert len(chosen[0]) == 6

@@ -1,5 +1,6 @@
 """A build's ledger becomes files for verl and for study, whole or not at all."""
 
+import json
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -170,6 +171,7 @@ def test_what_cannot_be_used_any_more_is_left_out_and_counted(build, faces):
         ledger.leave_out([LeftOutSample(gone, "image_missing")])
     tally = export(build, faces, image=image)
     assert tally.lost == {"image_missing": 1, "image_changed": 1}
+    assert (tally.n_asked, tally.waiting) == (20, 1)
     assert not {gone, changed} & {row.id for row in traces(build)}
     card = (build / "traces" / "README.md").read_text()
     assert "| image_changed | 1 |" in card
@@ -182,7 +184,7 @@ def test_a_text_that_verl_would_misread_is_not_trained_on(build, faces):
         for number, text in ((2, "a <image> of a face"), (3, "a <video>"), (4, "half \ud83d")):
             bad = replace(attempt, number=number, text=text)
             ledger.record([(bad, verdict)], VERIFIER)
-        ledger.start_run("later", "{}")
+        ledger.start_run("later", "{}", json.dumps({"samples": 23}))
         rejected = Verdict(False, "format", "changed my mind")
         rows = ledger.history(name, VERIFIER)
         ledger.judge([(row, rejected if row.number == 1 else verdict) for row, _ in rows], "later")
@@ -210,7 +212,7 @@ def test_an_id_and_a_text_of_any_characters_are_written(build, faces):
 
 def test_nothing_accepted_gives_files_without_rows(build, faces):
     with open_ledger(build / "ledger.sqlite") as ledger:
-        ledger.start_run("one that has judged nothing", "{}")
+        ledger.start_run("one that has judged nothing", "{}", json.dumps({"samples": 23}))
     tally = export(build, faces)
     assert tally.n_accepted == 0
     assert traces(build) == []
