@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,15 @@ pytest.importorskip("httpx")
 
 def test_the_names():
     assert tuple(ENGINE_NAMES) == ("openai", "vllm", "ray")
+
+
+def test_the_page_has_every_option():
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
+    described = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert described == {
+        *ENGINE_NAMES,
+        *(name for names in ENGINE_OPTIONS.values() for name in names),
+    }
 
 
 def test_every_option_of_the_endpoint_can_be_given():

@@ -7,6 +7,7 @@ import gzip
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -548,3 +549,14 @@ def test_outside_of_with():
     engine = make_engine("openai", MODEL, {})
     with pytest.raises(RuntimeError, match="with"):
         next(engine.generate([]))
+
+
+def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("face.png").write_bytes(PNG)
+    with serving(fine) as endpoint:
+        endpoint.models = http(404, b"")
+        exec(code.replace("http://127.0.0.1:8000/v1", endpoint.url))
+    assert capsys.readouterr().out == "face about Which expression?\n"
