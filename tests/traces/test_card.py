@@ -69,10 +69,16 @@ def a_card(tally=None, **fields):
     return Card(**given | fields)
 
 
-@pytest.fixture
-def text(tmp_path):
-    write_card(tmp_path, a_card())
-    return (tmp_path / CARD_FILE).read_text()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card")
+    write_card(folder, a_card())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return (folder / CARD_FILE).read_text()
 
 
 def rows(text):
@@ -129,11 +135,11 @@ def test_every_line_of_a_table_has_as_many_cells(text):
         assert len({len(row) for row in rows(table)}) == 1, table
 
 
-def test_pictures_are_there_and_shown(tmp_path, text):
+def test_pictures_are_there_and_shown(folder, text):
     shown = set(re.findall(r"!\[.+\]\((\w+\.png)\)", text))
     assert shown == {"acceptance.png", "reasons.png", "aus.png", "rejected.png"}
     for name in shown:
-        image = cv2.imread(str(tmp_path / name))
+        image = cv2.imread(str(folder / name))
         assert image.shape[1] > 400
         assert image.std() > 5
 
