@@ -41,7 +41,8 @@ def _vllm(model: str, **options: Any) -> Engine:
 
 
 def _ray(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.ray_data import RayConfig, RayEngine
+    from tag_rewards.engines.ray_config import RayConfig
+    from tag_rewards.engines.ray_data import RayEngine
     from tag_rewards.engines.vllm_config import VLLMConfig
 
     own = _split(options, _RAY_OPTIONS)
