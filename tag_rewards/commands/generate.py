@@ -87,7 +87,7 @@ def generate(
 
     Stopped or killed, it goes on where it was when it is started again, and ends with the same
     file. --counterfactual writes counterfactual.jsonl, and counterfactual.png to look at, beside
-    the completions.
+    completions.jsonl; beside grpo.jsonl they are named grpo-counterfactual.
 
     **Examples**
 
@@ -113,26 +113,26 @@ def generate(
         masking = CounterfactualConfig(draws, seed)
     except ValueError as error:
         raise InputError(str(error)) from None
-    # vLLM's core in a process of its own would batch requests by when they happen to arrive there.
-    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    made = make_engine(engine, model, {"logprobs": "true"} | options)
     settings = {
         "model": model,
         "model_files": model_fingerprint(model),
         "engine": engine,
-        "engine_options": {name: options[name] for name in options.keys() - _ONLY_HOW},
+        "engine_options": {name: options[name] for name in sorted(options.keys() - _ONLY_HOW)},
     }
     with ExitStack() as stack:
 
-        @cache
+        @cache  # a run that is complete needs none
         def started() -> "Engine":
+            # vLLM's core in a process of its own would batch requests as they happen to arrive.
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            made = make_engine(engine, model, {"logprobs": "true"} | options)
             return stack.enter_context(made)
 
         with _shown("Asking") as shown:
             completions = run(data, out, started, config, settings, *shown)
         print(_told(out, completions))
         if counterfactual:
-            beside = out.with_name("counterfactual.jsonl")
+            beside = _beside(out)
             with _shown("Asking with parts hidden") as shown:
                 summary = ask_counterfactuals(
                     data, out, beside, started, masking, config, settings, *shown
@@ -141,6 +141,12 @@ def generate(
             if summary.n:
                 draw_counterfactuals(data, out, beside, masking).savefig(beside.with_suffix(".png"))
                 print(f"{beside.with_suffix('.png')}: what was hidden, on some of the faces")
+
+
+def _beside(out: Path) -> Path:
+    """The file with the answers about masked faces."""
+    prefix = "" if out.stem == "completions" else f"{out.stem}-"
+    return out.with_name(f"{prefix}counterfactual.jsonl")
 
 
 class _Callbacks(NamedTuple):

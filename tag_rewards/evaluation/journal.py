@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "JournalError", "read_records"]
 
+_SHOWN = 60  # characters of a setting in a message: a digest is longer and says no more
+
 
 class JournalError(InputError):
     """The file cannot be gone on with or read; the message names it and says what to do."""
@@ -183,7 +185,12 @@ def _line(record: Mapping[str, Any]) -> bytes:
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     names: Iterable[str] = dict.fromkeys([*before, *now])
     return [
-        f"{name} was {json.dumps(before.get(name))}, is {json.dumps(now.get(name))}"
+        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
         for name in names
         if before.get(name) != now.get(name)
     ]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

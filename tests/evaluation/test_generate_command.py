@@ -1,0 +1,118 @@
+"""tag-rewards generate: what it says, what it leaves, what it refuses."""
+
+import json
+
+import pytest
+from generation_fakes import FakeEngine, write_faces
+from typer.testing import CliRunner
+
+from tag_rewards.cli import app
+from tag_rewards.commands import generate as command
+from tag_rewards.errors import InputError
+
+FACES = 6
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_faces(tmp_path / "eval.parquet", FACES)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What `make_engine` was called with; it gives fake engines."""
+    calls = []
+
+    def make_engine(name, model, options):
+        calls.append((name, model, options))
+        return FakeEngine(model)
+
+    monkeypatch.setattr("tag_rewards.commands.generate.make_engine", make_engine)
+    return calls
+
+
+def generate(data, out, *arguments):
+    return CliRunner().invoke(
+        app, ["generate", str(data), "--model", "made/model", "--out", str(out), *arguments]
+    )
+
+
+def test_completions_and_what_is_said(data, made, tmp_path):
+    out = tmp_path / "new" / "completions.jsonl"
+    run = generate(data, out, "--chunk", "4", "-o", "max_model_len=512")
+    assert run.exit_code == 0, run.output
+    assert made == [("vllm", "made/model", {"logprobs": "true", "max_model_len": "512"})]
+    assert f"{out}: {FACES} completions, 0 cut at the most tokens" in run.stdout
+    assert "Asking: 4 of 6 faces" in run.stderr
+    assert not (out.parent / "counterfactual.jsonl").exists()
+    settings = json.loads((out.parent / "completions.settings.json").read_text())
+    assert settings["model"] == "made/model"
+    assert settings["chunk"] == 4
+    assert settings["engine_options"] == {"max_model_len": "512"}
+
+
+def test_a_complete_run_makes_no_engine(data, made, tmp_path):
+    for _ in range(2):
+        assert generate(data, tmp_path / "a.jsonl").exit_code == 0
+    assert len(made) == 1
+
+
+def test_counterfactuals_share_the_engine(data, made, tmp_path):
+    run = generate(data, tmp_path / "completions.jsonl", "--counterfactual", "--draws", "2")
+    assert run.exit_code == 0, run.output
+    assert len(made) == 1
+    assert "The answer changes on" in run.stdout
+    assert (tmp_path / "counterfactual.png").stat().st_size > 10_000
+    lines = (tmp_path / "counterfactual.jsonl").read_text().splitlines()
+    assert len(json.loads(lines[0])["answers_elsewhere_masked"]) == 2
+
+
+def test_two_models_in_one_folder(data, made, tmp_path):
+    for name in ("sft", "grpo"):
+        assert generate(data, tmp_path / f"{name}.jsonl", "--counterfactual").exit_code == 0
+        assert (tmp_path / f"{name}-counterfactual.jsonl").exists()
+
+
+def test_where_an_endpoint_is_may_change(data, made, tmp_path):
+    """But not what is asked of it."""
+    out, engine = tmp_path / "a.jsonl", ("--engine", "openai")
+    assert generate(data, out, *engine, "-o", "url=http://a/v1").exit_code == 0
+    assert generate(data, out, *engine, "-o", "url=http://b/v1").exit_code == 0
+    other = generate(data, out, *engine, "-o", 'body={"top_p": 0.5}')
+    assert isinstance(other.exception, InputError)
+    assert "was begun with other settings (engine_options was {}, is" in str(other.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--engine-option", "logprobs"], "--engine-option is 'logprobs', not NAME=VALUE"),
+        (["--max-tokens", "0"], "max_tokens is 0, not at least 1"),
+        (["--chunk", "0"], "chunk is 0, not at least 1"),
+        (["--draws", "0"], "draws is 0, not at least 1"),
+    ],
+)
+def test_senseless_options_are_one_sentence(data, made, tmp_path, arguments, sentence):
+    run = generate(data, tmp_path / "a.jsonl", *arguments)
+    assert isinstance(run.exception, InputError)
+    assert str(run.exception) == sentence
+    assert made == []
+
+
+def test_another_ending_is_refused(data, made, tmp_path):
+    run = generate(data, tmp_path / "a.json")
+    assert isinstance(run.exception, InputError)
+    assert str(run.exception).endswith("a.json must end with .jsonl")
+
+
+def test_an_unknown_engine_is_named(data, tmp_path):
+    run = generate(data, tmp_path / "a.jsonl", "--engine", "opneai")
+    assert isinstance(run.exception, InputError)
+    assert "'opneai' is no engine" in str(run.exception)
+
+
+def test_options_that_only_say_how_are_options_of_engines():
+    from tag_rewards.engines.make import ENGINE_OPTIONS
+
+    known = {option for options in ENGINE_OPTIONS.values() for option in options}
+    assert known >= command._ONLY_HOW
