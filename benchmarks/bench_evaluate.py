@@ -4,8 +4,9 @@
 
 Each round runs the whole command in a process of its own that may use one core: start and imports,
 reading eval.parquet and the completions, every figure with its interval, baselines, writing the
-results. Beside it, in the same round, only scoring the completions with the reward. The fastest
-round is the least disturbed one; it must stay below the limit, or the exit code is 1.
+results. Beside it, in the same round, only scoring the completions with the reward. Times are CPU
+times, which on a machine without other work are those of the clock; the fastest round is the least
+disturbed one. It must stay below the limit, or the exit code is 1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LIMIT = 10.0
-"""Seconds for the whole command."""
+"""CPU seconds for the whole command."""
 
 FACES = 15_000
 SIDE = 512
@@ -110,10 +112,10 @@ def write_data(folder: Path, count: int) -> None:
 
 
 def on_one_core(command: Sequence[str]) -> float:
-    """Seconds that a process takes which may use one core."""
+    """CPU seconds of a process that may use one core."""
     core = min(os.sched_getaffinity(0))
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         command,
         check=True,
@@ -121,7 +123,8 @@ def on_one_core(command: Sequence[str]) -> float:
         env=os.environ | one_thread,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> int:
@@ -141,10 +144,10 @@ def main() -> int:
         texts = [one.completion for one in read_predictions(predictions).values()]
         for _ in range(rounds):
             whole.append(on_one_core(command))
-            start = time.perf_counter()
+            start = time.process_time()
             for text, target in zip(texts, targets, strict=True):
                 score(text, target)
-            bare.append(time.perf_counter() - start)
+            bare.append(time.process_time() - start)
     print(f"{FACES} completions of about {len(texts[0] or '')} characters and 5 boxes, one core")
     print(f"  only scoring them   {min(bare):6.2f} s")
     print(f"  tag-rewards eval    {min(whole):6.2f} s, {min(whole) / min(bare):.1f} times as long")

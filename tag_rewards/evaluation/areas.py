@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AREAS",
     "CONTAINED",
+    "Areas",
+    "FaceAreas",
     "area_boxes",
-    "boxes_by_name",
+    "areas_of_faces",
     "contained_share",
     "named_areas",
 ]
@@ -183,14 +186,39 @@ def _boxes_where_possible(faces: NDArray[np.float64]) -> NDArray[np.float64]:
         return boxes
 
 
-def boxes_by_name(boxes: NDArray[np.float64]) -> dict[str, Box] | None:
-    """The boxes of one face (len(AREAS), 4) by area; None where they are not known."""
-    if np.isnan(boxes[0, 0]):
-        return None
-    return dict(zip(AREAS, map(tuple, boxes.tolist()), strict=True))
+class Areas(Protocol):
+    """The boxes of the areas of one face by name: a mapping, or `FaceAreas`."""
+
+    def __getitem__(self, name: str, /) -> Sequence[float]: ...
 
 
-def contained_share(box: Box, area: Box) -> float:
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceAreas:
+    """One face of `area_boxes`, shape (len(AREAS), 4).
+
+    Example:
+        >>> from tag_rewards.geometry import average_face
+        >>> areas = FaceAreas(area_boxes([average_face() * 100 + 256])[0])
+        >>> [round(value) for value in areas["chin"]]
+        [181, 466, 331, 577]
+    """
+
+    boxes: NDArray[np.float64]
+
+    def __getitem__(self, name: str) -> Sequence[float]:
+        return cast("list[float]", self.boxes[_INDEX[name]].tolist())
+
+
+def areas_of_faces(boxes: NDArray[np.float64]) -> list[FaceAreas | None]:
+    """The faces of `area_boxes`, None where its boxes are not known."""
+    known = ~np.isnan(boxes[:, 0, 0])
+    return [
+        FaceAreas(of_face) if is_known else None
+        for of_face, is_known in zip(boxes, known, strict=True)
+    ]
+
+
+def contained_share(box: Box, area: Sequence[float]) -> float:
     """The share of a box's own area that lies inside another box, in [0, 1].
 
     Example:

@@ -142,9 +142,13 @@ def resampled_sums(
     """
     values = np.asarray(columns, dtype=np.float64)
     n, width = values.shape
-    sums = np.zeros((n_resamples, width))
     if not n:
-        return sums
+        return np.zeros((n_resamples, width))
+    # Many figures share a denominator; columns that are alike are summed once.
+    number: dict[bytes, int] = {}
+    which = [number.setdefault(column.tobytes(), len(number)) for column in values.T]
+    values = values[:, [which.index(index) for index in range(len(number))]]
+    sums = np.empty((n_resamples, len(number)))
     rng = np.random.default_rng(seed)
     at_once = max(1, _NUMBERS_AT_ONCE // n)
     for first in range(0, n_resamples, at_once):
@@ -152,7 +156,7 @@ def resampled_sums(
         drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, np.newaxis]
         counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
         sums[first : first + rows] = counts.astype(np.float64) @ values
-    return sums
+    return sums[:, which]
 
 
 def percentile_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float] | None:

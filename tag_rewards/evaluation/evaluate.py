@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN, dialect_of
-from tag_rewards.evaluation.areas import CONTAINED, area_boxes, boxes_by_name
+from tag_rewards.evaluation.areas import CONTAINED, area_boxes, areas_of_faces
 from tag_rewards.evaluation.bootstrap import LEVEL
 from tag_rewards.evaluation.box_baselines import baseline_sums, mean_boxes
 from tag_rewards.evaluation.classification import ECE_BINS, classify
@@ -91,8 +91,8 @@ def evaluate(
     dialect = dialect_of(data.protocol, data.labels)
     judged: list[Judged | None] = []
     samples: list[SampleRow] = []
-    for face, prediction, boxes in zip(faces, predictions, areas, strict=True):
-        row, verdict = face_row(face, prediction, boxes_by_name(boxes), data.labels, dialect)
+    for face, prediction, where in zip(faces, predictions, areas_of_faces(areas), strict=True):
+        row, verdict = face_row(face, prediction, where, data.labels, dialect)
         samples.append(row)
         judged.append(verdict)
     sums = {MODEL: sums_of_judged(judged, [row.completion is not None for row in samples])}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.evaluation_set import EvaluationFace
     from tag_rewards.evaluation.answers import Dialect
+    from tag_rewards.evaluation.areas import Areas
     from tag_rewards.evaluation.predictions import Prediction
-    from tag_rewards.steps import Box
 
 __all__ = ["face_row"]
 
@@ -26,7 +26,7 @@ __all__ = ["face_row"]
 def face_row(
     face: EvaluationFace,
     prediction: Prediction | None,
-    areas: Mapping[str, Box] | None,
+    areas: Areas | None,
     labels: Sequence[str],
     dialect: Dialect,
 ) -> tuple[SampleRow, Judged | None]:
@@ -35,7 +35,7 @@ def face_row(
     Args:
         face: the face.
         prediction: what the model wrote about it; None if nothing is there.
-        areas: the boxes of its areas (`areas.area_boxes`), None if they are not known.
+        areas: the boxes of its areas (`areas.areas_of_faces`), None if they are not known.
         labels: the declared labels.
         dialect: the words that the UniFER evaluator looks for.
 

@@ -17,6 +17,7 @@ from tag_rewards.rewards.grounding import f_score
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tag_rewards.evaluation.areas import Areas
     from tag_rewards.steps import Box, Step
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
@@ -70,13 +71,13 @@ class Judged(NamedTuple):
         return [claim.agrees for claim in self.claims if claim.agrees is not None]
 
 
-def judge(trace: Trace, target: Target, areas: Mapping[str, Box] | None) -> Judged:
+def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
     """Hold a trace against a target that has evidence.
 
     Args:
         trace: what the model wrote.
         target: what the detector saw, at least one AU.
-        areas: the box of every area of this face (`areas.area_boxes`); None if they are not known.
+        areas: the box of every area of this face (`areas.areas_of_faces`); None if unknown.
 
     Example:
         >>> from tag_rewards import AUEvidence, BoxSpace, Target, parse_trace
@@ -111,7 +112,7 @@ def judge(trace: Trace, target: Target, areas: Mapping[str, Box] | None) -> Judg
     )
 
 
-def agreement(step: Step, areas: Mapping[str, Box] | None) -> bool | None:
+def agreement(step: Step, areas: Areas | None) -> bool | None:
     """Whether the box of a step lies in the region that its words name.
 
     The words of the region are read, and where they name none those of the observation. Of several
@@ -131,16 +132,13 @@ def agreement(step: Step, areas: Mapping[str, Box] | None) -> bool | None:
     """
     if areas is None or step.box is None:
         return None
-    names = [name for name in named_areas(step.region) if name in areas]
-    names = names or [name for name in named_areas(step.observation) if name in areas]
+    names = named_areas(step.region) or named_areas(step.observation)
     if not names:
         return None
-    return any(contained_share(step.box, areas[name]) >= CONTAINED for name in names)
+    return max(contained_share(step.box, areas[name]) for name in names) >= CONTAINED
 
 
-def _claim_rows(
-    trace: Trace, target: Target, areas: Mapping[str, Box] | None
-) -> tuple[ClaimRow, ...]:
+def _claim_rows(trace: Trace, target: Target, areas: Areas | None) -> tuple[ClaimRow, ...]:
     """One row for each box and AU that it is said to show; `Trace.claims` has the steps' order."""
     rows = []
     placed = [step for step in trace.steps if step.box is not None]

@@ -38,6 +38,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -132,6 +133,8 @@ SAMPLES_SCHEMA = pa.schema(
 )
 """The columns of `samples.parquet`, in order."""
 
+_PLAIN = [one for one in SAMPLES_SCHEMA if one.name != "claims"]
+
 
 def write_samples(folder: Path, rows: Sequence[SampleRow]) -> Path:
     """Write `samples.parquet` into a folder that is there, and return its path."""
@@ -142,10 +145,12 @@ def write_samples(folder: Path, rows: Sequence[SampleRow]) -> Path:
 
 def rows_table(rows: Sequence[SampleRow]) -> pa.Table:
     """Rows as an Arrow table with `SAMPLES_SCHEMA`."""
-    columns: dict[str, list[Any]] = {
-        name: [getattr(row, name) for row in rows] for name in SAMPLES_SCHEMA.names
-    }
-    columns["claims"] = [[claim._asdict() for claim in claims] for claims in columns["claims"]]
+    columns = [pa.array([getattr(row, one.name) for row in rows], one.type) for one in _PLAIN]
+    claims = [claim for row in rows for claim in row.claims]
+    values = [pa.array([getattr(claim, one.name) for claim in claims], one.type) for one in _CLAIM]
+    ends = np.cumsum([0, *(len(row.claims) for row in rows)], dtype=np.int32)
+    structs = pa.StructArray.from_arrays(values, fields=list(_CLAIM))
+    columns.append(pa.ListArray.from_arrays(ends, structs, type=pa.list_(_CLAIM)))
     return pa.table(columns, schema=SAMPLES_SCHEMA)
 
 

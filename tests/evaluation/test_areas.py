@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tag_rewards.evaluation.areas import (
     AREAS,
     area_boxes,
-    boxes_by_name,
+    areas_of_faces,
     contained_share,
     named_areas,
 )
@@ -62,7 +62,7 @@ faces = st.builds(
 
 @given(faces)
 def test_the_box_of_an_au_lies_in_the_area_it_is_named_after(face):
-    boxes = boxes_by_name(area_boxes([face])[0])
+    boxes = areas_of_faces(area_boxes([face]))[0]
     for au in AU_REGIONS:
         [area] = named_areas(ACTION_UNITS[au].area)
         box = tuple(au_box(au, face))
@@ -73,7 +73,7 @@ def test_the_box_of_an_au_lies_in_the_area_it_is_named_after(face):
 def test_faces_without_landmarks_and_landmarks_without_a_face():
     face = average_face() * 30 + 100
     boxes = area_boxes([None, face, np.zeros((68, 2)), face + 1])
-    assert [boxes_by_name(one) is None for one in boxes] == [True, False, True, False]
+    assert [one is None for one in areas_of_faces(boxes)] == [True, False, True, False]
     assert np.allclose(boxes[3], boxes[1] + 1)
     assert area_boxes([]).shape == (0, len(AREAS), 4)
 
