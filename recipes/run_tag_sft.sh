@@ -64,15 +64,14 @@ fi
 [[ $SEED =~ ^[0-9]+$ ]] || die "SEED=$SEED: must be a whole number"
 
 read -ra datasets <<<"${TRACES:-}"
-# A folder of one's own may have spaces in its name; in TRACES they separate.
-[[ -n ${TRACES:-} || -z ${DATA:-} ]] || datasets=("$(realpath -m "$DATA")")
+# DATA is one folder, whatever spaces and colons are in its name.
+[[ -n ${TRACES:-} || -z ${DATA:-} ]] || datasets=("$(realpath -m "$DATA"):1")
 if [[ ${DRY_RUN:-} != 1 ]]; then
     ((${#datasets[@]})) ||
         die "neither DATA nor TRACES is set: name a folder with sft_train.parquet"
-    [[ -n ${TRACES:-} || -f $DATA/sft_train.parquet ]] || die "DATA=$DATA: no sft_train.parquet in it"
-    for dataset in ${TRACES:-}; do
+    for dataset in "${datasets[@]}"; do
         [[ -f ${dataset%:*}/sft_train.parquet || -f $dataset/sft_train.parquet ]] ||
-            die "TRACES=$TRACES: no sft_train.parquet in ${dataset%:*}"
+            die "${TRACES:+TRACES=$TRACES: }no sft_train.parquet in ${dataset%:*}"
     done
 fi
 data=$OUT/sft/data
@@ -202,7 +201,7 @@ export VERL_FILE_LOGGER_PATH
 [[ $FREEZE_VISION != 1 ]] || export VERL_ENGINE_VENDOR=frozen_vision
 [[ $device == gpu ]] || cpu_environment
 
-say "SFT of $MODEL on ${datasets[*]} (log: $OUT/logs/sft.log)"
+say "SFT of $MODEL on ${TRACES:-$DATA} (log: $OUT/logs/sft.log)"
 supervise "$OUT/logs/sft.log" "$TIMEOUT" \
     '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' "step \1 of $steps, loss \2" \
     "${torchrun[@]}" -m verl.trainer.sft_trainer "${overrides[@]}"

@@ -43,7 +43,7 @@ def test_help_lists_the_settings(recipe) -> None:
             {"MAX_LENGTH": "512", "MAX_TOKENS": "256"},
             "MAX_TOKENS=256: a micro-batch must hold a trace of MAX_LENGTH=512 tokens",
         ),
-        ({"DATA": "/no/folder"}, "DATA=/no/folder: no sft_train.parquet in it"),
+        ({"DATA": "/no/folder"}, "no sft_train.parquet in /no/folder"),
         ({"EPOCHS": "some"}, "EPOCHS=some: must be a whole number above 0"),
         ({"BATCH": "0"}, "BATCH=0: must be a whole number above 0"),
         (
