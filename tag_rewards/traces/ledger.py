@@ -22,15 +22,14 @@ looked at it. Where a sample has several rows (`left_out`), the last one holds.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tag_rewards.traces.ledger_reader import Counts, LedgerReader, explained
+from tag_rewards.traces.ledger_lock import lock_ledger, writer_of
+from tag_rewards.traces.ledger_reader import LedgerReader, explained
 from tag_rewards.traces.ledger_schema import (
     ATTEMPT_COLUMNS,
     CAST,
@@ -40,12 +39,11 @@ from tag_rewards.traces.ledger_schema import (
     text,
     verdict_values,
 )
-from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verdict
+from tag_rewards.traces.records import Attempt, Counts, LeftOutSample, TraceSample, Verdict
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
-    from io import TextIOWrapper
 
 __all__ = [
     "LEDGER_FILE",
@@ -63,7 +61,6 @@ __all__ = [
 LEDGER_FILE = "ledger.sqlite"
 """Its name in the folder of a build."""
 
-_TRIES = 5
 _NOT_TEXT = {"number", "seed", "temperature", "prompt_tokens", "completion_tokens", "seconds"}
 _ADD_ATTEMPT = (
     f"INSERT OR IGNORE INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES "
@@ -220,15 +217,13 @@ def open_ledger(path: str | Path) -> Iterator[Ledger]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_file(path).open("a+") as lock:
-        _take(lock, path)
+    with lock_ledger(path):
         with explained(path):
             connection = connect(path, write=True)
         try:
             yield Ledger(path, connection)
         finally:
             connection.close()
-            lock.truncate(0)
 
 
 @contextmanager
@@ -247,38 +242,3 @@ def read_ledger(path: str | Path) -> Iterator[LedgerReader]:
         yield LedgerReader(path, connection)
     finally:
         connection.close()
-
-
-def writer_of(path: str | Path) -> int | None:
-    """The process that writes to a ledger, or None; asking disturbs nobody."""
-    lock = _lock_file(Path(path))
-    if not lock.exists():
-        return None
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return int(file.read() or 0)
-    return None
-
-
-def _lock_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
-
-
-def _take(lock: TextIOWrapper, path: Path) -> None:
-    for attempt in range(_TRIES):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:  # a writer, or `writer_of`, which holds it for a moment
-            if attempt == _TRIES - 1:
-                lock.seek(0)
-                raise LedgerError(
-                    f"process {lock.read().strip() or 'unknown'} writes to {path}; "
-                    "wait for it, or give another folder"
-                ) from None
-            time.sleep(0.02)
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()

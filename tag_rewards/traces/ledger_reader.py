@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from tag_rewards.traces.ledger_schema import (
     ATTEMPT_COLUMNS,
@@ -16,7 +16,14 @@ from tag_rewards.traces.ledger_schema import (
     text,
     verdict_of,
 )
-from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verdict
+from tag_rewards.traces.records import (
+    Attempt,
+    Counts,
+    LeftOutSample,
+    Run,
+    TraceSample,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,53 +31,11 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.policy import PolicyConfig
 
-__all__ = ["Counts", "LedgerReader", "Run", "explained"]
+__all__ = ["LedgerReader", "Run", "explained"]
 
 _AT_ONCE = 512
 _ATTEMPT = ", ".join(f"a.{name}" for name in ATTEMPT_COLUMNS)
 _VERDICT = ", ".join(f"v.{name}" for name in VERDICT_COLUMNS)
-
-
-class Counts(NamedTuple):
-    """What a ledger holds, under one verifier.
-
-    Attributes:
-        samples: Samples that were taken up.
-        left_out: Samples that are left out, by reason.
-        attempts: Attempts.
-        accepted: Samples with an accepted trace.
-        reasons: Attempts by their verdict's reason.
-        accepted_at: Samples by the number of the attempt that was accepted first.
-        unjudged: Attempts that this verifier has not looked at.
-        prompt_tokens: Of all attempts.
-        completion_tokens: Of all attempts.
-    """
-
-    samples: int
-    left_out: dict[str, int]
-    attempts: int
-    accepted: int
-    reasons: dict[str, int]
-    accepted_at: dict[int, int]
-    unjudged: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Run(NamedTuple):
-    """One start of a build.
-
-    Attributes:
-        verifier: Hash of its verifier.
-        config: What the hash is of, JSON.
-        started: When, in seconds since 1970.
-        about: What else is known of it.
-    """
-
-    verifier: str
-    config: str
-    started: float
-    about: dict[str, Any]
 
 
 class LedgerReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,10 +14,12 @@ __all__ = [
     "MODES",
     "REASONS",
     "Attempt",
+    "Counts",
     "LeftOutReason",
     "LeftOutSample",
     "Mode",
     "Reason",
+    "Run",
     "TraceSample",
     "Verdict",
 ]
@@ -167,3 +169,45 @@ class LeftOutSample:
     id: str
     reason: LeftOutReason
     details: str = ""
+
+
+class Counts(NamedTuple):
+    """What a ledger holds, under one verifier.
+
+    Attributes:
+        samples: Samples that were taken up.
+        left_out: Samples that are left out, by reason.
+        attempts: Attempts.
+        accepted: Samples with an accepted trace.
+        reasons: Attempts by their verdict's reason.
+        accepted_at: Samples by the number of the attempt that was accepted first.
+        unjudged: Attempts that this verifier has not looked at.
+        prompt_tokens: Of all attempts.
+        completion_tokens: Of all attempts.
+    """
+
+    samples: int
+    left_out: dict[str, int]
+    attempts: int
+    accepted: int
+    reasons: dict[str, int]
+    accepted_at: dict[int, int]
+    unjudged: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Run(NamedTuple):
+    """One start of a build.
+
+    Attributes:
+        verifier: Hash of its verifier.
+        config: What the hash is of, JSON.
+        started: When, in seconds since 1970.
+        about: What else is known of it.
+    """
+
+    verifier: str
+    config: str
+    started: float
+    about: dict[str, Any]
