@@ -11,12 +11,15 @@ class Element:
     tag: str
     attributes: dict
     parent: "Element | None" = None
-    children: list = field(default_factory=list)
-    own_text: str = ""
+    content: list = field(default_factory=list)
+
+    @property
+    def children(self):
+        return [part for part in self.content if isinstance(part, Element)]
 
     @property
     def text(self):
-        return self.own_text + "".join(child.text for child in self.children)
+        return "".join(part.text if isinstance(part, Element) else part for part in self.content)
 
     def all(self, *tags):
         for child in self.children:
@@ -36,19 +39,19 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         element = Element(tag, dict(attributes), self.here)
-        self.here.children.append(element)
+        self.here.content.append(element)
         if tag not in VOID:
             self.here = element
 
     def handle_startendtag(self, tag, attributes):
-        self.here.children.append(Element(tag, dict(attributes), self.here))
+        self.here.content.append(Element(tag, dict(attributes), self.here))
 
     def handle_endtag(self, tag):
         assert tag == self.here.tag, f"</{tag}> closes <{self.here.tag}>"
         self.here = self.here.parent
 
     def handle_data(self, data):
-        self.here.own_text += data
+        self.here.content.append(data)
 
 
 def read_page(text):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tag_rewards.cli import app
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.html.report import INDEX, write_report
+from tag_rewards.evaluation.measures import MEASURES
 
 
 def report(tmp_path, *folders, run=None):
@@ -83,6 +84,14 @@ def test_rows_of_the_confusion_matrix_are_the_truth(page):
     matrix = rows(page, "confusion-sft")
     assert matrix[0][1:] == ["neutral", "happiness", "sadness", "no answer"]
     assert matrix[3] == ["sadness", "00 %", "125 %", "250 %", "125 %"]
+
+
+def test_there_may_be_nothing_to_be_faithful_to(tmp_path):
+    nothing = dict.fromkeys(MEASURES)
+    results = made(faithfulness={"model": nothing, "random boxes": nothing}, by_au=())
+    page = report(tmp_path, write_made(tmp_path / "sft", results, gallery=False))
+    assert "no face with evidence" in page.one("section", id="faithfulness").text
+    assert rows(page, "faithfulness-sft")[1] == ["mean AU-IoU ↑", "–", "–"]
 
 
 def test_what_is_not_there_is_left_out(tmp_path):
