@@ -13,6 +13,7 @@
 #   DATA      the dataset's folder        made faces             required
 #   PROTOCOL  what it is, of the list of
 #             `tag-rewards datasets`      any in RAF-DB's layout
+#   ALLOW_MISMATCH  1: record counts that differ from the published ones
 #   OPENFACE  its OpenFace 2.x CSV files  $DATA/openface         $DATA/openface
 #   EVIDENCE  instead: what `tag-rewards
 #             annotate` wrote
