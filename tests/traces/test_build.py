@@ -9,6 +9,8 @@ from itertools import pairwise
 import pytest
 from fake_writer import FakeEngine, fake_trace
 
+from tag_rewards.data.annotation.run import annotate_folder
+from tag_rewards.detectors.registry import make_detector
 from tag_rewards.engines.base import EngineError, Reply
 from tag_rewards.errors import InputError
 from tag_rewards.traces.ledger import read_ledger
@@ -328,3 +330,37 @@ def test_build_json_says_what_it_is_of(build):
     assert record["dataset"] == str(build.faces.resolve())
     assert record["mode"] == "blind"
     assert "Candidates" in record["prompt"]
+
+
+def test_evidence_parquet_and_what_is_not_in_it(copied, tmp_path):
+    evidence = tmp_path / "evidence"
+    unseen = image(copied, "train_00001")
+    hidden = unseen.rename(tmp_path / unseen.name)
+    detector = make_detector("openface-csv", {"folder": str(copied.faces / "openface")})
+    annotate_folder(copied.faces / "Image", tmp_path / "other", detector)
+    annotate_folder(copied.faces, evidence, detector)
+    hidden.rename(unseen)
+    changed = image(copied, "train_00002")
+    changed.write_bytes(image(copied, "train_00003").read_bytes())
+    data = replace(copied.config.data, openface=None, evidence=(evidence,))
+    copied.config = replace(copied.config, data=data)
+    counts = copied.run()
+    assert counts.left_out == {"image_changed": 1, "no_evidence": 1}
+    assert copied.left_out()["train_00001"][1] == "no evidence: the image was not annotated"
+    assert "run `tag-rewards annotate` again" in copied.left_out()["train_00002"][1]
+    assert counts.samples == 38
+    data = replace(data, evidence=(tmp_path / "other",))
+    copied.config = replace(copied.config, data=data)
+    with pytest.raises(InputError, match="the evidence has a row for none of the 40 images"):
+        copied.run()
+
+
+def test_an_image_that_is_gone_when_a_build_starts_again_is_named(copied):
+    copied.run(policy=PolicyConfig(0, 0, 0))
+    before = copied.rows()
+    image(copied, "train_00007").unlink()
+    engine = FakeEngine()
+    with pytest.raises(InputError, match=r"train_00007.*does not exist"):
+        copied.run(engine)
+    assert engine.requests == []
+    assert copied.rows() == before
