@@ -102,7 +102,8 @@ def elsewhere(
         [[4, 0, 8, 4]]
     """
     moved = np.array(boxes)
-    taken = covered(boxes, width, height)
+    claimed = _summed_area(covered(boxes, width, height))
+    placed = boxes[:0]
     groups = sorted(_groups(boxes), key=lambda group: (-_extent_area(boxes[group]), group))
     for group in groups:
         x1, y1 = boxes[group][:, :2].min(axis=0)
@@ -119,12 +120,12 @@ def elsewhere(
             axis=1,
         )
         candidates = boxes[group][None] + np.tile(shifts, 2)[:, None]
-        overlap = _pixels_in(taken, candidates).sum(axis=1)
+        overlap = _pixels_in(claimed, candidates) + _pixels_shared(placed, candidates)
         least = overlap.min()
         enough = least + (least > 0) * _ABOUT_AS_GOOD * box_area(boxes[group]).sum()
         chosen = candidates[np.argmax(overlap <= enough)]
         moved[group] = chosen
-        taken |= covered(chosen, width, height)
+        placed = np.vstack([placed, chosen])
     return moved
 
 
@@ -194,9 +195,20 @@ def _places(size: int, area: tuple[int, int], whole: int) -> tuple[int, int]:
     return begin, end - size
 
 
-def _pixels_in(mask: NDArray[np.bool_], boxes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many pixels of a mask lie in each of the boxes (..., 4), from its summed-area table."""
+def _summed_area(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     table[1:, 1:] = mask.cumsum(axis=0).cumsum(axis=1)
-    x1, y1, x2, y2 = np.moveaxis(boxes, -1, 0)
-    return np.asarray(table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1])
+    return table
+
+
+def _pixels_in(table: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many pixels of a mask lie in the boxes of each group (n, m, 4)."""
+    x1, y1, x2, y2 = np.moveaxis(groups, -1, 0)
+    return np.asarray((table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]).sum(axis=1))
+
+
+def _pixels_shared(boxes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many pixels the boxes of each group (n, m, 4) share with other boxes (k, 4)."""
+    each = groups[:, :, None]
+    sides = np.minimum(each[..., 2:], boxes[:, 2:]) - np.maximum(each[..., :2], boxes[:, :2])
+    return np.asarray(sides.clip(0).prod(axis=-1).sum(axis=(1, 2)))
