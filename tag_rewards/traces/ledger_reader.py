@@ -76,7 +76,11 @@ class LedgerReader:
             "SELECT hash, config, started, about FROM runs JOIN verifiers v ON v.id = verifier "
             "ORDER BY runs.id DESC LIMIT 1"
         )
-        return next((Run(*row[:3], json.loads(row[3])) for row in rows), None)
+        runs = (
+            Run(verifier, config, started, json.loads(about))
+            for verifier, config, started, about in rows
+        )
+        return next(runs, None)
 
     def given_up(self, policy: PolicyConfig, n_labels: int, verifier: str | None = None) -> int:
         """Samples without a trace that are not asked about any more: `next_question`, counted.
