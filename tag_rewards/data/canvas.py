@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from tag_rewards.errors import InputError
 from tag_rewards.geometry import scale_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Placement", "encode_image", "place"]
+__all__ = ["Placement", "decode_image", "encode_image", "place"]
 
 PNG_UP_TO = 256
 """Largest canvas in pixels that is stored as PNG. On small images JPEG's blocks and halved colour
@@ -101,3 +102,19 @@ def encode_image(image: NDArray[np.uint8]) -> bytes:
     else:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
+
+
+def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+    """An encoded image as BGR, (height, width, 3) uint8.
+
+    Args:
+        data: PNG, JPEG or whatever else OpenCV reads.
+        name: What the error calls it.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise InputError(f"{name} cannot be read as an image")
+    return np.asarray(image, np.uint8)

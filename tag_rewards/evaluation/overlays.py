@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from tag_rewards.data.canvas import decode_image
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.colours import assign_colours, ink_on
 from tag_rewards.evaluation.labels import place_labels
@@ -125,9 +126,7 @@ def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Figure:
 
 
 def _decode(face: Face) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(face.image, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"the image of face {face.id!r} cannot be read")
+    image = decode_image(face.image, f"the image of face {face.id!r}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 

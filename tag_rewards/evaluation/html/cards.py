@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
+from tag_rewards.data.canvas import decode_image
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.face_pictures import FacePicture
-from tag_rewards.evaluation.html.face_svg import decode_image, draw_face, marks
+from tag_rewards.evaluation.html.face_svg import draw_face, marks
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:

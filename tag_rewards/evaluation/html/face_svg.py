@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from tag_rewards.errors import InputError
 from tag_rewards.evaluation.colours import assign_colours, ink_on
 from tag_rewards.evaluation.face_evidence import ModelView, claim_marks, target_marks
 from tag_rewards.evaluation.face_view import PANEL, cut_out, face_view
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tag_rewards.steps import Box
     from tag_rewards.target import Target
 
-__all__ = ["FONT", "FaceDrawing", "Label", "Line", "Outline", "decode_image", "draw_face", "marks"]
+__all__ = ["FONT", "FaceDrawing", "Label", "Line", "Outline", "draw_face", "marks"]
 
 FONT = 17
 """Height of the names of boxes, in units of the drawing, which is `PANEL` wide and high."""
@@ -94,18 +93,6 @@ class FaceDrawing(NamedTuple):
     def description(self) -> str:
         """The drawing in words, for those who cannot see it."""
         return "; ".join(line.text for line in self.lines) or "No Action Unit"
-
-
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """The image as (height, width, 3) uint8 BGR.
-
-    Raises:
-        InputError: it cannot be read; the message calls it `name`.
-    """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise InputError(f"{name} cannot be read as an image")
-    return np.asarray(image, np.uint8)
 
 
 def marks(image: NDArray[np.uint8], target: Target, completion: str) -> tuple[Mark, ...]:

@@ -73,7 +73,7 @@ def main_table(entries: Sequence[Entry]) -> Table:
         measure_name("macro_f1"): lambda one: one.macro_f1,
         measure_name("ece"): lambda one: one.ece,
         _PARSE_FAILURES: lambda one: sum(one.no_answer.values()),
-        "faces left out": lambda one: one.dropped,
+        "left out by the parser": lambda one: one.dropped,
     }
     parsers = dict.fromkeys(parser for e in entries for parser in e.results.classification)
     groups = []

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from made_results import SPACE, smile, trace
 from matplotlib.figure import Figure as Picture
 
+from tag_rewards.data.canvas import decode_image
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.face_view import PANEL
-from tag_rewards.evaluation.html.face_svg import MAX_CLAIMS, decode_image, draw_face, marks
+from tag_rewards.evaluation.html.face_svg import MAX_CLAIMS, draw_face, marks
 from tag_rewards.evaluation.html.figures import COLOURS, draw_au_iou, draw_confusion
 from tag_rewards.evaluation.html.inline_svg import inline_svg
 from tag_rewards.evaluation.html.table import Change, Group, Table, to_csv
