@@ -76,7 +76,7 @@ _EXTRAS = {
     "cv2": "data",
     "dlib": "detect",
     "face_recognition_models": "detect",
-    "jinja2": "traces",
+    "jinja2": "eval",
     "matplotlib": "eval",
     "pyarrow": "data",
     "rich": "data",
