@@ -4,7 +4,8 @@ As an engine in this process, and as an HTTP server in a process of its own:
 
     python tests/traces/fake_writer.py LOG SECONDS
 
-prints its URL, takes so many seconds for an answer, and logs the seed of each that it has sent.
+prints its URL, takes so many seconds for an answer, and logs ["asked", seed], ["sent", seed] or
+["broken off", seed].
 """
 
 import asyncio
@@ -92,11 +93,14 @@ class FakeEngine:
 
 
 class LoggingEndpoint(Endpoint):
-    """Notes the seed of every answer that it has sent; an attempt's seed is its own."""
+    """Notes each question when it is asked and when it is over; an attempt's seed is its own."""
 
     def __init__(self, log, delay):
         super().__init__(None)
         self._log, self._delay = log, delay
+
+    def note(self, what, seed):
+        print(json.dumps([what, seed]), file=self._log, flush=True)
 
     def reply(self, body):
         [message] = body["messages"]
@@ -105,12 +109,18 @@ class LoggingEndpoint(Endpoint):
         return [completion(text, reason), body["seed"]]
 
     async def play(self, pieces, writer):
-        if seeds := pieces[1:]:
-            await asyncio.sleep(self._delay)
-        writer.write(pieces[0])
-        await writer.drain()
+        body, *seeds = pieces
         for seed in seeds:
-            print(json.dumps(seed), file=self._log, flush=True)
+            self.note("asked", seed)
+            await asyncio.sleep(self._delay)
+        end = "broken off"
+        try:
+            writer.write(body)
+            await writer.drain()
+            end = "sent"
+        finally:
+            for seed in seeds:
+                self.note(end, seed)
 
 
 async def main(log, delay):

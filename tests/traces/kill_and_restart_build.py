@@ -3,7 +3,7 @@
     python tests/traces/kill_and_restart_build.py --kills 50
 
 The writer is a real HTTP server in a process of its own, which logs the seed of every answer that
-it has sent; an attempt's seed is its own, so that a seed that is logged twice is a question that
+it has sent; an attempt's seed is its own, so that a seed that was sent twice is a question that
 was answered and asked again. That can be so only where the answer was still on its way to the
 ledger when the build was killed: in a socket, say. (What the server sends to a build that is dead
 already is no answer; it is not counted.)
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,16 @@ def seeds_recorded(folder, out):
             return set()
 
 
+def read_log(log):
+    return [
+        json.loads(line) for line in log.read_text().splitlines(keepends=True) if line[-1:] == "\n"
+    ]
+
+
+def seeds_sent(log):
+    return [seed for what, seed in read_log(log) if what == "sent"]
+
+
 def kill_and_restart(folder, kills, seed, faces, delay):
     """Build until `kills` kills have hit a run under way; give the `Outcome`.
 
@@ -110,8 +121,14 @@ def kill_and_restart(folder, kills, seed, faces, delay):
     )
 
     def sent():
-        time.sleep(0.2)  # for the server's last lines
-        return list(map(json.loads, log.read_text().splitlines()))
+        """Seeds of the answers so far, once the server is done with every question."""
+        deadline = time.monotonic() + 60
+        while True:
+            notes = Counter(what for what, _ in read_log(log))
+            if notes["asked"] == notes["sent"] + notes["broken off"]:
+                return seeds_sent(log)
+            assert time.monotonic() < deadline, notes
+            time.sleep(0.05)
 
     try:
         url = server.stdout.readline().strip()
@@ -123,7 +140,7 @@ def kill_and_restart(folder, kills, seed, faces, delay):
             try:
                 process.wait(timeout=rng.uniform(0.5, LONGEST) if hits < kills else 120)
             except subprocess.TimeoutExpired:
-                before = set(map(json.loads, log.read_text().splitlines()))
+                before = set(seeds_sent(log))
                 process.send_signal(signal.SIGKILL)
                 hits += 1
             if process.wait() == 0:
