@@ -37,6 +37,11 @@ __all__ = [
 ]
 
 _PARSE_FAILURES = "parse failures"
+_COUNTERFACTUAL = {
+    "claimed": "claimed boxes hidden",
+    "elsewhere": "as much hidden elsewhere",
+    "difference": "difference\u00a0↑",
+}
 
 
 def overview_table(entries: Sequence[Entry]) -> Table:
@@ -128,10 +133,13 @@ def counterfactual_table(entries: Sequence[Entry]) -> Table | None:
     if not tried:
         return None
     names = dict.fromkeys(name for entry in tried for name in entry.results.counterfactual)
-    rows = tuple((n, *(e.results.counterfactual.get(n) for e in tried)) for n in names)
+    rows = tuple(
+        (_COUNTERFACTUAL.get(name, name), *(e.results.counterfactual.get(name) for e in tried))
+        for name in names
+    )
     caption = (
-        "Counterfactual faithfulness: how often the answer changes when the claimed regions are "
-        "masked in the image, and when equal areas elsewhere are."
+        "Counterfactual faithfulness: how often the answer changes when the claimed boxes are "
+        "hidden in the image, and when as much is hidden elsewhere on the face."
     )
     return Table("counterfactual", caption, ("", *_names(tried)), (Group("", rows),))
 

@@ -25,7 +25,7 @@ def report(tmp_path, *folders, run=None):
 
 def write_two(root):
     """Two models on one protocol; the second is better."""
-    counterfactual = {"claimed boxes hidden": figure(0.4), "as much elsewhere": figure(0.1)}
+    counterfactual = {"claimed": figure(0.4), "elsewhere": figure(0.1)}
     grpo = made("grpo", 0.8, 0.7, counterfactual=counterfactual)
     return [write_made(root / "sft"), write_made(root / "grpo", grpo)]
 
