@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tag_rewards.errors import InputError
+from tag_rewards.data.canvas import decode_image
 from tag_rewards.evaluation.colours import OKABE_ITO
 from tag_rewards.evaluation.face_evidence import ModelView, claim_marks, target_marks
 from tag_rewards.evaluation.face_pictures import FacePicture, draw_faces
@@ -121,16 +120,14 @@ def draw_traces(examples: Sequence[Example], images: Mapping[str, bytes]) -> Fig
 
 def _face(example: Example, images: Mapping[str, bytes]) -> FacePicture:
     sample, attempt = example.sample, example.attempt
-    image = cv2.imdecode(np.frombuffer(images[sample.id], np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"the image of sample {sample.id!r} cannot be read")
+    image = decode_image(images[sample.id], f"the image of sample {sample.id!r}")
     target = Target.from_json(sample.target)
     height, width = image.shape[:2]
     view = ModelView(target.box_space, width, height)
     return FacePicture(
         title=f"{printable(sample.id)}: {target.label}",
         note=_note(example),
-        image=image.astype(np.uint8),
+        image=image,
         marks=target_marks(target, view) + claim_marks(attempt.text, view),
     )
 
