@@ -166,6 +166,14 @@ def test_ray(on_ray):
     check(*on_ray)
 
 
+@pytest.mark.parametrize("engine", ["vllm", "ray"])
+def test_a_model_that_is_not_there(engine, tmp_path):
+    model = str(tmp_path / "none")
+    with pytest.raises(EngineError, match=r"^vLLM cannot run .*none") as error:
+        make_engine(engine, model).__enter__()
+    assert "\n" not in str(error.value)
+
+
 def test_greedy_replies_are_the_same_from_all_three(served, offline, on_ray):
     fields = ("text", "finish_reason", "prompt_tokens", "completion_tokens")
     for key in [key for key in GOOD if not key.startswith("sampled")]:
