@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-import cv2
 import numpy as np
 
-from tag_rewards.data.canvas import encode_image
+from tag_rewards.data.canvas import decode_image, encode_image
 from tag_rewards.data.evaluation_set import read_evaluation_set
 from tag_rewards.data.parquet import read_rl_parquet
-from tag_rewards.errors import InputError
 from tag_rewards.evaluation.asking import Question, ask, unanswered
 from tag_rewards.evaluation.completions import read_completions
 from tag_rewards.evaluation.counterfactual import CounterfactualSummary, summarize_counterfactual
@@ -207,7 +205,7 @@ def _questions(
     for row in read_rl_parquet(data):
         if row.id not in faces:
             continue
-        image = decode(row.image, f"{data}: the image of {row.id!r}")
+        image = decode_image(row.image, f"{data}: the image of {row.id!r}")
         masked = mask_face(faces[row.id], texts[row.id], image, config)
         notes[row.id] = _areas(masked, image)
         yield Question(
@@ -219,18 +217,6 @@ def _questions(
                 )
             ),
         )
-
-
-def decode(data: bytes, name: str) -> NDArray[np.uint8]:
-    """An encoded image as BGR, (height, width, 3) uint8.
-
-    Raises:
-        InputError: It cannot be read; `name` says which it is.
-    """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{name} cannot be read; run `tag-rewards prepare` again")
-    return np.asarray(image, np.uint8)
 
 
 def _areas(masked: MaskedFace, image: NDArray[np.uint8]) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from tag_rewards.data.canvas import decode_image
 from tag_rewards.data.evaluation_set import read_evaluation_set
 from tag_rewards.data.parquet import read_rl_parquet
 from tag_rewards.evaluation.completions import read_completions
-from tag_rewards.evaluation.counterfactual_run import decode, mask_face
+from tag_rewards.evaluation.counterfactual_run import mask_face
 from tag_rewards.evaluation.face_evidence import ModelView, claim_marks
 from tag_rewards.evaluation.face_pictures import FacePicture, draw_faces
 from tag_rewards.evaluation.journal import read_records
@@ -56,7 +57,7 @@ def _pictures(
         if record["left_out"]:
             continue
         face, text = by_id[row.id], texts[row.id].completion
-        image = decode(row.image, f"{data}: the image of {row.id!r}")
+        image = decode_image(row.image, f"{data}: the image of {row.id!r}")
         height, width = image.shape[:2]
         whole = (0.0, 0.0, float(width), float(height))
         claims = claim_marks(text, ModelView(face.target.box_space, width, height))
