@@ -67,8 +67,8 @@ def generate(
     chunk: Annotated[
         int | None,
         typer.Option(
-            help=f"Faces asked together and kept together; {_CHUNK} by default. With openai each "
-            "is kept as it comes by default."
+            help=f"Faces asked and kept together; {_CHUNK} by default with vllm. Else each is kept as it "
+            "comes: Ray loads the model anew for each chunk."
         ),
     ] = None,
     retry_failed: Annotated[
@@ -106,7 +106,7 @@ def generate(
     if out.suffix != ".jsonl":
         raise InputError(f"--out {out} must end with .jsonl")
     options = name_values("--engine-option", engine_option)
-    if chunk is None and engine != "openai":
+    if chunk is None and engine == "vllm":
         chunk = _CHUNK
     try:
         config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
@@ -123,8 +123,8 @@ def generate(
 
         @cache  # a run that is complete needs none
         def started() -> "Engine":
-            # vLLM's core in a process of its own would batch requests as they happen to arrive.
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            if engine == "vllm":  # its core in another process batches requests as they arrive
+                os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             made = make_engine(engine, model, {"logprobs": "true"} | options)
             return stack.enter_context(made)
 
