@@ -67,8 +67,8 @@ def generate(
     chunk: Annotated[
         int | None,
         typer.Option(
-            help=f"Faces asked and kept together; {_CHUNK} by default with vllm. Else each is kept as it "
-            "comes: Ray loads the model anew for each chunk."
+            help=f"Faces asked and kept together; {_CHUNK} by default with vllm. Else each is kept "
+            "as it comes: Ray loads the model anew for each chunk."
         ),
     ] = None,
     retry_failed: Annotated[
