@@ -23,6 +23,9 @@ __all__ = ["VerifyConfig", "verify"]
 MOST_ERRORS = 8
 """Mistakes that are named; the rest are counted."""
 
+RULES = 1
+"""Counts the changes to `verify` itself, so that stored texts are judged again after one."""
+
 _SPECIAL = re.compile(r"<image>|<video>|<\|[^|>]*\|>")
 """What verl or a tokenizer would take for something else than text."""
 
@@ -36,8 +39,8 @@ class VerifyConfig:
 
     Attributes:
         min_format: Least format reward, above 0 and at most 1; 1 is a trace without a mistake.
-        min_grounding: Least grounding reward, 0 to 1; 0 does not look at it. A face without an
-            active AU has nothing to be compared with and passes.
+        min_grounding: Least grounding reward, 0 to 1; 0 does not look at it. On a face without an
+            active AU, where that reward abstains, a trace must not name one.
         grounding: Options of the grounding reward.
 
     Raises:
@@ -59,8 +62,10 @@ class VerifyConfig:
             raise ValueError(f"min_grounding is {self.min_grounding}, not 0 to 1")
 
     def to_json(self) -> str:
-        """The options, and the release whose rewards they are options of."""
-        return json.dumps({"tag_rewards": __version__, **asdict(self)}, sort_keys=True)
+        """The options, the rules that they are options of, and the release."""
+        return json.dumps(
+            {"tag_rewards": __version__, "rules": RULES, **asdict(self)}, sort_keys=True
+        )
 
     @property
     def hash(self) -> str:
@@ -133,9 +138,16 @@ def _reason(
         return "format", _mistakes(trace)
     if answer != target.label:
         return "wrong_label", f"the answer is {answer}, the label {target.label}"
-    if not scores["abstained"] and scores["grounding"] < config.min_grounding:
+    if scores["abstained"]:
+        if config.min_grounding and (named := _named_aus(trace)):
+            return "ungrounded", f"the trace names {_names(named)}, but the detector saw no AU"
+    elif scores["grounding"] < config.min_grounding:
         return "ungrounded", _disagreement(trace, scores, target)
     return "accepted", ""
+
+
+def _named_aus(trace: Trace) -> list[int]:
+    return sorted({*trace.conclusion_aus, *(au for step in trace.steps for au in step.aus)})
 
 
 def _not_plain(text: str) -> str:

@@ -56,10 +56,16 @@ def test_the_scores_are_those_of_the_library():
     assert verify(GOOD, TARGET, VerifyConfig()).scores == score(GOOD, TARGET)
 
 
-def test_a_face_without_evidence_cannot_be_ungrounded():
+def test_on_a_face_without_an_au_a_trace_names_none():
     calm = Target("happiness", (), TARGET.box_space)
-    verdict = verify(GOOD, calm, VerifyConfig(min_grounding=1.0))
-    assert (verdict.reason, verdict.scores["abstained"]) == ("accepted", 1.0)
+    verdict = verify(GOOD, calm, VerifyConfig())
+    assert (verdict.reason, verdict.scores["abstained"]) == ("ungrounded", 1.0)
+    assert verdict.details == "the trace names AU6, AU12, but the detector saw no AU"
+    in_a_step = GOOD.replace("AU6 and AU12", "It").replace(" (AU12)", "")
+    assert verify(in_a_step, calm, VerifyConfig()).details.startswith("the trace names AU6, but")
+    assert verify(GOOD, calm, VerifyConfig(min_grounding=0)).accepted
+    nothing = in_a_step.replace(" (AU6)", "").replace("It indicate", "No AU6; it indicates")
+    assert verify(nothing, calm, VerifyConfig(min_grounding=1.0)).accepted
 
 
 def test_thresholds():
@@ -92,6 +98,9 @@ def test_the_hash_is_of_options_and_release(monkeypatch):
     before = default.hash
     assert __version__ in default.to_json()
     monkeypatch.setattr(module, "__version__", "99")
+    assert default.hash != before
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "RULES", 99)
     assert default.hash != before
 
 
