@@ -105,9 +105,7 @@ def choose(samples: Sequence[SampleRow], seed: int = 0) -> list[Choice]:
         "random": sorted(drawn),
     }
     return [
-        Choice(kind, rank, row)
-        for kind in KINDS
-        for rank, row in enumerate(chosen[kind], start=1)
+        Choice(kind, rank, row) for kind in KINDS for rank, row in enumerate(chosen[kind], start=1)
     ]
 
 
