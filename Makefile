@@ -18,7 +18,9 @@ test: setup  ## everything: unit tests, properties, and real runs of verl, vLLM 
 quick: setup  ## what needs no training stack, in under two minutes
 	$(BIN)/pytest -m "not stack" --hypothesis-profile=quick --ignore=tests/testing \
 		--ignore=tests/integrations/test_contract_battery.py --ignore-glob='tests/data/test_annotation_*' \
-		--ignore=tests/integrations/test_server_process.py --ignore=tests/detectors/test_openface_program.py
+		--ignore=tests/integrations/test_server_process.py --ignore=tests/detectors/test_openface_program.py \
+		--ignore=tests/engines --ignore=tests/traces/test_build_kill.py --ignore=tests/traces/test_build_faults.py \
+		--ignore=tests/evaluation/html --ignore=tests/recipes
 
 lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .
@@ -26,10 +28,12 @@ lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup  ## speed of rewards, regions, annotation and server, as ratios within one run
+bench: setup  ## speed of rewards, regions, annotation, traces, evaluation and server, within one run
 	$(BIN)/python benchmarks/bench_score.py
 	$(BIN)/python benchmarks/bench_regions.py
 	$(BIN)/python benchmarks/bench_annotate.py --count 512
+	$(BIN)/python benchmarks/bench_traces.py --samples 20000
+	$(BIN)/python benchmarks/bench_evaluate.py
 	$(BIN)/python benchmarks/bench_server.py --seconds 10
 
 clean:  ## the environment and the runs
