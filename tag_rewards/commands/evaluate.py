@@ -4,10 +4,22 @@
 from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from tag_rewards.commands.options import (
+    AllowMismatch,
+    BoxSpaceOption,
+    Canvas,
+    EvidencePaths,
+    MinConfidence,
+    MinProbability,
+    OpenFaceFolder,
+    ProtocolOption,
+    TopK,
+    face_source,
+)
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,34 +51,15 @@ def evaluate(
     dataset: Annotated[
         Path | None, typer.Option(help="Instead of --data: the dataset's folder, with --protocol.")
     ] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="Its protocol, such as rafdb/basic-test; see `datasets`.")
-    ] = None,
-    openface: Annotated[
-        Path | None, typer.Option(help="With --dataset: folder with OpenFace 2.x CSV files.")
-    ] = None,
-    evidence: Annotated[
-        list[Path] | None,
-        typer.Option(help="With --dataset: folder or file that `annotate` wrote."),
-    ] = None,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option("--allow-mismatch", help="Record counts that differ from the published ones."),
-    ] = False,
-    canvas: Annotated[
-        int, typer.Option(help="With --dataset, as all to --min-confidence: as in `prepare`.")
-    ] = 512,
-    box_space: Annotated[
-        Literal["pixels", "normalized_1000", "resized"],
-        typer.Option(help="Coordinates of the boxes that the model was asked for."),
-    ] = "pixels",
-    top_k: Annotated[int, typer.Option(help="Most AUs in a target.")] = 5,
-    min_probability: Annotated[
-        float, typer.Option(help="Least probability of an active AU.")
-    ] = 0.6,
-    min_confidence: Annotated[
-        float, typer.Option(help="Least confidence of a detected face.")
-    ] = 0.725,
+    protocol: Annotated[str | None, ProtocolOption] = None,
+    openface: OpenFaceFolder = None,
+    evidence: EvidencePaths = None,
+    allow_mismatch: AllowMismatch = False,
+    canvas: Canvas = 512,
+    box_space: BoxSpaceOption = "pixels",
+    top_k: TopK = 5,
+    min_probability: MinProbability = 0.6,
+    min_confidence: MinConfidence = 0.725,
     train_data: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +78,10 @@ def evaluate(
     read, is wrong. Writes results.json, samples.parquet (one row a face) and gallery.parquet
     (faces to look at) into OUT; `report` makes a page of them, `compare` sets two beside each
     other, `eval-table` puts several protocols into one table.
+
+    Instead of --data, --dataset with --protocol reads the dataset itself. --openface, --evidence
+    and the options from --canvas to --min-confidence go with it; they must be those that the model
+    was asked with.
 
     **Examples**
 
@@ -181,17 +178,13 @@ def _dataset(
     from tag_rewards.data.annotate import canvas_image
     from tag_rewards.data.canvas import encode_image
     from tag_rewards.data.evaluation_set import evaluation_set
-    from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
     from tag_rewards.data.protocols import load_protocol, protocol_named
 
     if protocol is None:
         raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
-    if openface and evidence:
-        raise InputError("give one of --openface and --evidence")
     named = protocol_named(protocol)
     loaded = load_protocol(named, root, allow_mismatch=allow_mismatch, splits=[named.split])
-    source = OpenFaceCsvs(openface) if openface else None
-    faces = evaluation_set(loaded, EvidenceRows(evidence, root) if evidence else source, config)
+    faces = evaluation_set(loaded, face_source(root, openface, evidence), config)
     samples = loaded.evaluated
 
     def images(rows: Collection[int]) -> dict[int, bytes]:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from tag_rewards.commands.name_values import name_values
+from tag_rewards.commands.options import (
+    EngineName,
+    EngineOptions,
+)
 from tag_rewards.commands.progress import progress
-from tag_rewards.engines.make import ENGINE_NAMES, make_engine
+from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,13 +58,8 @@ def generate(
         typer.Option(help="Hugging Face folder or name; its name on the endpoint with openai."),
     ],
     out: Annotated[Path, typer.Option(help="The file with the completions, *.jsonl.")],
-    engine: Annotated[
-        str, typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)}.")
-    ] = "vllm",
-    engine_option: Annotated[
-        list[str] | None,
-        typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of it."),
-    ] = None,
+    engine: EngineName = "vllm",
+    engine_option: EngineOptions = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of a completion.")] = 2048,
     temperature: Annotated[float, typer.Option(help="Of the sampling; 0 is greedy.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the sampling, and of where faces are masked.")] = 0,

@@ -2,10 +2,23 @@
 
 # Annotations stay real objects here: typer reads them.
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from tag_rewards.commands.options import (
+    AllowMismatch,
+    BoxSpaceOption,
+    Canvas,
+    EvidencePaths,
+    MinConfidence,
+    MinProbability,
+    OpenFaceFolder,
+    PromptStyle,
+    ProtocolOption,
+    QualityFile,
+    TopK,
+)
 from tag_rewards.errors import InputError
 
 __all__ = ["prepare"]
@@ -17,46 +30,17 @@ def prepare(
         typer.Argument(metavar="DIR", help="The dataset, in RAF-DB's layout without --protocol."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the parquet files; made if needed.")],
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`."),
-    ] = None,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option("--allow-mismatch", help="Record counts that are not as published."),
-    ] = False,
-    openface: Annotated[
-        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
-    ] = None,
-    evidence: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder or file that `annotate DIR` wrote; instead of --openface."),
-    ] = None,
-    quality: Annotated[
-        Path | None,
-        typer.Option(help="File that `quality` wrote; what it rejects is left out."),
-    ] = None,
-    canvas: Annotated[
-        int, typer.Option(help="Side of the square image that the model sees.")
-    ] = 512,
-    prompt: Annotated[
-        Literal["tag", "short"],
-        typer.Option(help="Prompt and length of traces; short: tiny models."),
-    ] = "tag",
-    box_space: Annotated[
-        Literal["pixels", "normalized_1000", "resized"],
-        typer.Option(
-            help="Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), or "
-            "pixels after Qwen2.5-VL's resizing."
-        ),
-    ] = "pixels",
-    top_k: Annotated[int, typer.Option(help="Most AUs in a target.")] = 5,
-    min_probability: Annotated[
-        float, typer.Option(help="Least probability of an active AU.")
-    ] = 0.6,
-    min_confidence: Annotated[
-        float, typer.Option(help="Least confidence of a detected face.")
-    ] = 0.725,
+    protocol: Annotated[str | None, ProtocolOption] = None,
+    allow_mismatch: AllowMismatch = False,
+    openface: OpenFaceFolder = None,
+    evidence: EvidencePaths = None,
+    quality: QualityFile = None,
+    canvas: Canvas = 512,
+    prompt: PromptStyle = "tag",
+    box_space: BoxSpaceOption = "pixels",
+    top_k: TopK = 5,
+    min_probability: MinProbability = 0.6,
+    min_confidence: MinConfidence = 0.725,
     polygons: Annotated[
         bool,
         typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),

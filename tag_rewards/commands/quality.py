@@ -2,23 +2,25 @@
 
 # Annotations stay real objects here: typer reads them.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from tag_rewards.commands.options import (
+    AllowMismatch,
+    EvidencePaths,
+    OpenFaceFolder,
+    ProtocolOption,
+    face_source,
+)
 from tag_rewards.errors import InputError
-
-if TYPE_CHECKING:
-    from tag_rewards.data.face_sources import FaceSource
 
 __all__ = ["quality"]
 
 
 def quality(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
-    protocol: Annotated[
-        str, typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
-    ],
+    protocol: Annotated[str, ProtocolOption],
     out: Annotated[Path, typer.Option(help="Parquet file to write; the picture goes beside it.")],
     require: Annotated[
         list[str] | None,
@@ -34,16 +36,9 @@ def quality(
             "--filter-evaluated", help="Reject images of the evaluated split too; results say so."
         ),
     ] = False,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option("--allow-mismatch", help="Go on where counts differ from the published ones."),
-    ] = False,
-    openface: Annotated[
-        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
-    ] = None,
-    evidence: Annotated[
-        list[Path] | None, typer.Option(help="Folder or file that `annotate DIR` wrote.")
-    ] = None,
+    allow_mismatch: AllowMismatch = False,
+    openface: OpenFaceFolder = None,
+    evidence: EvidencePaths = None,
 ) -> None:
     """Measure how good a dataset's face images are, and reject those below limits of yours.
 
@@ -66,22 +61,17 @@ def quality(
     from rich.console import Console
 
     from tag_rewards.commands.progress import progress
-    from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
     from tag_rewards.data.protocols import load_protocol
     from tag_rewards.data.quality.limits import Limit
     from tag_rewards.data.quality.summary import draw_quality, quality_table
     from tag_rewards.data.quality.table import judge, measure_samples, write_quality
 
-    if openface and evidence:
-        raise InputError("give one of --openface and --evidence")
     try:
         limits = [Limit.parse(text) for text in require or []]
     except ValueError as error:
         raise InputError(f"--require: {error}") from error
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
-    source: FaceSource | None = None
-    if openface or evidence:
-        source = OpenFaceCsvs(openface) if openface else EvidenceRows(evidence or [], dataset)
+    if source := face_source(dataset, openface, evidence):
         source.require_any(loaded.samples)
     splits = {sample.split for sample in loaded.samples}
     with progress("Measuring") as bar:

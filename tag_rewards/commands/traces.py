@@ -7,7 +7,20 @@ from typing import Annotated, Literal
 import typer
 
 from tag_rewards.commands.name_values import name_values
-from tag_rewards.engines.make import ENGINE_NAMES
+from tag_rewards.commands.options import (
+    AllowMismatch,
+    BoxSpaceOption,
+    Canvas,
+    EngineName,
+    EngineOptions,
+    EvidencePaths,
+    MinConfidence,
+    MinProbability,
+    OpenFaceFolder,
+    ProtocolOption,
+    QualityFile,
+    TopK,
+)
 from tag_rewards.errors import InputError
 
 __all__ = ["traces"]
@@ -27,9 +40,7 @@ TrainingPrompt = Annotated[
 @traces.command()
 def build(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
-    protocol: Annotated[
-        str, typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
-    ],
+    protocol: Annotated[str, ProtocolOption],
     model: Annotated[
         str,
         typer.Option(
@@ -37,19 +48,10 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the build; the same one goes on with it.")],
-    evidence: Annotated[
-        list[Path] | None, typer.Option(help="Folder or file that `annotate DIR` wrote.")
-    ] = None,
-    openface: Annotated[
-        Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files; instead of --evidence.")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)}.")
-    ] = "openai",
-    engine_option: Annotated[
-        list[str] | None,
-        typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of it."),
-    ] = None,
+    evidence: EvidencePaths = None,
+    openface: OpenFaceFolder = None,
+    engine: EngineName = "openai",
+    engine_option: EngineOptions = None,
     mode: Annotated[
         Literal["blind", "rationalised"],
         typer.Option(help="blind: the label is never shown, as in the paper; rationalised: it is."),
@@ -80,25 +82,13 @@ def build(
     split: Annotated[
         list[str] | None, typer.Option(help="Only this split: train, val or test; again for more.")
     ] = None,
-    quality: Annotated[
-        Path | None, typer.Option(help="What `quality` wrote: leave out what it rejects.")
-    ] = None,
-    canvas: Annotated[int, typer.Option(help="Side of the square image.")] = 512,
-    box_space: Annotated[
-        Literal["pixels", "normalized_1000", "resized"],
-        typer.Option(help="Coordinates of boxes, as of `prepare`."),
-    ] = "pixels",
-    top_k: Annotated[int, typer.Option(help="Most AUs in a prompt and a target.")] = 5,
-    min_probability: Annotated[
-        float, typer.Option(help="Least probability of an active AU.")
-    ] = 0.6,
-    min_confidence: Annotated[
-        float, typer.Option(help="Least confidence of a detected face.")
-    ] = 0.725,
-    allow_mismatch: Annotated[
-        bool,
-        typer.Option("--allow-mismatch", help="Go on where counts differ from the published ones."),
-    ] = False,
+    quality: QualityFile = None,
+    canvas: Canvas = 512,
+    box_space: BoxSpaceOption = "pixels",
+    top_k: TopK = 5,
+    min_probability: MinProbability = 0.6,
+    min_confidence: MinConfidence = 0.725,
+    allow_mismatch: AllowMismatch = False,
     prompt: TrainingPrompt = "tag",
     no_export: Annotated[
         bool, typer.Option("--no-export", help="Leave the export to `traces export`.")

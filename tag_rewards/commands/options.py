@@ -1,0 +1,85 @@
+"""Options that several commands have, said once."""
+
+# Annotations stay real objects here: typer reads them.
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from tag_rewards.engines.make import ENGINE_NAMES
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from tag_rewards.data.face_sources import FaceSource
+
+__all__ = [
+    "AllowMismatch",
+    "BoxSpaceOption",
+    "Canvas",
+    "EngineName",
+    "EngineOptions",
+    "EvidencePaths",
+    "MinConfidence",
+    "MinProbability",
+    "OpenFaceFolder",
+    "PromptStyle",
+    "ProtocolOption",
+    "QualityFile",
+    "TopK",
+    "face_source",
+]
+
+ProtocolOption = typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
+AllowMismatch = Annotated[
+    bool,
+    typer.Option("--allow-mismatch", help="Record counts that differ from the published ones."),
+]
+OpenFaceFolder = Annotated[
+    Path | None, typer.Option(help="Folder with OpenFace 2.x CSV files, one for each image.")
+]
+EvidencePaths = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder or file that `annotate DIR` wrote; instead of --openface."),
+]
+QualityFile = Annotated[
+    Path | None, typer.Option(help="File that `quality` wrote; what it rejects is left out.")
+]
+
+Canvas = Annotated[int, typer.Option(help="Side of the square image that the model sees.")]
+BoxSpaceOption = Annotated[
+    Literal["pixels", "normalized_1000", "resized"],
+    typer.Option(
+        help="Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), or "
+        "pixels after Qwen2.5-VL's resizing."
+    ),
+]
+TopK = Annotated[int, typer.Option(help="Most AUs in a target.")]
+MinProbability = Annotated[float, typer.Option(help="Least probability of an active AU.")]
+MinConfidence = Annotated[float, typer.Option(help="Least confidence of a detected face.")]
+PromptStyle = Annotated[
+    Literal["tag", "short"], typer.Option(help="Prompt and length of traces; short: tiny models.")
+]
+
+EngineName = Annotated[str, typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)}.")]
+EngineOptions = Annotated[
+    list[str] | None,
+    typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of the engine."),
+]
+
+
+def face_source(
+    dataset: Path, openface: Path | None, evidence: list[Path] | None
+) -> "FaceSource | None":
+    """What a detector saw in a dataset, of the option that is given; None without one.
+
+    Raises:
+        InputError: Both are given, or what is given cannot be used; one sentence.
+        OSError: A file cannot be opened.
+    """
+    from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
+
+    if openface and evidence:
+        raise InputError("give one of --openface and --evidence")
+    if openface:
+        return OpenFaceCsvs(openface)
+    return EvidenceRows(evidence, dataset) if evidence else None
