@@ -57,6 +57,10 @@ def main() -> None:
     """
     try:
         app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            print(f"tag-rewards: stopped; {_RESUMABLE}", file=sys.stderr)
+        raise
     except (InputError, OSError) as error:
         print(f"tag-rewards: {error}", file=sys.stderr)
         sys.exit(2)
@@ -70,6 +74,11 @@ def main() -> None:
         )
         sys.exit(2)
 
+
+_INTERRUPTED = 130
+"""Exit code after Ctrl+C."""
+
+_RESUMABLE = "annotate, generate and traces build go on where they were when started again"
 
 # The extra that brings a module which a command imports when it runs.
 _EXTRAS = {

@@ -30,6 +30,16 @@ def faces(tmp_path):
     return tmp_path / "faces"
 
 
+def test_ctrl_c_says_what_goes_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tag_rewards.data.made_faces.write_dataset", interrupted)
+    code, _, err = run(monkeypatch, capsys, "made-faces", tmp_path / "faces")
+    assert code == 130
+    assert err.startswith("tag-rewards: stopped; annotate, generate and traces build go on")
+
+
 def test_made_faces_become_parquet(faces, tmp_path, monkeypatch, capsys):
     arguments = ["--openface", faces / "openface", "--out", tmp_path / "out", "--canvas", "56"]
     arguments += ["--prompt", "short", "--top-k", "3", "--sft-au-error", "0.5", "--polygons"]
