@@ -5,9 +5,7 @@ Commands import what they need when they run, so that `--help` is quick.
 
 # Annotations stay real objects here: typer reads them.
 import sys
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tag_rewards
 from tag_rewards.errors import InputError
@@ -25,18 +23,16 @@ from tag_rewards.commands.compare import compare, eval_table
 from tag_rewards.commands.datasets import datasets
 from tag_rewards.commands.evaluate import evaluate
 from tag_rewards.commands.generate import generate
+from tag_rewards.commands.made_faces import made_faces
 from tag_rewards.commands.prepare import prepare
-from tag_rewards.commands.progress import progress
 from tag_rewards.commands.quality import quality
 from tag_rewards.commands.report import report
+from tag_rewards.commands.score import score
 from tag_rewards.commands.serve import serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.summarize import summarize
 from tag_rewards.commands.traces import traces
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 app = typer.Typer(
     name="tag-rewards",
@@ -93,15 +89,6 @@ _EXTRAS = {
 }
 
 
-@contextmanager
-def _input(where: str = "") -> "Iterator[None]":
-    """What is built from the user's own words: a `ValueError` there is the user's error."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(f"{where}{error}") from error
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"tag-rewards {tag_rewards.__version__}")
@@ -117,81 +104,22 @@ def _options(
     pass
 
 
-app.command()(annotate)
-app.add_typer(datasets, name="datasets")
+_DATA, _TRAINING = "From images to data", "Traces and training"
+_EVALUATION, _REWARDS = "Evaluation", "Rewards and pictures"
 
-
-app.command()(prepare)
-
-
-@app.command()
-def made_faces(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the dataset.")],
-    train: Annotated[int, typer.Option(help="Training images.")] = 2000,
-    test: Annotated[int, typer.Option(help="Test images.")] = 400,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same faces.")] = 0,
-    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 112,
-) -> None:
-    """Draw a dataset of made faces in RAF-DB's layout, with OpenFace CSV files beside it.
-
-    **Example**
-
-        tag-rewards made-faces faces --train 2000 --test 400
-
-        tag-rewards prepare faces --openface faces/openface --out parquet --canvas 112
-    """
-    from tag_rewards.data.made_faces import write_dataset
-
-    with progress("Drawing") as bar:
-        bar.start(train + test)
-        write_dataset(out, train, test, seed=seed, size=size, on_face=bar.advance)
-    print(f"Written to {out}: {train} train and {test} test faces")
-
-
-@app.command()
-def score(
-    completion: Annotated[
-        Path,
-        typer.Argument(metavar="COMPLETION", help="File with a model's answer; - reads stdin."),
-    ],
-    target: Annotated[
-        Path, typer.Option(help="File with the target's JSON (`reward_model.ground_truth`).")
-    ],
-) -> None:
-    """Score one completion against a target, with the default weights, and say what is wrong in it.
-
-    **Example**
-
-        tag-rewards score answer.txt --target target.json
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    from tag_rewards.rewards import score as score_text
-    from tag_rewards.target import Target
-    from tag_rewards.trace import parse_trace
-
-    with _input(f"{target}: "):
-        truth = Target.from_json(target.read_text(encoding="utf-8"))
-    written = sys.stdin.buffer.read() if str(completion) == "-" else completion.read_bytes()
-    text = written.decode("utf-8", errors="replace")
-    table = Table("score", "value")
-    for name, value in score_text(text, truth).items():
-        table.add_row(name, f"{value:.3f}")
-    console = Console(highlight=False)
-    console.print(table)
-    for mistake in parse_trace(text, truth.box_space.extent).errors:
-        console.print(f"- {mistake}", markup=False)
-
-
-app.command()(compare)
-app.command("eval")(evaluate)
-app.command()(eval_table)
-app.command()(generate)
-app.command()(quality)
-app.command()(report)
-app.command()(serve)
-app.command()(sft_data)
-app.command()(show)
-app.command()(summarize)
-app.add_typer(traces, name="traces")
+app.add_typer(datasets, name="datasets", rich_help_panel=_DATA)
+app.command(rich_help_panel=_DATA)(annotate)
+app.command(rich_help_panel=_DATA)(quality)
+app.command(rich_help_panel=_DATA)(prepare)
+app.command(rich_help_panel=_DATA)(made_faces)
+app.add_typer(traces, name="traces", rich_help_panel=_TRAINING)
+app.command(rich_help_panel=_TRAINING)(sft_data)
+app.command(rich_help_panel=_TRAINING)(summarize)
+app.command(rich_help_panel=_EVALUATION)(generate)
+app.command("eval", rich_help_panel=_EVALUATION)(evaluate)
+app.command(rich_help_panel=_EVALUATION)(compare)
+app.command(rich_help_panel=_EVALUATION)(eval_table)
+app.command(rich_help_panel=_EVALUATION)(report)
+app.command(rich_help_panel=_REWARDS)(score)
+app.command(rich_help_panel=_REWARDS)(serve)
+app.command(rich_help_panel=_REWARDS)(show)
