@@ -1,0 +1,363 @@
+"""What the golden tests share: a made project that every command has been run in, and goldens.
+
+A golden is a text file of `expected/`; numbers in it are exact. They are written anew by
+
+    GOLDEN_UPDATE=1 pytest tests/golden
+
+and whoever changes a number says so in CHANGELOG.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import threading
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from difflib import unified_diff
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tag_rewards import __version__
+from tag_rewards.cli import main
+
+HERE = Path(__file__).parent
+UNSEEN = ("train_00012", "test_0008")
+"""The faces that the detector did not see."""
+
+SHOWN = 60
+"""Lines of a difference that are told."""
+
+INPUTS, EXPECTED = HERE / "inputs", HERE / "expected"
+ASTRONAUT = HERE.parent / "assets" / "astronaut.jpg"
+
+# --- goldens -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Compares a text, or records (one a line), with the file of this name in `expected/`."""
+
+    def compare(name, found):
+        text = found if isinstance(found, str) else "".join(map(_line, found))
+        path = EXPECTED / name
+        if os.environ.get("GOLDEN_UPDATE"):
+            path.write_text(text, encoding="utf-8")
+        expected = path.read_text(encoding="utf-8")
+        if text != expected:
+            pair = expected.splitlines(), text.splitlines()
+            changes = list(unified_diff(*pair, str(path), "found", n=0, lineterm=""))
+            more = f"\n... and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+            pytest.fail("\n".join(changes[:SHOWN]) + more, pytrace=False)
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def inputs():
+    """The folder of what the tests read."""
+    return INPUTS
+
+
+def _line(record):
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+def tag_rewards(folder, *arguments):
+    """Standard output of `tag-rewards ARGUMENTS` in a folder, which must go well."""
+    told, error = io.StringIO(), io.StringIO()
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with (
+            mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
+            mock.patch.dict(os.environ, {"COLUMNS": "160", "NO_COLOR": "1"}),
+            redirect_stdout(told),
+            redirect_stderr(error),
+        ):
+            main()
+    except SystemExit as end:
+        if end.code:
+            pytest.fail(f"tag-rewards {' '.join(map(str, arguments))}: {error.getvalue()}")
+    finally:
+        os.chdir(before)
+    return "".join(f"{line.rstrip()}\n" for line in told.getvalue().splitlines())
+
+
+# --- a model -----------------------------------------------------------------------------------
+
+
+class _Writer(BaseHTTPRequestHandler):
+    """An endpoint whose answers follow from prompt and seed alone."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._send({"object": "list", "data": [{"id": "writer"}]})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        parts = body["messages"][-1]["content"]
+        prompt = "".join(part.get("text", "") for part in parts)
+        pictures = [part["image_url"]["url"] for part in parts if "image_url" in part]
+        text, reason = self.server.write(prompt, pictures, body["seed"])
+        tokens = [{"token": token, "logprob": -len(token) / 64} for token in _tokens(text)]
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": reason,
+            "logprobs": {"content": tokens} if body.get("logprobs") else None,
+        }
+        usage = {"prompt_tokens": 7, "completion_tokens": len(tokens), "total_tokens": 9}
+        self._send({"choices": [choice], "usage": usage})
+
+    def _send(self, content):
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def _tokens(text):
+    return [text[start : start + 3] for start in range(0, len(text), 3)]
+
+
+_SEEN = re.compile(r"^- (AU\d+), .*\[(\d+), (\d+), (\d+), (\d+)\]$", re.MULTILINE)
+_LABELS = re.compile(r"Candidates: (.+)\.$|This face shows (\w+)\.", re.MULTILINE)
+
+
+def _write(prompt, pictures, seed):
+    """(text, finish reason): most are good, others badly formed, wrong, ungrounded or cut off."""
+    draw = int(hashlib.sha256(f"{seed} {prompt} {pictures}".encode()).hexdigest()[:12], 16)
+    off, kind = draw % 4, draw // 4 % 12
+    boxes = {au: [int(x) for x in box] for au, *box in _SEEN.findall(prompt)}
+    boxes = boxes or {"AU12": [20, 40, 44, 52]}
+    if kind == 0:
+        boxes = {"AU9": [1, 1, 9, 9]}
+    steps = [
+        f"Inspect face ({au}) → active → <bbox>[{x1 + off},{y1},{x2 + off},{y2}]</bbox>"
+        for au, (x1, y1, x2, y2) in boxes.items()
+    ]
+    found = _LABELS.search(prompt)
+    labels = (found[1] or found[2]).split(", ") if found else ["anger", "fear"]
+    label = labels[draw // 48 % len(labels)]
+    lines = [
+        "Global analysis: A face that looks to the front.",
+        *(["Verification loop:"] if kind != 1 else []),
+        *steps,
+        f"Final conclusion: {' + '.join(boxes)}: an expression of {label}.",
+        f"<answer> {label} </answer>",
+    ]
+    text = "\n".join(lines)
+    return (text[: len(text) // 2], "length") if kind == 2 else (text, "stop")
+
+
+@pytest.fixture(scope="session")
+def endpoint():
+    """URL of a server that answers as OpenAI's chat completions do."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Writer)
+    server.write = _write
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+# --- what was written, as text -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """The rows of a parquet file as JSON has them; what cannot be read by eye is told in short.
+
+    A picture is its size and a digest of its pixels, so that encoders may differ; of long texts
+    the first is told in full, and many numbers are a digest of their exact values.
+    """
+
+    def read(*paths, without=()):
+        told = Counter()
+        records = [record for path in paths for record in pq.read_table(path).to_pylist()]
+        return [_plain(record, told, without) for record in records]
+
+    return read
+
+
+def _plain(value, told, without=()):
+    if isinstance(value, dict):
+        return {k: _plain(v, told) for k, v in value.items() if k not in without}
+    if isinstance(value, bytes):
+        return _picture(value)
+    if isinstance(value, list):
+        if value and (isinstance(value[0], list) or (len(value) > 8 and _is_numbers(value))):
+            return f"{len(value)} with digest {_digest(json.dumps(value))}"
+        return [_plain(one, told) for one in value]
+    if isinstance(value, str) and len(value) > 800:  # prompts
+        told["long"] += 1
+        return value if told["long"] == 1 else f"{value[:20]}... with digest {_digest(value)}"
+    return value
+
+
+def _is_numbers(values):
+    return all(isinstance(value, float) for value in values)
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """Size and a digest of the pixels of an encoded picture."""
+    return _picture
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """An encoded photograph of a face."""
+    return ASTRONAUT.read_bytes()
+
+
+def _picture(encoded):
+    """Size and a digest of the pixels of an encoded picture."""
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    return f"{'x'.join(map(str, pixels.shape))} with digest {_digest(pixels.tobytes())}"
+
+
+def _digest(content):
+    content = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+class _Page(HTMLParser):
+    """The text of an HTML page: a line for each block, cells of a row set off by bars."""
+
+    _BLOCKS = frozenset(
+        ["title", "h1", "h2", "h3", "h4", "p", "caption", "tr", "li", "pre", "summary", "div"]
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.lines, self._skipped = [""], 0
+
+    def handle_starttag(self, tag, attributes):
+        if tag in {"svg", "style", "script"}:
+            self._skipped += 1
+        elif tag in self._BLOCKS:
+            self.lines.append("")
+        elif tag in {"td", "th"}:
+            self.lines[-1] += " |"
+
+    def handle_endtag(self, tag):
+        if tag in {"svg", "style", "script"}:
+            self._skipped -= 1
+        elif tag in self._BLOCKS:
+            self.lines.append("")
+
+    def handle_data(self, data):
+        if not self._skipped:
+            self.lines[-1] += f" {' '.join(data.split())}".rstrip()
+
+
+@pytest.fixture(scope="session")
+def page():
+    """The text of an HTML file, without its pictures."""
+
+    def read(path):
+        parser = _Page()
+        parser.feed(path.read_text(encoding="utf-8"))
+        text = "".join(f"{line.strip()}\n" for line in parser.lines if line.strip())
+        return text.replace(__version__, "VERSION")
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def listing():
+    """The files of a folder, sorted; of a picture its size too, as what draws it may change."""
+
+    def read(folder):
+        names = []
+        for path in sorted(folder.rglob("*")):
+            if path.suffix == ".png":
+                height, width = cv2.imread(str(path)).shape[:2]
+                names.append(f"{path.relative_to(folder)} {width}x{height}")
+            elif path.is_file():
+                names.append(str(path.relative_to(folder)))
+        return "".join(f"{name}\n" for name in names)
+
+    return read
+
+
+# --- a project ---------------------------------------------------------------------------------
+
+
+class Project:
+    """A folder in which commands are run; `told` is what each printed, by name."""
+
+    def __init__(self, folder):
+        self.folder, self.told = folder, {}
+
+    def run(self, name, *arguments):
+        self.told[name] = tag_rewards(self.folder, *arguments)
+
+    def __truediv__(self, name):
+        return self.folder / name
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory, endpoint):
+    """Twelve made faces to train on and eight to test on, and what becomes of them."""
+    made = Project(tmp_path_factory.mktemp("golden"))
+    for path in INPUTS.iterdir():
+        if path.is_dir():
+            shutil.copytree(path, made / path.name)
+        else:
+            shutil.copy(path, made.folder)
+    openface = ("--openface", "faces/openface")
+    protocol = ("--protocol", "made-faces/test")
+    size = ("--train", 12, "--test", 8, "--size", 64, "--seed", 3)
+    made.run("made-faces", "made-faces", "faces", *size)
+    for name in UNSEEN:
+        (made / "faces" / "openface" / f"{name}_aligned.csv").unlink()
+    small = ("--canvas", 64, "--prompt", "short")
+    made.run("prepare", "prepare", "faces", *protocol, *openface, *small, "--out", "data")
+    detector = ("--detector", "openface-csv", "-o", "folder=faces/openface", "--no-cache")
+    made.run("annotate", "annotate", "faces", *detector, "--out", "evidence")
+    limits = ("--require", "laplacian>=p20", "--require", "|yaw|<=45")
+    made.run(
+        "quality", "quality", "faces", *protocol, *openface, *limits, "--out", "quality.parquet"
+    )
+    asked = ("--out", "asked/completions.jsonl", "--counterfactual", "--engine", "openai")
+    model = ("--model", "writer", "-o", f"url={endpoint}")
+    made.run("generate", "generate", "data/eval.parquet", *asked, *model)
+    for name, more in {
+        "sft": ("--data", "data/eval.parquet", "--predictions", "sft.jsonl"),
+        "grpo": ("--data", "data/eval.parquet", "--predictions", "grpo.jsonl", "--seed", 4),
+        "dataset": (
+            *("--dataset", "faces", "--protocol", "rafdb/basic-test", "--allow-mismatch"),
+            *("--evidence", "evidence", "--canvas", 64),
+            *("--predictions", "grpo.jsonl", "--train-data", "data/rl_train.parquet"),
+        ),
+        "asked": (
+            *("--data", "data/eval.parquet", "--predictions", "asked/completions.jsonl"),
+            *("--counterfactual", "asked/counterfactual.jsonl"),
+        ),
+    }.items():
+        made.run(f"eval {name}", "eval", *more, "--out", f"results/{name}", "--resamples", 300)
+    return made
