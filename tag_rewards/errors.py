@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError"]
-
-
 class InputError(ValueError):
     """Input that is refused; the message is one sentence that says what is wrong and where.
 

@@ -16,8 +16,6 @@ from itertools import islice
 
 from tag_rewards.facs import ACTION_UNITS
 
-__all__ = ["mentioned_aus"]
-
 # The word boundary is looked up behind the first letter, so that the scan can jump to that letter.
 # Groups: the s of the plural, the first number, and the numbers joined to it. "12.5", "12%" and
 # "12px" are no AUs; a plural needs at least two numbers ("AUs 4 times").

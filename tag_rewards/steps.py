@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from tag_rewards.mentions import mentioned_aus
 
-__all__ = ["BOX", "BOX_END", "MAX_COORDINATE", "Box", "Extent", "Step", "read_steps", "write_step"]
-
 #: x1, y1, x2, y2 with x1 < x2 and y1 < y2.
 Box = tuple[float, float, float, float]
 

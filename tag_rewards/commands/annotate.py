@@ -11,9 +11,6 @@ from tag_rewards.commands.progress import progress
 from tag_rewards.detectors.registry import DETECTOR_NAMES, make_detector
 from tag_rewards.errors import InputError
 
-__all__ = ["annotate"]
-
-
 def annotate(
     images: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder with images, in folders below it too.")

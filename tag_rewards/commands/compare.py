@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["compare", "eval_table"]
-
-
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="Folder that `eval` wrote.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same faces.")],

@@ -8,8 +8,6 @@ import typer
 
 from tag_rewards.errors import InputError
 
-__all__ = ["datasets"]
-
 datasets = typer.Typer(
     help="List the protocols: datasets, splits and labels that a figure is about.",
     rich_markup_mode="markdown",

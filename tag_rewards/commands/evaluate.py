@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.evaluate import EvaluationConfig
     from tag_rewards.evaluation.results import Results
 
-__all__ = ["evaluate"]
-
 _TRAIN_FILE = "rl_train.parquet"
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.completions import Completion
     from tag_rewards.evaluation.counterfactual import CounterfactualSummary
 
-__all__ = ["generate"]
-
 _CHUNK = 256  # faces that a model which is run here is asked about at a time
 
 # Options of engines that say where, how patiently and how fast, but not what is answered.

@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["made_faces"]
-
-
 def made_faces(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the dataset.")],
     train: Annotated[int, typer.Option(help="Training images.")] = 2000,

@@ -9,9 +9,6 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["name_values"]
-
-
 def name_values(option: str, given: Sequence[str] | None) -> dict[str, str]:
     """The values by name; of a name that is given twice the last counts.
 

@@ -12,23 +12,6 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from tag_rewards.data.face_sources import FaceSource
 
-__all__ = [
-    "AllowMismatch",
-    "BoxSpaceOption",
-    "Canvas",
-    "EngineName",
-    "EngineOptions",
-    "EvidencePaths",
-    "MinConfidence",
-    "MinProbability",
-    "OpenFaceFolder",
-    "PromptStyle",
-    "ProtocolOption",
-    "QualityFile",
-    "TopK",
-    "face_source",
-]
-
 ProtocolOption = typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
 AllowMismatch = Annotated[
     bool,

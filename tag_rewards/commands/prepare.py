@@ -21,9 +21,6 @@ from tag_rewards.commands.options import (
 )
 from tag_rewards.errors import InputError
 
-__all__ = ["prepare"]
-
-
 def prepare(
     dataset: Annotated[
         Path,

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "progress"]
-
-
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A running bar; its methods are callbacks for what does the work."""

@@ -15,9 +15,6 @@ from tag_rewards.commands.options import (
 )
 from tag_rewards.errors import InputError
 
-__all__ = ["quality"]
-
-
 def quality(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
     protocol: Annotated[str, ProtocolOption],

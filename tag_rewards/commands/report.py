@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["report"]
-
-
 def report(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `eval` wrote.")

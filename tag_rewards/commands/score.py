@@ -9,9 +9,6 @@ import typer
 
 from tag_rewards.errors import InputError
 
-__all__ = ["score"]
-
-
 def score(
     completion: Annotated[
         Path,

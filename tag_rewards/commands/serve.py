@@ -11,8 +11,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.rewards.config import RewardConfig
 
-__all__ = ["serve"]
-
 _SERVER, _REWARD = ServerConfig(), RewardConfig()
 _GROUNDING = _REWARD.grounding
 _NEEDED = ("fastapi", "httptools", "orjson", "prometheus_client", "uvicorn", "uvloop")

@@ -9,9 +9,6 @@ import typer
 from tag_rewards.commands.progress import progress
 from tag_rewards.errors import InputError
 
-__all__ = ["sft_data"]
-
-
 def sft_data(
     datasets: Annotated[
         list[str],

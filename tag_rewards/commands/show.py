@@ -14,8 +14,6 @@ from tag_rewards.target import Target
 if TYPE_CHECKING:
     from tag_rewards.detectors.observation import Detection
 
-__all__ = ["show"]
-
 BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
 
 

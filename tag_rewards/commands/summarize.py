@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["summarize"]
-
-
 def summarize(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a GRPO run.")],
     data: Annotated[

@@ -23,8 +23,6 @@ from tag_rewards.commands.options import (
 )
 from tag_rewards.errors import InputError
 
-__all__ = ["traces"]
-
 traces = typer.Typer(
     help="Have a model write traces, verify them, and train on those that hold.",
     no_args_is_help=True,

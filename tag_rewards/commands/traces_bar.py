@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.build import Progress
 
-__all__ = ["build_bar"]
-
 LOG_SECONDS = 60.0
 """Between two lines of a log."""
 

@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.face_sources import FaceSource
     from tag_rewards.detectors.observation import FaceObservation
 
-__all__ = [
-    "BOX_SPACES",
-    "Annotation",
-    "AnnotationConfig",
-    "BoxSpaceName",
-    "LeftOut",
-    "annotate",
-    "annotated",
-    "canvas_image",
-]
-
 BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
 BOX_SPACES: tuple[BoxSpaceName, ...] = get_args(BoxSpaceName)
 

@@ -18,8 +18,6 @@ from tag_rewards.geometry import scale_boxes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Placement", "decode_image", "encode_image", "place"]
-
 PNG_UP_TO = 256
 """Largest canvas in pixels that is stored as PNG. On small images JPEG's blocks and halved colour
 resolution are as large as a mouth corner, and PNG costs little."""

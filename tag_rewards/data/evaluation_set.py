@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.face_sources import FaceSource
     from tag_rewards.data.protocols import LoadedProtocol
 
-__all__ = ["EvaluationFace", "EvaluationSet", "evaluation_set", "read_evaluation_set"]
-
 METADATA_KEY = "tag_rewards"
 """Of the JSON in the metadata of `eval.parquet`."""
 

@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.observation import FaceObservation
 
 
-__all__ = [
-    "EVIDENCE_SCHEMA",
-    "STATUSES",
-    "Evidence",
-    "EvidenceError",
-    "Status",
-    "evidence_files",
-    "evidence_table",
-    "read_evidence",
-    "write_evidence_table",
-]
-
 Status = Literal["observed", "no_face", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 

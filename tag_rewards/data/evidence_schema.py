@@ -14,8 +14,6 @@ from tag_rewards.geometry.regions import au_regions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["EVIDENCE_SCHEMA", "face_observation", "face_record", "put_places"]
-
 _NUMBERS = pa.list_(pa.float64())
 _AU = pa.struct(
     [

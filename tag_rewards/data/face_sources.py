@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.evidence import Evidence
     from tag_rewards.detectors.observation import FaceObservation
 
-__all__ = ["EvidenceRows", "FaceSource", "FaceSourceError", "OpenFaceCsvs"]
-
 NO_CSV = LeftOut("no OpenFace CSV: no face found")
 NO_ROWS = LeftOut("OpenFace CSV without rows: no face found")
 NO_EVIDENCE = LeftOut("no evidence: the image was not annotated")

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Landmarks = NDArray[np.float64]
 
-__all__ = ["FaceTarget", "LeftOut", "Region", "face_target", "region_of"]
-
 Box = tuple[int, int, int, int]
 Region = Box
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["image_size"]
-
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 # Start of frame, which holds the size; C4, C8 and CC are other segments.

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-__all__ = ["ParquetError", "ParquetRows", "read_rl_parquet", "read_sft_parquet"]
-
 _SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA, EvalRow: EVAL_SCHEMA}
 
 RowT = TypeVar("RowT", RLRow, SFTRow, EvalRow)

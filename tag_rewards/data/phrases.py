@@ -12,15 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "AU_PHRASES",
-    "CALM_CONCLUSIONS",
-    "CALM_PHRASES",
-    "CONCLUSIONS",
-    "FACE_PHRASES",
-    "WHOLE_FACE",
-]
-
 AU_PHRASES: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         1: ("inner raise", "inner corners of the brows lifted", "the brows rise at the centre"),

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.face_sources import FaceSource
 
-__all__ = ["PARQUET_FILES", "PrepareConfig", "PrepareError", "PrepareReport", "prepare"]
-
 PARQUET_FILES = parquet_files(("train", "test"))
 """What is written of a dataset with a train and a test split."""
 

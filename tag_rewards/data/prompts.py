@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.geometry import BoxSpace
 
-__all__ = ["PROMPT_NAMES", "PromptName", "describe_space", "render_prompt"]
-
 PromptName = Literal["tag", "short"]
 PROMPT_NAMES: tuple[PromptName, ...] = get_args(PromptName)
 

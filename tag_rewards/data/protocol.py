@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.datasets.sample import Dataset, FaceSample
     from tag_rewards.data.protocol_counts import SplitCounts
 
-__all__ = [
-    "SPLITS",
-    "LoadedProtocol",
-    "Protocol",
-    "ProtocolError",
-    "count_mismatches",
-]
-
 SPLITS = ("train", "val", "test")
 
 

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CKPLUS", "FER2013", "RAFDB", "SplitCounts", "affectnet", "ferplus"]
-
-
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
     """The published size of a split.

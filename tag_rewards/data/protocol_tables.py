@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.datasets.sample import FaceSample
     from tag_rewards.data.protocols import LoadedProtocol, Protocol
 
-__all__ = ["check_table", "count_labels", "dropped_table", "labels_text", "list_table"]
-
-
 def count_labels(samples: Iterable[FaceSample]) -> dict[str, Counter[str]]:
     """Images by split and label; splits in the order train, val, test."""
     counts: dict[str, Counter[str]] = {}

@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.datasets.affectnet import Release
 
-__all__ = [
-    "PROTOCOLS",
-    "RAFDB_LAYOUT",
-    "SPLITS",
-    "LoadedProtocol",
-    "Protocol",
-    "ProtocolError",
-    "load_protocol",
-    "protocol_named",
-]
-
 _SHOWN = 4  # mismatches in an error
 
 

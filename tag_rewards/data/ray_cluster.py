@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ray_cluster"]
-
-
 @contextmanager
 def ray_cluster(ray: Any) -> Iterator[None]:
     """Ray's cluster: the one that this program has, that of RAY_ADDRESS, or one of this machine.

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["ROWS_IN_GROUP", "RecordFile"]
-
 ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
 
 

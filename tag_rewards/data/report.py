@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.annotate import Annotation
     from tag_rewards.data.datasets.sample import FaceSample
 
-__all__ = ["PrepareReport", "SplitReport"]
-
-
 @dataclass(slots=True)
 class SplitReport:
     """The counts of one split.

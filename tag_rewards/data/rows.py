@@ -20,8 +20,6 @@ from tag_rewards.target import Target
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EVAL_SCHEMA", "RL_SCHEMA", "SFT_SCHEMA", "EvalRow", "ParquetError", "RLRow", "SFTRow"]
-
 IMAGE_TAG = "<image>"
 ABILITY = "facial_expression_recognition"
 

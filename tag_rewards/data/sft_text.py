@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.prompts import PromptName
     from tag_rewards.geometry import BoxSpace
 
-__all__ = ["AUBox", "Imprecision", "imprecise", "write_trace"]
-
 Box = tuple[int, int, int, int]
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.prepare import PrepareConfig
     from tag_rewards.data.protocols import LoadedProtocol
 
-__all__ = ["EVAL_FILE", "SplitFiles", "parquet_files", "split_names"]
-
 EVAL_FILE = "eval.parquet"
 
 

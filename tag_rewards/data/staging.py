@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["staged"]
-
-
 @contextmanager
 def staged(out: Path, last: str) -> Iterator[Path]:
     """A scratch folder whose files move to `out` when the block ends well, and vanish otherwise.

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.target import Polygon
 
-__all__ = [
-    "MAX_INTENSITY",
-    "MIN_CONFIDENCE",
-    "MIN_PROBABILITY",
-    "TOP_K",
-    "activated_aus",
-    "au_outlines",
-    "au_probability",
-    "main_face",
-]
-
 MAX_INTENSITY = 5.0
 """E on FACS's scale of intensity."""
 

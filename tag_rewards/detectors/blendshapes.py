@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AU_BLENDSHAPES", "blendshape_aus"]
-
 AU_BLENDSHAPES: Mapping[int, tuple[str, ...]] = {
     1: ("browInnerUp",),
     2: ("browOuterUpLeft", "browOuterUpRight"),

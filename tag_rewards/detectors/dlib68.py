@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
     from tag_rewards.detectors.observation import Detection, ImageInput
 
-__all__ = ["DlibConfig", "DlibDetector", "score_confidence"]
-
 REMEDY = "pip install 'tag-rewards[detect]'"
 
 _MODEL = Path("models", "shape_predictor_68_face_landmarks.dat")

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["GEOMETRIC_AUS", "MOVEMENT_SCALE", "VERSION", "au_movements", "movement_probabilities"]
-
 VERSION = "1"
 """Changes with the formulas."""
 

@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.observation import ImageInput
 
-__all__ = [
-    "MIN_SIDE",
-    "PAD",
-    "ImageError",
-    "Prepared",
-    "Transform",
-    "as_bgr",
-    "prepare",
-    "read_any",
-    "read_image",
-]
-
 MIN_SIDE = 192
 """Shorter side in pixels from which an image is left as it is; crops of 48 are enlarged to it."""
 

@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MESH_TO_IBUG", "WFLW_TO_IBUG", "mesh_to_ibug", "wflw_to_ibug"]
-
 # fmt: off
 MESH_TO_IBUG = (
     127, 234, 93, 132, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 454, 356,  # jaw

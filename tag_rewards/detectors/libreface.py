@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import Detection, ImageInput
 
-__all__ = ["LibreFaceConfig", "LibreFaceDetector", "libreface_probability"]
-
 REMEDY = (
     "pip install libreface into a Python 3.9 environment of its own: it pins torch 2.0.0 and "
     "mediapipe 0.10.5"

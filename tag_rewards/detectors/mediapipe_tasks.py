@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import Detection, ImageInput
 
-__all__ = ["BLENDSHAPE_SCALE", "MediaPipeConfig", "MediaPipeDetector"]
-
 REMEDY = "pip install 'mediapipe>=0.10.30'"
 MODEL_REMEDY = (
     "give Google's face_landmarker.task, which the package does not bring: "

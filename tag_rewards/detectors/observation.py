@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Detection", "Detector", "FaceObservation", "ImageInput", "Pose"]
-
 #: An image for a detector: a file, or BGR pixels (height, width, 3) uint8 as OpenCV has them.
 ImageInput: TypeAlias = Union[Path, "NDArray[np.uint8]"]
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import FaceObservation, ImageInput
 
-__all__ = ["PREPARATION", "box_around", "detect_each", "png_of", "write_png"]
-
 PREPARATION = f"enlarged below {MIN_SIDE}, border {PAD}"
 """What is done to images (`images.prepare`), for a detector's version."""
 

@@ -31,16 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-__all__ = [
-    "INTENSITY_AUS",
-    "PRESENCE_AUS",
-    "OpenFaceError",
-    "OpenFaceRow",
-    "read_openface_csv",
-    "successful_faces",
-    "write_openface_csv",
-]
-
 N_LANDMARKS = 68
 MAX_LANDMARK = 1e9
 MAX_ANGLE = 2 * math.pi

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
     from tag_rewards.detectors.observation import Detection, ImageInput
 
-__all__ = ["OPENFACE3_AUS", "SCORE_SCALE", "OpenFace3Config", "OpenFace3Detector"]
-
 REMEDY = (
     "pip install openface-test into an environment of its own: it pins numpy 1.26.4 and scipy 1.13"
 )

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.observation import ImageInput
 
-__all__ = ["OpenFaceFolder"]
-
-
 class OpenFaceFolder:
     """Reads the CSV of each image, `STEM.csv` in one folder; a `Detector`.
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from tag_rewards.errors import InputError
 
-__all__ = ["HOME", "PROGRAM", "OpenFaceProgramError", "find_openface", "fingerprint"]
-
 PROGRAM = "FaceLandmarkImg"
 
 HOME = "OPENFACE_HOME"

@@ -9,8 +9,6 @@ from tag_rewards.detectors.openface import OpenFaceError, OpenFaceRow, read_open
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DETAILS_SUFFIX", "details_path", "read_image_csv", "says_no_face"]
-
 DETAILS_SUFFIX = "_of_details.txt"
 
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.openface import OpenFaceRow
     from tag_rewards.detectors.openface_run import Look
 
-__all__ = ["OpenFaceConfig", "OpenFaceDetector"]
-
 CONTENT = ("-2Dfp", "-pose", "-aus")
 """What the program is asked to write."""
 

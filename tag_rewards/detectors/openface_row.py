@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.observation import Pose
 
-__all__ = [
-    "INTENSITY_AUS",
-    "INTENSITY_SCALE",
-    "PRESENCE_AUS",
-    "PRESENCE_SCALE",
-    "OpenFaceRow",
-    "successful_faces",
-]
-
 INTENSITY_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 """AUs with an intensity column `AUxx_r`, 0 to 5, in the program's order."""
 

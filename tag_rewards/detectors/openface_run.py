@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.openface import OpenFaceRow
 
-__all__ = ["Look", "run_openface"]
-
 POLL_S = 0.05
 """How often a running program is looked after."""
 

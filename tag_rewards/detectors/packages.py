@@ -12,15 +12,6 @@ from typing import Any
 
 from tag_rewards.errors import InputError
 
-__all__ = [
-    "DetectorUnavailableError",
-    "file_digest",
-    "import_for",
-    "package_folder",
-    "package_version",
-]
-
-
 class DetectorUnavailableError(InputError):
     """A detector's package or weights are missing; the message says how to get them."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
     from tag_rewards.detectors.observation import Detection, ImageInput
 
-__all__ = ["PROBABILITY_SCALE", "PyFeatConfig", "PyFeatDetector"]
-
 REMEDY = "pip install 'py-feat>=2.1'"
 WEIGHTS_REMEDY = (
     "run it once where the Hugging Face hub can be reached, or set HF_HOME to a cache that holds "

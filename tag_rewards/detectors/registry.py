@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.observation import Detector
 
-__all__ = ["DETECTOR_NAMES", "DETECTOR_OPTIONS", "make_detector"]
-
-
 @dataclass(frozen=True, slots=True)
 class _Entry:
     help: str

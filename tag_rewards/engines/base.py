@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["Engine", "EngineError", "Reply", "Request", "TokenLogprob"]
-
-
 class EngineError(InputError):
     """The engine cannot go on; the message says what it is, why, and what to do next."""
 

@@ -10,8 +10,6 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Request
 
-__all__ = ["IMAGE_MARK", "chat_messages", "data_url", "split_prompt"]
-
 IMAGE_MARK = "<image>"
 """Where the image goes in a prompt."""
 

@@ -13,8 +13,6 @@ from tag_rewards.engines.base import EngineError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Gate"]
-
 _LONGEST_PAUSE = 60.0
 
 

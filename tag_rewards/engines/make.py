@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Engine
 
-__all__ = ["ENGINE_NAMES", "ENGINE_OPTIONS", "make_engine"]
-
-
 @dataclass(frozen=True, slots=True)
 class _Entry:
     help: str

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tag_rewards.engines.base import Request
     from tag_rewards.engines.openai_config import OpenAIConfig
 
-__all__ = ["ChatClient"]
-
 _CONNECT_SECONDS = 10.0
 _TOO_MANY = 429
 _UNAVAILABLE = 503

@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MaxTokensField", "OpenAIConfig"]
-
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 _ABOVE_ZERO = ("request_seconds", "patience_seconds", "backoff_seconds", "max_response_mib")
 _AT_LEAST_ONE = ("concurrency", "attempts", "give_up_after")

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Reply, Request
 
-__all__ = ["OpenAIEngine"]
-
-
 class OpenAIEngine:
     """Asks an OpenAI-compatible endpoint; an `Engine`.
 

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Request
 
-__all__ = [
-    "Completion",
-    "MalformedError",
-    "error_message",
-    "parse_completion",
-    "refill_seconds",
-    "request_body",
-    "retry_after",
-    "served_models",
-]
-
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Request
 
-__all__ = ["RayEngine"]
-
 _STAGE_CPUS = 0.1
 
 

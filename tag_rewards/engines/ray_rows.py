@@ -13,8 +13,6 @@ from tag_rewards.engines.wording import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["prepare", "reply", "result"]
-
 ERROR = "__inference_error__"
 """Ray's column of why a row failed; a row that has it passes by all further stages."""
 

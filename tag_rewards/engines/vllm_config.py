@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["VLLMConfig"]
-
 _OURS = ("model", "distributed_executor_backend", "tensor_parallel_size", "max_model_len", "dtype")
 
 

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Request
 
-__all__ = ["VLLMEngine"]
-
-
 class _Held(NamedTuple):
     """A request that vLLM has."""
 

@@ -37,18 +37,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.trace import Trace
 
-__all__ = [
-    "FERBENCH",
-    "NO_ANSWER",
-    "STRICT",
-    "UNKNOWN",
-    "Answer",
-    "Dialect",
-    "dialect_of",
-    "ferbench_answer",
-    "strict_answer",
-]
-
 STRICT, FERBENCH = "strict", "ferbench-compat"
 
 #: What `ferbench_answer` gives where it finds no label.

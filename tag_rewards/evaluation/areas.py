@@ -26,17 +26,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.steps import Box
 
-__all__ = [
-    "AREAS",
-    "CONTAINED",
-    "Areas",
-    "FaceAreas",
-    "area_boxes",
-    "areas_of_faces",
-    "contained_share",
-    "named_areas",
-]
-
 #: A box agrees with an area if at least this share of it lies inside.
 CONTAINED = 0.5
 

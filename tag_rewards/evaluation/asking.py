@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Engine, Reply, Request
 
-__all__ = ["Answered", "Question", "ask", "unanswered"]
-
-
 class Question(NamedTuple):
     """Requests that are answered together; their keys are unique among all questions."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 
-__all__ = ["Template", "baseline_completions", "fit_template"]
-
 _FOR_FITTING = 500  # training faces on which the number of AUs of the template is chosen
 
 

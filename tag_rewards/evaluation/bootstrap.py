@@ -14,15 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "LEVEL",
-    "Interval",
-    "difference_interval",
-    "mean_interval",
-    "percentile_interval",
-    "resampled_sums",
-]
-
 #: Confidence level of every interval that is reported.
 LEVEL = 0.95
 

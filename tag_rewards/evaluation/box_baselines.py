@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 
-__all__ = ["BOX_BASELINES", "SeenAUs", "baseline_sums", "in_space", "mean_boxes", "random_boxes"]
-
 #: The names of the baselines, in the order of every table.
 BOX_BASELINES = ("random boxes", "mean boxes", "whole face")
 

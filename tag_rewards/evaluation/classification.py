@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "ECE_BINS",
-    "Macro",
-    "Rates",
-    "calibration_gaps",
-    "classify",
-    "confusion_rates",
-    "encode",
-    "expected_calibration_error",
-]
-
 #: Equal-width bins of the expected calibration error.
 ECE_BINS = 15
 

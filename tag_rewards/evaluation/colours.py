@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["OKABE_ITO", "assign_colours", "ink_on", "luminance"]
-
 #: The first ones are the easiest to tell apart.
 OKABE_ITO = ("#0072b2", "#d55e00", "#56b4e9", "#f0e442", "#cc79a7", "#e69f00", "#009e73")
 

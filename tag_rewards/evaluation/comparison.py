@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.target import Target
 
-__all__ = ["MEASURES", "Comparison", "compare", "measure"]
-
 #: What is compared, and whether faces without any AU count: on them grounding abstains.
 MEASURES: Mapping[str, bool] = {
     "grounding": False,

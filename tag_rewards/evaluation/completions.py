@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Reply, TokenLogprob
 
-__all__ = ["Completion", "answer_logprob", "read_completions"]
-
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 _DIGITS = 6  # of a log-probability; the model itself is not as exact
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.pooled import DatasetFigures
     from tag_rewards.evaluation.results import Figure, Results
 
-__all__ = ["NAMES", "comparison_table", "cross_dataset_table", "results_tables", "warnings"]
-
 #: What figures are called where people read them.
 NAMES = {
     "accuracy": "accuracy",

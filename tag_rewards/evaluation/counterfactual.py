@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["CounterfactualSummary", "summarize_counterfactual"]
-
-
 @dataclass(frozen=True, slots=True)
 class CounterfactualSummary:
     """How often the answer changes when a part of the face is hidden.

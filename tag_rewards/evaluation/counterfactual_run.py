@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tag_rewards.engines.base import Engine, Reply
     from tag_rewards.evaluation.generate import GenerationConfig
 
-__all__ = ["CounterfactualConfig", "MaskedFace", "ask_counterfactuals", "mask_face"]
-
 NO_COMPLETION, NO_ANSWER, NO_CLAIM = "no completion", "no answer", "no claimed box in the image"
 FAILED = "no answer of the engine"
 

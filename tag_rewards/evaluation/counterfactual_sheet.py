@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.evaluation.counterfactual_run import CounterfactualConfig
 
-__all__ = ["draw_counterfactuals"]
-
-
 def draw_counterfactuals(
     data: Path,
     completions: Path,

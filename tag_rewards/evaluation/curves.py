@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.evaluation.run_folder import StepMetrics
 
-__all__ = [
-    "COMPONENTS",
-    "Curve",
-    "Series",
-    "draw_curve",
-    "draw_curves",
-    "logged_curves",
-    "training_series",
-    "validation_series",
-]
-
 #: What is drawn, and how it is called in the picture.
 COMPONENTS = {
     "score": "score (weighted sum)",

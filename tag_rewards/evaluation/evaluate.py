@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.samples import SampleRow
     from tag_rewards.target import Target
 
-__all__ = ["Evaluation", "EvaluationConfig", "evaluate"]
-
-
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
     """How intervals and random boxes are drawn.

@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.target import Target
 
-__all__ = [
-    "ModelView",
-    "claim_marks",
-    "detections_in_evidence",
-    "detections_in_openface",
-    "face_marks",
-    "picture_of_detection",
-    "target_marks",
-]
-
-
 class ModelView(NamedTuple):
     """How the coordinates that a model writes lie on an image.
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.marks import Mark
     from tag_rewards.steps import Box
 
-__all__ = ["FacePicture", "draw_faces"]
-
 # Pixels.
 GAP, LINE, HEADER = 12, 20, 46
 MAX_SIDE = 2**16 - 1  # of a picture that matplotlib can draw

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.areas import Areas
     from tag_rewards.evaluation.predictions import Prediction
 
-__all__ = ["face_row"]
-
-
 def face_row(
     face: EvaluationFace,
     prediction: Prediction | None,

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.steps import Box
 
-__all__ = ["PANEL", "View", "cut_out", "face_view"]
-
 PANEL = 440
 """Side in pixels of the square in which a face is drawn."""
 

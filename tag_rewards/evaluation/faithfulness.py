@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
 
-__all__ = ["HIT_IOU", "Judged", "agreement", "judge"]
-
 #: IoU from which a box counts as a hit.
 HIT_IOU = 0.5
 

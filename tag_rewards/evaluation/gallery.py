@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "GALLERY_FILE",
-    "GALLERY_SCHEMA",
-    "KINDS",
-    "Choice",
-    "GalleryFace",
-    "choose",
-    "read_gallery",
-    "write_gallery",
-]
-
 GALLERY_FILE = "gallery.parquet"
 FACES_OF_A_KIND = 12
 

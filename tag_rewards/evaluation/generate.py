@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.engines.base import Engine
 
-__all__ = [
-    "GenerationConfig",
-    "file_fingerprint",
-    "generate",
-    "model_fingerprint",
-    "request",
-]
-
 _PIECES, _PIECE = 64, 4096  # of a model's file, for its fingerprint
 _MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.jinja")
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Journal", "JournalError", "read_records"]
-
 _SHOWN = 60  # characters of a setting in a message: a digest is longer and says no more
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["draw_label_distribution"]
-
 _FOUND, _PUBLISHED = OKABE_ITO[:2]
 
 

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.trace import Box
 
-__all__ = ["place_labels"]
-
-
 def place_labels(
     boxes: Sequence[Box], sizes: Sequence[tuple[float, float]], width: float, height: float
 ) -> list[tuple[float, float]]:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tag_rewards.steps import Box
     from tag_rewards.target import Polygon
 
-__all__ = ["NO_AU", "Mark", "au_name", "describe_marks"]
-
 #: Colour of a claimed box whose AU the trace does not tell.
 NO_AU = "#bbbbbb"
 

@@ -17,8 +17,6 @@ from tag_rewards.geometry import box_area, clip_boxes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["covered", "elsewhere", "face_area", "face_colour", "hide", "whole_pixels"]
-
 _FOREHEAD = 0.25
 """Height of the forehead, which the 68 landmarks leave out, relative to the rest of the face."""
 

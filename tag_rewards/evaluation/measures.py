@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.faithfulness import Judged
     from tag_rewards.evaluation.samples import SampleRow
 
-__all__ = [
-    "MEASURES",
-    "TOLD",
-    "FaceSums",
-    "faithfulness_figures",
-    "figure",
-    "measure_sums",
-    "sums_of_judged",
-    "sums_of_samples",
-]
-
 #: The measures of faithfulness, in the order of every table, and whether more is better.
 MEASURES: Mapping[str, bool] = MappingProxyType(
     {

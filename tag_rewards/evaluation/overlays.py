@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 
-__all__ = ["Face", "choose_faces", "draw_overlays"]
-
 _RIGHT, _WRONG = "#1b7f3b", "#c0392b"
 # Inches.
 _PANEL, _TITLES, _TOP, _BOTTOM = 2.15, 0.5, 0.35, 0.85

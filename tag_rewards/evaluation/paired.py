@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.results import Figure
     from tag_rewards.evaluation.samples import SampleRow
 
-__all__ = [
-    "Difference",
-    "EvaluatedModel",
-    "McNemar",
-    "PairedComparison",
-    "compare_models",
-    "mcnemar",
-    "read_model",
-]
-
-
 class EvaluatedModel(NamedTuple):
     """An evaluation as its folder has it."""
 

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-__all__ = ["read_images", "read_targets"]
-
-
 def read_targets(path: Path) -> list[Target]:
     """The targets of an RL file, such as `rl_train.parquet`.
 

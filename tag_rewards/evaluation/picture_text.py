@@ -10,8 +10,6 @@ from matplotlib.textpath import text_to_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DPI", "FONT", "points", "shorten", "text_width", "write"]
-
 DPI = 100
 FONT = 13
 """Height of the text in pixels."""

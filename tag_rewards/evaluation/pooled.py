@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.evaluation.paired import EvaluatedModel
 
-__all__ = ["POOLED", "DatasetFigures", "cross_dataset"]
-
 #: The name of the last row.
 POOLED = "pooled"
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.evaluation_set import EvaluationFace
 
-__all__ = ["Prediction", "PredictionsError", "match_faces", "model_name", "read_predictions"]
-
 _ROUNDING = 1e-3  # log-probabilities of half precision come out a little above 0
 
 

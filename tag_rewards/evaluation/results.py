@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = [
-    "MODEL",
-    "RESULTS_FILE",
-    "AUFigures",
-    "ClassFigures",
-    "Classification",
-    "Faces",
-    "Figure",
-    "Results",
-    "ResultsError",
-    "read_results",
-    "write_results",
-]
-
 VERSION = 1
 RESULTS_FILE = "results.json"
 

@@ -26,21 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = [
-    "Generation",
-    "RunFolderError",
-    "StageTime",
-    "StepMetrics",
-    "align",
-    "read_generations",
-    "read_metrics",
-    "read_settings",
-    "read_timings",
-    "validation_files",
-    "write_metrics",
-]
-
-
 class RunFolderError(InputError):
     """A file of a run is missing or malformed; the message names file, line and field."""
 

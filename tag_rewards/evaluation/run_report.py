@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.target import Target
 
-__all__ = ["ReportPaths", "write_report"]
-
-
 class ReportPaths(NamedTuple):
     """The files that make up a report."""
 

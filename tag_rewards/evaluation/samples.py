@@ -50,16 +50,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.steps import Box
 
-__all__ = [
-    "SAMPLES_FILE",
-    "SAMPLES_SCHEMA",
-    "ClaimRow",
-    "SampleRow",
-    "read_samples",
-    "read_table",
-    "write_samples",
-]
-
 SAMPLES_FILE = "samples.parquet"
 
 _CLAIM = pa.struct(

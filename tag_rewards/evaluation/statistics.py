@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.results import Figure, Results
     from tag_rewards.evaluation.samples import SampleRow
 
-__all__ = ["STATISTICS", "figures_of", "sample_columns", "statistics"]
-
 #: Every figure by name, and whether more is better.
 STATISTICS: Mapping[str, bool] = MappingProxyType(
     {

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.comparison import Comparison
     from tag_rewards.evaluation.run_folder import StageTime
 
-__all__ = ["baseline_section", "comparison_section", "settings_section", "time_section"]
-
 _NAMES = {
     "grounding": "grounding reward",
     "accuracy": "accuracy reward",

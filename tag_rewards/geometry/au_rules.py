@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AU_REGIONS", "JAA_CENTRES", "Anchor", "RegionRule"]
-
-
 @dataclass(frozen=True, slots=True)
 class Anchor:
     """A point of the left half of a face.

@@ -14,9 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["as_boxes", "box_area", "box_iou", "clip_boxes", "scale_boxes"]
-
-
 def as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     """`boxes` as a float64 array of shape (n, 4).
 

@@ -14,27 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "INNER_LIP",
-    "JAW",
-    "LEFT_BROW",
-    "LEFT_EYE",
-    "MIRROR_ORDER",
-    "NOSE",
-    "OUTER_LIP",
-    "RIGHT_BROW",
-    "RIGHT_EYE",
-    "FaceFrame",
-    "as_faces",
-    "as_landmarks",
-    "average_face",
-    "face_frame",
-    "face_frames",
-    "face_roll",
-    "inner_eye_distance",
-    "mirror_landmarks",
-]
-
 N_LANDMARKS = 68
 
 JAW = range(17)

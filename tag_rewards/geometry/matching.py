@@ -23,8 +23,6 @@ from tag_rewards.geometry.overlap import Box, Evidence, Region, iou, polygon_ove
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
-__all__ = ["Box", "Evidence", "Matching", "MatchingConfig", "Overlap", "Region", "match"]
-
 Name = TypeVar("Name", bound="Hashable")
 
 Overlap = Literal["box", "polygon"]

@@ -11,8 +11,6 @@ from functools import lru_cache
 from math import inf, nan
 from typing import Any, Protocol
 
-__all__ = ["Box", "Evidence", "Polygon", "Region", "iou", "polygon_overlap"]
-
 #: x1, y1, x2, y2 with x1 < x2 and y1 < y2.
 Box = tuple[float, float, float, float]
 

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
     import shapely
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "AU_REGIONS",
-    "RegionRule",
-    "au_box",
-    "au_boxes",
-    "au_region",
-    "au_regions",
-    "jaa_centres",
-]
-
-
 @dataclass(frozen=True, slots=True)
 class _Anchors:
     """Anchors of some AUs as arrays; of each AU the left half first.

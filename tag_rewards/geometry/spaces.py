@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PROCESSOR_FACTORS", "BoxSpace", "convert_boxes", "smart_resize"]
-
 Kind = Literal["pixels", "normalized_1000", "resized"]
 
 #: Processors whose models write boxes in pixels of the resized image, and what both its sides are

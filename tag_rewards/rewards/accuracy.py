@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
 
-__all__ = ["accuracy_reward"]
-
-
 def accuracy_reward(trace: Trace, target: Target) -> float:
     """1 if the one answer of the trace is the target's label or a synonym of it, else 0.
 

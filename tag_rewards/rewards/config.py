@@ -17,9 +17,6 @@ from tag_rewards.rewards.prior import PRIOR_FORMULAS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GroundingConfig", "RewardConfig"]
-
-
 @dataclass(frozen=True, slots=True)
 class GroundingConfig(MatchingConfig):
     """How boxes and named AUs are judged.

@@ -9,9 +9,6 @@ from tag_rewards.facs import canonical_expression
 if TYPE_CHECKING:
     from tag_rewards.trace import Trace
 
-__all__ = ["format_reward", "has_all_parts"]
-
-
 def has_all_parts(trace: Trace) -> bool:
     """Whether every part of a trace is there and says something.
 

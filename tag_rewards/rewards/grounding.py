@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
 
-__all__ = ["Grounding", "f_score", "grounding_reward"]
-
 _aus_of = attrgetter("aus")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.trace import Box, Claim
 
-__all__ = ["PRIOR_FORMULAS", "Shown"]
-
 Matrix = list[list[float]]
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.target import Target
 
-__all__ = ["SCORE_KEYS", "score", "score_batch", "score_trace"]
-
 #: The keys of every result, in this order.
 SCORE_KEYS = (
     "score",

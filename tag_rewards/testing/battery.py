@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tag_rewards.testing.contract import RewardContract
     from tag_rewards.testing.outcomes import RewardFunction
 
-__all__ = ["Answer", "Battery"]
-
 # A function that has to be stopped on this many completions is not asked about the rest.
 _MOST_STOPS = 3
 

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.testing.outcomes import RewardFunction
 
-__all__ = [
-    "ContractViolation",
-    "FromBatch",
-    "RewardContract",
-    "Violation",
-    "assert_reward_contract",
-    "from_batch",
-]
-
 # How much of a completion a message shows.
 _MOST_LINES, _WIDEST = 16, 200
 

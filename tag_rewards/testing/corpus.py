@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.testing.hacks import Hack
 
-__all__ = ["SIZES", "Sample", "long_samples", "samples"]
-
 #: Lengths of the long texts in characters: what hangs on the shortest is reported for that.
 #: The longest would take a sound reward too long in every frame; it stands in these.
 SIZES = (300, 30_000, 1_000_000)

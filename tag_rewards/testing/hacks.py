@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 
-__all__ = ["HACKS", "Component", "Hack", "hacks_against"]
-
 Component = Literal["format", "accuracy", "grounding"]
 
 

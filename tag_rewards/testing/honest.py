@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.target import Target
 
-__all__ = ["Honest", "a_step"]
-
-
 def a_step(box: Box | None, au: int | None) -> Step:
     """A step in the words of the honest trace."""
     return Step(REGION, OBSERVATION, box, au)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FILLINGS", "FRAGMENTS", "FRAMES", "ODD_BOXES", "hostile_text"]
-
 #: Pieces of the grammar, and what parsers of numbers and of text have stumbled over.
 FRAGMENTS = (
     *("Global analysis:", "Verification loop:", "Final conclusion:", "Inspect ", "<answer>"),

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.testing.outcomes import Call, RewardFunction
 
-__all__ = ["CannotLoadError", "Isolated"]
-
 #: Seconds for the import of the function's module, and for its first call, which may load more.
 START_SECONDS = 120.0
 

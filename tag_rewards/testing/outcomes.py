@@ -7,18 +7,6 @@ from numbers import Real
 from time import process_time
 from typing import Any, NamedTuple
 
-__all__ = [
-    "Call",
-    "Died",
-    "Outcome",
-    "Raised",
-    "Returned",
-    "RewardFunction",
-    "TimedOut",
-    "observe",
-    "same",
-]
-
 #: Completion (None if there is none) and ground truth.
 Call = tuple[str | None, str]
 

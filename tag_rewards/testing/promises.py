@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from tag_rewards.testing.battery import Answer, Battery
     from tag_rewards.testing.corpus import Sample
 
-__all__ = ["PROMISES", "Finding", "Promise"]
-
-
 class Finding(NamedTuple):
     """An example of a broken promise.
 

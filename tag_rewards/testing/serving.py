@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.testing.outcomes import Call, Outcome, RewardFunction
 
-__all__ = ["ROUNDS", "THREADS", "serve"]
-
 #: Threads that call at once, and how often each goes through all calls.
 THREADS, ROUNDS = 8, 2
 

@@ -28,24 +28,6 @@ from tag_rewards.testing.traces import (
 )
 from tag_rewards.trace import Box, Step, Trace
 
-__all__ = [
-    "action_units",
-    "attempts",
-    "boxes",
-    "completions",
-    "hacked_texts",
-    "honest_texts",
-    "hostile_texts",
-    "labels",
-    "malformed_texts",
-    "named_attempts",
-    "nameless_attempts",
-    "near",
-    "targets",
-    "valid_traces",
-    "words",
-]
-
 _PIXELS = BoxSpace.pixels(512, 512)
 
 

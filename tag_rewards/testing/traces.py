@@ -12,22 +12,6 @@ from tag_rewards.trace import Box, Step, Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = [
-    "ANALYSIS",
-    "HONEST_FORMS",
-    "OBSERVATION",
-    "REGION",
-    "TARGETS",
-    "answer",
-    "conclusion",
-    "honest_text",
-    "named_trace",
-    "ordered_trace",
-    "shared_trace",
-    "text_of",
-    "trace_of",
-]
-
 #: What honest traces say where the words do not matter.
 ANALYSIS, REGION, OBSERVATION = "A face.", "face", "movement"
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["ahead"]
-
 T = TypeVar("T")
 
 _END = object()

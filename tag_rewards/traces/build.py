@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tag_rewards.traces.prompts import WriterPrompt
     from tag_rewards.traces.records import Attempt, Verdict
 
-__all__ = ["Progress", "build_traces", "judge_stored"]
-
 AT_ONCE = 256
 """Stored texts that are judged anew in one transaction."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.tally import Example, Tally
 
-__all__ = ["CARD_FILE", "Card", "write_card"]
-
 CARD_FILE = "README.md"
 """The name that the Hugging Face Hub looks for."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.tally import Example, Tally
 
-__all__ = ["draw_acceptance", "draw_aus", "draw_reasons", "draw_traces"]
-
 _BLUE, _VERMILION, _SKY, _YELLOW, _PINK, _ORANGE, _GREEN = OKABE_ITO
 _NOT_ACCEPTED = "#bbbbbb"
 _ATTEMPTS = (_BLUE, _SKY, _GREEN, _YELLOW)

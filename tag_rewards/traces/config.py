@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tag_rewards.traces.prompts import WriterPrompt
     from tag_rewards.traces.records import Mode
 
-__all__ = ["BUILD_FILE", "BuildConfig", "BuildData", "BuildError", "data_of", "read_build_config"]
-
 BUILD_FILE = "build.json"
 FORMAT = 1
 SPLITS = ("train", "val", "test")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ROWS_AT_A_TIME", "ContentHash", "Conversation", "ConversationFile"]
-
 ROWS_AT_A_TIME = 128
 VIDEO_TAG = "<video>"
 _NEEDED = ("messages", "images")

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     History = list[tuple[Attempt, Verdict]]
     """All that was asked about a sample, by number."""
 
-__all__ = ["TRACES_FOLDER", "ExportConfig", "export_traces"]
-
 TRACES_FOLDER = "traces"
 """Its name in the folder of a build."""
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     FaceOf = Callable[[FaceSample, TraceSample | None], "PreparedFace | LeftOutSample"]
 
-__all__ = ["PreparedFace", "SampleImages", "face_of", "known_face", "prepare_face"]
-
-
 class PreparedFace(NamedTuple):
     """What a question about a sample needs.
 

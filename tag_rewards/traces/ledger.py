@@ -45,19 +45,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-__all__ = [
-    "LEDGER_FILE",
-    "Attempt",
-    "Counts",
-    "Ledger",
-    "LedgerError",
-    "LedgerReader",
-    "Verdict",
-    "open_ledger",
-    "read_ledger",
-    "writer_of",
-]
-
 LEDGER_FILE = "ledger.sqlite"
 """Its name in the folder of a build."""
 

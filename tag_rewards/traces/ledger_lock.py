@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import TextIOWrapper
 
-__all__ = ["lock_ledger", "writer_of"]
-
 _TRIES = 5
 
 

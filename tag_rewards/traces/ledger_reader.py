@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.policy import PolicyConfig
 
-__all__ = ["LedgerReader", "Run", "explained"]
-
 _AT_ONCE = 512
 _ATTEMPT = ", ".join(f"a.{name}" for name in ATTEMPT_COLUMNS)
 _VERDICT = ", ".join(f"v.{name}" for name in VERDICT_COLUMNS)

@@ -15,19 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = [
-    "ATTEMPT_COLUMNS",
-    "CAST",
-    "VERDICT_COLUMNS",
-    "LedgerError",
-    "attempt_of",
-    "attempt_values",
-    "connect",
-    "text",
-    "verdict_of",
-    "verdict_values",
-]
-
 APPLICATION = 0x54524C47
 """SQLite's mark of whose file it is: "TRLG"."""
 

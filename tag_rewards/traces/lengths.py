@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.conversations import Conversation
 
-__all__ = ["LengthSummary", "SequenceLengths"]
-
-
 class LengthSummary:
     """What is kept of the lengths of a file's rows.
 

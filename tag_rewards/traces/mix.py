@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.conversations import ConversationFile
 
-__all__ = ["WeightedDataset", "repetitions", "write_mixed"]
-
-
 @dataclass(frozen=True, slots=True)
 class WeightedDataset:
     """A folder with `sft_train.parquet`, and how often its rows come in an epoch.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.records import Mode, Verdict
 
-__all__ = ["PolicyConfig", "Question", "Settled", "attempt_seed", "next_question"]
-
 Settled = Literal["accepted", "format", "label", "candidates", "engine"]
 """Why nothing more is asked: the trace is accepted; N format failures, wrong answers or errors of
 the engine; or elimination has left a single label."""

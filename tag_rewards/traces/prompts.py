@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.records import Mode
 
-__all__ = ["GRAMMAR", "PromptAU", "PromptError", "WriterPrompt", "load_prompt"]
-
 IMAGE_TAG = "<image>"
 
 GRAMMAR = """\

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.ledger import Ledger
 
-__all__ = ["Recorder"]
-
 MOST_WAITING = 4096
 """Entries that wait; who brings more waits too, so that memory stays flat on a disk that stalls."""
 

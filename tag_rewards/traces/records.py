@@ -9,21 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "LEFT_OUT_REASONS",
-    "MODES",
-    "REASONS",
-    "Attempt",
-    "Counts",
-    "LeftOutReason",
-    "LeftOutSample",
-    "Mode",
-    "Reason",
-    "Run",
-    "TraceSample",
-    "Verdict",
-]
-
 Mode = Literal["blind", "rationalised"]
 """Whether the writer is not told the label (the paper's way), or is."""
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from tag_rewards.traces.recorder import Recorder
     from tag_rewards.traces.records import Verdict
 
-__all__ = ["Progress", "Rounds", "judge"]
-
 AHEAD = 32
 """Questions that are ready before they are asked for."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.traces.mix import WeightedDataset
 
-__all__ = ["CheckedFile", "SFTDataConfig", "check_file", "prepare_sft_data"]
-
 SPLITS = ("train", "test")
 SUMMARY_FILE = "sft_data.json"
 

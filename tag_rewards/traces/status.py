@@ -14,9 +14,6 @@ from tag_rewards.traces.policy import PolicyConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["BuildStatus", "read_status"]
-
-
 @dataclass(frozen=True, slots=True)
 class BuildStatus:
     """What is known of a build.

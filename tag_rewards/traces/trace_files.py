@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.rows import SFTRow
     from tag_rewards.traces.records import Attempt, TraceSample, Verdict
 
-__all__ = ["REJECTED_SCHEMA", "TRACE_SCHEMA", "printable", "rejected_record", "trace_record"]
-
 _SCORES = pa.struct([(name, pa.float64()) for name in SCORE_KEYS])
 
 TRACE_SCHEMA = pa.schema(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.traces.records import Reason
 
-__all__ = ["VerifyConfig", "verify"]
-
 MOST_ERRORS = 8
 """Mistakes that are named; the rest are counted."""
 

@@ -22,8 +22,6 @@ from tag_rewards.data.evidence import Evidence
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["EvidenceCache", "default_cache_folder"]
-
 FILE = "evidence-1.sqlite"
 """The number is the format's; an older format is not read."""
 

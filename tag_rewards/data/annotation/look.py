@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.annotation.cache import EvidenceCache
     from tag_rewards.detectors.observation import Detector
 
-__all__ = ["Looked", "Looker", "looks_up_by_name"]
-
 # What it gives follows from the name of the image, not from its content: it is not to be kept by
 # content, and says nothing about whether the image can be read.
 _BY_NAME = frozenset({"openface-csv"})

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.annotation.look import Looked, Looker
 
-__all__ = ["look_on_ray"]
-
 BATCHES_IN_BLOCK = 4
 """Batches of a task; its rows come together, and are done again if its machine is lost."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.annotation.look import Looked
     from tag_rewards.detectors.observation import Detector
 
-__all__ = ["AnnotateConfig", "AnnotateError", "annotate_folder"]
-
 FAILED_FILE = "failed.csv"
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["EvidenceFolder", "Manifest"]
-
 MANIFEST = "evidence.json"
 LOCK = ".lock"
 

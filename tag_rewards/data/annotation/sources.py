@@ -15,8 +15,6 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["IMAGE_SUFFIXES", "AnnotateError", "ImageFolder", "content_hash", "oriented_size"]
-
 IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in (

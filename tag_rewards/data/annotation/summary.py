@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-__all__ = ["EvidenceSummary", "draw_summary", "failed_csv", "summarize"]
-
 MOST_REASONS = 8
 """Reasons that are named; the rest are counted together."""
 

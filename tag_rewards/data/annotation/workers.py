@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.annotation.look import Looked, Looker
 
-__all__ = ["WorkerPool"]
-
 IN_FLIGHT = 2
 """Batches of a process: one to work on, and one so that it does not wait for the next."""
 

@@ -34,8 +34,6 @@ from tag_rewards.data.datasets.tables import label_of_id, numbers, read_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AFFECTNET_LABELS", "Release", "read_affectnet"]
-
 Release = Literal["old", "new"]
 
 AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(

@@ -21,8 +21,6 @@ from tag_rewards.data.datasets.tables import label_of_id, numbers, read_words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["CKPLUS_LABELS", "read_ckplus"]
-
 CKPLUS_LABELS: Mapping[int, str] = MappingProxyType(
     {
         0: "neutral",

@@ -29,8 +29,6 @@ from tag_rewards.facs import EXPRESSIONS, canonical_expression
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["read_class_folders", "read_folders"]
-
 OUTSIDE = "image outside a class folder"
 NO_IMAGE = "file that is no image"
 

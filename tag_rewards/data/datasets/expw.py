@@ -20,8 +20,6 @@ from tag_rewards.data.datasets.tables import label_of_id, numbers, read_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EXPW_LABELS", "read_expw"]
-
 EXPW_LABELS: Mapping[int, str] = MappingProxyType(
     {
         0: "anger",

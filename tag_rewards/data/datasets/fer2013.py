@@ -19,8 +19,6 @@ from tag_rewards.data.datasets.tables import label_of_id, read_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["FER2013_LABELS", "USAGES", "parse_pixels", "read_fer2013", "split_of_usage"]
-
 FER2013_LABELS: Mapping[int, str] = MappingProxyType(
     {
         0: "anger",

@@ -31,8 +31,6 @@ from tag_rewards.data.datasets.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["read_ferplus"]
-
 OVERWRITTEN = "image overwritten by a later row's of the same name"
 
 _VOTES = "fer2013new.csv"

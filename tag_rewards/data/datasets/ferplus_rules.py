@@ -17,17 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = [
-    "COLUMNS",
-    "LABELS",
-    "RULES",
-    "argmax8",
-    "argmax10",
-    "crossentropy",
-    "majority",
-    "multi_target",
-]
-
 LABELS = (
     *("neutral", "happiness", "surprise", "sadness"),
     *("anger", "disgust", "fear", "contempt"),

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.datasets.sample import FaceSample
 
-__all__ = ["Builder", "first_existing", "visible"]
-
-
 class Builder:
     """Collects the samples of a dataset, and counts what its rules leave out."""
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.datasets.sample import FaceSample
 
-__all__ = ["load_image", "unpack"]
-
-
 def load_image(sample: FaceSample) -> NDArray[np.uint8]:
     """The image as BGR, (height, width, 3) uint8, turned as its EXIF orientation says.
 

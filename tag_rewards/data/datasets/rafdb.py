@@ -26,8 +26,6 @@ from tag_rewards.data.datasets.tables import label_of_id, numbers, read_words
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["RAFDB_LABELS", "RafdbImages", "read_rafdb", "unlabelled_images"]
-
 RAFDB_LABELS: Mapping[int, str] = MappingProxyType(
     {
         1: "surprise",

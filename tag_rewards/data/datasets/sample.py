@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Dataset", "DatasetError", "FaceSample", "MissingFilesError"]
-
-
 class DatasetError(InputError):
     """A folder that is not the dataset as expected; the message names file, row, field, value."""
 

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["label_of_id", "numbers", "read_table", "read_words"]
-
-
 def read_words(path: Path, example: str) -> Iterator[tuple[str, list[str]]]:
     """The lines of a text file without a header, split at white space; blank lines are passed over.
 

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.protocols import LoadedProtocol
 
-__all__ = ["without_rejected"]
-
-
 def without_rejected(loaded: LoadedProtocol, path: Path) -> LoadedProtocol:
     """Leave out what `tag-rewards quality` rejected.
 

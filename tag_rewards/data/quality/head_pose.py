@@ -20,8 +20,6 @@ from tag_rewards.geometry.landmarks import as_landmarks
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["head_pose"]
-
 _POINTS = [30, 8, 36, 45, 48, 54]
 # x to the right of the image, y down, z away from the camera; 450 between the outer eye corners.
 _HEAD = np.array(

@@ -13,8 +13,6 @@ from tag_rewards.data.quality.measures import MEASURES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Limit", "ResolvedLimit", "resolve"]
-
 _FORM = re.compile(r"\s*(\|)?([a-z_]+)(?(1)\|)\s*(>=|<=)\s*(p?)(-?\d+(?:\.\d+)?)\s*")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.observation import FaceObservation
 
-__all__ = ["MEASURES", "FaceQuality", "measure_quality"]
-
 SIDE = 112
 """Side that the face is resized to before its sharpness is measured. An edge's gradient goes with
 the number of pixels it spans, so that without it a threshold would hold for one image size only."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.data.quality.table import Judged
 
-__all__ = ["draw_quality", "quality_table"]
-
 _KEPT, _REJECTED = "#2b59c3", "#d1495b"
 _COLUMNS = 4
 _LONG_TAILED = ("laplacian", "tenengrad", "clipped", "face_size")

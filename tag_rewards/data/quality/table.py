@@ -30,17 +30,6 @@ if TYPE_CHECKING:
     from tag_rewards.data.quality.measures import FaceQuality
     from tag_rewards.detectors.observation import FaceObservation
 
-__all__ = [
-    "QUALITY_SCHEMA",
-    "Judged",
-    "QualityError",
-    "QualityRow",
-    "judge",
-    "measure_samples",
-    "read_rejected",
-    "write_quality",
-]
-
 UNREADABLE = "the image cannot be read"
 
 QUALITY_SCHEMA = pa.schema(

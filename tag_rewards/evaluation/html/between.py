@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     _Make = Callable[[tuple[Entry, ...], Sequence[EvaluatedModel]], Table]
 
-__all__ = ["Tables", "across_protocols", "pairs"]
-
-
 class Tables(NamedTuple):
     """Tables, and for each that could not be made the reason."""
 

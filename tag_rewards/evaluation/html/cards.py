@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.html.face_svg import FaceDrawing
     from tag_rewards.evaluation.samples import SampleRow
 
-__all__ = ["Card", "face_cards", "sheet_pictures"]
-
 MAX_CHARS = 4_000
 """Characters of a completion that are shown."""
 SHEET_FACES = 4

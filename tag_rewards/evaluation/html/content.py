@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.html.entries import Entry
     from tag_rewards.evaluation.html.table import Table
 
-__all__ = ["Content", "Part", "make_content"]
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """What the report shows of one entry alone.

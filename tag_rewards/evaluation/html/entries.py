@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.gallery import GalleryFace
     from tag_rewards.evaluation.results import Classification, Results
 
-__all__ = ["Entry", "read_entries"]
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One folder of results.

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tag_rewards.steps import Box
     from tag_rewards.target import Target
 
-__all__ = ["FONT", "FaceDrawing", "Label", "Line", "Outline", "draw_face", "marks"]
-
 FONT = 17
 """Height of the names of boxes, in units of the drawing, which is `PANEL` wide and high."""
 MAX_CLAIMS = 24

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.evaluation.results import AUFigures
 
-__all__ = ["COLOURS", "MARKERS", "draw_au_iou", "draw_confusion", "row_shares"]
-
 #: Of the results in their order; yellow is left out, which cannot be seen on white.
 COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#f0e442")
 MARKERS = "osD^vP"

@@ -12,8 +12,6 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["inline_svg"]
-
 # matplotlib's defaults, and what the page calls its own.
 _PAGE_COLOURS = {
     "#000000": "currentColor",

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from tag_rewards.evaluation.html.content import Content
 
-__all__ = ["render_page"]
-
-
 def render_page(
     content: Content,
     *,

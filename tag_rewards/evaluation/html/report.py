@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.html.entries import Entry
     from tag_rewards.evaluation.run_folder import StepMetrics
 
-__all__ = ["INDEX", "write_report"]
-
 INDEX = "index.html"
 
 

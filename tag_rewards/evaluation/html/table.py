@@ -12,9 +12,6 @@ from tag_rewards.evaluation.results import Figure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Cell", "Change", "Group", "Table", "to_csv"]
-
-
 class Change(Figure):
     """How much more one figure is than another, with its interval; shown with its sign."""
 

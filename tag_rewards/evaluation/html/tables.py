@@ -23,19 +23,6 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.html.table import Cell
     from tag_rewards.evaluation.results import Classification
 
-__all__ = [
-    "au_table",
-    "class_table",
-    "confusion_tables",
-    "counterfactual_table",
-    "faithfulness_table",
-    "main_table",
-    "measure_name",
-    "overview_table",
-    "settings_table",
-    "verdict",
-]
-
 _PARSE_FAILURES = "parse failures"
 _COUNTERFACTUAL = {
     "claimed": "claimed boxes hidden",
