@@ -28,23 +28,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards import AUEvidence, BoxSpace, Target
-from tag_rewards.data.datasets.sample import FaceSample
-from tag_rewards.data.sft_text import AUBox, write_trace
+from tag_rewards.datasets.sample import FaceSample
 from tag_rewards.engines.base import Reply, Request
 from tag_rewards.facs import PROTOTYPES
+from tag_rewards.prepare.template_traces import AUBox, write_trace
+from tag_rewards.traces.build import Rounds
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.faces import PreparedFace
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.prompts import load_prompt
 from tag_rewards.traces.recorder import Recorder
 from tag_rewards.traces.records import Attempt, TraceSample
-from tag_rewards.traces.rounds import Rounds
 from tag_rewards.traces.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tag_rewards.traces.rounds import Progress
+    from tag_rewards.traces.build import Progress
 
 LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")
 SPACE = BoxSpace.pixels(512, 512)

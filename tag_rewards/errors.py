@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 class InputError(ValueError):
     """Input that is refused; the message is one sentence that says what is wrong and where.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 __all__ = [
     "ACTION_UNITS",
     "EXPRESSIONS",
@@ -164,3 +165,16 @@ def parse_au(text: str) -> int | None:
     """
     match = _AU.fullmatch(text.strip())
     return int(match[1]) or None if match else None
+
+
+def au_name(au: int | None) -> str:
+    """The AU with its name in FACS, if it has one.
+
+    Example:
+        >>> au_name(12), au_name(99), au_name(None)
+        ('AU12 lip corner puller', 'AU99', 'box without an AU')
+    """
+    if au is None:
+        return "box without an AU"
+    unit = ACTION_UNITS.get(au)
+    return f"AU{au} {unit.name}" if unit else f"AU{au}"

@@ -17,7 +17,7 @@ from tag_rewards.geometry.spaces import BoxSpace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tag_rewards.steps import Box
+    from tag_rewards.trace import Box
 
 __all__ = ["AUEvidence", "Polygon", "Target"]
 

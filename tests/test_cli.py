@@ -8,9 +8,10 @@ from dataclasses import asdict
 import pytest
 from typer.testing import CliRunner
 
-from tag_rewards.cli import app, main, prepare
-from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
-from tag_rewards.data.prepare import PrepareConfig
+from tag_rewards.cli import app, main
+from tag_rewards.commands.prepare import prepare
+from tag_rewards.prepare.prepare import PrepareConfig
+from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -34,7 +35,7 @@ def test_ctrl_c_says_what_goes_on(tmp_path, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tag_rewards.data.made_faces.write_dataset", interrupted)
+    monkeypatch.setattr("tag_rewards.datasets.made_faces.dataset.write_dataset", interrupted)
     code, _, err = run(monkeypatch, capsys, "made-faces", tmp_path / "faces")
     assert code == 130
     assert err.startswith("tag-rewards: stopped; annotate, generate and traces build go on")
@@ -143,7 +144,7 @@ def test_a_bug_keeps_its_traceback(tmp_path, monkeypatch):
         raise ValueError("not enough values to unpack")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tag_rewards.data.made_faces.make_face", fail)
+    monkeypatch.setattr("tag_rewards.datasets.made_faces.dataset.make_face", fail)
     monkeypatch.setattr(sys, "argv", ["tag-rewards", "made-faces", "out"])
     with pytest.raises(ValueError, match="not enough values"):
         main()

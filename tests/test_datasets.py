@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app, main
-from tag_rewards.data.datasets.ferplus_rules import COLUMNS
-from tag_rewards.data.protocols import PROTOCOLS
-from tag_rewards.evaluation.label_distribution import draw_label_distribution
+from tag_rewards.datasets.ferplus import COLUMNS
+from tag_rewards.datasets.overview import draw_label_distribution
+from tag_rewards.datasets.protocols import PROTOCOLS
 
 
 @pytest.fixture

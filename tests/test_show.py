@@ -11,12 +11,12 @@ import pytest
 from typer.main import get_command
 
 from tag_rewards.cli import app, main
-from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_table
+from tag_rewards.colours import OKABE_ITO
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
-from tag_rewards.evaluation import face_pictures
-from tag_rewards.evaluation.colours import OKABE_ITO
+from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
+from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
 from tag_rewards.geometry import BoxSpace, average_face
+from tag_rewards.pictures import sheet as face_pictures
 from tag_rewards.target import AUEvidence, Target
 
 ASTRONAUT = Path(__file__).parent / "assets" / "astronaut.jpg"

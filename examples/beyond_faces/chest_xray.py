@@ -12,8 +12,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from tag_rewards.geometry.matching import Box, MatchingConfig, Region, match
+from tag_rewards.geometry import MatchingConfig, Region, match
+
+if TYPE_CHECKING:
+    from tag_rewards.geometry.boxes import Box
 
 # The parser: it never raises, whatever the model wrote.
 

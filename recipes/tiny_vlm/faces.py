@@ -11,13 +11,13 @@ import torch
 from architecture import CANVAS, IMAGE_TOKENS, image_patches
 from torch.utils.data import DataLoader, IterableDataset
 
-from tag_rewards.data.datasets.rafdb import RAFDB_LABELS
-from tag_rewards.data.face_model import DRAWN_AUS
-from tag_rewards.data.made_faces import MadeFace, make_face, observe
-from tag_rewards.data.prompts import render_prompt
-from tag_rewards.data.sft_text import AUBox, write_trace
-from tag_rewards.detectors.activation import activated_aus
+from tag_rewards.datasets.made_faces.dataset import MadeFace, make_face, observe
+from tag_rewards.datasets.made_faces.shape import DRAWN_AUS
+from tag_rewards.datasets.rafdb import RAFDB_LABELS
+from tag_rewards.detectors.observation import activated_aus
 from tag_rewards.geometry import BoxSpace, clip_boxes
+from tag_rewards.prepare.prompts import render_prompt
+from tag_rewards.prepare.template_traces import AUBox, write_trace
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from tag_rewards.commands.name_values import name_values
+from tag_rewards.commands.options import name_values
 from tag_rewards.commands.progress import progress
 from tag_rewards.detectors.registry import DETECTOR_NAMES, make_detector
 from tag_rewards.errors import InputError
+
 
 def annotate(
     images: Annotated[
@@ -58,9 +59,9 @@ def annotate(
     """
     from rich.console import Console
 
-    from tag_rewards.data.annotation.cache import default_cache_folder
-    from tag_rewards.data.annotation.run import AnnotateConfig, annotate_folder
-    from tag_rewards.data.annotation.summary import draw_summary
+    from tag_rewards.evidence.annotate import AnnotateConfig, annotate_folder
+    from tag_rewards.evidence.cache import default_cache_folder
+    from tag_rewards.evidence.summary import draw_summary
 
     if cache and no_cache:
         raise InputError("--cache and --no-cache exclude each other")

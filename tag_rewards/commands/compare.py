@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="Folder that `eval` wrote.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same faces.")],
@@ -23,9 +24,9 @@ def compare(
     """
     from rich.console import Console
 
+    from tag_rewards.evaluation.compare import compare_models, read_model
     from tag_rewards.evaluation.console import comparison_table
     from tag_rewards.evaluation.evaluate import EvaluationConfig
-    from tag_rewards.evaluation.paired import compare_models, read_model
 
     config = EvaluationConfig(resamples, seed)
     models = read_model(first), read_model(second)
@@ -56,10 +57,9 @@ def eval_table(
     """
     from rich.console import Console
 
+    from tag_rewards.evaluation.compare import cross_dataset, read_model
     from tag_rewards.evaluation.console import cross_dataset_table, warnings
     from tag_rewards.evaluation.evaluate import EvaluationConfig
-    from tag_rewards.evaluation.paired import read_model
-    from tag_rewards.evaluation.pooled import cross_dataset
 
     config = EvaluationConfig(resamples, seed)
     models = [read_model(folder) for folder in results]

@@ -33,7 +33,7 @@ def list_protocols(context: typer.Context) -> None:
         return
     from rich.console import Console
 
-    from tag_rewards.data.protocol_tables import list_table
+    from tag_rewards.datasets.overview import list_table
 
     Console().print(list_table())
 
@@ -56,9 +56,13 @@ def check(
     """
     from rich.console import Console
 
-    from tag_rewards.data.protocol_tables import check_table, count_labels, dropped_table
-    from tag_rewards.data.protocols import load_protocol
-    from tag_rewards.evaluation.label_distribution import draw_label_distribution
+    from tag_rewards.datasets.overview import (
+        check_table,
+        count_labels,
+        draw_label_distribution,
+        dropped_table,
+    )
+    from tag_rewards.datasets.protocols import load_protocol
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
@@ -95,8 +99,8 @@ def unpack(name: Name, folder: Folder) -> None:
 
         tag-rewards datasets unpack ferplus/majority ferplus
     """
-    from tag_rewards.data.datasets.images import unpack as write_images
-    from tag_rewards.data.protocols import load_protocol
+    from tag_rewards.datasets.protocols import load_protocol
+    from tag_rewards.datasets.sample import unpack as write_images
 
     samples = load_protocol(name, folder, allow_mismatch=True).samples
     packed = [sample for sample in samples if sample.pixels is not None]

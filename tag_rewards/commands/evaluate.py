@@ -1,6 +1,5 @@
 """`tag-rewards eval`."""
 
-# Annotations stay real objects here: typer reads them.
 from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
@@ -21,12 +20,15 @@ from tag_rewards.commands.options import (
     face_source,
 )
 from tag_rewards.errors import InputError
+from tag_rewards.evaluation.evaluate import _with_counterfactual
 
 if TYPE_CHECKING:
-    from tag_rewards.data.annotate import AnnotationConfig
-    from tag_rewards.data.evaluation_set import EvaluationSet
-    from tag_rewards.evaluation.evaluate import EvaluationConfig
-    from tag_rewards.evaluation.results import Results
+    from tag_rewards.prepare.evaluation_set import EvaluationSet
+    from tag_rewards.prepare.face_target import AnnotationConfig
+
+
+# Annotations stay real objects here: typer reads them.
+
 
 _TRAIN_FILE = "rl_train.parquet"
 
@@ -93,15 +95,14 @@ def evaluate(
     """
     from rich.console import Console
 
-    from tag_rewards.data.annotate import AnnotationConfig
+    from tag_rewards.completions.completion import match_faces, model_name, read_predictions
     from tag_rewards.evaluation.console import results_tables, warnings
     from tag_rewards.evaluation.evaluate import EvaluationConfig
     from tag_rewards.evaluation.evaluate import evaluate as run
-    from tag_rewards.evaluation.gallery import choose, write_gallery
-    from tag_rewards.evaluation.parquet_columns import read_targets
-    from tag_rewards.evaluation.predictions import match_faces, model_name, read_predictions
     from tag_rewards.evaluation.results import write_results
-    from tag_rewards.evaluation.samples import write_samples
+    from tag_rewards.evaluation.samples import choose, write_gallery, write_samples
+    from tag_rewards.prepare.evaluation_set import read_targets
+    from tag_rewards.prepare.face_target import AnnotationConfig
 
     config = EvaluationConfig(resamples, seed)
     try:
@@ -159,8 +160,7 @@ def evaluate(
 def _prepared(path: Path) -> _Data:
     from functools import partial
 
-    from tag_rewards.data.evaluation_set import read_evaluation_set
-    from tag_rewards.evaluation.parquet_columns import read_images
+    from tag_rewards.prepare.evaluation_set import read_evaluation_set, read_images
 
     return _Data(read_evaluation_set(path), partial(read_images, path))
 
@@ -173,10 +173,10 @@ def _dataset(
     allow_mismatch: bool,
     config: "AnnotationConfig",
 ) -> _Data:
-    from tag_rewards.data.annotate import canvas_image
-    from tag_rewards.data.canvas import encode_image
-    from tag_rewards.data.evaluation_set import evaluation_set
-    from tag_rewards.data.protocols import load_protocol, protocol_named
+    from tag_rewards.datasets.protocols import load_protocol, protocol_named
+    from tag_rewards.files.images import encode_image
+    from tag_rewards.prepare.evaluation_set import evaluation_set
+    from tag_rewards.prepare.face_target import canvas_image
 
     if protocol is None:
         raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
@@ -189,31 +189,3 @@ def _dataset(
         return {row: encode_image(canvas_image(samples[row], config)) for row in rows}
 
     return _Data(faces, images)
-
-
-def _with_counterfactual(results: "Results", path: Path, config: "EvaluationConfig") -> "Results":
-    from dataclasses import replace
-
-    from tag_rewards.evaluation.counterfactual import summarize_counterfactual
-    from tag_rewards.evaluation.results import Figure
-
-    found = summarize_counterfactual(path, n_resamples=config.resamples, seed=config.seed)
-    intervals = {
-        "claimed": found.claimed,
-        "elsewhere": found.elsewhere,
-        "difference": found.difference,
-    }
-    about = {
-        "file": str(path),
-        "left_out": dict(found.left_out),
-        "masked": found.masked,
-        "overlap": found.overlap,
-    }
-    return replace(
-        results,
-        counterfactual={
-            name: None if interval is None else Figure(*interval, found.n)
-            for name, interval in intervals.items()
-        },
-        config={**results.config, "counterfactual": about},
-    )

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from tag_rewards.commands.name_values import name_values
 from tag_rewards.commands.options import (
     EngineName,
     EngineOptions,
+    name_values,
 )
 from tag_rewards.commands.progress import progress
 from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
+    from tag_rewards.completions.completion import Completion
     from tag_rewards.engines.base import Engine
-    from tag_rewards.evaluation.completions import Completion
     from tag_rewards.evaluation.counterfactual import CounterfactualSummary
 
 _CHUNK = 256  # faces that a model which is run here is asked about at a time
@@ -95,10 +95,11 @@ def generate(
 
         tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
     """
-    from tag_rewards.evaluation.counterfactual_run import CounterfactualConfig, ask_counterfactuals
-    from tag_rewards.evaluation.counterfactual_sheet import draw_counterfactuals
-    from tag_rewards.evaluation.generate import GenerationConfig, model_fingerprint
-    from tag_rewards.evaluation.generate import generate as run
+    from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
+    from tag_rewards.completions.generate import GenerationConfig, model_fingerprint
+    from tag_rewards.completions.generate import generate as run
+    from tag_rewards.evaluation.counterfactual import summarize_counterfactual
+    from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 
     if out.suffix != ".jsonl":
         raise InputError(f"--out {out} must end with .jsonl")
@@ -131,9 +132,8 @@ def generate(
         if counterfactual:
             beside = _beside(out)
             with _shown("Asking with parts hidden") as shown:
-                summary = ask_counterfactuals(
-                    data, out, beside, started, masking, config, settings, *shown
-                )
+                ask_counterfactuals(data, out, beside, started, masking, config, settings, *shown)
+            summary = summarize_counterfactual(beside)
             print(_told_of_hiding(beside, summary))
             if summary.n:
                 draw_counterfactuals(data, out, beside, masking).savefig(beside.with_suffix(".png"))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+
 def made_faces(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the dataset.")],
     train: Annotated[int, typer.Option(help="Training images.")] = 2000,
@@ -22,7 +23,7 @@ def made_faces(
         tag-rewards prepare faces --openface faces/openface --out parquet --canvas 112
     """
     from tag_rewards.commands.progress import progress
-    from tag_rewards.data.made_faces import write_dataset
+    from tag_rewards.datasets.made_faces.dataset import write_dataset
 
     with progress("Drawing") as bar:
         bar.start(train + test)

@@ -1,6 +1,10 @@
-"""Options that several commands have, said once."""
+"""Options that several commands have, said once.
 
-# Annotations stay real objects here: typer reads them.
+Options of a command that are NAME=VALUE.
+"""
+
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +14,13 @@ from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from tag_rewards.data.face_sources import FaceSource
+    from collections.abc import Sequence
+
+    from tag_rewards.evidence.of_dataset import FaceSource
+
+
+# Annotations stay real objects here: typer reads them.
+
 
 ProtocolOption = typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
 AllowMismatch = Annotated[
@@ -52,17 +62,40 @@ EngineOptions = Annotated[
 
 def face_source(
     dataset: Path, openface: Path | None, evidence: list[Path] | None
-) -> "FaceSource | None":
+) -> FaceSource | None:
     """What a detector saw in a dataset, of the option that is given; None without one.
 
     Raises:
         InputError: Both are given, or what is given cannot be used; one sentence.
         OSError: A file cannot be opened.
     """
-    from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
+    from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
 
     if openface and evidence:
         raise InputError("give one of --openface and --evidence")
     if openface:
         return OpenFaceCsvs(openface)
     return EvidenceRows(evidence, dataset) if evidence else None
+
+
+def name_values(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """The values by name; of a name that is given twice the last counts.
+
+    Args:
+        option: What the option is called, for the message.
+        given: Its values; None is none.
+
+    Raises:
+        InputError: A value is not NAME=VALUE.
+
+    Example:
+        >>> name_values("--option", ["folder=a", "mode=b=c"])
+        {'folder': 'a', 'mode': 'b=c'}
+    """
+    values = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise InputError(f"{option} is {text!r}, not NAME=VALUE")
+        values[name] = value
+    return values

@@ -21,6 +21,7 @@ from tag_rewards.commands.options import (
 )
 from tag_rewards.errors import InputError
 
+
 def prepare(
     dataset: Annotated[
         Path,
@@ -80,12 +81,12 @@ def prepare(
     from rich.console import Console
 
     from tag_rewards.commands.progress import progress
-    from tag_rewards.data.annotate import AnnotationConfig
-    from tag_rewards.data.face_sources import EvidenceRows
-    from tag_rewards.data.prepare import PrepareConfig
-    from tag_rewards.data.prepare import prepare as run
-    from tag_rewards.data.protocols import RAFDB_LAYOUT
-    from tag_rewards.data.sft_text import Imprecision
+    from tag_rewards.datasets.protocols import RAFDB_LAYOUT
+    from tag_rewards.evidence.of_dataset import EvidenceRows
+    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.prepare.prepare import PrepareConfig
+    from tag_rewards.prepare.prepare import prepare as run
+    from tag_rewards.prepare.template_traces import Imprecision
 
     if (openface is None) == (not evidence):
         raise InputError("give one of --openface and --evidence")

@@ -15,6 +15,7 @@ from tag_rewards.commands.options import (
 )
 from tag_rewards.errors import InputError
 
+
 def quality(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
     protocol: Annotated[str, ProtocolOption],
@@ -58,10 +59,10 @@ def quality(
     from rich.console import Console
 
     from tag_rewards.commands.progress import progress
-    from tag_rewards.data.protocols import load_protocol
-    from tag_rewards.data.quality.limits import Limit
-    from tag_rewards.data.quality.summary import draw_quality, quality_table
-    from tag_rewards.data.quality.table import judge, measure_samples, write_quality
+    from tag_rewards.datasets.protocols import load_protocol
+    from tag_rewards.quality.limits import Limit
+    from tag_rewards.quality.summary import draw_quality, quality_table
+    from tag_rewards.quality.table import judge, measure_samples, write_quality
 
     try:
         limits = [Limit.parse(text) for text in require or []]

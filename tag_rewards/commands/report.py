@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+
 def report(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `eval` wrote.")
@@ -28,7 +29,7 @@ def report(
 
         tag-rewards report results/grpo --run runs/grpo --out report
     """
-    from tag_rewards.evaluation.html.report import write_report
+    from tag_rewards.report.report import write_report
 
     index, *others = write_report(results, out, run)
     print(f"{index} and {len(others)} CSV and PNG files beside it")

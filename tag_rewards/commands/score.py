@@ -9,6 +9,7 @@ import typer
 
 from tag_rewards.errors import InputError
 
+
 def score(
     completion: Annotated[
         Path,

@@ -9,6 +9,7 @@ import typer
 from tag_rewards.commands.progress import progress
 from tag_rewards.errors import InputError
 
+
 def sft_data(
     datasets: Annotated[
         list[str],
@@ -41,8 +42,7 @@ def sft_data(
         tag-rewards sft-data built/traces:2 parquet --out mixed --model Qwen/Qwen2.5-VL-7B-Instruct
         --max-length 2048
     """
-    from tag_rewards.traces.mix import WeightedDataset
-    from tag_rewards.traces.sft_data import SFTDataConfig, prepare_sft_data
+    from tag_rewards.sft_data.mix import SFTDataConfig, WeightedDataset, prepare_sft_data
 
     try:
         config = SFTDataConfig(model, max_length, drop_long, seed)

@@ -73,14 +73,14 @@ def show(
 
         tag-rewards show face.jpg --trace answer.txt --target target.json
     """
-    from tag_rewards.detectors.images import read_image
-    from tag_rewards.evaluation.face_evidence import (
+    from tag_rewards.files.images import read_image
+    from tag_rewards.pictures.sheet import FacePicture, draw_faces
+    from tag_rewards.pictures.what_to_draw import (
         ModelView,
         claim_marks,
         picture_of_detection,
         target_marks,
     )
-    from tag_rewards.evaluation.face_pictures import FacePicture, draw_faces
 
     _check(images, openface, evidence, trace, target, canvas, min_probability, out)
     wanted = _aus(aus)
@@ -156,7 +156,7 @@ def _aus(text: str | None) -> list[int] | None:
 
 def _detect(images: list[Path], openface: Path | None, evidence: Path | None) -> "list[Detection]":
     from tag_rewards.detectors.registry import make_detector
-    from tag_rewards.evaluation.face_evidence import detections_in_evidence, detections_in_openface
+    from tag_rewards.pictures.what_to_draw import detections_in_evidence, detections_in_openface
 
     if openface is not None:
         return detections_in_openface(openface, images)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+
 def summarize(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a GRPO run.")],
     data: Annotated[
@@ -21,7 +22,7 @@ def summarize(
 
         tag-rewards summarize runs/grpo --data parquet
     """
-    from tag_rewards.evaluation.run_report import write_report
+    from tag_rewards.runs.summary import write_report
 
     for path in write_report(run, data):
         print(path)

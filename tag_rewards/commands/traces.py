@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from tag_rewards.commands.name_values import name_values
 from tag_rewards.commands.options import (
     AllowMismatch,
     BoxSpaceOption,
@@ -20,6 +19,7 @@ from tag_rewards.commands.options import (
     ProtocolOption,
     QualityFile,
     TopK,
+    name_values,
 )
 from tag_rewards.errors import InputError
 
@@ -112,10 +112,10 @@ def build(
 
         TRACES=built/traces bash recipes/run_tag_sft.sh
     """
-    from tag_rewards.commands.traces_bar import build_bar
-    from tag_rewards.data.annotate import AnnotationConfig
-    from tag_rewards.data.quality.table import read_rejected
+    from tag_rewards.commands.progress import build_bar
     from tag_rewards.engines.make import make_engine
+    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.quality.table import read_rejected
     from tag_rewards.traces.build import build_traces
     from tag_rewards.traces.config import BuildConfig, BuildData
     from tag_rewards.traces.policy import PolicyConfig
@@ -209,7 +209,7 @@ def _show_status(out: Path) -> None:
 
 def _export(out: Path, prompt: Literal["tag", "short"], held_out: float | None) -> None:
     from tag_rewards.commands.progress import progress
-    from tag_rewards.data.prompts import render_prompt
+    from tag_rewards.prepare.prompts import render_prompt
     from tag_rewards.traces.config import data_of, read_build_config
     from tag_rewards.traces.export import ExportConfig, export_traces
     from tag_rewards.traces.faces import SampleImages

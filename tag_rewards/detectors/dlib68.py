@@ -16,14 +16,15 @@ import numpy as np
 
 from tag_rewards.detectors import geometric_aus
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.one_by_one import PREPARATION, detect_each
-from tag_rewards.detectors.packages import (
-    DetectorUnavailableError,
+from tag_rewards.detectors.one_by_one import (
+    PREPARATION,
+    detect_each,
     file_digest,
     import_for,
     package_folder,
     package_version,
 )
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ class DlibDetector:
         config: How it is run.
 
     Raises:
-        DetectorUnavailableError: dlib or the predictor is not there.
+        InputError: dlib or the predictor is not there.
 
     Example:
         >>> detector = DlibDetector()
@@ -88,9 +89,7 @@ class DlibDetector:
             package_folder(self.name, "face_recognition_models", REMEDY) / _MODEL
         )
         if not self._predictor.is_file():
-            raise DetectorUnavailableError(
-                f"{self._predictor} is no file; give dlib's 68-point shape predictor"
-            )
+            raise InputError(f"{self._predictor} is no file; give dlib's 68-point shape predictor")
         import_for(self.name, "dlib", REMEDY)
         self.version = (
             f"dlib {package_version('dlib-bin')}, predictor {file_digest(self._predictor)}, "
@@ -102,7 +101,7 @@ class DlibDetector:
         """Look at images; one result for each, in order.
 
         Raises:
-            DetectorUnavailableError: The predictor's file is no 68-point shape predictor.
+            InputError: The predictor's file is no 68-point shape predictor.
         """
         return detect_each(images, self._look)
 
@@ -152,10 +151,10 @@ def _models(predictor: Path) -> tuple[Any, Any]:
     try:
         predict = dlib.shape_predictor(str(predictor))
     except RuntimeError as error:
-        raise DetectorUnavailableError(
+        raise InputError(
             f"{predictor} cannot be read by dlib ({error}); give its 68-point shape predictor"
         ) from error
     blank = dlib.rectangle(0, 0, 9, 9)
     if (n := predict(np.zeros((10, 10, 3), np.uint8), blank).num_parts) != 68:
-        raise DetectorUnavailableError(f"{predictor} predicts {n} points; give one of 68")
+        raise InputError(f"{predictor} predicts {n} points; give one of 68")
     return dlib.get_frontal_face_detector(), predict

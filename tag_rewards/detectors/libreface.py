@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tag_rewards.detectors.activation import MAX_INTENSITY, au_probability
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.one_by_one import PREPARATION, box_around, detect_each, png_of
-from tag_rewards.detectors.openface_row import INTENSITY_SCALE, PRESENCE_SCALE
-from tag_rewards.detectors.packages import DetectorUnavailableError, import_for, package_version
+from tag_rewards.detectors.one_by_one import (
+    PREPARATION,
+    box_around,
+    detect_each,
+    import_for,
+    package_version,
+    png_of,
+)
+from tag_rewards.detectors.openface.csv import (
+    INTENSITY_SCALE,
+    MAX_INTENSITY,
+    PRESENCE_SCALE,
+    au_probability,
+)
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +72,7 @@ class LibreFaceDetector:
         config: How it is run.
 
     Raises:
-        DetectorUnavailableError: The package is missing.
+        InputError: The package is missing.
     """
 
     name = "libreface"
@@ -75,7 +86,7 @@ class LibreFaceDetector:
         """Look at images; one result for each, in order.
 
         Raises:
-            DetectorUnavailableError: The weights cannot be had.
+            InputError: The weights cannot be had.
         """
         return detect_each(images, self._look)
 
@@ -95,7 +106,7 @@ class LibreFaceDetector:
                     weights_download_dir=str(self.config.weights),
                 )
         except OSError as error:
-            raise DetectorUnavailableError(
+            raise InputError(
                 f"detector libreface cannot load its weights ({error}); {WEIGHTS_REMEDY}"
             ) from error
         except RuntimeError as error:

@@ -1,4 +1,13 @@
-"""Landmarks and AUs by MediaPipe's Face Landmarker (Tasks API): 478 points and 52 blendshapes."""
+"""Landmarks and AUs by MediaPipe's Face Landmarker (Tasks API): 478 points and 52 blendshapes.
+
+ARKit's blendshapes, which MediaPipe gives, as FACS Action Units.
+
+The table is the one that py-feat publishes (2.1.5, `feat/utils/region_maps.py`, MIT), which names
+the AU and the muscle of each blendshape, with AU24 for `mouthPress` as its comments say. Left out
+are the shapes that it gives no AU: gaze, tongue, `jawForward/Left/Right`, `mouthLeft/Right`,
+`mouthClose`, `mouthRoll...`; and `cheekPuff`, an action descriptor (AD34). Nothing says that the
+lips part (AU25): `jawOpen` with closed lips is AU26 as well.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +17,66 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tag_rewards.detectors.blendshapes import blendshape_aus
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.one_by_one import PREPARATION, box_around, detect_each
-from tag_rewards.detectors.packages import (
-    DetectorUnavailableError,
+from tag_rewards.detectors.one_by_one import (
+    PREPARATION,
+    box_around,
+    detect_each,
     file_digest,
     import_for,
     package_version,
 )
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import Detection, ImageInput
+
+
+AU_BLENDSHAPES: Mapping[int, tuple[str, ...]] = {
+    1: ("browInnerUp",),
+    2: ("browOuterUpLeft", "browOuterUpRight"),
+    4: ("browDownLeft", "browDownRight"),
+    5: ("eyeWideLeft", "eyeWideRight"),
+    6: ("cheekSquintLeft", "cheekSquintRight"),
+    7: ("eyeSquintLeft", "eyeSquintRight"),
+    9: ("noseSneerLeft", "noseSneerRight"),
+    10: ("mouthUpperUpLeft", "mouthUpperUpRight"),
+    12: ("mouthSmileLeft", "mouthSmileRight"),
+    14: ("mouthDimpleLeft", "mouthDimpleRight"),
+    15: ("mouthFrownLeft", "mouthFrownRight"),
+    16: ("mouthLowerDownLeft", "mouthLowerDownRight"),
+    17: ("mouthShrugLower", "mouthShrugUpper"),
+    18: ("mouthPucker",),
+    20: ("mouthStretchLeft", "mouthStretchRight"),
+    22: ("mouthFunnel",),
+    24: ("mouthPressLeft", "mouthPressRight"),
+    26: ("jawOpen",),
+    45: ("eyeBlinkLeft", "eyeBlinkRight"),
+}
+"""AU number -> the blendshapes that show it."""
+
+
+def blendshape_aus(blendshapes: Mapping[str, float]) -> dict[int, float]:
+    """Blendshapes as AUs: the greatest of an AU's shapes, since one side is enough for an AU.
+
+    Args:
+        blendshapes: Name -> coefficient, 0 to 1; AUs of which no shape is there are left out.
+
+    Example:
+        >>> blendshape_aus({"mouthSmileLeft": 0.7, "mouthSmileRight": 0.5, "eyeLookInLeft": 0.9})
+        {12: 0.7}
+    """
+    return {
+        au: max(blendshapes[name] for name in names if name in blendshapes)
+        for au, names in AU_BLENDSHAPES.items()
+        if any(name in blendshapes for name in names)
+    }
+
 
 REMEDY = "pip install 'mediapipe>=0.10.30'"
 MODEL_REMEDY = (
@@ -71,7 +123,7 @@ class MediaPipeDetector:
         config: How it is run.
 
     Raises:
-        DetectorUnavailableError: The model or the package is missing.
+        InputError: The model or the package is missing.
     """
 
     name = "mediapipe"
@@ -79,7 +131,7 @@ class MediaPipeDetector:
     def __init__(self, config: MediaPipeConfig) -> None:
         self.config = config
         if not config.model.is_file():
-            raise DetectorUnavailableError(f"{config.model} is no file; {MODEL_REMEDY}")
+            raise InputError(f"{config.model} is no file; {MODEL_REMEDY}")
         import_for(self.name, "mediapipe.tasks.python.vision", REMEDY)
         self.version = (
             f"mediapipe {package_version('mediapipe')}, model {file_digest(config.model)}, "
@@ -90,7 +142,7 @@ class MediaPipeDetector:
         """Look at images; one result for each, in order.
 
         Raises:
-            DetectorUnavailableError: The model's file is no Face Landmarker.
+            InputError: The model's file is no Face Landmarker.
         """
         return detect_each(images, self._look)
 
@@ -140,6 +192,6 @@ def _landmarker(config: MediaPipeConfig) -> Any:
     try:
         return vision.FaceLandmarker.create_from_options(options)
     except (RuntimeError, ValueError) as error:
-        raise DetectorUnavailableError(
+        raise InputError(
             f"{config.model} is no Face Landmarker ({error}); {MODEL_REMEDY}"
         ) from error

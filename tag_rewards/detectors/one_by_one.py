@@ -1,16 +1,26 @@
-"""What detectors share that look at one image at a time through a Python package."""
+"""What detectors share that look at one image at a time through a Python package.
+
+Packages that a detector needs and that this one does not bring: what to do when they lack.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import importlib.util
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from tag_rewards.detectors.images import MIN_SIDE, PAD, ImageError, prepare, read_any
+from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any
 from tag_rewards.detectors.observation import Detection
+from tag_rewards.errors import InputError
+from tag_rewards.files.images import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import FaceObservation, ImageInput
+
 
 PREPARATION = f"enlarged below {MIN_SIDE}, border {PAD}"
 """What is done to images (`images.prepare`), for a detector's version."""
@@ -79,3 +90,62 @@ def box_around(points: NDArray[np.float64]) -> tuple[float, float, float, float]
     """
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return x1, y1, x2, y2
+
+
+def import_for(detector: str, module: str, remedy: str) -> Any:
+    """Import a detector's package when it is used.
+
+    Args:
+        detector: The detector's name.
+        module: The module's dotted name.
+        remedy: What to do when it is missing, such as `pip install ...`.
+
+    Raises:
+        InputError: It is not installed, or lacks a package of its own.
+
+    Example:
+        >>> try:
+        ...     import_for("mine", "no_such", "pip install mine")
+        ... except InputError as error:
+        ...     print(error)
+        detector mine needs no_such (No module named 'no_such'); pip install mine
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"detector {detector} needs {module} ({error}); {remedy}") from error
+
+
+def package_folder(detector: str, package: str, remedy: str) -> Path:
+    """The folder of an installed package, without importing it.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"detector {detector} needs {package}, which is not installed; {remedy}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def package_version(distribution: str) -> str:
+    """An installed distribution's version, `unknown` for one that was not installed as such."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def file_digest(path: Path) -> str:
+    """Twelve digits that change with a file's content."""
+    stat = path.stat()
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:12]

@@ -13,13 +13,15 @@ import numpy as np
 
 from tag_rewards.detectors.landmark_maps import wflw_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.one_by_one import PREPARATION, detect_each, png_of
-from tag_rewards.detectors.packages import (
-    DetectorUnavailableError,
+from tag_rewards.detectors.one_by_one import (
+    PREPARATION,
+    detect_each,
     file_digest,
     import_for,
     package_version,
+    png_of,
 )
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +74,7 @@ class OpenFace3Detector:
         config: How it is run.
 
     Raises:
-        DetectorUnavailableError: A file of weights or the package is missing.
+        InputError: A file of weights or the package is missing.
     """
 
     name = "openface3"
@@ -82,7 +84,7 @@ class OpenFace3Detector:
         files = [self.config.weights / name for name in (_FACES, _LANDMARKS, _AUS)]
         for file in files:
             if not file.is_file():
-                raise DetectorUnavailableError(f"{file} is not there; {WEIGHTS_REMEDY}")
+                raise InputError(f"{file} is not there; {WEIGHTS_REMEDY}")
         import_for(self.name, "openface", REMEDY)
         self.version = (
             f"openface-test {package_version('openface-test')}, weights "
@@ -93,7 +95,7 @@ class OpenFace3Detector:
         """Look at images; one result for each, in order.
 
         Raises:
-            DetectorUnavailableError: The package cannot be imported in full.
+            InputError: The package cannot be imported in full.
         """
         return detect_each(images, self._look)
 

@@ -10,8 +10,14 @@ import numpy as np
 
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.one_by_one import PREPARATION, detect_each, png_of
-from tag_rewards.detectors.packages import DetectorUnavailableError, import_for, package_version
+from tag_rewards.detectors.one_by_one import (
+    PREPARATION,
+    detect_each,
+    import_for,
+    package_version,
+    png_of,
+)
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +64,7 @@ class PyFeatDetector:
         config: How it is run.
 
     Raises:
-        DetectorUnavailableError: The package is missing.
+        InputError: The package is missing.
     """
 
     name = "pyfeat"
@@ -72,7 +78,7 @@ class PyFeatDetector:
         """Look at images; one result for each, in order.
 
         Raises:
-            DetectorUnavailableError: The weights cannot be had.
+            InputError: The weights cannot be had.
         """
         return detect_each(images, self._look)
 
@@ -121,6 +127,6 @@ def _detector(config: PyFeatConfig) -> Any:
     try:
         return detector_v2.Detectorv2(device=config.device, identity_model=None)
     except OSError as error:  # such as huggingface_hub's LocalEntryNotFoundError
-        raise DetectorUnavailableError(
+        raise InputError(
             f"detector pyfeat cannot load its weights ({error}); {WEIGHTS_REMEDY}"
         ) from error

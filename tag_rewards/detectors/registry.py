@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.observation import Detector
 
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     help: str
@@ -23,13 +24,13 @@ class _Entry:
 
 
 def _openface(**options: Any) -> Detector:
-    from tag_rewards.detectors.openface_program import OpenFaceConfig, OpenFaceDetector
+    from tag_rewards.detectors.openface.program import OpenFaceConfig, OpenFaceDetector
 
     return OpenFaceDetector(_config(OpenFaceConfig, options))
 
 
 def _openface_csv(folder: Path) -> Detector:
-    from tag_rewards.detectors.openface_folder import OpenFaceFolder
+    from tag_rewards.detectors.openface.folder import OpenFaceFolder
 
     return OpenFaceFolder(folder)
 

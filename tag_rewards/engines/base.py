@@ -1,18 +1,19 @@
-"""What an engine takes and gives, the same for all of them."""
+"""What an engine takes and gives, the same for all of them.
+
+A request as the chat message that every engine sends, in the form of OpenAI's API.
+"""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
-
-class EngineError(InputError):
-    """The engine cannot go on; the message says what it is, why, and what to do next."""
 
 
 class TokenLogprob(NamedTuple):
@@ -86,7 +87,7 @@ class Engine(Protocol):
         bounded number is held at a time.
 
         Raises:
-            EngineError: Nothing can be answered: the endpoint is down, the model is unknown.
+            InputError: Nothing can be answered: the endpoint is down, the model is unknown.
         """
 
     def __enter__(self) -> Engine: ...
@@ -97,3 +98,49 @@ class Engine(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+IMAGE_MARK = "<image>"
+"""Where the image goes in a prompt."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def data_url(image: bytes) -> str:
+    r"""An encoded image as a URL that holds it.
+
+    Example:
+        >>> data_url(b"\x89PNG\r\n\x1a\n")
+        'data:image/png;base64,iVBORw0KGgo='
+    """
+    kind = "png" if image.startswith(_PNG) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def split_prompt(request: Request) -> tuple[str, str]:
+    """The text before the image, and the text behind it.
+
+    Raises:
+        InputError: The prompt does not have the mark exactly once.
+    """
+    before, *after = request.prompt.split(IMAGE_MARK)
+    if len(after) != 1:
+        raise InputError(
+            f"request {request.key}: the prompt has {IMAGE_MARK} {len(after)} times, not once"
+        )
+    return before, after[0]
+
+
+def chat_messages(request: Request) -> list[dict[str, Any]]:
+    """The user's message: text and image in the order of the prompt.
+
+    Text around the mark is kept as it is, as verl does in training.
+
+    Raises:
+        InputError: The prompt does not have the mark exactly once.
+    """
+    before, after = (
+        [{"type": "text", "text": text}] if text else [] for text in split_prompt(request)
+    )
+    image = {"type": "image_url", "image_url": {"url": data_url(request.image)}}
+    return [{"role": "user", "content": [*before, image, *after]}]

@@ -8,7 +8,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from tag_rewards.engines.base import EngineError
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -80,14 +80,14 @@ class Gate:
             seconds: How long the endpoint wants to be left alone, if it says so.
 
         Raises:
-            EngineError: That has lasted, or would last, for longer than `patience`.
+            InputError: That has lasted, or would last, for longer than `patience`.
         """
         now = monotonic()
         self._away_since = now if self._away_since is None else self._away_since
         left = self._away_since + self._patience - now
         if left <= 0 or (seconds or 0) > left:
             wanted = f" (it asks to wait for {seconds:.0f} s)" if seconds else ""
-            raise EngineError(
+            raise InputError(
                 f"{reason}, and no answer came for {now - self._away_since:.0f} s{wanted}; "
                 "start again when it answers: what is recorded is not asked again"
             )

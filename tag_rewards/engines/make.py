@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tag_rewards.engines.base import EngineError
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tag_rewards.engines.base import Engine
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -23,24 +23,22 @@ class _Entry:
 
 
 def _openai(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.openai_config import OpenAIConfig
+    from tag_rewards.engines.openai_client import OpenAIConfig
     from tag_rewards.engines.openai_endpoint import OpenAIEngine
 
     return OpenAIEngine(model, OpenAIConfig(**options))
 
 
 def _vllm(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.vllm_config import VLLMConfig
-    from tag_rewards.engines.vllm_offline import VLLMEngine
+    from tag_rewards.engines.vllm_offline import VLLMConfig, VLLMEngine
 
     own = _split(options, ("held",))
     return VLLMEngine(model, VLLMConfig(**options), **own)
 
 
 def _ray(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.ray_config import RayConfig
-    from tag_rewards.engines.ray_data import RayEngine
-    from tag_rewards.engines.vllm_config import VLLMConfig
+    from tag_rewards.engines.ray_data import RayConfig, RayEngine
+    from tag_rewards.engines.vllm_offline import VLLMConfig
 
     own = _split(options, _RAY_OPTIONS)
     return RayEngine(model, VLLMConfig(**options), RayConfig(**own))
@@ -136,7 +134,7 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
 
     Raises:
         InputError: The name or an option is unknown, or a value is refused.
-        EngineError: A package that the engine needs is not installed; the message says which.
+        InputError: A package that the engine needs is not installed; the message says which.
 
     Example:
         >>> make_engine("openai", "Qwen/Qwen2.5-VL-7B-Instruct", {"concurrency": "64"}).name
@@ -161,7 +159,7 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
     try:
         return entry.make(model, **values)
     except ImportError as error:
-        raise EngineError(f"engine {name} needs a package ({error}); {entry.install}") from error
+        raise InputError(f"engine {name} needs a package ({error}); {entry.install}") from error
     except InputError:
         raise
     except ValueError as error:

@@ -1,11 +1,18 @@
-"""One request to an OpenAI-compatible endpoint: sent, sent again, and answered."""
+"""One request to an OpenAI-compatible endpoint: sent, sent again, and answered.
+
+Options of the engine for OpenAI-compatible endpoints.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass, field
+from math import isfinite
 from time import monotonic
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import httpx
 from tenacity import (
@@ -16,7 +23,7 @@ from tenacity import (
     wait_random,
 )
 
-from tag_rewards.engines.base import EngineError, Reply
+from tag_rewards.engines.base import Reply
 from tag_rewards.engines.gate import Gate
 from tag_rewards.engines.openai_protocol import (
     MalformedError,
@@ -27,11 +34,14 @@ from tag_rewards.engines.openai_protocol import (
     retry_after,
     served_models,
 )
-from tag_rewards.engines.wording import one_line
+from tag_rewards.errors import InputError
+from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tag_rewards.engines.base import Request
-    from tag_rewards.engines.openai_config import OpenAIConfig
+
 
 _CONNECT_SECONDS = 10.0
 _TOO_MANY = 429
@@ -88,7 +98,7 @@ class ChatClient:
         """See that the endpoint is there and has the model, as far as it lists its models.
 
         Raises:
-            EngineError: It cannot be reached, or lists other models only.
+            InputError: It cannot be reached, or lists other models only.
         """
         url = f"{self._config.url}/models"
         try:
@@ -97,13 +107,13 @@ class ChatClient:
         except MalformedError:
             names = ()
         except (httpx.InvalidURL, httpx.RequestError, _FailedError) as error:
-            raise EngineError(
+            raise InputError(
                 f"the endpoint {self._config.url} cannot be reached ({one_line(error)}); start it, "
                 "or give its address with the option url"
             ) from error
         if names and not any(f"/{name}".endswith(f"/{self._model}") for name in names):
             listed = ", ".join(sorted(names)[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
-            raise EngineError(
+            raise InputError(
                 f"the endpoint {self._config.url} serves no model {self._model!r}; "
                 f"it serves {listed}"
             )
@@ -112,7 +122,7 @@ class ChatClient:
         """The reply to a request, be it that there is none.
 
         Raises:
-            EngineError: The endpoint takes no requests, or not with this key or model.
+            InputError: The endpoint takes no requests, or not with this key or model.
         """
         body = request_body(
             request,
@@ -160,12 +170,12 @@ class ChatClient:
         if status != httpx.codes.OK:
             said = f"HTTP {status}: {error_message(answer)}"
             if status in (401, 403):
-                raise EngineError(
+                raise InputError(
                     f"the endpoint {self._config.url} refuses the key ({said}); "
                     f"put the right one into the environment variable {self._config.api_key_env}"
                 )
             if status == httpx.codes.NOT_FOUND:
-                raise EngineError(
+                raise InputError(
                     f"the endpoint {self._config.url} has no such model or address ({said}); "
                     f"check the model's name, {self._model!r}, and the option url"
                 )
@@ -216,3 +226,75 @@ class ChatClient:
                 return response.status_code, response.headers, bytes(received)
         finally:
             self._idle.append(http)
+
+
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+_ABOVE_ZERO = ("request_seconds", "patience_seconds", "backoff_seconds", "max_response_mib")
+_AT_LEAST_ONE = ("concurrency", "attempts", "give_up_after")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIConfig:
+    """How an endpoint is asked.
+
+    Attributes:
+        url: What `/chat/completions` and `/models` are below.
+        api_key_env: The environment variable that holds the key; no key is sent where it is empty.
+        concurrency: Requests at a time at most, 1 or more.
+        attempts: How often a request is sent before it counts as failed, 1 or more.
+        request_seconds: Time for a whole answer, above 0.
+        patience_seconds: How long the endpoint may refuse connections, or refuse requests for
+            their rate (429), without an answer in between, above 0.
+        backoff_seconds: The first pause before asking again where the endpoint names none; it
+            doubles, up to a minute, and is randomly up to half as long. Above 0.
+        give_up_after: Requests in a row that may fail, after all attempts, before the endpoint
+            counts as broken; 1 or more.
+        max_response_mib: Longest answer that is read, above 0.
+        logprobs: Whether to ask for the tokens' log-probabilities.
+        max_tokens_field: What the endpoint calls the limit of new tokens: OpenAI's reasoning models
+            take only `max_completion_tokens`.
+        body: Further fields of each request, such as `{"top_p": 0.9}`; they replace the engine's,
+            and null leaves one out, such as a `seed` that the endpoint does not know.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+
+    Example:
+        >>> OpenAIConfig(url="http://localhost:8000/v1/").url
+        'http://localhost:8000/v1'
+        >>> OpenAIConfig(concurrency=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: concurrency is 0, not at least 1
+    """
+
+    url: str = "http://127.0.0.1:8000/v1"
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = 32
+    attempts: int = 4
+    request_seconds: float = 300.0
+    patience_seconds: float = 600.0
+    backoff_seconds: float = 1.0
+    give_up_after: int = 100
+    max_response_mib: float = 16.0
+    logprobs: bool = False
+    max_tokens_field: MaxTokensField = "max_tokens"
+    body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url is {self.url!r}, not like http://127.0.0.1:8000/v1")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if not (value > 0 and isfinite(value)):
+                raise ValueError(f"{name} is {value}, not above 0")
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        if self.max_tokens_field not in get_args(MaxTokensField):
+            raise ValueError(
+                f"max_tokens_field is {self.max_tokens_field!r}, "
+                f"not one of {', '.join(get_args(MaxTokensField))}"
+            )

@@ -1,21 +1,72 @@
-"""The engine for any OpenAI-compatible endpoint: `vllm serve`, or a closed model's."""
+"""The engine for any OpenAI-compatible endpoint: `vllm serve`, or a closed model's.
+
+An asyncio event loop in a thread of its own, for callers that are not asynchronous.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tag_rewards.engines.background import BackgroundLoop
-from tag_rewards.engines.base import EngineError
-from tag_rewards.engines.openai_client import ChatClient
-from tag_rewards.engines.openai_config import OpenAIConfig
+from tag_rewards.engines.openai_client import ChatClient, OpenAIConfig
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Coroutine, Iterable, Iterator
     from concurrent.futures import Future
     from types import TracebackType
 
     from tag_rewards.engines.base import Reply, Request
+
+
+T = TypeVar("T")
+
+
+class BackgroundLoop:
+    """Runs coroutines in a thread until it is closed.
+
+    Example:
+        >>> loop = BackgroundLoop()
+        >>> loop.submit(asyncio.sleep(0, "done")).result()
+        'done'
+        >>> loop.close()
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="tag-rewards-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine; cancelling the future cancels it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
+        """Cancel what still runs, then run `last`, and end the thread."""
+        try:
+            self.submit(_cancel_others()).result()
+            if last is not None:
+                self.submit(last).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
 
 class OpenAIEngine:
     """Asks an OpenAI-compatible endpoint; an `Engine`.
@@ -40,7 +91,7 @@ class OpenAIEngine:
         """Start, and see that the endpoint is there and has the model.
 
         Raises:
-            EngineError: It cannot be reached, or lists other models only.
+            InputError: It cannot be reached, or lists other models only.
         """
         self._loop = BackgroundLoop()
         self._client = ChatClient(self.config, self.model)
@@ -65,7 +116,7 @@ class OpenAIEngine:
         Twice `concurrency` requests are held: those that are out, and as many to follow.
 
         Raises:
-            EngineError: The endpoint takes no requests, refuses the key or the model, or nothing
+            InputError: The endpoint takes no requests, refuses the key or the model, or nothing
                 but errors come of it. All replies that came before have been given.
             InputError: A prompt does not have `<image>` exactly once.
         """
@@ -91,7 +142,7 @@ class OpenAIEngine:
                 failed = failed + 1 if reply.error else 0
                 yield reply
                 if failed >= self.config.give_up_after:
-                    raise EngineError(
+                    raise InputError(
                         f"the last {failed} requests to {self.config.url} failed, the last one "
                         f"with: {reply.error}; see what is wrong there and start again: what is "
                         "recorded is not asked again"

@@ -9,9 +9,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tag_rewards.engines.base import TokenLogprob
-from tag_rewards.engines.chat import chat_messages
-from tag_rewards.engines.wording import encodable, one_line
+from tag_rewards.engines.base import TokenLogprob, chat_messages
+from tag_rewards.files.text import encodable, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,27 +1,139 @@
-"""The engine that runs vLLM on a cluster, through `ray.data.llm`."""
+"""The engine that runs vLLM on a cluster, through `ray.data.llm`.
+
+Options of the engine for clusters.
+
+Requests and replies as rows of a Ray dataset.
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
+from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tag_rewards.data.ray_cluster import ray_cluster
-from tag_rewards.engines.base import EngineError, Reply
-from tag_rewards.engines.chat import split_prompt
-from tag_rewards.engines.ray_config import RayConfig
-from tag_rewards.engines.ray_rows import prepare, reply, result
-from tag_rewards.engines.vllm_config import VLLMConfig
-from tag_rewards.engines.wording import one_line
+from tag_rewards.engines.base import Reply, Request, TokenLogprob, chat_messages, split_prompt
+from tag_rewards.engines.vllm_offline import VLLMConfig, sampling_fields
+from tag_rewards.errors import InputError
+from tag_rewards.files.ray_cluster import ray_cluster
+from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from tag_rewards.engines.base import Request
+
+ERROR = "__inference_error__"
+"""Ray's column of why a row failed; a row that has it passes by all further stages."""
+
+
+def prepare(row: dict[str, Any], *, sampling: Mapping[str, Any], logprobs: bool) -> dict[str, Any]:
+    """What Ray's stages want of a request; runs on the cluster.
+
+    Args:
+        row: The fields of a `Request`.
+        sampling: Sampling parameters of the model's own.
+        logprobs: Whether to ask for log-probabilities.
+
+    Returns:
+        Columns to add; one of them is the error, for an image that cannot be read.
+    """
+    from PIL import Image
+
+    request = Request(**row)
+    try:
+        with Image.open(BytesIO(request.image)) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        # Ray would stop at it: only the model's own stage goes on after an error.
+        return {"image": b"", ERROR: f"the image cannot be read ({one_line(error)})"}
+    fields = sampling_fields(request, sampling, logprobs=logprobs)
+    return {
+        "image": b"",  # which the messages hold
+        "messages": chat_messages(request),
+        "sampling_params": {name: value for name, value in fields.items() if value is not None},
+        ERROR: "",
+    }
+
+
+def result(row: dict[str, Any], *, ends: frozenset[int]) -> dict[str, Any]:
+    """What a reply needs of what Ray's stages gave; runs on the cluster.
+
+    Args:
+        row: Columns of `vLLMOutputData` of `ray.llm`, and those of `prepare`.
+        ends: Tokens that end a reply; vLLM's own reason is not among the columns.
+    """
+    tokens = [int(token) for token in row["generated_tokens"]]
+    logprobs = row.get("logprobs")
+    chosen = [
+        choices[token]
+        for token, choices in zip(tokens, logprobs or [], strict=logprobs is not None)
+    ]
+    return {
+        "key": row["key"],
+        "text": row["generated_text"],
+        "finish_reason": "stop" if tokens and tokens[-1] in ends else "length",
+        "prompt_tokens": int(row["num_input_tokens"]),
+        "completion_tokens": len(tokens),
+        "seconds": float(row["time_taken_llm"]),
+        "tokens": [choice["decoded_token"] or "" for choice in chosen],
+        "logprobs": [float(choice["logprob"]) for choice in chosen],
+        "has_logprobs": logprobs is not None,
+    }
+
+
+def reply(row: Mapping[str, Any]) -> Reply:
+    """The reply of a row of `result`, or of one that failed on the way."""
+    if error := row[ERROR]:
+        return Reply(row["key"], "", error=one_line(error))
+    fields = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds")
+    logprobs = tuple(map(TokenLogprob, row["tokens"], row["logprobs"]))
+    return Reply(
+        **{name: row[name] for name in fields}, logprobs=logprobs if row["has_logprobs"] else None
+    )
+
+
+ContentFormat = Literal["openai", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class RayConfig:
+    """How the work is spread over a cluster.
+
+    Attributes:
+        replicas: Copies of the model at most, 1 or more.
+        batch_size: Requests of a task, 1 or more.
+        held: Requests held at a time, 1 or more. They are one pass over the cluster, and each pass
+            loads the model anew: take many.
+        gpu: Whether a replica needs GPUs, `tensor_parallel_size` of them; None looks whether the
+            cluster has any now, which one that grows on demand may not have.
+        content_format: What the model's chat template makes of a message: `openai` where it goes
+            through its parts, as Qwen-VL's does; `string` where it takes a message's text as a
+            whole, which puts the image before it.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+    """
+
+    replicas: int = 1
+    batch_size: int = 64
+    held: int = 16_384
+    gpu: bool | None = None
+    content_format: ContentFormat = "openai"
+
+    def __post_init__(self) -> None:
+        for name in ("replicas", "batch_size", "held"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        if self.content_format not in get_args(ContentFormat):
+            raise ValueError(
+                f"content_format is {self.content_format!r}, "
+                f"not one of {', '.join(get_args(ContentFormat))}"
+            )
+
 
 _STAGE_CPUS = 0.1
 
@@ -58,7 +170,7 @@ class RayEngine:
         """Join or start the cluster.
 
         Raises:
-            EngineError: The model's configuration cannot be read, or the cluster has too few GPUs.
+            InputError: The model's configuration cannot be read, or the cluster has too few GPUs.
         """
         self._open.enter_context(ray_cluster(self._ray))
         try:
@@ -81,7 +193,7 @@ class RayEngine:
         """Answer requests, each once, a batch at a time.
 
         Raises:
-            EngineError: Ray cannot go on.
+            InputError: Ray cannot go on.
             InputError: A prompt does not have `<image>` exactly once.
         """
         if self._processor is None:
@@ -112,7 +224,7 @@ class RayEngine:
                     yield reply(row)
         except self._ray.exceptions.RayError as error:
             said = str(error).strip().splitlines()[-1]
-            raise EngineError(
+            raise InputError(
                 f"Ray stopped: {one_line(said)}; start again: what is recorded is not asked again"
             ) from error
         for key in waiting:
@@ -168,7 +280,7 @@ class RayEngine:
             self.config.tensor_parallel_size,
         )
         if 0 < has < needs:
-            raise EngineError(
+            raise InputError(
                 f"the cluster has {has} GPUs and tensor_parallel_size is {needs}; lower it, or add "
                 "machines (one that adds them on demand needs the option gpu=true)"
             )
@@ -184,7 +296,7 @@ def _model_defaults(model: str, trust_remote_code: bool) -> tuple[dict[str, Any]
         config = ModelConfig(model, dtype="float32", trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise EngineError(f"vLLM cannot run {model} ({one_line(error)})") from error
+        raise InputError(f"vLLM cannot run {model} ({one_line(error)})") from error
     ends = config.try_get_generation_config().get("eos_token_id") or []
     ends = [ends] if isinstance(ends, int) else ends
     return config.get_diff_sampling_param(), frozenset([*ends, tokenizer.eos_token_id])

@@ -1,21 +1,96 @@
-"""The engine that runs vLLM in this program, without a server."""
+"""The engine that runs vLLM in this program, without a server.
+
+Options of vLLM, for the engines that run it themselves.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
+from math import isfinite
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tag_rewards.engines.base import EngineError, Reply, TokenLogprob
-from tag_rewards.engines.chat import chat_messages
-from tag_rewards.engines.vllm_config import VLLMConfig
-from tag_rewards.engines.wording import one_line
+from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
+from tag_rewards.errors import InputError
+from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from tag_rewards.engines.base import Request
+
+
+_OURS = ("model", "distributed_executor_backend", "tensor_parallel_size", "max_model_len", "dtype")
+
+
+@dataclass(frozen=True, slots=True)
+class VLLMConfig:
+    """How vLLM runs a model.
+
+    Attributes:
+        tensor_parallel_size: GPUs that share the model, 1 or more.
+        max_model_len: Most tokens of prompt, image and reply together, 1 or more; None takes the
+            model's own limit.
+        dtype: Of the weights; None is vLLM's choice on a GPU, and float32 on a CPU.
+        gpu_memory_utilization: Share of a GPU's memory, above 0 and at most 1.
+        kv_cache_gib: Memory for the KV cache, above 0; None is what a GPU has left, and 1 on a CPU.
+        logprobs: Whether to give the tokens' log-probabilities.
+        arguments: Further arguments of `vllm.LLM`, such as
+            `{"mm_processor_kwargs": {"max_pixels": 401408}}`.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+
+    Example:
+        >>> VLLMConfig(tensor_parallel_size=4).engine_arguments(on_gpu=True)["tensor_parallel_size"]
+        4
+        >>> VLLMConfig(max_model_len=4096).engine_arguments(on_gpu=False)["dtype"]
+        'float32'
+    """
+
+    tensor_parallel_size: int = 1
+    max_model_len: int | None = None
+    dtype: str | None = None
+    gpu_memory_utilization: float = 0.9
+    kv_cache_gib: float | None = None
+    logprobs: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        for name in ("tensor_parallel_size", "max_model_len"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, not at least 1")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise ValueError(
+                f"gpu_memory_utilization is {self.gpu_memory_utilization}, not above 0 and up to 1"
+            )
+        if self.kv_cache_gib is not None and not (
+            self.kv_cache_gib > 0 and isfinite(self.kv_cache_gib)
+        ):
+            raise ValueError(f"kv_cache_gib is {self.kv_cache_gib}, not above 0")
+        if ours := set(_OURS).intersection(self.arguments):
+            raise ValueError(f"arguments hold {min(ours)}, which is an option of its own")
+
+    def engine_arguments(self, *, on_gpu: bool) -> dict[str, Any]:
+        """Arguments of `vllm.LLM` and of vLLM's other engines, apart from the model."""
+        gib = self.kv_cache_gib if on_gpu else self.kv_cache_gib or 1.0
+        arguments: dict[str, Any] = {
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "max_model_len": self.max_model_len,
+            "dtype": self.dtype or ("auto" if on_gpu else "float32"),
+            "gpu_memory_utilization": self.gpu_memory_utilization if on_gpu else None,
+            "kv_cache_memory_bytes": None if gib is None else int(gib * 1024**3),
+            "enforce_eager": None if on_gpu else True,
+            "limit_mm_per_prompt": {"image": 1, "video": 0},
+            "disable_log_stats": True,
+        }
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return {**given, **self.arguments}
+
 
 class _Held(NamedTuple):
     """A request that vLLM has."""
@@ -59,7 +134,7 @@ class VLLMEngine:
         """Load the model.
 
         Raises:
-            EngineError: vLLM cannot run it.
+            InputError: vLLM cannot run it.
         """
         from vllm import LLM
         from vllm.platforms import current_platform
@@ -68,7 +143,7 @@ class VLLMEngine:
         try:
             self._llm = LLM(self.model, **arguments)
         except (OSError, RuntimeError, TypeError, ValueError) as error:
-            raise EngineError(
+            raise InputError(
                 f"vLLM cannot run {self.model} ({one_line(error)}); its log may say more"
             ) from error
         self._sampling = self._llm.model_config.get_diff_sampling_param()
@@ -88,7 +163,7 @@ class VLLMEngine:
         """Answer requests, each once, as they are done.
 
         Raises:
-            EngineError: vLLM's process has died.
+            InputError: vLLM's process has died.
             InputError: A prompt does not have `<image>` exactly once.
         """
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -110,7 +185,7 @@ class VLLMEngine:
                         yield _reply(item, output)
         except EngineDeadError as error:
             held.clear()
-            raise EngineError(
+            raise InputError(
                 "vLLM's process has died; its log says why; start again: what is recorded is not "
                 "asked again"
             ) from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tag_rewards.steps import Box
+    from tag_rewards.trace import Box
 
 #: A box agrees with an area if at least this share of it lies inside.
 CONTAINED = 0.5

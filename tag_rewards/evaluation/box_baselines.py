@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tag_rewards.completions.masking import face_area
 from tag_rewards.evaluation.areas import AREAS, CONTAINED, named_areas
 from tag_rewards.evaluation.faithfulness import HIT_IOU
-from tag_rewards.evaluation.masking import face_area
 from tag_rewards.evaluation.measures import FaceSums
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import BoxSpace, box_area, convert_boxes

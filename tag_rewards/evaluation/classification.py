@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from tag_rewards.evaluation.bootstrap import percentile_interval, resampled_sums
-from tag_rewards.evaluation.results import ClassFigures, Classification, Figure
+from tag_rewards.evaluation.figures import Figure, percentile_interval, resampled_sums
+from tag_rewards.evaluation.results import ClassFigures, Classification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,37 +7,15 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
-from tag_rewards.evaluation.measures import MEASURES, TOLD
+from tag_rewards.evaluation.measures import MEASURES, NAMES, STATISTICS, TOLD
 from tag_rewards.evaluation.results import MODEL
-from tag_rewards.evaluation.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tag_rewards.evaluation.bootstrap import Interval
-    from tag_rewards.evaluation.paired import PairedComparison
-    from tag_rewards.evaluation.pooled import DatasetFigures
-    from tag_rewards.evaluation.results import Figure, Results
-
-#: What figures are called where people read them.
-NAMES = {
-    "accuracy": "accuracy",
-    "uar": "UAR",
-    "macro_f1": "macro F1",
-    "ece": "ECE",
-    "compat_accuracy": "accuracy (ferbench-compat)",
-    "compat_uar": "UAR (ferbench-compat)",
-    "compat_macro_f1": "macro F1 (ferbench-compat)",
-    "mean_iou": "mean AU-IoU",
-    "hit_rate": "hit rate at 0.5",
-    "placed_iou": "IoU of placed AUs",
-    "au_precision": "AU precision",
-    "au_recall": "AU recall",
-    "au_f1": "AU F1",
-    "hallucination_per_mention": "hallucination per mention",
-    "hallucination_per_trace": "hallucination per trace",
-    "text_box_agreement": "text-box agreement",
-}
+    from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
+    from tag_rewards.evaluation.figures import Figure, Interval
+    from tag_rewards.evaluation.results import Results
 
 
 def warnings(results: Results) -> Iterator[str]:

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.bootstrap import Interval, difference_interval, mean_interval
-from tag_rewards.evaluation.journal import read_records
+from tag_rewards.evaluation.figures import Interval, difference_interval, mean_interval
+from tag_rewards.files.journal import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
 
 @dataclass(frozen=True, slots=True)
 class CounterfactualSummary:

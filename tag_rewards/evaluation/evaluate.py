@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN, dialect_of
 from tag_rewards.evaluation.areas import CONTAINED, area_boxes, areas_of_faces
-from tag_rewards.evaluation.bootstrap import LEVEL
 from tag_rewards.evaluation.box_baselines import baseline_sums, mean_boxes
 from tag_rewards.evaluation.classification import ECE_BINS, classify
-from tag_rewards.evaluation.face_row import face_row
-from tag_rewards.evaluation.faithfulness import HIT_IOU, Judged
+from tag_rewards.evaluation.faithfulness import HIT_IOU, Judged, face_row
+from tag_rewards.evaluation.figures import LEVEL
 from tag_rewards.evaluation.measures import faithfulness_figures, sums_of_judged
 from tag_rewards.evaluation.results import MODEL, Classification, Faces, Results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from tag_rewards.data.evaluation_set import EvaluationFace, EvaluationSet
-    from tag_rewards.evaluation.predictions import Prediction
+    from tag_rewards.completions.completion import Prediction
     from tag_rewards.evaluation.samples import SampleRow
+    from tag_rewards.prepare.evaluation_set import EvaluationFace, EvaluationSet
     from tag_rewards.target import Target
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
@@ -171,3 +172,31 @@ def _faces(faces: Sequence[EvaluationFace], samples: Sequence[SampleRow]) -> Fac
 def _versions() -> dict[str, str]:
     names = ("tag-rewards", "numpy", "scipy", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _with_counterfactual(results: Results, path: Path, config: EvaluationConfig) -> Results:
+    from dataclasses import replace
+
+    from tag_rewards.evaluation.counterfactual import summarize_counterfactual
+    from tag_rewards.evaluation.figures import Figure
+
+    found = summarize_counterfactual(path, n_resamples=config.resamples, seed=config.seed)
+    intervals = {
+        "claimed": found.claimed,
+        "elsewhere": found.elsewhere,
+        "difference": found.difference,
+    }
+    about = {
+        "file": str(path),
+        "left_out": dict(found.left_out),
+        "masked": found.masked,
+        "overlap": found.overlap,
+    }
+    return replace(
+        results,
+        counterfactual={
+            name: None if interval is None else Figure(*interval, found.n)
+            for name, interval in intervals.items()
+        },
+        config={**results.config, "counterfactual": about},
+    )

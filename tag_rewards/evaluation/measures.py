@@ -1,8 +1,13 @@
-r"""The figures of faithfulness over many faces, as sums.
+"""The figures of faithfulness over many faces, as sums.
 
 Faces whose target has no AU are left out of every figure here (there is nothing to be faithful to)
 and counted in the results. Every figure is a sum over faces divided by another, so that it can be
 resampled, paired and pooled.
+
+Every figure of an evaluation as a function of sums over its rows.
+
+From this, two evaluations of the same faces are compared (`paired`), and evaluations of different
+faces pooled (`pooled`): sums can be resampled together and added.
 """
 
 from __future__ import annotations
@@ -13,8 +18,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.evaluation.bootstrap import percentile_interval, resampled_sums
-from tag_rewards.evaluation.results import MODEL, AUFigures, Figure
+from tag_rewards.evaluation.answers import FERBENCH, STRICT
+from tag_rewards.evaluation.classification import (
+    ECE_BINS,
+    calibration_gaps,
+    confusion_rates,
+    encode,
+)
+from tag_rewards.evaluation.figures import Figure, percentile_interval, resampled_sums
+from tag_rewards.evaluation.results import MODEL, AUFigures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.evaluation.faithfulness import Judged
+    from tag_rewards.evaluation.results import Results
     from tag_rewards.evaluation.samples import SampleRow
+
 
 #: The measures of faithfulness, in the order of every table, and whether more is better.
 MEASURES: Mapping[str, bool] = MappingProxyType(
@@ -232,3 +246,124 @@ def figure(total: NDArray[np.float64], drawn: NDArray[np.float64]) -> Figure | N
     np.divide(drawn[:, 0], drawn[:, 1], out=shares, where=drawn[:, 1] > 0)
     low, high = percentile_interval(shares) or (part / whole, part / whole)
     return Figure(part / whole, low, high, round(whole))
+
+
+#: What figures are called where people read them.
+NAMES = {
+    "accuracy": "accuracy",
+    "uar": "UAR",
+    "macro_f1": "macro F1",
+    "ece": "ECE",
+    "compat_accuracy": "accuracy (ferbench-compat)",
+    "compat_uar": "UAR (ferbench-compat)",
+    "compat_macro_f1": "macro F1 (ferbench-compat)",
+    "mean_iou": "mean AU-IoU",
+    "hit_rate": "hit rate at 0.5",
+    "placed_iou": "IoU of placed AUs",
+    "au_precision": "AU precision",
+    "au_recall": "AU recall",
+    "au_f1": "AU F1",
+    "hallucination_per_mention": "hallucination per mention",
+    "hallucination_per_trace": "hallucination per trace",
+    "text_box_agreement": "text-box agreement",
+}
+
+
+#: Every figure by name, and whether more is better.
+STATISTICS: Mapping[str, bool] = MappingProxyType(
+    {
+        "accuracy": True,
+        "uar": True,
+        "macro_f1": True,
+        "ece": False,
+        "compat_accuracy": True,
+        "compat_uar": True,
+        "compat_macro_f1": True,
+        **MEASURES,
+    }
+)
+
+
+def sample_columns(rows: Sequence[SampleRow], labels: Sequence[str]) -> NDArray[np.float64]:
+    """What `statistics` needs the sums of, one row a face.
+
+    Args:
+        rows: the faces.
+        labels: the declared labels.
+
+    Returns:
+        Shape (n, p): a column for each cell of the confusion matrix as the strict parser and as
+        `ferbench-compat` reads it, for each gap of the calibration, for the faces with a
+        confidence, and for numerator and denominator of each measure of faithfulness.
+    """
+    true = encode([row.label for row in rows], labels)
+    strict = encode([row.answer for row in rows], labels)
+    compat = encode([row.answer_compat for row in rows], labels)
+    kept = np.array([row.answer_compat is not None for row in rows], dtype=bool)
+    known = np.array([row.confidence is not None for row in rows], dtype=bool)
+    confidence = np.array([row.confidence or 0.0 for row in rows], dtype=np.float64)
+    gaps = calibration_gaps(confidence, true == strict) * known[:, np.newaxis]
+    return np.concatenate(
+        [
+            _cells(true, strict, len(labels)),
+            _cells(true, compat, len(labels)) * kept[:, np.newaxis],
+            gaps,
+            known[:, np.newaxis],
+            *measure_sums(sums_of_samples(rows)).values(),
+        ],
+        axis=1,
+    )
+
+
+def _cells(true: NDArray[np.intp], answers: NDArray[np.intp], k: int) -> NDArray[np.float64]:
+    one_hot = np.zeros((len(true), k * (k + 1)))
+    one_hot[np.arange(len(true)), true * (k + 1) + answers] = 1.0
+    return one_hot
+
+
+def statistics(sums: NDArray[np.float64], k: int) -> dict[str, NDArray[np.float64]]:
+    """Every one of `STATISTICS` from sums of the columns.
+
+    Args:
+        sums: of `sample_columns`, shape (..., p).
+        k: number of labels.
+
+    Returns:
+        Name -> values of shape (...), NaN where nothing counts.
+    """
+    cells = k * (k + 1)
+    ends = np.cumsum([cells, cells, ECE_BINS, 1])
+    strict, compat, gaps, known, pairs = np.split(sums, ends, axis=-1)
+    result = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for prefix, counts, macro in (("", strict, "declared"), ("compat_", compat, "occurring")):
+            confusion = counts.reshape(*counts.shape[:-1], k, k + 1)
+            rates = confusion_rates(confusion, macro)  # type: ignore[arg-type]
+            nothing = counts.sum(axis=-1) == 0
+            for name in ("accuracy", "uar", "macro_f1"):
+                result[prefix + name] = np.where(nothing, np.nan, getattr(rates, name))
+        result["ece"] = np.abs(gaps).sum(axis=-1) / known[..., 0]
+        for index, name in enumerate(MEASURES):
+            result[name] = pairs[..., 2 * index] / pairs[..., 2 * index + 1]
+    return {name: result[name] for name in STATISTICS}
+
+
+def figures_of(results: Results) -> dict[str, Figure | None]:
+    """The same figures as an evaluation found them, None where nothing counts.
+
+    Example:
+        >>> from tag_rewards.evaluation.results import Faces, Results
+        >>> faces = Faces(0, 0, 0, 0, 0, {})
+        >>> nothing = Results("p", ("fear",), (), "", faces, {}, {"model": {}}, ())
+        >>> set(figures_of(nothing).values())
+        {None}
+    """
+    found: dict[str, Figure | None] = dict.fromkeys(STATISTICS)
+    for prefix, parser in (("", STRICT), ("compat_", FERBENCH)):
+        one = results.classification.get(parser)
+        if one is not None:
+            for name in ("accuracy", "uar", "macro_f1"):
+                found[prefix + name] = getattr(one, name)
+            if parser == STRICT:
+                found["ece"] = one.ece
+    return {**found, **results.faithfulness[MODEL]}

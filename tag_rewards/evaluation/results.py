@@ -5,7 +5,7 @@
     RESULTS/
       results.json      `Results`: every figure with its interval, and what was evaluated how
       samples.parquet   one row a face (`tag_rewards.evaluation.samples`)
-      gallery.parquet   some faces with their images (`tag_rewards.evaluation.gallery`), if at hand
+      gallery.parquet   some faces with their images (`tag_rewards.evaluation.samples`), if at hand
 """
 
 from __future__ import annotations
@@ -13,39 +13,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.evaluation.figures import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
 
 VERSION = 1
 RESULTS_FILE = "results.json"
 
 #: The name of the model's own row among the baselines in `Results.faithfulness`.
 MODEL = "model"
-
-
-class ResultsError(InputError):
-    """A folder that holds no results of an evaluation; the message names file and field."""
-
-
-class Figure(NamedTuple):
-    """A figure and its bootstrap interval.
-
-    Attributes:
-        value: of the sample itself.
-        low: lower end of the interval.
-        high: upper end.
-        n: how many things it is of: faces, mentions of an AU, boxes.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +175,7 @@ def read_results(folder: Path) -> Results:
     """Read the `results.json` of a folder; the inverse of `write_results`.
 
     Raises:
-        ResultsError: there is none, or it was written by another release or edited.
+        InputError: there is none, or it was written by another release or edited.
 
     Example:
         >>> import tempfile
@@ -207,19 +189,19 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / RESULTS_FILE
     if not path.is_file():
-        raise ResultsError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
+        raise InputError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ResultsError(f"{path} is not JSON ({error})") from error
+        raise InputError(f"{path} is not JSON ({error})") from error
     if not isinstance(record, dict) or record.pop("version", None) != VERSION:
-        raise ResultsError(
+        raise InputError(
             f"{path} is not of version {VERSION} of results; run `tag-rewards eval` again"
         )
     try:
         return _results(record)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ResultsError(
+        raise InputError(
             f"{path} does not have the fields of results ({type(error).__name__}: {error}); "
             "run `tag-rewards eval` again"
         ) from error

@@ -3,7 +3,8 @@
 `boxes`, `spaces`, `overlap` and `matching` know nothing of faces; `landmarks` and `regions` do.
 """
 
-from tag_rewards.geometry.boxes import as_boxes, box_area, box_iou, clip_boxes, scale_boxes
+from tag_rewards.geometry.au_rules import AU_REGIONS, RegionRule
+from tag_rewards.geometry.boxes import Region, as_boxes, box_area, box_iou, clip_boxes, scale_boxes
 from tag_rewards.geometry.landmarks import (
     as_landmarks,
     average_face,
@@ -11,20 +12,16 @@ from tag_rewards.geometry.landmarks import (
     inner_eye_distance,
     mirror_landmarks,
 )
-from tag_rewards.geometry.regions import (
-    AU_REGIONS,
-    RegionRule,
-    au_box,
-    au_boxes,
-    au_region,
-    au_regions,
-    jaa_centres,
-)
+from tag_rewards.geometry.matching import Matching, MatchingConfig, match
+from tag_rewards.geometry.regions import au_box, au_boxes, au_region, au_regions, jaa_centres
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes, smart_resize
 
 __all__ = [
     "AU_REGIONS",
     "BoxSpace",
+    "Matching",
+    "MatchingConfig",
+    "Region",
     "RegionRule",
     "as_boxes",
     "as_landmarks",
@@ -40,6 +37,7 @@ __all__ = [
     "face_roll",
     "inner_eye_distance",
     "jaa_centres",
+    "match",
     "mirror_landmarks",
     "scale_boxes",
     "smart_resize",

@@ -18,7 +18,7 @@ from math import fsum
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
-from tag_rewards.geometry.overlap import Box, Evidence, Region, iou, polygon_overlap
+from tag_rewards.geometry.boxes import Box, Evidence, iou, polygon_overlap
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -132,6 +132,7 @@ def match(
         ValueError: polygons are to be compared, and evidence that is claimed has none.
 
     Example:
+        >>> from tag_rewards.geometry import Region
         >>> seen = {"cat": Region((20, 60, 80, 90)), "ball": Region((5, 80, 15, 90))}
         >>> match([((5, 80, 15, 90), ("ball",)), ((20, 60, 80, 90), ("cat",))], seen).score
         1.0

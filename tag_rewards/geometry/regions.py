@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.geometry.au_rules import AU_REGIONS, JAA_CENTRES, RegionRule
+from tag_rewards.geometry.au_rules import AU_REGIONS, JAA_CENTRES
 from tag_rewards.geometry.landmarks import (
     MIRROR_ORDER,
     as_faces,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import shapely
     from numpy.typing import ArrayLike, NDArray
+
 
 @dataclass(frozen=True, slots=True)
 class _Anchors:

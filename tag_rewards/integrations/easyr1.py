@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.integrations.decoded import decoded_text
-from tag_rewards.integrations.scorer import default_scorer
+from tag_rewards.integrations.scorer import decoded_text, default_scorer
 
 __all__ = ["REWARD_NAME", "REWARD_TYPE", "compute_score"]
 

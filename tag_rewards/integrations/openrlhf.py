@@ -15,8 +15,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.integrations.decoded import decoded_text
-from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
+from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tag_rewards.integrations.decoded import decoded_text
-from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
+from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

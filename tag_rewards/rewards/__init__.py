@@ -1,11 +1,17 @@
 """The three rewards of TAG (format, accuracy, AU grounding) and their weighted whole."""
 
-from tag_rewards.rewards.accuracy import accuracy_reward
 from tag_rewards.rewards.config import GroundingConfig, RewardConfig
-from tag_rewards.rewards.format import format_reward
-from tag_rewards.rewards.grounding import Grounding, grounding_reward
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
-from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch, score_trace
+from tag_rewards.rewards.score import (
+    SCORE_KEYS,
+    Grounding,
+    accuracy_reward,
+    format_reward,
+    grounding_reward,
+    score,
+    score_batch,
+    score_trace,
+)
 
 __all__ = [
     "PRIOR_FORMULAS",

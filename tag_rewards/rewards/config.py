@@ -17,6 +17,7 @@ from tag_rewards.rewards.prior import PRIOR_FORMULAS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 @dataclass(frozen=True, slots=True)
 class GroundingConfig(MatchingConfig):
     """How boxes and named AUs are judged.

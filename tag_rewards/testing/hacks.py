@@ -11,10 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
-from tag_rewards.geometry.overlap import iou
+from tag_rewards.geometry.boxes import iou
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes
-from tag_rewards.testing.honest import Honest, a_step
-from tag_rewards.testing.traces import ANALYSIS, OBSERVATION, answer, text_of, trace_of
+from tag_rewards.testing.traces import (
+    ANALYSIS,
+    OBSERVATION,
+    Honest,
+    a_step,
+    answer,
+    text_of,
+    trace_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

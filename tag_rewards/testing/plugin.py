@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tag_rewards.testing.battery import Battery
     from tag_rewards.testing.contract import RewardContract
 
+
 @pytest.fixture
 def tag_target() -> Target:
     """A target with three AUs, two of them in one place: the first of `TARGETS`."""

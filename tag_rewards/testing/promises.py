@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tag_rewards.testing.battery import Answer, Battery
     from tag_rewards.testing.corpus import Sample
 
+
 class Finding(NamedTuple):
     """An example of a broken promise.
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tag_rewards.data.annotate import AnnotationConfig
-from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
-from tag_rewards.data.protocols import load_protocol
+from tag_rewards.datasets.protocols import load_protocol
 from tag_rewards.errors import InputError
+from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
+from tag_rewards.prepare.face_target import AnnotationConfig
 from tag_rewards.traces.policy import PolicyConfig
 from tag_rewards.traces.records import MODES
 from tag_rewards.traces.verify import VerifyConfig
@@ -18,9 +18,9 @@ from tag_rewards.traces.verify import VerifyConfig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tag_rewards.data.datasets.sample import FaceSample
-    from tag_rewards.data.face_sources import FaceSource
-    from tag_rewards.data.protocols import LoadedProtocol
+    from tag_rewards.datasets.protocols import LoadedProtocol
+    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.traces.prompts import WriterPrompt
     from tag_rewards.traces.records import Mode
 
@@ -31,10 +31,6 @@ SPLITS = ("train", "val", "test")
 _FIXED = ("format", "protocol", "labels", "annotation", "mode", "prompt_hash", "seed")
 """What must not change while a ledger grows. Paths may: images and evidence are compared by
 content, one by one."""
-
-
-class BuildError(InputError):
-    """A build that cannot begin or go on; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +158,7 @@ def require_same_build(out: Path, record: dict[str, Any]) -> None:
     """Refuse to go on with another build's ledger.
 
     Raises:
-        BuildError: `out` holds another build.
+        InputError: `out` holds another build.
     """
     path = out / BUILD_FILE
     if not path.exists():
@@ -170,7 +166,7 @@ def require_same_build(out: Path, record: dict[str, Any]) -> None:
     before = json.loads(path.read_text(encoding="utf-8"))
     for name in _FIXED:
         if before.get(name) != record[name]:
-            raise BuildError(
+            raise InputError(
                 f"{out} holds a build of {name} {_short(before.get(name))}, not "
                 f"{_short(record[name])}; give another --out"
             )
@@ -184,11 +180,11 @@ def read_build_config(out: str | Path) -> dict[str, Any]:
     """`build.json` of a folder, as `BuildConfig.to_record` made it.
 
     Raises:
-        BuildError: There is none.
+        InputError: There is none.
     """
     path = Path(out) / BUILD_FILE
     if not path.exists():
-        raise BuildError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
+        raise InputError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 

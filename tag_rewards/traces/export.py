@@ -7,6 +7,8 @@ them appear together, or the folder stays as it was. The same ledger and images 
 Rows go where their sample belongs: the dataset's training split to `sft_train`, its others to
 `sft_test`, which verl only measures the loss on. A build of a training split alone has no others;
 then a share of its samples, chosen by their names, is held out.
+
+The parquet files that a build is exported to.
 """
 
 from __future__ import annotations
@@ -15,36 +17,105 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tag_rewards.data.record_file import RecordFile
-from tag_rewards.data.rows import IMAGE_TAG, SFTRow
-from tag_rewards.data.staging import staged
+import pyarrow as pa
+
 from tag_rewards.errors import InputError
+from tag_rewards.files.parquet import RecordFile
+from tag_rewards.files.text import printable
+from tag_rewards.files.whole import staged
+from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, SFTRow
+from tag_rewards.rewards import SCORE_KEYS
+from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
 from tag_rewards.trace import parse_trace
 from tag_rewards.traces.card import CARD_FILE, Card, write_card
-from tag_rewards.traces.conversations import VIDEO_TAG
 from tag_rewards.traces.records import LeftOutSample
 from tag_rewards.traces.tally import Example, Examples, Tally, share_of
-from tag_rewards.traces.trace_files import (
-    REJECTED_SCHEMA,
-    TRACE_SCHEMA,
-    printable,
-    rejected_record,
-    trace_record,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tag_rewards.traces.ledger_reader import LedgerReader, Run
-    from tag_rewards.traces.records import Attempt, TraceSample, Verdict
+    from tag_rewards.traces.ledger_reader import LedgerReader
+    from tag_rewards.traces.records import Attempt, Run, TraceSample, Verdict
 
     ImageOf = Callable[[TraceSample], bytes | LeftOutSample]
     History = list[tuple[Attempt, Verdict]]
     """All that was asked about a sample, by number."""
+
+
+_SCORES = pa.struct([(name, pa.float64()) for name in SCORE_KEYS])
+
+TRACE_SCHEMA = pa.schema(
+    [*SFT_SCHEMA, ("attempt", pa.int64()), ("prompt_hash", pa.string()), ("scores", _SCORES)]
+)
+"""`SFT_SCHEMA`, and how the trace came about: attempt, hash of the writer's template, scores."""
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("attempt", pa.int64()),
+        ("reason", pa.string()),
+        ("details", pa.string()),
+        ("answer", pa.string()),
+        ("accepted_later", pa.bool_()),
+        ("text", pa.string()),
+        ("error", pa.string()),
+        ("scores", _SCORES),
+        ("mode", pa.string()),
+        ("prompt", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("candidates", pa.list_(pa.string())),
+        ("model", pa.string()),
+        ("engine", pa.string()),
+        ("seed", pa.int64()),
+        ("temperature", pa.float64()),
+        ("finish_reason", pa.string()),
+        ("prompt_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+        ("seconds", pa.float64()),
+        ("image_sha256", pa.string()),
+    ]
+)
+"""One row an attempt that was not accepted, as it was asked and answered; for study."""
+
+
+def trace_record(row: SFTRow, attempt: Attempt, verdict: Verdict) -> dict[str, Any]:
+    """A row of `TRACE_SCHEMA`."""
+    return {
+        **row.to_record(),
+        "attempt": attempt.number,
+        "prompt_hash": attempt.prompt_hash,
+        "scores": dict(verdict.scores),
+    }
+
+
+def rejected_record(
+    sample: TraceSample, label: str, attempt: Attempt, verdict: Verdict, *, accepted_later: bool
+) -> dict[str, Any]:
+    """A row of `REJECTED_SCHEMA`."""
+    values = {
+        **{name: getattr(attempt, name, None) for name in REJECTED_SCHEMA.names},
+        "id": sample.id,
+        "label": label,
+        "split": sample.split,
+        "attempt": attempt.number,
+        "reason": verdict.reason,
+        "details": verdict.details,
+        "answer": verdict.answer,
+        "accepted_later": accepted_later,
+        "scores": dict(verdict.scores) or None,
+        "candidates": [*attempt.candidates],
+    }
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
 
 TRACES_FOLDER = "traces"
 """Its name in the folder of a build."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.data.annotate import LeftOut, annotate, canvas_image
-from tag_rewards.data.annotation.sources import content_hash
-from tag_rewards.data.canvas import encode_image
-from tag_rewards.data.face_sources import FaceSourceError
-from tag_rewards.detectors.images import ImageError
+from tag_rewards.datasets.sample import LeftOut
+from tag_rewards.evidence.of_dataset import FaceSourceError
+from tag_rewards.files.images import ImageError, content_hash, encode_image
+from tag_rewards.prepare.face_target import annotate, canvas_image
 from tag_rewards.target import Target
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tag_rewards.data.annotate import AnnotationConfig
-    from tag_rewards.data.datasets.sample import FaceSample
-    from tag_rewards.data.face_sources import FaceSource
+    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.evidence.of_dataset import FaceSource
+    from tag_rewards.prepare.face_target import AnnotationConfig
 
     FaceOf = Callable[[FaceSample, TraceSample | None], "PreparedFace | LeftOutSample"]
+
 
 class PreparedFace(NamedTuple):
     """What a question about a sample needs.

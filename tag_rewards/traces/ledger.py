@@ -28,22 +28,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tag_rewards.traces.ledger_lock import lock_ledger, writer_of
+from tag_rewards.errors import InputError
+from tag_rewards.files.lock import write_lock
 from tag_rewards.traces.ledger_reader import LedgerReader, explained
 from tag_rewards.traces.ledger_schema import (
     ATTEMPT_COLUMNS,
     CAST,
-    LedgerError,
     attempt_values,
     connect,
     text,
     verdict_values,
 )
-from tag_rewards.traces.records import Attempt, Counts, LeftOutSample, TraceSample, Verdict
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
+
+    from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verdict
 
 LEDGER_FILE = "ledger.sqlite"
 """Its name in the folder of a build."""
@@ -92,7 +93,7 @@ class Ledger(LedgerReader):
             verifier: Its hash, known from `start_run`.
 
         Raises:
-            LedgerError: The disk is full, or the file cannot be written; nothing of `rows` is
+            InputError: The disk is full, or the file cannot be written; nothing of `rows` is
                 recorded then, and nothing else is lost.
         """
         new = 0
@@ -110,7 +111,7 @@ class Ledger(LedgerReader):
         """Add a verifier's verdicts on attempts that are recorded, in one transaction.
 
         Raises:
-            LedgerError: As `record`.
+            InputError: As `record`.
         """
         number = self._verifier_id(verifier)
         with self._transaction() as connection:
@@ -125,7 +126,7 @@ class Ledger(LedgerReader):
         """Take samples up; one that is known keeps what is known of it.
 
         Raises:
-            LedgerError: As `record`.
+            InputError: As `record`.
         """
         with self._transaction() as connection:
             connection.executemany(
@@ -137,7 +138,7 @@ class Ledger(LedgerReader):
         """Leave samples out from now on.
 
         Raises:
-            LedgerError: As `record`.
+            InputError: As `record`.
         """
         self._note((item.id, item.reason, item.details) for item in samples)
 
@@ -145,7 +146,7 @@ class Ledger(LedgerReader):
         """Leave samples out no more.
 
         Raises:
-            LedgerError: As `record`.
+            InputError: As `record`.
         """
         self._note((name, "", "") for name in samples)
 
@@ -184,11 +185,12 @@ def open_ledger(path: str | Path) -> Iterator[Ledger]:
     """Open a ledger to write to, made if it is not there.
 
     Raises:
-        LedgerError: Another process writes to it, or the file is something else.
+        InputError: Another process writes to it, or the file is something else.
         OSError: The folder cannot be made or written to.
 
     Example:
         >>> import tempfile
+        >>> from tag_rewards.traces.records import Attempt, Verdict
         >>> attempt = Attempt(
         ...     "a", 1, "blind", "Which?", "f00", ("fear", "anger"), "m", "openai", 7, 0.8,
         ...     "...", "stop", 9, 3, 0.1, "", "ab",
@@ -204,7 +206,7 @@ def open_ledger(path: str | Path) -> Iterator[Ledger]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with lock_ledger(path):
+    with write_lock(path):
         with explained(path):
             connection = connect(path, write=True)
         try:
@@ -218,11 +220,11 @@ def read_ledger(path: str | Path) -> Iterator[LedgerReader]:
     """Open a ledger to read only; it may be written to meanwhile.
 
     Raises:
-        LedgerError: There is none, or the file is something else.
+        InputError: There is none, or the file is something else.
     """
     path = Path(path)
     if not path.exists():
-        raise LedgerError(f"{path} does not exist; `tag-rewards traces build` writes it")
+        raise InputError(f"{path} does not exist; `tag-rewards traces build` writes it")
     with explained(path):
         connection = connect(path, write=False)
     try:

@@ -7,11 +7,11 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tag_rewards.errors import InputError
 from tag_rewards.traces.ledger_schema import (
     ATTEMPT_COLUMNS,
     CAST,
     VERDICT_COLUMNS,
-    LedgerError,
     attempt_of,
     text,
     verdict_of,
@@ -49,7 +49,7 @@ class LedgerReader:
         """Hash of the verifier of the last run; empty before the first.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         run = self.last_run()
         return run.verifier if run else ""
@@ -59,7 +59,7 @@ class LedgerReader:
         """All attempts.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         [(count,)] = self._rows("SELECT count(*) FROM attempts")
         return int(count)
@@ -68,7 +68,7 @@ class LedgerReader:
         """The run that goes on, or the last one; None before the first.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         rows = self._rows(
             "SELECT hash, config, started, about FROM runs JOIN verifiers v ON v.id = verifier "
@@ -89,7 +89,7 @@ class LedgerReader:
             verifier: As for `judged`.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         most_eliminated = n_labels - 2 if n_labels else 10**6
         [(count,)] = self._rows(
@@ -114,7 +114,7 @@ class LedgerReader:
             verifier: Its hash; that of the last run if it is not given.
 
         Raises:
-            LedgerError: The file cannot be read.
+            InputError: The file cannot be read.
         """
         split = len(ATTEMPT_COLUMNS)
         for row in self._rows(
@@ -131,7 +131,7 @@ class LedgerReader:
         a reader.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         number, last = self._verifier_id(verifier), 0
         while rows := list(
@@ -149,7 +149,7 @@ class LedgerReader:
         """The attempts on one sample with their verdicts by one verifier, by number.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         split = len(ATTEMPT_COLUMNS)
         return [
@@ -161,7 +161,7 @@ class LedgerReader:
         """The same without the texts: the attempts' numbers, and their verdicts.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         rows = self._of_sample(sample, verifier, f"a.number, {_VERDICT}")
         return [(number, verdict_of(row)) for number, *row in rows]
@@ -179,7 +179,7 @@ class LedgerReader:
         """The samples that were taken up, by name, as a stream.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         columns = "sample, split, target, image_sha256"
         for row in self._rows(f"SELECT {columns} FROM samples ORDER BY sample"):
@@ -189,7 +189,7 @@ class LedgerReader:
         """One of them, or None.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         rows = self._rows(
             f"SELECT sample, split, target, image_sha256 FROM samples WHERE sample = {CAST}",
@@ -201,7 +201,7 @@ class LedgerReader:
         """The samples that are left out now, by name, as a stream.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         for row in self._rows(
             "SELECT sample, reason, details FROM left_out WHERE id IN "
@@ -213,7 +213,7 @@ class LedgerReader:
         """What the ledger holds, under one verifier or that of the last run.
 
         Raises:
-            LedgerError: As `judged`.
+            InputError: As `judged`.
         """
         number = self._verifier_id(self.verifier if verifier is None else verifier)
         [(attempts, prompt_tokens, completion_tokens)] = self._rows(
@@ -272,10 +272,10 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error) or "malformed" in str(error):
-            raise LedgerError(
+            raise InputError(
                 f"{path} is no ledger ({error}); give another folder, or a copy of the ledger"
             ) from error
-        raise LedgerError(
+        raise InputError(
             f"{path} cannot be used ({error}); what was recorded is kept: see to the disk's free "
             "space and rights, and start again"
         ) from error

@@ -89,15 +89,11 @@ ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt))
 VERDICT_COLUMNS = tuple(field.name for field in fields(Verdict))
 
 
-class LedgerError(InputError):
-    """A ledger that cannot be used as asked; the message says why and what to do."""
-
-
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Open the file and check that it is a ledger of this version; with `write`, make it if needed.
 
     Raises:
-        LedgerError: It is something else, or a ledger of another version.
+        InputError: It is something else, or a ledger of another version.
         sqlite3.Error: It cannot be opened.
     """
     mode = "rwc" if write else "ro"
@@ -148,9 +144,9 @@ def _require_ours(path: Path, connection: sqlite3.Connection) -> None:
     [application] = connection.execute("PRAGMA application_id").fetchone()
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION:
-        raise LedgerError(f"{path} is an SQLite file, but no ledger of traces; give another folder")
+        raise InputError(f"{path} is an SQLite file, but no ledger of traces; give another folder")
     if version != VERSION:
-        raise LedgerError(
+        raise InputError(
             f"{path} is a ledger of version {version}, and this release reads version {VERSION}; "
             "go on with the release that wrote it, or give another folder"
         )

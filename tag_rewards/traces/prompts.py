@@ -31,11 +31,11 @@ from jinja2 import Template as Jinja
 from jinja2.meta import find_undeclared_variables
 from jinja2.nodes import Name
 
-from tag_rewards.data.prompts import describe_space
-from tag_rewards.data.sft_text import AUBox, write_trace
 from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, as_boxes, au_box, average_face, clip_boxes
+from tag_rewards.prepare.prompts import describe_space
+from tag_rewards.prepare.template_traces import AUBox, write_trace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.traces.policy import Question
 
@@ -60,10 +60,6 @@ _FIELDS_OF: dict[str, tuple[str, ...]] = {
     "blind": (*_FIELDS, "errors"),
     "rationalised": (*_FIELDS, "errors", "label"),
 }
-
-
-class PromptError(InputError):
-    """A template that cannot be used; the message names file, line and field."""
 
 
 class PromptAU(NamedTuple):
@@ -133,7 +129,7 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
     """The template of a mode, or of a file of yours, tried on every kind of sample.
 
     Raises:
-        PromptError: It is no jinja2 template, uses a field that there is not, or does not have
+        InputError: It is no jinja2 template, uses a field that there is not, or does not have
             `<image>` exactly once; the message names file, line and field.
         OSError: The file cannot be read.
 
@@ -149,19 +145,19 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
         try:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise PromptError(f"{file}: byte {error.start} is not UTF-8 text") from error
+            raise InputError(f"{file}: byte {error.start} is not UTF-8 text") from error
     prompt = WriterPrompt(text, mode, _compile(text, name, mode))
     for target, question in _trials():
         try:
             rendered = prompt.render(target, question, 0)
         except UndefinedError as error:
             line = _line(error.__traceback__, name)
-            raise PromptError(f"{name}: line {line}: {error.message}; {_known(mode)}") from error
+            raise InputError(f"{name}: line {line}: {error.message}; {_known(mode)}") from error
         except (TypeError, ValueError, ArithmeticError) as error:
             line = _line(error.__traceback__, name)
-            raise PromptError(f"{name}: line {line} cannot be rendered ({error})") from error
+            raise InputError(f"{name}: line {line} cannot be rendered ({error})") from error
         if rendered.count(IMAGE_TAG) != 1:
-            raise PromptError(
+            raise InputError(
                 f"{name} gives a prompt with {rendered.count(IMAGE_TAG)} times {IMAGE_TAG}; "
                 "it belongs there once, where the image goes"
             )
@@ -174,12 +170,12 @@ def _compile(text: str, name: str, mode: Mode) -> Jinja:
         tree = environment.parse(text, name, name)
         code = environment.compile(text, name, name)
     except TemplateSyntaxError as error:
-        raise PromptError(f"{name}: line {error.lineno}: {error.message}") from error
+        raise InputError(f"{name}: line {error.lineno}: {error.message}") from error
     unknown = find_undeclared_variables(tree) - set(_FIELDS_OF[mode])
     for node in tree.find_all(Name):
         if node.name in unknown:
             where = f"{name}: line {node.lineno}"
-            raise PromptError(f"{where}: there is no field {node.name!r}; {_known(mode)}")
+            raise InputError(f"{where}: there is no field {node.name!r}; {_known(mode)}")
     return Jinja.from_code(environment, code, environment.globals)
 
 

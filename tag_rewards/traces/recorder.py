@@ -32,7 +32,7 @@ class _Answer(NamedTuple):
 class Recorder:
     """Records into a ledger in the order of the calls; use it with `with`.
 
-    Every call raises what the recording of earlier entries raised, a `LedgerError` or another; so
+    Every call raises what the recording of earlier entries raised, a `InputError` or another; so
     does leaving the `with` block.
 
     Args:

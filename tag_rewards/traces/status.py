@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tag_rewards.files.lock import writer_of
+from tag_rewards.files.text import duration
 from tag_rewards.traces.config import read_build_config
-from tag_rewards.traces.ledger import LEDGER_FILE, Counts, read_ledger, writer_of
+from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.policy import PolicyConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from tag_rewards.traces.records import Counts
+
 
 @dataclass(frozen=True, slots=True)
 class BuildStatus:
@@ -135,19 +140,3 @@ def read_status(out: str | Path) -> BuildStatus:
         about=about,
         build=build,
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in the two largest units that it has.
-
-    Example:
-        >>> duration(59), duration(7380), duration(200_000)
-        ('59 s', '2 h 3 min', '2 d 7 h')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    while len(units) > 1 and not units[0][0]:
-        del units[0]
-    return " ".join(f"{count} {unit}" for count, unit in units[:2] if count) or "0 s"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.traces.records import Attempt, TraceSample, Verdict
 
+
 def share_of(name: str) -> float:
     """A number in [0, 1) that is always the same for a name, and evenly spread over names.
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
-from tag_rewards.data.annotation.run import AnnotateConfig, annotate_folder
-from tag_rewards.data.evidence import evidence_files, read_evidence
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
+from tag_rewards.evidence.annotate import AnnotateConfig, annotate_folder
+from tag_rewards.evidence.rows import evidence_files, read_evidence
 from tag_rewards.geometry import average_face
 
 

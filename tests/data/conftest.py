@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
+from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.geometry import average_face
 
 # The detectors of `annotation_fakes` are imported by name, here and in the processes of a run.

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from annotation_fakes import FakeDetector, records, run, write_images
 
-from tag_rewards.data.annotation.cache import FILE, EvidenceCache, default_cache_folder
-from tag_rewards.data.annotation.run import AnnotateError
-from tag_rewards.data.evidence import Evidence
 from tag_rewards.detectors.registry import make_detector
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.cache import FILE, EvidenceCache, default_cache_folder
+from tag_rewards.evidence.rows import Evidence
 
 
 def looked_at(log):
@@ -72,9 +72,9 @@ def test_a_broken_cache_is_named(tmp_path):
     write_images(tmp_path / "images", 1)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / FILE).write_bytes(b"no database at all" * 100)
-    with pytest.raises(AnnotateError, match=rf"{FILE} cannot be used .*delete it"):
+    with pytest.raises(InputError, match=rf"{FILE} cannot be used .*delete it"):
         run(tmp_path / "images", tmp_path / "out", cache=tmp_path / "cache")
-    with pytest.raises(AnnotateError, match="give --cache or --no-cache"):
+    with pytest.raises(InputError, match="give --cache or --no-cache"):
         run(tmp_path / "images", tmp_path / "out", cache=tmp_path / "cache" / FILE / "x")
 
 

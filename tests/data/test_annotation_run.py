@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from annotation_fakes import FakeDetector, records, run, statuses, write_images
 
-from tag_rewards.data.annotation.run import AnnotateConfig, AnnotateError
-from tag_rewards.data.annotation.shards import EvidenceFolder, Manifest
-from tag_rewards.data.annotation.sources import ImageFolder, oriented_size
-from tag_rewards.data.evidence import Evidence, evidence_table
-from tag_rewards.data.face_sources import EvidenceRows
-from tag_rewards.data.prepare import PARQUET_FILES, prepare
-from tag_rewards.detectors.images import read_image
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
+from tag_rewards.evidence.annotate import AnnotateConfig
+from tag_rewards.evidence.image_folder import ImageFolder
+from tag_rewards.evidence.of_dataset import EvidenceRows
+from tag_rewards.evidence.rows import Evidence, evidence_table
+from tag_rewards.evidence.shards import EvidenceFolder, Manifest
+from tag_rewards.files.images import oriented_size, read_image
+from tag_rewards.prepare.prepare import PARQUET_FILES, prepare
 
 WHITE = np.full((20, 30, 3), 255, np.uint8)
 
@@ -209,14 +209,14 @@ def table(*images):
 def test_evidence_of_something_else_is_refused(tmp_path, other, message):
     with evidence(tmp_path / "out"):
         pass
-    with pytest.raises(AnnotateError, match=message):
+    with pytest.raises(InputError, match=message):
         evidence(tmp_path / "out", other)
     with evidence(tmp_path / "out", Manifest("/images", "fake", "1", {"processes": "4"})):
         pass
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path):
-    with evidence(tmp_path / "out"), pytest.raises(AnnotateError, match="another run writes to"):
+    with evidence(tmp_path / "out"), pytest.raises(InputError, match="another run writes to"):
         evidence(tmp_path / "out")
     with evidence(tmp_path / "out"):
         pass
@@ -225,10 +225,10 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path):
 def test_a_folder_with_something_else_is_refused_and_left_as_it_was(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").touch()
-    with pytest.raises(AnnotateError, match="is not empty and holds no evidence"):
+    with pytest.raises(InputError, match="is not empty and holds no evidence"):
         evidence(tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
-    with pytest.raises(AnnotateError, match=r"thesis\.tex is a file"):
+    with pytest.raises(InputError, match=r"thesis\.tex is a file"):
         evidence(tmp_path / "out" / "thesis.tex")
 
 

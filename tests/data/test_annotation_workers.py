@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from annotation_fakes import FakeDetector, records, run, statuses, write_images
 
-from tag_rewards.data.annotation.look import Looker
-from tag_rewards.data.annotation.run import AnnotateError
-from tag_rewards.data.annotation.workers import IN_FLIGHT, WorkerPool
 from tag_rewards.errors import InputError
+from tag_rewards.evidence.look import Looker
+from tag_rewards.evidence.workers import IN_FLIGHT, WorkerPool
 
 
 def name(folder, index, new):
@@ -43,7 +42,7 @@ def test_a_detector_that_dies_on_every_image_is_at_fault_itself(tmp_path):
     for index in range(20):
         name(images, index, f"crash{index}.png")
     message = r"the detector fake was killed by SIGKILL on every image \(10 times in a row\)"
-    with pytest.raises(AnnotateError, match=message):
+    with pytest.raises(InputError, match=message):
         run(images, tmp_path / "out", batch_size=5)
     assert multiprocessing.active_children() == []
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.canvas import PNG_UP_TO, encode_image, place
+from tag_rewards.files.images import PNG_UP_TO, encode_image
+from tag_rewards.prepare.canvas import place
 
 sides = st.integers(1, 400)
 

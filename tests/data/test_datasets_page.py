@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app
-from tag_rewards.data.protocol_tables import labels_text
-from tag_rewards.data.protocols import PROTOCOLS, SPLITS
+from tag_rewards.datasets.overview import labels_text
+from tag_rewards.datasets.protocols import PROTOCOLS, SPLITS
 
 PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -8,16 +8,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tag_rewards.data.annotate import BOX_SPACES, AnnotationConfig
-from tag_rewards.data.annotation.sources import content_hash
-from tag_rewards.data.evaluation_set import evaluation_set, read_evaluation_set
-from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_table
-from tag_rewards.data.face_sources import EvidenceRows, OpenFaceCsvs
-from tag_rewards.data.parquet import ParquetError, read_rl_parquet
-from tag_rewards.data.prepare import PrepareConfig, prepare
-from tag_rewards.data.protocols import ProtocolError, load_protocol
+from tag_rewards.datasets.protocols import load_protocol
 from tag_rewards.detectors.observation import FaceObservation
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
+from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
+from tag_rewards.files.images import content_hash
+from tag_rewards.files.parquet import ParquetError
 from tag_rewards.geometry import average_face
+from tag_rewards.prepare.evaluation_set import evaluation_set, read_evaluation_set
+from tag_rewards.prepare.face_target import BOX_SPACES, AnnotationConfig
+from tag_rewards.prepare.prepare import PrepareConfig, prepare
+from tag_rewards.prepare.rows import read_rl_parquet
 
 SMALL = AnnotationConfig(canvas=200)
 
@@ -113,7 +115,7 @@ def test_no_image_is_decoded(dataset, monkeypatch):
 
 def test_a_split_without_images_cannot_be_evaluated_on(dataset):
     loaded = load_protocol("made-faces/test", dataset.root, splits=["train"])
-    with pytest.raises(ProtocolError, match="there is no test image to evaluate made-faces/t"):
+    with pytest.raises(InputError, match="there is no test image to evaluate made-faces/t"):
         evaluation_set(loaded, OpenFaceCsvs(dataset.openface), SMALL)
 
 
@@ -168,7 +170,7 @@ def evidence_of(samples, root, folder):
 
 
 def test_pixels_of_a_table_go_all_the_way(tmp_path):
-    from tag_rewards.data.datasets.images import unpack
+    from tag_rewards.datasets.sample import unpack
 
     root = tmp_path / "fer2013"
     loaded = pixel_dataset(root)

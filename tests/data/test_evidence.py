@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tag_rewards.data.evidence import (
+from tag_rewards.detectors.observation import FaceObservation, Pose
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.rows import (
     EVIDENCE_SCHEMA,
     Evidence,
-    EvidenceError,
     evidence_files,
     evidence_table,
     read_evidence,
     write_evidence_table,
 )
-from tag_rewards.detectors.observation import FaceObservation, Pose
 from tag_rewards.geometry import AU_REGIONS, au_box, au_region, average_face
 
 SHA = "ab" * 32
@@ -173,29 +173,29 @@ def test_a_wrong_row_is_named(tmp_path, damage, message):
     damage(bad)
     path = tmp_path / "e.parquet"
     pq.write_table(pa.Table.from_pylist([good, bad], EVIDENCE_SCHEMA), path)
-    with pytest.raises(EvidenceError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         list(read_evidence(path))
     assert str(path) in str(caught.value)
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.parquet").write_text("image,status\n")
-    with pytest.raises(EvidenceError, match=r"text\.parquet is not a parquet file"):
+    with pytest.raises(InputError, match=r"text\.parquet is not a parquet file"):
         list(read_evidence(tmp_path))
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"image": ["a"]}), other)
-    with pytest.raises(EvidenceError, match="column 'sha256' is missing"):
+    with pytest.raises(InputError, match="column 'sha256' is missing"):
         list(read_evidence(other))
     columns = {name: evidence_table([])[name] for name in EVIDENCE_SCHEMA.names}
     pq.write_table(pa.table({**columns, "width": pa.array([], pa.string())}), other)
-    with pytest.raises(EvidenceError, match="column 'width' is string, not int32"):
+    with pytest.raises(InputError, match="column 'width' is string, not int32"):
         list(read_evidence(other))
 
 
 def test_files_are_found(tmp_path):
-    with pytest.raises(EvidenceError, match="nowhere does not exist"):
+    with pytest.raises(InputError, match="nowhere does not exist"):
         evidence_files(tmp_path / "nowhere")
-    with pytest.raises(EvidenceError, match="holds no evidence parquet"):
+    with pytest.raises(InputError, match="holds no evidence parquet"):
         evidence_files(tmp_path)
     for name in ("b.parquet", "a.parquet", ".c.parquet.partial", "d.csv"):
         (tmp_path / name).touch()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tag_rewards.data.datasets.rafdb import RAFDB_LABELS, read_rafdb
-from tag_rewards.data.face_drawing import draw, random_look
-from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
-from tag_rewards.data.made_faces import make_face, sample_intensities, write_dataset
-from tag_rewards.detectors.activation import activated_aus
-from tag_rewards.detectors.openface import read_openface_csv
+from tag_rewards.datasets.made_faces.dataset import make_face, sample_intensities, write_dataset
+from tag_rewards.datasets.made_faces.drawing import draw, random_look
+from tag_rewards.datasets.made_faces.shape import DRAWN_AUS, move, neutral_shape
+from tag_rewards.datasets.rafdb import RAFDB_LABELS, read_rafdb
+from tag_rewards.detectors.observation import activated_aus
+from tag_rewards.detectors.openface.csv import read_openface_csv
 from tag_rewards.facs import PROTOTYPES
 from tag_rewards.geometry import AU_REGIONS, au_box
 from tag_rewards.geometry.landmarks import MIRROR_ORDER, inner_eye_distance

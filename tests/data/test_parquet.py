@@ -8,10 +8,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tag_rewards.data.image_size import image_size
-from tag_rewards.data.parquet import ParquetRows, read_rl_parquet, read_sft_parquet
-from tag_rewards.data.rows import RL_SCHEMA, SFT_SCHEMA, ParquetError, RLRow, SFTRow
+from tag_rewards.files.images import image_size
+from tag_rewards.files.parquet import ParquetError
 from tag_rewards.geometry import BoxSpace
+from tag_rewards.prepare.rows import (
+    RL_SCHEMA,
+    SFT_SCHEMA,
+    ParquetRows,
+    RLRow,
+    SFTRow,
+    read_rl_parquet,
+    read_sft_parquet,
+)
 from tag_rewards.target import AUEvidence, Target
 
 TARGET = Target("fear", (AUEvidence(5, 0.7, (10, 20, 30, 40)),), BoxSpace.pixels(112, 112))

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.data.annotate import BOX_SPACES, AnnotationConfig
-from tag_rewards.data.annotation.sources import content_hash
-from tag_rewards.data.datasets.rafdb import read_rafdb
-from tag_rewards.data.evidence import Evidence, evidence_table, write_evidence_table
-from tag_rewards.data.face_sources import EvidenceRows
-from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
-from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
-from tag_rewards.data.sft_text import Imprecision
-from tag_rewards.detectors.openface import read_openface_csv, successful_faces
+from tag_rewards.datasets.rafdb import read_rafdb
+from tag_rewards.detectors.openface.csv import read_openface_csv, successful_faces
+from tag_rewards.evidence.of_dataset import EvidenceRows
+from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
+from tag_rewards.files.images import content_hash
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
-from tag_rewards.geometry.overlap import polygon_overlap
+from tag_rewards.geometry.boxes import polygon_overlap
+from tag_rewards.prepare.face_target import BOX_SPACES, AnnotationConfig
+from tag_rewards.prepare.prepare import PARQUET_FILES, PrepareConfig, prepare
+from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.prepare.template_traces import Imprecision
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score
 
 SIZE = 100

@@ -6,19 +6,19 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.data.annotate import AnnotationConfig, annotate
-from tag_rewards.data.datasets.sample import DatasetError, FaceSample
-from tag_rewards.data.evaluation_set import read_evaluation_set
-from tag_rewards.data.face_sources import FaceSourceError
-from tag_rewards.data.face_target import LeftOut, region_of
-from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
-from tag_rewards.data.prepare import PARQUET_FILES, PrepareConfig, prepare
-from tag_rewards.data.protocols import load_protocol
-from tag_rewards.data.quality.limits import Limit
-from tag_rewards.data.quality.table import judge, measure_samples, write_quality
+from tag_rewards.datasets.protocols import load_protocol
+from tag_rewards.datasets.sample import FaceSample, LeftOut, region_of
 from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
+from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.of_dataset import FaceSourceError
 from tag_rewards.geometry import average_face
+from tag_rewards.prepare.evaluation_set import read_evaluation_set
+from tag_rewards.prepare.face_target import AnnotationConfig, annotate
+from tag_rewards.prepare.prepare import PARQUET_FILES, PrepareConfig, prepare
+from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.quality.limits import Limit
+from tag_rewards.quality.table import judge, measure_samples, write_quality
 
 SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
 
@@ -224,7 +224,7 @@ def test_a_box_is_cut_to_the_image_in_whole_pixels(crowd, box, region):
 
 def test_a_box_outside_the_image_is_refused(crowd, tmp_path):
     sample, faces = crowd
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(InputError) as caught:
         annotate(sample(200, 0, 300, 100), faces, SMALL.annotation)
     assert str(caught.value).replace(str(tmp_path), "ROOT") == (
         "ROOT/crowd.png: the face box (200, 0, 300, 100) of 'a_0' lies outside the image of "

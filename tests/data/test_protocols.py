@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.data.datasets.sample import Dataset, FaceSample
-from tag_rewards.data.protocol import Protocol
-from tag_rewards.data.protocol_counts import SplitCounts
-from tag_rewards.data.protocols import (
+from tag_rewards.datasets.protocols import (
     PROTOCOLS,
     SPLITS,
-    ProtocolError,
+    Protocol,
     load_protocol,
     protocol_named,
 )
+from tag_rewards.datasets.published_counts import SplitCounts
+from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 
 LABELS = ("happiness", "fear")
@@ -42,7 +42,7 @@ TRAIN, TEST = (5, {"fear": 3, "happiness": 2}), (3, {"fear": 2, "happiness": 1})
 
 
 def refusal(*arguments, **options):
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(InputError) as caught:
         load_protocol(*arguments, **options)
     return str(caught.value)
 

@@ -5,17 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.phrases import (
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.prepare.prompts import PROMPT_NAMES
+from tag_rewards.prepare.template_traces import (
     AU_PHRASES,
     CALM_CONCLUSIONS,
     CALM_PHRASES,
     CONCLUSIONS,
     FACE_PHRASES,
+    AUBox,
+    Imprecision,
+    imprecise,
+    write_trace,
 )
-from tag_rewards.data.prompts import PROMPT_NAMES
-from tag_rewards.data.sft_text import AUBox, Imprecision, imprecise, write_trace
-from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
-from tag_rewards.geometry import BoxSpace
 from tag_rewards.rewards import score
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import parse_trace

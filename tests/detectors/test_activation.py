@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.detectors.activation import activated_aus, au_probability, main_face
-from tag_rewards.detectors.observation import FaceObservation
-from tag_rewards.detectors.openface import (
+from tag_rewards.detectors.observation import FaceObservation, activated_aus, main_face
+from tag_rewards.detectors.openface.csv import (
     INTENSITY_AUS,
     PRESENCE_AUS,
     OpenFaceRow,
+    au_probability,
     successful_faces,
 )
 from tag_rewards.geometry import AU_REGIONS, au_box, average_face

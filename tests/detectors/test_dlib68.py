@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.detectors.activation import activated_aus, main_face
 from tag_rewards.detectors.dlib68 import DlibConfig, DlibDetector, score_confidence
 from tag_rewards.detectors.geometric_aus import GEOMETRIC_AUS, MOVEMENT_SCALE, au_movements
-from tag_rewards.detectors.packages import DetectorUnavailableError
+from tag_rewards.detectors.observation import activated_aus, main_face
+from tag_rewards.errors import InputError
 
 PHOTO = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 POINTS = {
@@ -109,12 +109,12 @@ def test_confidence_grows_with_the_score():
 def test_a_file_that_is_no_predictor_is_refused(tmp_path):
     (tmp_path / "model.dat").write_bytes(b"nothing")
     detector = DlibDetector(DlibConfig(predictor=tmp_path / "model.dat"))
-    with pytest.raises(DetectorUnavailableError, match=r"model.dat cannot be read by dlib"):
+    with pytest.raises(InputError, match=r"model.dat cannot be read by dlib"):
         detector.detect([PHOTO])
 
 
 def test_another_number_of_points_is_refused():
     models = DlibDetector()._predictor.parent
     detector = DlibDetector(DlibConfig(predictor=models / "shape_predictor_5_face_landmarks.dat"))
-    with pytest.raises(DetectorUnavailableError, match="predicts 5 points; give one of 68"):
+    with pytest.raises(InputError, match="predicts 5 points; give one of 68"):
         detector.detect([PHOTO])

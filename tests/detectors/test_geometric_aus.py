@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.face_model import DRAWN_AUS, move, neutral_shape
+from tag_rewards.datasets.made_faces.shape import DRAWN_AUS, move, neutral_shape
 from tag_rewards.detectors.geometric_aus import (
     GEOMETRIC_AUS,
     au_movements,

@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tag_rewards.detectors.images import (
-    MIN_SIDE,
-    PAD,
-    ImageError,
-    Transform,
-    as_bgr,
-    prepare,
-    read_any,
-    read_image,
-)
+from tag_rewards.detectors.images import MIN_SIDE, PAD, Transform, prepare, read_any
+from tag_rewards.files.images import ImageError, as_bgr, read_image
 
 # What OpenCV does to an image for each EXIF orientation.
 ORIENTATIONS = {

@@ -17,7 +17,7 @@ from tag_rewards.detectors.libreface import (
     LibreFaceDetector,
     libreface_probability,
 )
-from tag_rewards.detectors.packages import DetectorUnavailableError
+from tag_rewards.errors import InputError
 
 PRESENCES = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 INTENSITIES = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
@@ -86,7 +86,7 @@ def test_another_error_of_the_package_is_not_taken_for_no_face(package):
 
 def test_weights_that_cannot_be_had_are_said(package):
     package.error = OSError("<urlopen error [Errno -2] Name or service not known>")
-    with pytest.raises(DetectorUnavailableError, match=r"urlopen error .* run it once"):
+    with pytest.raises(InputError, match=r"urlopen error .* run it once"):
         LibreFaceDetector().detect([IMAGE])
 
 
@@ -108,5 +108,5 @@ def test_the_mean_of_the_opinions_that_there_are(presence, intensity, expected):
 
 def test_a_missing_package_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "libreface", None)
-    with pytest.raises(DetectorUnavailableError, match="pip install libreface"):
+    with pytest.raises(InputError, match="pip install libreface"):
         LibreFaceDetector()

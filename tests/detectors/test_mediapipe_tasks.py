@@ -13,14 +13,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tag_rewards.detectors.blendshapes import AU_BLENDSHAPES, blendshape_aus
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.mediapipe_tasks import (
+    AU_BLENDSHAPES,
     BLENDSHAPE_SCALE,
     MediaPipeConfig,
     MediaPipeDetector,
+    blendshape_aus,
 )
-from tag_rewards.detectors.packages import DetectorUnavailableError
+from tag_rewards.errors import InputError
 
 # fmt: off
 NAMES = [
@@ -135,11 +136,11 @@ def test_one_side_is_enough():
 
 
 def test_what_is_missing_is_said(tmp_path, model, monkeypatch):
-    with pytest.raises(DetectorUnavailableError, match=r"gone.task is no file; give Google's face"):
+    with pytest.raises(InputError, match=r"gone.task is no file; give Google's face"):
         MediaPipeDetector(MediaPipeConfig(tmp_path / "gone.task"))
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     monkeypatch.setitem(sys.modules, "mediapipe.tasks.python.vision", None)
-    with pytest.raises(DetectorUnavailableError, match="pip install 'mediapipe"):
+    with pytest.raises(InputError, match="pip install 'mediapipe"):
         MediaPipeDetector(MediaPipeConfig(model))
 
 
@@ -151,5 +152,5 @@ def test_no_faces_at_most_is_refused(model):
 def test_the_real_package_refuses_what_is_no_model(model):
     pytest.importorskip("mediapipe.tasks.python.vision")
     detector = MediaPipeDetector(MediaPipeConfig(model))
-    with pytest.raises(DetectorUnavailableError, match="is no Face Landmarker"):
+    with pytest.raises(InputError, match="is no Face Landmarker"):
         detector.detect([np.zeros((SIDE, SIDE, 3), np.uint8)])

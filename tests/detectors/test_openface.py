@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.detectors.observation import Pose
-from tag_rewards.detectors.openface import (
+from tag_rewards.detectors.openface.csv import (
     INTENSITY_AUS,
     PRESENCE_AUS,
     OpenFaceError,

@@ -20,7 +20,7 @@ from tag_rewards.detectors.openface3 import (
     OpenFace3Config,
     OpenFace3Detector,
 )
-from tag_rewards.detectors.packages import DetectorUnavailableError
+from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
 
 IMAGE = np.full((300, 400, 3), 128, np.uint8)
@@ -137,9 +137,9 @@ def test_a_box_beyond_the_edge_is_cut_for_the_crop(package, weights):
 
 def test_missing_weights_and_package_are_said(package, weights, monkeypatch):
     (weights / "Landmark_98.pkl").unlink()
-    with pytest.raises(DetectorUnavailableError, match=r"Landmark_98.pkl is not there; get the we"):
+    with pytest.raises(InputError, match=r"Landmark_98.pkl is not there; get the we"):
         OpenFace3Detector(OpenFace3Config(weights))
     (weights / "Landmark_98.pkl").touch()
     monkeypatch.setitem(sys.modules, "openface", None)
-    with pytest.raises(DetectorUnavailableError, match="pip install openface-test"):
+    with pytest.raises(InputError, match="pip install openface-test"):
         OpenFace3Detector(OpenFace3Config(weights))

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
-from tag_rewards.detectors.openface_folder import OpenFaceFolder
+from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
+from tag_rewards.detectors.openface.folder import OpenFaceFolder
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
 

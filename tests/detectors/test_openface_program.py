@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tag_rewards.detectors.images import MIN_SIDE, Transform
-from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
-from tag_rewards.detectors.openface_install import OpenFaceProgramError, find_openface
-from tag_rewards.detectors.openface_program import OpenFaceConfig, OpenFaceDetector
+from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
+from tag_rewards.detectors.openface.one_run import find_openface
+from tag_rewards.detectors.openface.program import OpenFaceConfig, OpenFaceDetector
+from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in ends itself by signals")
@@ -239,7 +240,7 @@ def test_a_program_that_never_works_is_an_error_and_leaves_no_process(tmp_path):
     plan = {str(MIN_SIDE): "crash", str(MIN_SIDE + 1): "crash", str(MIN_SIDE + 2): "hang"}
     (install.home / "plan.json").write_text(json.dumps(plan))
     detector = OpenFaceDetector(OpenFaceConfig(executable=install.program, processes=2))
-    with pytest.raises(OpenFaceProgramError, match=r"does not work: on a plain grey .* SIGABRT"):
+    with pytest.raises(InputError, match=r"does not work: on a plain grey .* SIGABRT"):
         detector.detect([image(0), image(1)])
     assert_all_have_ended(calls_of(install))
 
@@ -259,7 +260,7 @@ def test_a_program_that_never_works_is_an_error_and_leaves_no_process(tmp_path):
 def test_a_broken_installation_is_an_error(tmp_path, damage, message):
     install = make_install(tmp_path / "broken")
     damage(install.home)
-    with pytest.raises(OpenFaceProgramError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         detect(install, ["faces:faces.csv"] * 3)
     assert str(install.program) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -298,7 +299,7 @@ def test_a_missing_program_is_named(tmp_path, monkeypatch, home, executable, mes
     monkeypatch.delenv("OPENFACE_HOME", raising=False)
     if home:
         monkeypatch.setenv("OPENFACE_HOME", home)
-    with pytest.raises(OpenFaceProgramError, match=message):
+    with pytest.raises(InputError, match=message):
         OpenFaceDetector(OpenFaceConfig(executable=executable))
 
 

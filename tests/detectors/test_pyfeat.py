@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
-from tag_rewards.detectors.packages import DetectorUnavailableError
 from tag_rewards.detectors.pyfeat import PROBABILITY_SCALE, PyFeatConfig, PyFeatDetector
+from tag_rewards.errors import InputError
 
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 20, 23, 24, 25, 26, 27, 28, 43, 45)
 IMAGE = np.full((640, 640, 3), 128, np.uint8)
@@ -85,11 +85,11 @@ def test_an_image_without_a_face_has_one_row_of_nan(package, mesh):
 
 def test_weights_that_cannot_be_had_are_said(package):
     package.error = FileNotFoundError("cannot find the requested files in the local cache")
-    with pytest.raises(DetectorUnavailableError, match=r"requested files .* set HF_HOME"):
+    with pytest.raises(InputError, match=r"requested files .* set HF_HOME"):
         PyFeatDetector(PyFeatConfig("error")).detect([IMAGE])
 
 
 def test_a_missing_package_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "feat", None)
-    with pytest.raises(DetectorUnavailableError, match="pip install 'py-feat"):
+    with pytest.raises(InputError, match="pip install 'py-feat"):
         PyFeatDetector()

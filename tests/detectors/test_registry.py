@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tag_rewards.detectors.openface import OpenFaceRow, write_openface_csv
+from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.registry import DETECTOR_NAMES, DETECTOR_OPTIONS, make_detector
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face

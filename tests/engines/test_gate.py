@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
-from tag_rewards.engines.base import EngineError
 from tag_rewards.engines.gate import Gate
+from tag_rewards.errors import InputError
 
 
 async def most_inside(gate, tasks=40, answered=False):
@@ -83,10 +83,10 @@ def test_the_longest_pause_ends_all():
     async def check():
         gate = Gate(1, backoff=0.01, patience=10)
         refused(gate, 9)
-        with pytest.raises(EngineError, match=r"^refused, .*asks to wait for 11 s"):
+        with pytest.raises(InputError, match=r"^refused, .*asks to wait for 11 s"):
             refused(gate, 11)
         gate.answered()
-        with pytest.raises(EngineError):
+        with pytest.raises(InputError):
             refused(gate, 10.1)
 
     asyncio.run(check())

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tag_rewards.engines.make import ENGINE_NAMES, ENGINE_OPTIONS, make_engine
-from tag_rewards.engines.openai_config import OpenAIConfig
-from tag_rewards.engines.vllm_config import VLLMConfig
+from tag_rewards.engines.openai_client import OpenAIConfig
+from tag_rewards.engines.vllm_offline import VLLMConfig
 from tag_rewards.errors import InputError
 
 pytest.importorskip("httpx")
@@ -117,9 +117,7 @@ def test_a_package_that_is_not_there(engine, package, remedy):
             print(type(error).__name__, error)
     """)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert run.stdout.startswith(
-        f"EngineError engine {engine} needs a package (import of {package}"
-    )
+    assert run.stdout.startswith(f"InputError engine {engine} needs a package (import of {package}")
     assert remedy in run.stdout
 
 

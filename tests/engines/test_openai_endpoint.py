@@ -26,7 +26,7 @@ from endpoint import MODEL, RESET, answer, completion, http, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tag_rewards.engines.base import EngineError, Request, TokenLogprob
+from tag_rewards.engines.base import Request, TokenLogprob
 from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
 
@@ -251,7 +251,7 @@ def test_an_endpoint_that_only_fails_is_given_up():
     replies = []
     with (
         engine_and(script, attempts="1", give_up_after="20", concurrency="4") as (engine, _),
-        pytest.raises(EngineError, match=r"last 20 requests .*HTTP 500: out of memory"),
+        pytest.raises(InputError, match=r"last 20 requests .*HTTP 500: out of memory"),
     ):
         replies.extend(engine.generate(endless()))
     assert len(replies) == 20
@@ -306,7 +306,7 @@ def test_an_endpoint_that_refuses_for_too_long(status, headers, said):
     script = lambda prompt, number: [http(status, b"quota", **headers)]  # noqa: E731
     with (
         engine_and(script, patience_seconds="1") as (engine, _),
-        pytest.raises(EngineError, match=said) as error,
+        pytest.raises(InputError, match=said) as error,
     ):
         list(engine.generate([request("a")]))
     assert f"HTTP {status}: quota" in str(error.value)
@@ -331,7 +331,7 @@ def test_the_limits_of_its_headers_are_kept():
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1"])
 def test_an_endpoint_that_is_down_at_the_start(url):
-    with pytest.raises(EngineError, match=r"cannot be reached \(.+\); start it, or give its addr"):
+    with pytest.raises(InputError, match=r"cannot be reached \(.+\); start it, or give its addr"):
         make_engine("openai", MODEL, {"url": url}).__enter__()
 
 
@@ -344,7 +344,7 @@ def test_an_endpoint_that_goes_down():
             )
             replies = engine.generate(map(request, itertools.count()))
             given = [next(replies) for _ in range(20)]
-        with pytest.raises(EngineError, match=r"cannot be reached .*start again"):
+        with pytest.raises(InputError, match=r"cannot be reached .*start again"):
             given.extend(replies)
     assert len({reply.key for reply in given}) == len(given)
     assert {reply.key for reply in given if not reply.error} == set(endpoint.asked)
@@ -376,7 +376,7 @@ def test_an_endpoint_that_is_restarted():
 def test_a_model_that_is_not_served():
     with serving(fine) as endpoint:
         engine = make_engine("openai", "wirter", {"url": endpoint.url})
-        with pytest.raises(EngineError, match=r"no model 'wirter'; it serves other, writer$"):
+        with pytest.raises(InputError, match=r"no model 'wirter'; it serves other, writer$"):
             engine.__enter__()
     assert endpoint.asked == {}
 
@@ -412,7 +412,7 @@ def test_what_no_request_will_get_past(status, said):
     script = lambda prompt, number: [http(status, b'{"detail": "who?"}')]  # noqa: E731
     with (
         engine_and(script, concurrency="2") as (engine, endpoint),
-        pytest.raises(EngineError, match=said),
+        pytest.raises(InputError, match=said),
     ):
         list(engine.generate(map(request, itertools.count())))
     assert sum(endpoint.asked.values()) <= 4

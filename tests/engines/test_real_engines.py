@@ -18,8 +18,8 @@ from uuid import uuid4
 import pytest
 from ask import GREEDY, SAMPLED
 
-from tag_rewards.engines.base import EngineError
 from tag_rewards.engines.make import make_engine
+from tag_rewards.errors import InputError
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -154,7 +154,7 @@ def test_vllm_serve(served):
 
 
 def test_a_model_that_vllm_does_not_serve(endpoint):
-    with pytest.raises(EngineError, match=r"no model 'large'; it serves tiny$"):
+    with pytest.raises(InputError, match=r"no model 'large'; it serves tiny$"):
         make_engine("openai", "large", {"url": endpoint}).__enter__()
 
 
@@ -169,7 +169,7 @@ def test_ray(on_ray):
 @pytest.mark.parametrize("engine", ["vllm", "ray"])
 def test_a_model_that_is_not_there(engine, tmp_path):
     model = str(tmp_path / "none")
-    with pytest.raises(EngineError, match=r"^vLLM cannot run .*none") as error:
+    with pytest.raises(InputError, match=r"^vLLM cannot run .*none") as error:
         make_engine(engine, model).__enter__()
     assert "\n" not in str(error.value)
 

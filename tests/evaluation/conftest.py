@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.data.parquet import ParquetRows
-from tag_rewards.data.rows import RLRow
 from tag_rewards.geometry import BoxSpace
+from tag_rewards.prepare.rows import ParquetRows, RLRow
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, render
 

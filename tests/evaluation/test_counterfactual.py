@@ -15,11 +15,11 @@ from generation_fakes import (
     write_faces,
 )
 
+from tag_rewards.completions.counterfactual import CounterfactualConfig
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.bootstrap import difference_interval
 from tag_rewards.evaluation.counterfactual import summarize_counterfactual
-from tag_rewards.evaluation.counterfactual_run import CounterfactualConfig
-from tag_rewards.evaluation.counterfactual_sheet import draw_counterfactuals
+from tag_rewards.evaluation.figures import difference_interval
+from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 
 FACES = 12
 FOREHEAD = (20, 12, 44, 20)
@@ -189,9 +189,9 @@ def test_another_file_is_refused(folder):
 
 def test_boxes_and_landmarks_are_brought_to_pixels_of_the_image(tmp_path):
     """The same face in thousandths is hidden in the same places."""
-    from tag_rewards.data.evaluation_set import EvaluationFace
-    from tag_rewards.evaluation.counterfactual_run import mask_face
+    from tag_rewards.completions.counterfactual import mask_face
     from tag_rewards.geometry import BoxSpace, average_face
+    from tag_rewards.prepare.evaluation_set import EvaluationFace
     from tag_rewards.target import Target
 
     points = average_face() - average_face().min(axis=0)

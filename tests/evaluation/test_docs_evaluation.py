@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app
-from tag_rewards.data.parquet import read_sft_parquet
 from tag_rewards.evaluation.answers import NO_ANSWER
 from tag_rewards.evaluation.areas import AREAS
-from tag_rewards.evaluation.gallery import FACES_OF_A_KIND
-from tag_rewards.evaluation.statistics import STATISTICS
+from tag_rewards.evaluation.measures import STATISTICS
+from tag_rewards.evaluation.samples import FACES_OF_A_KIND
+from tag_rewards.prepare.rows import read_sft_parquet
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text("utf-8")
 # Commands of other pages, which need a model; their tests are elsewhere.

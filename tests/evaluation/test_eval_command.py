@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app, main
-from tag_rewards.data.evaluation_set import read_evaluation_set
-from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
-from tag_rewards.evaluation.gallery import read_gallery
-from tag_rewards.evaluation.paired import read_model
+from tag_rewards.evaluation.compare import read_model
 from tag_rewards.evaluation.results import read_results
+from tag_rewards.evaluation.samples import read_gallery
+from tag_rewards.prepare.evaluation_set import read_evaluation_set
+from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 
 
 @pytest.fixture(scope="module")

@@ -8,24 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.evaluation_set import EvaluationFace, EvaluationSet
+from tag_rewards.completions.completion import Prediction, match_faces, model_name, read_predictions
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
+from tag_rewards.evaluation.compare import read_model
 from tag_rewards.evaluation.evaluate import EvaluationConfig, evaluate
-from tag_rewards.evaluation.gallery import FACES_OF_A_KIND, choose, read_gallery, write_gallery
-from tag_rewards.evaluation.measures import measure_sums, sums_of_samples
-from tag_rewards.evaluation.paired import read_model
-from tag_rewards.evaluation.predictions import (
-    Prediction,
-    PredictionsError,
-    match_faces,
-    model_name,
-    read_predictions,
+from tag_rewards.evaluation.figures import Figure
+from tag_rewards.evaluation.measures import (
+    figures_of,
+    measure_sums,
+    sample_columns,
+    statistics,
+    sums_of_samples,
 )
-from tag_rewards.evaluation.results import MODEL, Figure, ResultsError, read_results, write_results
-from tag_rewards.evaluation.samples import read_samples, write_samples
-from tag_rewards.evaluation.statistics import figures_of, sample_columns, statistics
+from tag_rewards.evaluation.results import MODEL, read_results, write_results
+from tag_rewards.evaluation.samples import (
+    FACES_OF_A_KIND,
+    choose,
+    read_gallery,
+    read_samples,
+    write_gallery,
+    write_samples,
+)
 from tag_rewards.geometry import BoxSpace, au_boxes, average_face
+from tag_rewards.prepare.evaluation_set import EvaluationFace, EvaluationSet
 from tag_rewards.rewards import score
 from tag_rewards.target import AUEvidence, Target
 
@@ -268,7 +274,7 @@ def test_no_faces_no_evaluation():
 def test_what_is_wrong_with_a_line_of_completions(line, message, tmp_path):
     path = tmp_path / "completions.jsonl"
     path.write_text('{"id": "a", "completion": "x"}\n' + line + "\n")
-    with pytest.raises(PredictionsError) as caught:
+    with pytest.raises(InputError) as caught:
         read_predictions(path)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
@@ -288,17 +294,17 @@ def test_completions_from_any_script(tmp_path):
     assert read["c"] == Prediction("c", None, "", 0.0, "no answer", "m")
     assert model_name(path, read.values()) == "m"
     path.write_text("\n")
-    with pytest.raises(PredictionsError, match="has no completions"):
+    with pytest.raises(InputError, match="has no completions"):
         read_predictions(path)
 
 
 def test_completions_of_other_faces_or_models_are_refused(tmp_path):
     path, faces = tmp_path / "c.jsonl", data().faces
-    with pytest.raises(PredictionsError, match="'x' is none of the 10 evaluated faces"):
+    with pytest.raises(InputError, match="'x' is none of the 10 evaluated faces"):
         match_faces(path, {"x": Prediction("x", "")}, faces)
-    with pytest.raises(PredictionsError, match="'face_0' is the id of 2 evaluated faces"):
+    with pytest.raises(InputError, match="'face_0' is the id of 2 evaluated faces"):
         match_faces(path, {}, (*faces, faces[0]))
-    with pytest.raises(PredictionsError, match="completions of 'm' and of 'n'"):
+    with pytest.raises(InputError, match="completions of 'm' and of 'n'"):
         model_name(path, [Prediction("a", "", model="n"), Prediction("b", "", model="m")])
     assert match_faces(path, {"face_1": Prediction("face_1", "")}, faces)[0] is None
 
@@ -316,7 +322,7 @@ def test_completions_of_other_faces_or_models_are_refused(tmp_path):
 def test_what_is_wrong_with_results(text, message, tmp_path):
     if text is not None:
         (tmp_path / "results.json").write_text(text)
-    with pytest.raises(ResultsError) as caught:
+    with pytest.raises(InputError) as caught:
         read_results(tmp_path)
     assert message in str(caught.value)
 
@@ -325,11 +331,11 @@ def test_what_is_wrong_with_samples(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pytest.raises(ResultsError, match=r"samples.parquet does not exist"):
+    with pytest.raises(InputError, match=r"samples.parquet does not exist"):
         read_samples(tmp_path)
     pq.write_table(pa.table({"id": [1]}), tmp_path / "samples.parquet")
-    with pytest.raises(ResultsError, match="column 'id' is int64, not string"):
+    with pytest.raises(InputError, match="column 'id' is int64, not string"):
         read_samples(tmp_path)
     (tmp_path / "samples.parquet").write_text("no")
-    with pytest.raises(ResultsError, match="is not a parquet file"):
+    with pytest.raises(InputError, match="is not a parquet file"):
         read_samples(tmp_path)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tag_rewards.evaluation.areas import area_boxes, areas_of_faces
-from tag_rewards.evaluation.bootstrap import resampled_sums
 from tag_rewards.evaluation.box_baselines import (
     BOX_BASELINES,
     SeenAUs,
@@ -12,6 +11,7 @@ from tag_rewards.evaluation.box_baselines import (
     random_boxes,
 )
 from tag_rewards.evaluation.faithfulness import agreement, judge
+from tag_rewards.evaluation.figures import resampled_sums
 from tag_rewards.evaluation.measures import (
     MEASURES,
     TOLD,

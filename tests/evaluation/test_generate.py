@@ -15,13 +15,12 @@ from generation_fakes import METADATA, FakeEngine, files, run, some_answer, trac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.evaluation_set import METADATA_KEY
-from tag_rewards.data.parquet import ParquetRows
-from tag_rewards.data.rows import EvalRow
-from tag_rewards.engines.base import EngineError, Reply, TokenLogprob
+from tag_rewards.completions.completion import answer_logprob, read_completions
+from tag_rewards.completions.generate import GenerationConfig, model_fingerprint
+from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.completions import answer_logprob, read_completions
-from tag_rewards.evaluation.generate import GenerationConfig, model_fingerprint
+from tag_rewards.prepare.evaluation_set import METADATA_KEY
+from tag_rewards.prepare.rows import EvalRow, ParquetRows
 
 FACES = 23
 
@@ -97,7 +96,7 @@ def test_cut_twice_the_file_is_completed(folder):
     path = folder / "completions.jsonl"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(EngineError):
+    with pytest.raises(InputError):
         run(folder, Breaking(after=2), masked=False)
     run(folder, FakeEngine(), masked=False)
     assert path.read_bytes() == whole
@@ -202,11 +201,11 @@ class Breaking(FakeEngine):
 
     def generate(self, requests):
         yield from itertools.islice(super().generate(requests), self.after)
-        raise EngineError("the endpoint is gone")
+        raise InputError("the endpoint is gone")
 
 
 def test_an_engine_that_breaks_loses_nothing_that_came_before(folder):
-    with pytest.raises(EngineError, match="the endpoint is gone"):
+    with pytest.raises(InputError, match="the endpoint is gone"):
         run(folder, Breaking(after=7), masked=False)
     engine = FakeEngine()
     run(folder, engine, masked=False)
@@ -218,7 +217,7 @@ def test_a_missing_reply_is_told(folder):
         def generate(self, requests):
             return (reply for reply in super().generate(requests) if reply.key != "face_0005")
 
-    with pytest.raises(EngineError, match=r"no reply to 1 questions, .* 'face_0005'"):
+    with pytest.raises(InputError, match=r"no reply to 1 questions, .* 'face_0005'"):
         run(folder, Forgetful(), masked=False)
 
 
@@ -233,15 +232,14 @@ def test_images_are_read_as_they_are_needed(folder):
                 taken += 1
                 yield Reply(request.key, "text")
                 if taken == 3:
-                    raise EngineError("enough")
+                    raise InputError("enough")
 
-    with pytest.raises(EngineError, match="enough"):
+    with pytest.raises(InputError, match="enough"):
         run(folder, Stopping(), masked=False)
     assert taken == 3
 
 
 def test_the_same_id_twice_is_refused(tmp_path):
-
     path = write_faces(tmp_path / "eval.parquet", 2)
     [first, _] = pq.read_table(path).to_pylist()
     with ParquetRows(path, EvalRow, {METADATA_KEY: METADATA}) as rows:

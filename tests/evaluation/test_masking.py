@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.evaluation.masking import (
+from tag_rewards.completions.masking import (
     covered,
     elsewhere,
     face_area,

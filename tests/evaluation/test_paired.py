@@ -9,13 +9,18 @@ from scipy import stats
 from sklearn import metrics
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.bootstrap import difference_interval
 from tag_rewards.evaluation.classification import classify
-from tag_rewards.evaluation.paired import EvaluatedModel, compare_models, mcnemar
-from tag_rewards.evaluation.pooled import POOLED, cross_dataset
-from tag_rewards.evaluation.results import Faces, Figure, Results
+from tag_rewards.evaluation.compare import (
+    POOLED,
+    EvaluatedModel,
+    compare_models,
+    cross_dataset,
+    mcnemar,
+)
+from tag_rewards.evaluation.figures import Figure, difference_interval
+from tag_rewards.evaluation.measures import STATISTICS, sample_columns, statistics
+from tag_rewards.evaluation.results import Faces, Results
 from tag_rewards.evaluation.samples import SampleRow
-from tag_rewards.evaluation.statistics import STATISTICS, sample_columns, statistics
 
 LABELS = ("happiness", "fear")
 

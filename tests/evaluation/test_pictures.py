@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.evaluation.curves import draw_curves, training_series, validation_series
-from tag_rewards.evaluation.labels import place_labels
-from tag_rewards.evaluation.overlays import Face, choose_faces, draw_overlays
-from tag_rewards.evaluation.run_folder import RunFolderError, StepMetrics
+from tag_rewards.errors import InputError
 from tag_rewards.geometry import box_iou
+from tag_rewards.pictures.marks import place_labels
+from tag_rewards.pictures.sheet import Face, choose_faces, draw_overlays
+from tag_rewards.runs.curves import draw_curves, training_series, validation_series
+from tag_rewards.runs.folder import StepMetrics
 
 
 def test_series_are_read_from_the_names_that_verl_logs():
@@ -37,7 +38,7 @@ def test_a_panel_for_each_component_that_was_logged():
 
 
 def test_metrics_without_components_say_how_to_get_them():
-    with pytest.raises(RunFolderError, match=r"trainer\.v1\.trainer_mode=tag_sync"):
+    with pytest.raises(InputError, match=r"trainer\.v1\.trainer_mode=tag_sync"):
         draw_curves([StepMetrics(1, {"actor/loss": 1.0})])
 
 

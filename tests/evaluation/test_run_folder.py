@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from tag_rewards.evaluation.run_folder import (
+from tag_rewards.errors import InputError
+from tag_rewards.runs.folder import (
     Generation,
-    RunFolderError,
     align,
     read_generations,
     read_metrics,
@@ -56,16 +56,16 @@ def test_the_launches_of_a_resumed_run_are_joined(run):
 )
 def test_a_malformed_line_of_metrics_is_named(run, line, message):
     run.metrics.write_text('{"step": 0, "data": {}}\n' + line + "\n")
-    with pytest.raises(RunFolderError, match=f"metrics.jsonl: {message}"):
+    with pytest.raises(InputError, match=f"metrics.jsonl: {message}"):
         read_metrics(run.out)
 
 
 def test_missing_and_empty_files_are_named(run):
     run.metrics.write_text("")
-    with pytest.raises(RunFolderError, match=r"metrics\.jsonl is empty"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl is empty"):
         read_metrics(run.out)
     run.metrics.unlink()
-    with pytest.raises(RunFolderError, match=r"metrics\.jsonl is missing"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl is missing"):
         read_metrics(run.out)
 
 
@@ -75,7 +75,7 @@ def test_validation_files_are_ordered_as_numbers(run):
 
 
 def test_a_folder_without_generations_says_how_to_get_them(tmp_path):
-    with pytest.raises(RunFolderError, match=r"trainer\.validation_data_dir"):
+    with pytest.raises(InputError, match=r"trainer\.validation_data_dir"):
         validation_files(tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_a_folder_without_generations_says_how_to_get_them(tmp_path):
 )
 def test_a_malformed_generation_is_named(run, record, message):
     run.validation(0).write_text(json.dumps(record) + "\n")
-    with pytest.raises(RunFolderError, match=f"0.jsonl: line 1: {message}"):
+    with pytest.raises(InputError, match=f"0.jsonl: line 1: {message}"):
         read_generations(run.validation(0))
 
 
@@ -108,13 +108,13 @@ def test_a_row_without_completion_is_none(run):
 
 def test_a_completion_of_other_data_is_an_error(run):
     stranger = Generation("x", run.smile(20), 7)
-    with pytest.raises(RunFolderError, match="line 7: field 'gts' is the target of no held-out"):
+    with pytest.raises(InputError, match="line 7: field 'gts' is the target of no held-out"):
         align(run.targets, [stranger], run.validation(0))
 
 
 def test_several_completions_of_one_face_are_an_error(run):
     twice = [Generation("x", run.targets[0], line) for line in (1, 2)]
-    with pytest.raises(RunFolderError, match=r"line 2: .* more often .*val_kwargs\.n=1"):
+    with pytest.raises(InputError, match=r"line 2: .* more often .*val_kwargs\.n=1"):
         align(run.targets, twice, run.validation(0))
 
 
@@ -137,12 +137,12 @@ def test_times_and_settings(tmp_path):
 def test_malformed_settings_are_named(tmp_path):
     path = tmp_path / "settings.txt"
     path.write_text("MODEL=tiny\nrubbish\n")
-    with pytest.raises(RunFolderError, match="line 2: 'rubbish' is not NAME=value"):
+    with pytest.raises(InputError, match="line 2: 'rubbish' is not NAME=value"):
         read_settings(path)
 
 
 def test_malformed_times_are_named(tmp_path):
     path = tmp_path / "timings.jsonl"
     path.write_text('{"stage": "sft", "seconds": "long"}\n')
-    with pytest.raises(RunFolderError, match="line 1: field 'seconds' is 'long'"):
+    with pytest.raises(InputError, match="line 1: field 'seconds' is 'long'"):
         read_timings(path)

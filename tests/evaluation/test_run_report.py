@@ -1,9 +1,14 @@
 import pytest
 
-from tag_rewards.evaluation.bootstrap import Interval
-from tag_rewards.evaluation.comparison import Comparison, compare
-from tag_rewards.evaluation.run_report import write_report
-from tag_rewards.evaluation.summary import comparison_section, settings_section, time_section
+from tag_rewards.evaluation.figures import Interval
+from tag_rewards.runs.summary import (
+    Comparison,
+    compare,
+    comparison_section,
+    settings_section,
+    time_section,
+    write_report,
+)
 
 PICTURES = ("curves.png", "overlays.png")
 

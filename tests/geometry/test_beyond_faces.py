@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.geometry.matching import Region
+from tag_rewards.geometry import Region
 
 REPO = Path(__file__).parents[2]
 SCRIPT = REPO / "examples" / "beyond_faces" / "chest_xray.py"

@@ -97,7 +97,7 @@ def verifiers(completion, ground_truth):
 
 
 def oumi(completion, ground_truth):
-    from tag_rewards.integrations.oumi import compute_score
+    from tag_rewards.integrations.verl import compute_score
 
     return compute_score(
         data_source="rafdb", solution_str=completion, ground_truth=ground_truth, extra_info={}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from tag_rewards import RewardConfig, Target, score
 from tag_rewards.integrations import scorer
-from tag_rewards.integrations.decoded import without_end_tokens
+from tag_rewards.integrations.scorer import without_end_tokens
 from tag_rewards.testing.strategies import hostile_texts
 from tests.integrations.protocol import END, STACKS, TARGET, TEXT, TRUTH
 

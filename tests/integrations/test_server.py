@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tag_rewards import RewardConfig, score
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
-from tag_rewards.integrations.server import ServerConfig, create_app, scoring
+from tag_rewards.integrations.server import ServerConfig, create_app
+from tag_rewards.integrations.server import app as scoring
 from tag_rewards.integrations.server.schemas import Scores
 from tag_rewards.testing.strategies import hostile_texts
 from tag_rewards.testing.traces import TARGETS, honest_text

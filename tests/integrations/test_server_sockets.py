@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from tag_rewards.integrations.server.sockets import OwnSocket
+from tag_rewards.integrations.server.run import OwnSocket
 
 CLIENTS = 64
 

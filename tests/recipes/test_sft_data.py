@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.data.parquet import ParquetRows, read_sft_parquet
-from tag_rewards.data.rows import SFTRow
 from tag_rewards.errors import InputError
-from tag_rewards.traces.mix import WeightedDataset
+from tag_rewards.prepare.rows import ParquetRows, SFTRow, read_sft_parquet
+from tag_rewards.sft_data.mix import WeightedDataset
 
 pytestmark = pytest.mark.stack
 
@@ -66,7 +65,7 @@ def dataset(tmp_path):
 
 
 def prepared(datasets, out, max_length=4096, **options):
-    from tag_rewards.traces.sft_data import SFTDataConfig, prepare_sft_data
+    from tag_rewards.sft_data.mix import SFTDataConfig, prepare_sft_data
 
     return prepare_sft_data(datasets, out, SFTDataConfig(str(BASE), max_length, **options))
 
@@ -82,8 +81,8 @@ def test_lengths_are_those_of_verls_dataset(transformers, dataset, tmp_path, sys
     import pyarrow.parquet as pq
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    from tag_rewards.traces.conversations import ConversationFile
-    from tag_rewards.traces.lengths import SequenceLengths
+    from tag_rewards.sft_data.conversations import ConversationFile
+    from tag_rewards.sft_data.lengths import SequenceLengths
 
     model = tmp_path / "model"
     shutil.copytree(BASE, model, ignore=shutil.ignore_patterns("*.safetensors"))
@@ -208,7 +207,7 @@ def test_an_image_that_cannot_be_read_is_named(dataset, tmp_path):
 @pytest.mark.parametrize("model", ["nothing", "text_only"])
 def test_a_model_without_a_processor_is_told(tmp_path, model, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from tag_rewards.traces.lengths import SequenceLengths
+    from tag_rewards.sft_data.lengths import SequenceLengths
 
     folder = tmp_path / model
     folder.mkdir()

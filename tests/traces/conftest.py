@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.data.annotate import AnnotationConfig
-from tag_rewards.data.made_faces import write_dataset
+from tag_rewards.datasets.made_faces.dataset import write_dataset
+from tag_rewards.prepare.face_target import AnnotationConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 

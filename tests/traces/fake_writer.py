@@ -15,9 +15,9 @@ import re
 import sys
 from pathlib import Path
 
-from tag_rewards.data.sft_text import AUBox, write_trace
 from tag_rewards.engines.base import Reply
 from tag_rewards.facs import PROTOTYPES
+from tag_rewards.prepare.template_traces import AUBox, write_trace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 from endpoint import Endpoint, completion

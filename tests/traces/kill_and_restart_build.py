@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_writer import MODEL, FakeEngine
 
-from tag_rewards.data.annotate import AnnotationConfig
-from tag_rewards.data.made_faces import write_dataset
+from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.engines.make import make_engine
+from tag_rewards.prepare.face_target import AnnotationConfig
 from tag_rewards.traces.build import build_traces
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger

@@ -13,7 +13,7 @@ from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verd
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tag_rewards.data.rows import RLRow, SFTRow
+    from tag_rewards.prepare.rows import RLRow, SFTRow
 
 VERIFIER = "verifier-1"
 EXPRESSIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")

@@ -9,10 +9,10 @@ from itertools import pairwise
 import pytest
 from fake_writer import FakeEngine, fake_trace
 
-from tag_rewards.data.annotation.run import annotate_folder
 from tag_rewards.detectors.registry import make_detector
-from tag_rewards.engines.base import EngineError, Reply
+from tag_rewards.engines.base import Reply
 from tag_rewards.errors import InputError
+from tag_rewards.evidence.annotate import annotate_folder
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.policy import PolicyConfig, attempt_seed
 from tag_rewards.traces.verify import VerifyConfig
@@ -274,11 +274,11 @@ def test_an_engine_that_gives_up_loses_nothing(build):
         def generate(self, requests):
             for count, reply in enumerate(super().generate(requests)):
                 if count == 17:
-                    raise EngineError("the endpoint is down; start it again")
+                    raise InputError("the endpoint is down; start it again")
                 yield reply
 
     for expected in (17, 34):
-        with pytest.raises(EngineError, match="is down"):
+        with pytest.raises(InputError, match="is down"):
             build.run(Dying())
         assert len(build.rows()) == expected
     build.run()
@@ -304,7 +304,7 @@ def test_an_engine_that_loses_replies_is_asked_again_and_one_that_gives_none_is_
             list(requests)
             yield from ()
 
-    with pytest.raises(EngineError, match="engine memory answered none of 40 questions"):
+    with pytest.raises(InputError, match="engine memory answered none of 40 questions"):
         build.run(Deaf())
     build.run(FakeEngine())
     assert build.rows() == expected

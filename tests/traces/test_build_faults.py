@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fake_writer import MODEL, FakeEngine, fake_trace
 
-from tag_rewards.engines.base import EngineError
 from tag_rewards.engines.make import make_engine
-from tag_rewards.traces.ledger import LedgerError, open_ledger, read_ledger
+from tag_rewards.errors import InputError
+from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.policy import PolicyConfig, attempt_seed
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
@@ -66,7 +66,7 @@ def test_an_endpoint_that_misbehaves_costs_no_row(build, fault):
         once = PolicyConfig(0, 0, 0)
         asking = engine(endpoint.url, attempts="2", request_seconds="0.5")
         if fault is FAULTS["429"]:  # without end: the engine has no patience left
-            with pytest.raises(EngineError):
+            with pytest.raises(InputError):
                 build.run(asking, policy=once)
         else:
             build.run(asking, policy=once)
@@ -87,7 +87,7 @@ def test_an_endpoint_that_misbehaves_costs_no_row(build, fault):
 
 
 def test_an_endpoint_that_is_not_there(build):
-    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9"):
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9"):
         build.run(engine("http://127.0.0.1:9/v1"))
     assert build.rows() == []
 
@@ -95,7 +95,7 @@ def test_an_endpoint_that_is_not_there(build):
 def test_a_model_that_the_endpoint_does_not_have(build):
     with serving(lambda prompt, number: []) as endpoint:
         endpoint.models = answer({"object": "list", "data": [{"id": "another"}]})
-        with pytest.raises(EngineError, match="another"):
+        with pytest.raises(InputError, match="another"):
             build.run(engine(endpoint.url))
     assert build.rows() == []
 
@@ -116,7 +116,7 @@ def test_an_endpoint_that_goes_down_in_the_middle_loses_nothing(build):
     with serving(dying) as endpoint:
         endpoint.models = answer({"object": "list", "data": [{"id": MODEL}]})
         script.endpoint = endpoint
-        with pytest.raises(EngineError):
+        with pytest.raises(InputError):
             other.run(engine(endpoint.url, attempts="1", give_up_after="3"))
     done = [row for row in other.rows() if not row[0].error]
     assert len(done) == 12
@@ -129,7 +129,7 @@ def test_an_endpoint_that_goes_down_in_the_middle_loses_nothing(build):
 def test_a_second_build_is_refused_and_the_first_goes_on(build):
     with (
         open_ledger(build.path),
-        pytest.raises(LedgerError, match=f"process {os.getpid()} writes to"),
+        pytest.raises(InputError, match=f"process {os.getpid()} writes to"),
     ):
         build.run()
     build.run()
@@ -189,7 +189,7 @@ def test_a_file_system_that_is_full(build, tmp_path):
         pytest.skip("mounting is not allowed here")
     try:
         small = type(build)(build.faces, place / "out")
-        with pytest.raises(LedgerError, match=r"disk is full.*free space"):
+        with pytest.raises(InputError, match=r"disk is full.*free space"):
             small.run()
         before = small.rows()
         assert before
@@ -215,9 +215,9 @@ def test_a_ledger_whose_log_is_torn_goes_on(build):
                     torn.saved = {
                         path.name: path.read_bytes() for path in torn.out.glob("ledger.sqlite*")
                     }
-                    raise EngineError("stopped")
+                    raise InputError("stopped")
 
-    with pytest.raises(EngineError):
+    with pytest.raises(InputError):
         torn.run(Stopping())
     for path in torn.out.glob("ledger.sqlite*"):
         path.unlink()

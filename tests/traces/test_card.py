@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tag_rewards.colours import OKABE_ITO
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.colours import OKABE_ITO
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.traces.card import CARD_FILE, Card, write_card
-from tag_rewards.traces.card_pictures import _REASON_COLOURS, draw_traces
+from tag_rewards.traces.card import _REASON_COLOURS, CARD_FILE, Card, draw_traces, write_card
 from tag_rewards.traces.records import REASONS, Attempt, TraceSample, Verdict
 from tag_rewards.traces.tally import Example, Examples, Tally
 

@@ -10,15 +10,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tag_rewards.data.made_faces import write_dataset
-from tag_rewards.data.parquet import read_rl_parquet, read_sft_parquet
-from tag_rewards.data.prepare import PrepareConfig, prepare
+from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.errors import InputError
-from tag_rewards.traces.export import ExportConfig, export_traces
+from tag_rewards.prepare.prepare import PrepareConfig, prepare
+from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.traces.export import REJECTED_SCHEMA, TRACE_SCHEMA, ExportConfig, export_traces
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.records import LeftOutSample, Verdict
 from tag_rewards.traces.tally import share_of
-from tag_rewards.traces.trace_files import REJECTED_SCHEMA, TRACE_SCHEMA
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_build import VERIFIER, write_build

@@ -14,15 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.traces.ledger import (
-    Attempt,
-    LedgerError,
-    Verdict,
-    open_ledger,
-    read_ledger,
-    writer_of,
-)
-from tag_rewards.traces.records import LeftOutSample, TraceSample
+from tag_rewards.errors import InputError
+from tag_rewards.files.lock import writer_of
+from tag_rewards.traces.ledger import open_ledger, read_ledger
+from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verdict
 
 ATTEMPT = Attempt(
     sample="train_00001",
@@ -161,7 +156,7 @@ def test_a_second_writer_is_refused(path):
     with open_ledger(path):
         assert writer_of(path) == os.getpid()
         message = f"process {os.getpid()} writes to .*ledger.sqlite"
-        with pytest.raises(LedgerError, match=message), open_ledger(path):
+        with pytest.raises(InputError, match=message), open_ledger(path):
             pass
     assert writer_of(path) is None
 
@@ -294,14 +289,14 @@ def test_an_unknown_version_is_refused(path):
     connection.close()
     for use in (open_ledger, read_ledger):
         message = "version 7, and this release reads version 1"
-        with pytest.raises(LedgerError, match=message), use(path):
+        with pytest.raises(InputError, match=message), use(path):
             pass
 
 
 def test_what_is_no_ledger_is_refused_and_left_as_it_is(path):
     path.parent.mkdir()
     path.write_text("a text\n" * 1000)
-    with pytest.raises(LedgerError, match="is no ledger"), open_ledger(path):
+    with pytest.raises(InputError, match="is no ledger"), open_ledger(path):
         pass
     path.unlink()
     connection = sqlite3.connect(path)
@@ -309,13 +304,13 @@ def test_what_is_no_ledger_is_refused_and_left_as_it_is(path):
     connection.commit()
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match="no ledger of traces"), open_ledger(path):
+    with pytest.raises(InputError, match="no ledger of traces"), open_ledger(path):
         pass
     assert path.read_bytes() == before
 
 
 def test_a_ledger_that_is_not_there(path):
     message = "does not exist; `tag-rewards traces build` writes it"
-    with pytest.raises(LedgerError, match=message), read_ledger(path):
+    with pytest.raises(InputError, match=message), read_ledger(path):
         pass
     assert writer_of(path) is None

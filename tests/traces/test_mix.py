@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.parquet import ParquetRows, read_sft_parquet
-from tag_rewards.data.rows import SFTRow
 from tag_rewards.errors import InputError
-from tag_rewards.traces.conversations import ContentHash, ConversationFile
-from tag_rewards.traces.mix import WeightedDataset, repetitions, write_mixed
+from tag_rewards.prepare.rows import ParquetRows, SFTRow, read_sft_parquet
+from tag_rewards.sft_data.conversations import ContentHash, ConversationFile
+from tag_rewards.sft_data.mix import WeightedDataset, repetitions, write_mixed
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x70\0\0\0\x70\x08"
 

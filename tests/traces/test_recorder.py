@@ -6,8 +6,9 @@ import time
 import pytest
 from test_ledger import KEPT, NO_TRACE, attempt
 
+from tag_rewards.errors import InputError
 from tag_rewards.traces import recorder as module
-from tag_rewards.traces.ledger import LedgerError, open_ledger
+from tag_rewards.traces.ledger import open_ledger
 from tag_rewards.traces.recorder import Recorder
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 
@@ -84,7 +85,7 @@ def test_who_brings_more_than_is_held_waits(ledger, monkeypatch):
 class Full(Slow):
     def record(self, rows, verifier):
         self._ledger.record(rows, verifier)
-        raise LedgerError("disk full")
+        raise InputError("disk full")
 
 
 def test_an_error_is_raised_at_the_next_call_and_nothing_of_its_transaction_stays(ledger):
@@ -95,14 +96,14 @@ def test_an_error_is_raised_at_the_next_call_and_nothing_of_its_transaction_stay
 
     recorder = Recorder(Full(ledger), "v1")
     for call in (record, recorder.flush, lambda: recorder.take_back("a")):
-        with pytest.raises(LedgerError, match="disk full"):
+        with pytest.raises(InputError, match="disk full"):
             call()
     assert ledger.n_attempts == 0
     assert list(ledger.samples()) == []
 
 
 def test_an_error_is_raised_where_the_block_ends(ledger):
-    with pytest.raises(LedgerError, match="disk full"), Recorder(Full(ledger), "v1") as recorder:
+    with pytest.raises(InputError, match="disk full"), Recorder(Full(ledger), "v1") as recorder:
         recorder.answered(sample("a"), attempt("a"), KEPT)
 
 

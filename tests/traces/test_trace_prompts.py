@@ -5,10 +5,11 @@ import re
 import pytest
 
 from tag_rewards import AUEvidence, BoxSpace, Target, parse_trace
+from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.rewards import format_reward
 from tag_rewards.traces.policy import Question
-from tag_rewards.traces.prompts import PromptError, load_prompt
+from tag_rewards.traces.prompts import load_prompt
 
 SEEN = (AUEvidence(14, 0.78, (81, 322, 416, 407)), AUEvidence(4, 0.46, (235, 119, 345, 188)))
 SPACES = [BoxSpace.pixels(512, 512), BoxSpace.normalized_1000()]
@@ -107,12 +108,12 @@ def test_the_hash_is_of_the_text(tmp_path):
 def test_a_template_that_cannot_be_used_is_named_with_its_line(tmp_path, text, message):
     file = tmp_path / "mine.jinja"
     file.write_text(text)
-    with pytest.raises(PromptError, match=f"^{re.escape(str(file))}.*{message}"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))}.*{message}"):
         load_prompt("blind", file)
 
 
 def test_a_template_that_is_no_text(tmp_path):
     file = tmp_path / "mine.jinja"
     file.write_bytes(b"<image>\xff")
-    with pytest.raises(PromptError, match="byte 7 is not UTF-8"):
+    with pytest.raises(InputError, match="byte 7 is not UTF-8"):
         load_prompt("blind", file)

@@ -10,7 +10,7 @@ import pytest
 from fake_writer import MODEL
 
 from tag_rewards.cli import main
-from tag_rewards.data.parquet import read_sft_parquet
+from tag_rewards.prepare.rows import read_sft_parquet
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 
 

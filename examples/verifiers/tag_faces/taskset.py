@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import verifiers.v1 as vf
 from pydantic import Field
 
-from tag_rewards.data.parquet import read_rl_parquet
-from tag_rewards.data.rows import IMAGE_TAG, RLRow
 from tag_rewards.integrations.verifiers import tag_metrics, tag_reward
+from tag_rewards.prepare.rows import IMAGE_TAG, RLRow, read_rl_parquet
 
 
 class FaceData(vf.TaskData):

@@ -1,28 +1,147 @@
-"""Starting and ending the server's processes."""
+"""Starting and ending the server's processes.
+
+A listening socket that every worker process has for itself.
+
+HTTP/1.1 as uvicorn speaks it, with bounds on what no ASGI app sees: a request that dribbles.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
 import socket
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 import tag_rewards
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
-from tag_rewards.integrations.server.protocol import BoundedProtocol
-from tag_rewards.integrations.server.sockets import OwnSocket
 
 if TYPE_CHECKING:
+    import asyncio
     from types import FrameType
 
     from fastapi import FastAPI
+
+
+__all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
+
+#: Longest request line with its headers, give or take one read from the socket.
+MAX_HEAD_BYTES = 65_536
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection that ends if a request does not arrive in time, or if its head is too long.
+
+    The app says in `app.state.timeout` how many seconds a request may take to arrive.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clock: asyncio.TimerHandle | None = None
+        self._in_head = False
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._start_clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and count what belongs to nothing but a head."""
+        was_in_head = self._in_head
+        super().data_received(data)
+        if was_in_head and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._end("431 Request Header Fields Too Large", "the headers are too long")
+
+    def on_message_begin(self) -> None:
+        """A request begins to arrive."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        self._start_clock()
+
+    def on_headers_complete(self) -> None:
+        """Its head is there, so that the app can see it."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        self._stop_clock()
+        super().on_message_complete()
+
+    def _start_clock(self) -> None:
+        self._stop_clock()
+        self._clock = self.loop.call_later(self.app.state.timeout, self._too_late)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _too_late(self) -> None:
+        self._end("408 Request Timeout", "the request did not arrive in time")
+
+    def _end(self, status: str, reason: str) -> None:
+        """Close the connection, with a word to whoever waits for a first one."""
+        if self.transport.is_closing():
+            return
+        if self._in_head or (self.cycle is not None and not self.cycle.response_started):
+            body = json.dumps({"detail": reason})
+            self.transport.write(
+                f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+        self.transport.close()
+
+
+__all__ = ["OwnSocket"]
+
+
+class OwnSocket(socket.socket):
+    """A bound socket that arrives in another process as a new one at the same address.
+
+    Workers that share one socket do not share the load: whichever wakes first accepts all waiting
+    connections, and keeps them as long as the clients do. With a socket each (`SO_REUSEPORT`) the
+    kernel deals the connections out.
+
+    Args:
+        host: name or address to bind to.
+        port: port to bind to; 0 chooses a free one.
+
+    Raises:
+        OSError: the address cannot be used.
+
+    Example:
+        >>> import pickle
+        >>> with OwnSocket("127.0.0.1", 0) as mine, pickle.loads(pickle.dumps(mine)) as theirs:
+        ...     mine.getsockname() == theirs.getsockname(), mine.fileno() == theirs.fileno()
+        (True, False)
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.bind((host, port))
+
+    def __reduce__(self) -> tuple[type[OwnSocket], tuple[str, int]]:
+        return OwnSocket, self.getsockname()[:2]
+
 
 __all__ = ["app_from_environment", "serve"]
 

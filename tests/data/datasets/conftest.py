@@ -2,7 +2,7 @@
 
 import pytest
 
-from tag_rewards.data.datasets.sample import DatasetError
+from tag_rewards.errors import InputError
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def refusal(tmp_path):
     """The whole sentence with which a reader refuses a folder, the folder's name cut to ROOT."""
 
     def refusal(read, root=tmp_path):
-        with pytest.raises(DatasetError) as caught:
+        with pytest.raises(InputError) as caught:
             read(root)
         return str(caught.value).replace(str(tmp_path), "ROOT")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tag_rewards.data.datasets.affectnet import read_affectnet
+from tag_rewards.datasets.affectnet import read_affectnet
 
 HEADER = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,"

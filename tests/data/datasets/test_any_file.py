@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.datasets.affectnet import read_affectnet
-from tag_rewards.data.datasets.ckplus import read_ckplus
-from tag_rewards.data.datasets.expw import read_expw
-from tag_rewards.data.datasets.fer2013 import read_fer2013
-from tag_rewards.data.datasets.ferplus import read_ferplus
-from tag_rewards.data.datasets.ferplus_rules import COLUMNS
-from tag_rewards.data.datasets.rafdb import read_rafdb
-from tag_rewards.data.datasets.sample import DatasetError
+from tag_rewards.datasets.affectnet import read_affectnet
+from tag_rewards.datasets.ckplus import read_ckplus
+from tag_rewards.datasets.expw import read_expw
+from tag_rewards.datasets.fer2013 import read_fer2013
+from tag_rewards.datasets.ferplus import COLUMNS, read_ferplus
+from tag_rewards.datasets.rafdb import read_rafdb
+from tag_rewards.errors import InputError
 
 PEAK = "S005/001/S005_001_00000011"
 AFFECTNET = (
@@ -70,7 +69,7 @@ def outcome(read, root):
     """How many samples there are, or the sentence of the refusal."""
     try:
         return len(read(root).samples), ""
-    except DatasetError as error:
+    except InputError as error:
         return 0, str(error)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tag_rewards.data.datasets.ckplus import read_ckplus
+from tag_rewards.datasets.ckplus import read_ckplus
 
 PEAK = "S005/001/S005_001_00000011"
 EMOTION = f"Emotion/{PEAK}_emotion.txt"

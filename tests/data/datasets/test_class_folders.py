@@ -2,7 +2,7 @@
 
 import pytest
 
-from tag_rewards.data.datasets.class_folders import read_class_folders
+from tag_rewards.datasets.class_folders import read_class_folders
 from tag_rewards.facs import EXPRESSIONS
 
 LAYOUT = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tag_rewards.data.datasets.expw import read_expw
+from tag_rewards.datasets.expw import read_expw
 
 IMAGES = "image/origin"
 LIST = "label/label.lst"

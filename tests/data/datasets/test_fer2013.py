@@ -2,7 +2,7 @@
 
 import pytest
 
-from tag_rewards.data.datasets.fer2013 import read_fer2013
+from tag_rewards.datasets.fer2013 import read_fer2013
 
 PIXELS = " ".join(str(value % 256) for value in range(48 * 48))
 HEADER = "emotion,pixels,Usage\n"

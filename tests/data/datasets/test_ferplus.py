@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.data.datasets.ferplus import OVERWRITTEN, read_ferplus
-from tag_rewards.data.datasets.ferplus_rules import COLUMNS, NO_AGREEMENT, NO_FACE
-from tag_rewards.data.datasets.images import load_image
+from tag_rewards.datasets.ferplus import COLUMNS, NO_AGREEMENT, NO_FACE, OVERWRITTEN, read_ferplus
+from tag_rewards.datasets.sample import load_image
 
 HEADER = ("Usage", "Image name", *COLUMNS)
 ROWS = [

@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.datasets.ferplus_rules import (
-    COLUMNS,
-    LABELS,
-    NO_AGREEMENT,
-    NO_FACE,
-    RULES,
-    UNKNOWN,
-)
+from tag_rewards.datasets.ferplus import COLUMNS, LABELS, NO_AGREEMENT, NO_FACE, RULES, UNKNOWN
 
 
 def votes(**counts):

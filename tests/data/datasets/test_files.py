@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tag_rewards.data.datasets.rafdb import read_rafdb
-from tag_rewards.data.datasets.sample import MissingFilesError
+from tag_rewards.datasets.rafdb import read_rafdb
+from tag_rewards.datasets.sample import MissingFilesError
 
 
 def test_missing_files_are_listed_beside_all_labels(write, touch):

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.data.datasets.images import load_image, unpack
-from tag_rewards.data.datasets.sample import FaceSample
-from tag_rewards.detectors.images import ImageError
+from tag_rewards.datasets.sample import FaceSample, load_image, unpack
+from tag_rewards.files.images import ImageError
 
 
 @pytest.fixture

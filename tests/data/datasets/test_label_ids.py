@@ -4,12 +4,12 @@ from itertools import combinations
 
 import pytest
 
-from tag_rewards.data.datasets.affectnet import AFFECTNET_LABELS
-from tag_rewards.data.datasets.ckplus import CKPLUS_LABELS
-from tag_rewards.data.datasets.expw import EXPW_LABELS
-from tag_rewards.data.datasets.fer2013 import FER2013_LABELS
-from tag_rewards.data.datasets.ferplus_rules import LABELS
-from tag_rewards.data.datasets.rafdb import RAFDB_LABELS
+from tag_rewards.datasets.affectnet import AFFECTNET_LABELS
+from tag_rewards.datasets.ckplus import CKPLUS_LABELS
+from tag_rewards.datasets.expw import EXPW_LABELS
+from tag_rewards.datasets.fer2013 import FER2013_LABELS
+from tag_rewards.datasets.ferplus import LABELS
+from tag_rewards.datasets.rafdb import RAFDB_LABELS
 from tag_rewards.facs import EXPRESSIONS, canonical_expression
 
 # From each dataset's own readme, in its own words.

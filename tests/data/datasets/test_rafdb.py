@@ -2,8 +2,8 @@
 
 import pytest
 
-from tag_rewards.data.datasets.rafdb import read_rafdb, unlabelled_images
-from tag_rewards.data.datasets.sample import DatasetError
+from tag_rewards.datasets.rafdb import read_rafdb, unlabelled_images
+from tag_rewards.errors import InputError
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_images_without_a_label_are_reported(root):
 )
 def test_refuses_labels_with_line_and_value(root, text, message):
     label(root, text)
-    with pytest.raises(DatasetError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_rafdb(root)
     assert "list_patition_label.txt" in str(caught.value)
 
@@ -73,13 +73,13 @@ def test_refuses_labels_with_line_and_value(root, text, message):
 @pytest.mark.parametrize("missing", ["EmoLabel/list_patition_label.txt", "Image/aligned", "."])
 def test_refuses_a_folder_that_is_not_rafdb(root, missing, tmp_path_factory):
     (root / missing).rename(tmp_path_factory.mktemp("elsewhere") / "gone")
-    with pytest.raises(DatasetError, match="the dataset must be laid out as RAF-DB"):
+    with pytest.raises(InputError, match="the dataset must be laid out as RAF-DB"):
         read_rafdb(root)
 
 
 def test_refuses_a_label_file_that_is_no_text(root):
     (root / "EmoLabel" / "list_patition_label.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="not UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8"):
         read_rafdb(root)
 
 

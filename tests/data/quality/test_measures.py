@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.data.quality.head_pose import head_pose
-from tag_rewards.data.quality.measures import MEASURES, measure_quality
 from tag_rewards.detectors.observation import FaceObservation, Pose
 from tag_rewards.geometry import average_face, mirror_landmarks
+from tag_rewards.quality.measures import MEASURES, head_pose, measure_quality
 
 
 def noise(side=120, seed=0):

@@ -8,20 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tag_rewards.data.datasets.rafdb import read_rafdb
-from tag_rewards.data.face_sources import OpenFaceCsvs
-from tag_rewards.data.made_faces import write_dataset
-from tag_rewards.data.protocols import load_protocol
-from tag_rewards.data.quality.apply import without_rejected
-from tag_rewards.data.quality.limits import Limit
-from tag_rewards.data.quality.summary import draw_quality
-from tag_rewards.data.quality.table import (
+from tag_rewards.datasets.made_faces.dataset import write_dataset
+from tag_rewards.datasets.protocols import load_protocol
+from tag_rewards.datasets.rafdb import read_rafdb
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.of_dataset import OpenFaceCsvs
+from tag_rewards.quality.limits import Limit
+from tag_rewards.quality.summary import draw_quality
+from tag_rewards.quality.table import (
     QUALITY_SCHEMA,
     UNREADABLE,
-    QualityError,
     judge,
     measure_samples,
     read_rejected,
+    without_rejected,
     write_quality,
 )
 
@@ -108,7 +108,7 @@ def test_without_limits_only_what_cannot_be_read_is_rejected(rows):
 
 def test_a_percentile_of_what_nobody_has_is_refused(faces):
     plain = measure_samples(read_rafdb(faces).samples, None)
-    with pytest.raises(QualityError, match="yaw>=p5: no image has a yaw; give evidence with faces"):
+    with pytest.raises(InputError, match="yaw>=p5: no image has a yaw; give evidence with faces"):
         judge(plain, [Limit.parse("yaw>=p5")], ["train"])
 
 
@@ -130,7 +130,7 @@ class TestFile:
             pq.write_table(pa.table({"id": ["a"], "rejected": [""]}), path)
         else:
             path.write_bytes(content)
-        with pytest.raises(QualityError, match=r"q\.parquet is no quality parquet; write it with"):
+        with pytest.raises(InputError, match=r"q\.parquet is no quality parquet; write it with"):
             read_rejected(path)
 
 
@@ -157,7 +157,7 @@ class TestProtocol:
 
     def test_an_image_that_was_not_measured_is_an_error(self, faces, rows, tmp_path):
         write_quality(tmp_path / "q.parquet", judge(rows[1:], [], ["train"]))
-        with pytest.raises(QualityError, match=f"does not know '{rows[0].id}' of {PROTOCOL}; run"):
+        with pytest.raises(InputError, match=f"does not know '{rows[0].id}' of {PROTOCOL}; run"):
             without_rejected(load_protocol(PROTOCOL, faces), tmp_path / "q.parquet")
 
 

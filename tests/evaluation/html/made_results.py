@@ -5,18 +5,17 @@ import json
 import cv2
 import numpy as np
 
-from tag_rewards.evaluation.gallery import Choice, write_gallery
+from tag_rewards.evaluation.figures import Figure
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import (
     AUFigures,
     ClassFigures,
     Classification,
     Faces,
-    Figure,
     Results,
     write_results,
 )
-from tag_rewards.evaluation.samples import ClaimRow, SampleRow, write_samples
+from tag_rewards.evaluation.samples import Choice, ClaimRow, SampleRow, write_gallery, write_samples
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, render

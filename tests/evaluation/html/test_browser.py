@@ -4,7 +4,7 @@ import pytest
 from headless import browser, find_browser
 from made_results import made, made_samples, sample, smile, write_made, write_run
 
-from tag_rewards.evaluation.html.report import INDEX, write_report
+from tag_rewards.report.report import INDEX, write_report
 
 pytestmark = pytest.mark.skipif(
     find_browser() is None,

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from made_results import SPACE, smile, trace
 from matplotlib.figure import Figure as Picture
 
-from tag_rewards.data.canvas import decode_image
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.face_view import PANEL
-from tag_rewards.evaluation.html.face_svg import MAX_CLAIMS, draw_face, marks
-from tag_rewards.evaluation.html.figures import COLOURS, draw_au_iou, draw_confusion
-from tag_rewards.evaluation.html.inline_svg import inline_svg
-from tag_rewards.evaluation.html.table import Change, Group, Table, to_csv
-from tag_rewards.evaluation.results import AUFigures, Figure
+from tag_rewards.evaluation.figures import Figure
+from tag_rewards.evaluation.results import AUFigures
+from tag_rewards.files.images import decode_image
+from tag_rewards.pictures.view import PANEL
+from tag_rewards.report.cards import MAX_CLAIMS, draw_face, marks
+from tag_rewards.report.figures import COLOURS, draw_au_iou, draw_confusion, inline_svg
+from tag_rewards.report.table import Change, Group, Table, to_csv
 from tag_rewards.target import Target
 
 REPO = Path(__file__).resolve().parents[3]
@@ -165,7 +165,7 @@ def test_the_wheel_has_the_templates(tmp_path):
     from hatchling.builders.wheel import WheelBuilder
 
     [wheel] = WheelBuilder(str(REPO)).build(directory=str(tmp_path), versions=["standard"])
-    folder = "tag_rewards/evaluation/html/templates/"
+    folder = "tag_rewards/report/templates/"
     with zipfile.ZipFile(wheel) as archive:
         packed = {name.removeprefix(folder) for name in archive.namelist() if folder in name}
     here = {path.name for path in (REPO / folder).iterdir()}

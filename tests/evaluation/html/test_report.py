@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from tag_rewards.cli import app
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.html.report import INDEX, write_report
 from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.report.report import INDEX, write_report
 
 
 def report(tmp_path, *folders, run=None):

@@ -1,0 +1,263 @@
+"""A line of `completions.jsonl`, and how sure the model was of its answer.
+
+::
+
+    {"id": "test_0001", "completion": "Global analysis: ...", "finish_reason": "stop",
+     "prompt_tokens": 41, "completion_tokens": 118, "answer_logprob": -0.012, "error": "",
+     "model": "runs/tag/grpo/hf"}
+
+Completions to evaluate: one JSON object a line, as `tag-rewards generate` or any script writes.
+
+Needed are `id` and `completion` (null if there is none). Read where they are there:
+`finish_reason`, `answer_logprob` (natural logarithm of the probability of the answer's tokens),
+`error` and `model`. Other fields do not matter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from tag_rewards.errors import InputError
+from tag_rewards.files.journal import read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from tag_rewards.engines.base import Reply, TokenLogprob
+    from tag_rewards.prepare.evaluation_set import EvaluationFace
+
+
+_ANSWER, _ANSWER_END = "<answer>", "</answer>"
+_DIGITS = 6  # of a log-probability; the model itself is not as exact
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A line of `completions.jsonl`.
+
+    Attributes:
+        id: The sample's name in its dataset.
+        completion: What the model wrote; empty if there is an error.
+        finish_reason: `stop`, `length`, or what else the engine says.
+        prompt_tokens: Tokens of the prompt with its image; 0 if unknown.
+        completion_tokens: Tokens of the completion; 0 if unknown.
+        answer_logprob: Natural logarithm of the probability of the answer's tokens, see
+            `answer_logprob`; None if it is unknown.
+        error: Why there is no text; empty otherwise.
+        model: The model's name or folder.
+    """
+
+    id: str
+    completion: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    answer_logprob: float | None
+    error: str
+    model: str
+
+    @classmethod
+    def from_reply(cls, key: str, reply: Reply, model: str) -> Completion:
+        """The completion for a sample, from an engine's reply."""
+        logprob = None if reply.logprobs is None else answer_logprob(reply.logprobs)
+        return cls(
+            id=key,
+            completion=reply.text,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            answer_logprob=None if logprob is None else round(logprob, _DIGITS),
+            error=reply.error,
+            model=model,
+        )
+
+
+def answer_logprob(tokens: Sequence[TokenLogprob]) -> float | None:
+    """Sum of the log-probabilities of the tokens that hold the answer between its tags.
+
+    A token counts if at least one character of it belongs to the answer; spaces next to the tags
+    do not, since a model that is unsure of them is not unsure of the answer. A token's place is
+    found from the texts of the tokens before it.
+
+    Returns:
+        The sum, at most 0 up to rounding; None if there is not exactly one answer, or an empty one.
+
+    Example:
+        >>> from tag_rewards.engines.base import TokenLogprob
+        >>> texts = ["So: ", "<answer>", " sad", "ness", " </answer>"]
+        >>> answer_logprob([TokenLogprob(text, -0.25) for text in texts])
+        -0.5
+    """
+    text = "".join(token.token for token in tokens)
+    if text.count(_ANSWER) != 1 or text.count(_ANSWER_END) != 1:
+        return None
+    begin, end = text.index(_ANSWER) + len(_ANSWER), text.index(_ANSWER_END)
+    answer = text[begin:end].strip()
+    if not answer:  # also where the end stands before the beginning
+        return None
+    begin = text.index(answer, begin)
+    end = begin + len(answer)
+    total, at = 0.0, 0
+    for token in tokens:
+        if at < end and at + len(token.token) > begin:
+            total += token.logprob
+        at += len(token.token)
+    return total
+
+
+def read_completions(path: Path) -> dict[str, Completion]:
+    """A file of `tag_rewards.completions.generate`, by the samples' names.
+
+    Raises:
+        InputError: A line is no completion; the message names file and line.
+        OSError: The file cannot be opened.
+    """
+    fields = set(Completion.__dataclass_fields__)
+    completions = {}
+    for number, record in enumerate(read_records(path), start=1):
+        if record.keys() != fields:
+            raise InputError(
+                f"{path}: line {number} has the fields {', '.join(record)}, not those of "
+                "`tag-rewards generate`"
+            )
+        completions[record["id"]] = Completion(**record)
+    return completions
+
+
+_ROUNDING = 1e-3  # log-probabilities of half precision come out a little above 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model wrote about a face.
+
+    Attributes:
+        id: name of the face in its dataset.
+        completion: the text; None if there is none.
+        finish_reason: why it ends, `length` for the token limit; "" if unknown.
+        answer_logprob: natural logarithm of the probability of the answer's tokens; None if
+            unknown.
+        error: why there is no text; "" otherwise.
+        model: name of the model; "" if unknown.
+    """
+
+    id: str
+    completion: str | None
+    finish_reason: str = ""
+    answer_logprob: float | None = None
+    error: str = ""
+    model: str = ""
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """Read a file of completions, by the id of the face.
+
+    Raises:
+        InputError: a line is no completion, or a face has two.
+        OSError: the file cannot be opened.
+    """
+    predictions: dict[str, Prediction] = {}
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            prediction = _parse(f"{path}: line {number}", line)
+            if prediction.id in predictions:
+                raise InputError(
+                    f"{path}: line {number}: field 'id': {prediction.id!r} is there a second time; "
+                    "give one completion for each face"
+                )
+            predictions[prediction.id] = prediction
+    if not predictions:
+        raise InputError(f"{path} has no completions; has the model been asked?")
+    return predictions
+
+
+def match_faces(
+    path: Path, predictions: dict[str, Prediction], faces: Iterable[EvaluationFace]
+) -> list[Prediction | None]:
+    """The prediction for each face, None where there is none.
+
+    Raises:
+        InputError: a prediction is of no face; the file is then of other data. Or two faces
+            have one id.
+    """
+    ids = [face.id for face in faces]
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{twice[0]!r} is the id of {ids.count(twice[0])} evaluated faces, so that nobody can "
+            "tell which a completion is of; give each face an id of its own"
+        )
+    unknown = predictions.keys() - set(ids)
+    if unknown:
+        raise InputError(
+            f"{path}: field 'id': {min(unknown)!r} is none of the {len(ids)} evaluated faces, nor "
+            f"are {len(unknown) - 1} others; evaluate completions on the data they are of"
+        )
+    return [predictions.get(name) for name in ids]
+
+
+def model_name(path: Path, predictions: Iterable[Prediction]) -> str:
+    """The model's name, "" if no completion says it.
+
+    Raises:
+        InputError: they are of several models.
+    """
+    names = sorted({prediction.model for prediction in predictions} - {""})
+    if len(names) > 1:
+        raise InputError(
+            f"{path}: field 'model': completions of {names[0]!r} and of {names[1]!r}; "
+            "evaluate one model at a time"
+        )
+    return names[0] if names else ""
+
+
+def _parse(where: str, line: str) -> Prediction:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{where} is {line.strip()[:60]!r}, not a JSON object")
+    name = record.get("id")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}: field 'id' is {name!r:.60}, not the name of a face")
+    if "completion" not in record:
+        raise InputError(f"{where}: field 'completion' is missing; give null for no text")
+    texts = {
+        field: _text(where, field, record[field])
+        for field in ("completion", "finish_reason", "error", "model")
+        if record.get(field) is not None
+    }
+    failure = texts.get("error", "")
+    return Prediction(
+        id=name,
+        completion=None if failure else texts.get("completion"),
+        finish_reason=texts.get("finish_reason", ""),
+        answer_logprob=_logprob(where, record.get("answer_logprob")),
+        error=failure,
+        model=texts.get("model", ""),
+    )
+
+
+def _text(where: str, field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where}: field {field!r} is {value!r:.60}, not a string")
+    return value
+
+
+def _logprob(where: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not isfinite(value) or value > _ROUNDING:
+        raise InputError(
+            f"{where}: field 'answer_logprob' is {value!r:.60}, not a number up to 0 or null"
+        )
+    return min(float(value), 0.0)

@@ -1,0 +1,160 @@
+"""Reader of images that are sorted into folders named by expression: CAER-S, SFEW, your own.
+
+    ROOT/SPLIT/CLASS/anything.jpg
+
+- SPLIT: `train`, `val` or `test` in any case, also `training`, `valid`, `validation`, `testing`,
+  and with something behind an underscore (`Train_Aligned_Faces`). One split is enough.
+- CLASS: an expression or a synonym that `tag_rewards.facs.canonical_expression` knows (`Happy`,
+  `happiness`). Numbers are refused: every dataset numbers its labels in an order of its own.
+
+CAER-S is `train/` and `test/` with Anger, Disgust, Fear, Happy, Neutral, Sad, Surprise. SFEW 2.0
+is `Train/`, `Val/` and `Test/` with Angry, ..., Surprise, or the aligned faces that come in
+archives of their own (`Train_Aligned_Faces/`, also inside `Train/`); the labels of its test images
+are not public, so that these lie outside a class folder and are left out. FER2013 is found on
+Kaggle likewise, as `train/` and `test/`, its two test sets in one.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tag_rewards.datasets.reading import Builder, visible
+from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.errors import InputError
+from tag_rewards.facs import EXPRESSIONS, canonical_expression
+from tag_rewards.files.images import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OUTSIDE = "image outside a class folder"
+NO_IMAGE = "file that is no image"
+
+_SPLITS = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+_LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
+
+
+def read_class_folders(root: str | Path) -> Dataset:
+    """Read a dataset of class folders.
+
+    Args:
+        root: The folder that holds the splits.
+
+    Returns:
+        The samples, `train` first, then `val` and `test`, within each by class folder and file
+        name. Their ids are paths below `root`. Images outside a class folder and files that are no
+        images are counted in `dropped`; hidden files are passed over.
+
+    Raises:
+        InputError: There is no split, two folders are the same split, a class folder's name is no
+            expression, or no image is labelled.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "Test/Happy").mkdir(parents=True)
+        ...     Path(folder, "Test/Happy/0001.png").touch()
+        ...     [sample] = read_class_folders(folder).samples
+        >>> sample.id, sample.label, sample.split
+        ('Test/Happy/0001.png', 'happiness', 'test')
+    """
+    root = Path(root)
+    return read_folders(
+        root, canonical_expression, _LAYOUT, lambda _, path: path.relative_to(root).as_posix()
+    )
+
+
+def read_folders(
+    root: Path,
+    label_of: Callable[[str], str | None],
+    layout: str,
+    name: Callable[[str, Path], str],
+) -> Dataset:
+    """Read images from folders that stand for a split and a label.
+
+    Args:
+        root: The folder that holds the splits.
+        label_of: The label that a folder's name means, or None.
+        layout: How the dataset ought to look, for the errors.
+        name: The id of an image, from its split and path.
+
+    Raises:
+        InputError: As `read_class_folders`, or two images have the same id.
+    """
+    builder, first = Builder(), dict[str, Path]()
+    for split, folder in _split_folders(root, label_of, layout):
+        drop = partial(builder.drop, split)
+        for label, path in _class_images(folder, label_of, layout, drop):
+            sample = FaceSample(name(split, path), path, label, split)
+            other = first.setdefault(sample.id, path)
+            if other != path:
+                raise InputError(f"{path} and {other} are both {sample.id!r}; remove one of them")
+            builder.samples.append(sample)
+    return builder.dataset(root)
+
+
+def _split_folders(
+    root: Path, label_of: Callable[[str], str | None], layout: str
+) -> list[tuple[str, Path]]:
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; {layout}")
+    found: dict[str, Path] = {}
+    for path in _folders(root):
+        split = _split_of(path)
+        if split is None:
+            # Other folders, such as a detector's output, are no business of ours.
+            if any(label_of(child.name) for child in _folders(path)):
+                raise InputError(f"{path} holds classes but is no known split; {layout}")
+        elif split in found:
+            raise InputError(
+                f"{found[split]} and {path} are both the split {split!r}; move one of them away"
+            )
+        else:
+            found[split] = path
+    if not found:
+        raise InputError(f"{root} has no folder train, val or test; {layout}")
+    return [(split, found[split]) for split in dict.fromkeys(_SPLITS.values()) if split in found]
+
+
+def _split_of(folder: Path) -> str | None:
+    return _SPLITS.get(folder.name.casefold().partition("_")[0])
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in visible(folder) if entry.is_dir()]
+
+
+def _class_images(
+    folder: Path, label_of: Callable[[str], str | None], layout: str, drop: Callable[[str], None]
+) -> Iterator[tuple[str, Path]]:
+    """The label and the path of each image of a split; `drop` is told why others are no sample."""
+    classes = _folders(folder)
+    if len(classes) == 1 and _split_of(classes[0]) == _split_of(folder):
+        # An archive of SFEW holds a folder of its own name.
+        yield from _class_images(classes[0], label_of, layout, drop)
+        return
+    for entry in visible(folder):
+        if entry.is_file():
+            drop(OUTSIDE if _is_image(entry.name) else NO_IMAGE)
+    for path in classes:
+        label = label_of(path.name)
+        if label is None:
+            raise InputError(f"{path} is named {path.name!r}, which is no known class; {layout}")
+        for entry in visible(path):
+            if not entry.is_file():
+                raise InputError(f"{entry.path} is a folder inside that of a class; {layout}")
+            if _is_image(entry.name):
+                yield label, Path(entry.path)
+            else:
+                drop(NO_IMAGE)
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

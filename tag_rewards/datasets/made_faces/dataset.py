@@ -1,0 +1,234 @@
+"""Made faces: a drawn FER dataset in RAF-DB's on-disk layout with OpenFace CSV files beside it.
+
+A stand-in for real data that needs no download: every face shows the prototype AUs of its
+expression and random distractor AUs, with random identity, pose, scale, position, colour and
+noise, so that no fixed template of boxes does well. Its files go through the same loaders as the
+real ones.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from tag_rewards.datasets.made_faces.drawing import draw, random_look
+from tag_rewards.datasets.made_faces.shape import DRAWN_AUS, move, neutral_shape
+from tag_rewards.datasets.rafdb import RAFDB_LABELS
+from tag_rewards.detectors.openface.csv import INTENSITY_AUS, OpenFaceRow, write_openface_csv
+from tag_rewards.errors import InputError
+from tag_rewards.facs import PROTOTYPES
+from tag_rewards.geometry.landmarks import MIRROR_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+# AUs of no prototype: they may accompany any expression without changing its label.
+DISTRACTORS: tuple[int, ...] = (10, 14, 17, 25)
+_SPLIT_IDS = {"train": 0, "test": 1}
+_RAFDB_IDS = {label: number for number, label in RAFDB_LABELS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFace:
+    """One drawn face.
+
+    Attributes:
+        label: canonical name of the expression.
+        intensities: AU number to intensity in (0, 1] of the AUs that are shown.
+        landmarks: ``(68, 2)`` iBUG-68 points in pixels.
+        image: ``(size, size, 3)`` BGR.
+    """
+
+    label: str
+    intensities: Mapping[int, float]
+    landmarks: NDArray[np.float64]
+    image: NDArray[np.uint8]
+
+
+def make_face(rng: np.random.Generator, size: int = 112, label: str | None = None) -> MadeFace:
+    """Draw one face at random.
+
+    Args:
+        rng: decides everything.
+        size: side of the square image in pixels.
+        label: the expression; drawn uniformly from RAF-DB's seven when None.
+
+    >>> face = make_face(np.random.default_rng(3), label="happiness")
+    >>> face.image.shape, sorted(face.intensities)[-1] <= 26
+    ((112, 112, 3), True)
+    """
+    if label is None:
+        label = str(rng.choice(list(RAFDB_LABELS.values())))
+    intensities = sample_intensities(rng, label)
+    shape = _pose(move(_identity(rng), intensities), rng)
+    landmarks = _place(shape, size, rng)
+    image = draw(landmarks, intensities, random_look(rng), size, rng)
+    return MadeFace(label, intensities, landmarks, image)
+
+
+def sample_intensities(rng: np.random.Generator, label: str) -> dict[int, float]:
+    """The AUs of a face with this expression: its prototype, and often one distractor.
+
+    A prototype AU is left out one time in ten, but never more than one of them, so that the label
+    stays readable from the AUs.
+
+    >>> sorted(sample_intensities(np.random.default_rng(0), "happiness"))
+    [6, 12]
+    """
+    shown = [au for au in PROTOTYPES[label] if au in DRAWN_AUS]
+    if len(shown) > 2 and rng.random() < 0.1 * len(shown):
+        shown.remove(int(rng.choice(shown)))
+    if rng.random() < 0.5:
+        shown += [int(au) for au in rng.choice(DISTRACTORS, 1) if int(au) not in shown]
+    return {au: float(rng.uniform(0.55, 1.0)) for au in shown}
+
+
+def write_dataset(
+    root: Path,
+    n_train: int,
+    n_test: int,
+    seed: int = 0,
+    size: int = 112,
+    on_face: Callable[[], None] | None = None,
+) -> None:
+    """Write made faces in RAF-DB's layout, with OpenFace 2.x CSV files in ``root/openface``.
+
+    The same arguments write the same bytes. Face k does not depend on how many faces are asked
+    for. An error leaves ``root`` as it was.
+
+    Args:
+        root: a folder that does not exist yet, or is empty.
+        n_train: faces whose names start with ``train_``.
+        n_test: faces whose names start with ``test_``.
+        seed: of the whole dataset.
+        size: side of the square images in pixels.
+        on_face: called after each face, for a progress bar.
+
+    Raises:
+        FileExistsError: when the folder holds something already.
+        InputError: for a count, size or seed that makes no sense.
+    """
+    root = Path(root).absolute()  # "." has no name
+    if n_train < 0 or n_test < 0 or n_train + n_test == 0:
+        raise InputError(
+            f"n_train={n_train} and n_test={n_test}: ask for one face or more in all, none below 0."
+        )
+    if size < 32:
+        raise InputError(f"size={size} pixels is too small to draw a face on; use 32 or more.")
+    if seed < 0:
+        raise InputError(f"seed={seed} is below 0; use 0 or more.")
+    # Written elsewhere and renamed, so that a killed run leaves no half dataset under the final
+    # name: beside a folder that is not there, and inside one that is. That one may be a mount
+    # point, which cannot be replaced, and whose neighbours lie in another file system.
+    is_there = root.exists()
+    partial = root / ".partial" if is_there else root.with_name(f".{root.name}.partial")
+    if is_there and any(path != partial for path in root.iterdir()):
+        raise FileExistsError(f"{root} is not empty; remove it or name another folder.")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write_faces(partial, {"train": n_train, "test": n_test}, seed, size, on_face)
+        if is_there:
+            for name in ("openface", "Image", "EmoLabel"):  # the labels make it a dataset
+                (partial / name).rename(root / name)
+        else:
+            partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_faces(
+    folder: Path,
+    counts: Mapping[str, int],
+    seed: int,
+    size: int,
+    on_face: Callable[[], None] | None,
+) -> None:
+    for name in ("EmoLabel", "Image/aligned", "openface"):
+        (folder / name).mkdir(parents=True)
+    lines = []
+    for split, count in counts.items():
+        for index in range(count):
+            rng = np.random.default_rng([seed, _SPLIT_IDS[split], index])
+            face = make_face(rng, size)
+            stem = f"{split}_{index + 1:05d}" if split == "train" else f"{split}_{index + 1:04d}"
+            cv2.imwrite(
+                str(folder / f"Image/aligned/{stem}_aligned.jpg"),
+                face.image,
+                [cv2.IMWRITE_JPEG_QUALITY, 95],
+            )
+            write_openface_csv(folder / f"openface/{stem}_aligned.csv", [observe(face, rng)])
+            lines.append(f"{stem}.jpg {_RAFDB_IDS[face.label]}\n")
+            if on_face is not None:
+                on_face()
+    (folder / "EmoLabel/list_patition_label.txt").write_text("".join(lines), encoding="ascii")
+
+
+def observe(face: MadeFace, rng: np.random.Generator) -> OpenFaceRow:
+    """What the AU detector says of a made face: its AUs, and low intensities of the others.
+
+    >>> rng = np.random.default_rng(0)
+    >>> face = make_face(rng)
+    >>> observed = observe(face, rng)
+    >>> {au for au, present in observed.presences.items() if present} == set(face.intensities)
+    True
+    """
+    intensities = {
+        au: round(5 * face.intensities[au] if au in face.intensities else rng.uniform(0, 0.4), 2)
+        for au in INTENSITY_AUS
+    }
+    presences = {au: au in face.intensities for au in (*INTENSITY_AUS, 28)}
+    return OpenFaceRow(
+        landmarks=np.round(face.landmarks, 1),
+        intensities=intensities,
+        presences=presences,
+        confidence=0.983,
+    )
+
+
+def _identity(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A neutral face of one person: features a little wider or higher than the median."""
+    shape = neutral_shape()
+    shape[:17] *= (rng.normal(1, 0.05), rng.normal(1, 0.04))
+    for part, spread in ((slice(17, 27), 0.06), (slice(27, 36), 0.06), (slice(48, 68), 0.08)):
+        shape[part, 1] += rng.normal(0, spread)
+    mouth = shape[48:68]
+    mouth[:, 0] *= rng.normal(1, 0.06)
+    middle = mouth[:, 1].mean()
+    mouth[:, 1] = middle + (mouth[:, 1] - middle) * rng.normal(1, 0.08)
+    # No face is quite symmetric, but the two sides of one are close.
+    wobble = rng.normal(0, 0.015, shape.shape)
+    mirrored = wobble[MIRROR_ORDER] * (-1, 1)
+    person: NDArray[np.float64] = shape + 0.7 * wobble + 0.3 * mirrored
+    return person
+
+
+def _pose(shape: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Turn the head: yaw and pitch of a half-cylinder, then roll in the image plane."""
+    yaw, pitch = np.radians(rng.uniform(-14, 14)), np.radians(rng.uniform(-8, 8))
+    roll = np.radians(rng.uniform(-12, 12))
+    x, y = shape.T
+    depth = np.sqrt(np.clip(1 - (x / 2.2) ** 2, 0, 1)) * 1.6
+    turned = np.stack(
+        [x * np.cos(yaw) + depth * np.sin(yaw), y * np.cos(pitch) + depth * np.sin(pitch)], 1
+    )
+    rotation = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    rolled: NDArray[np.float64] = turned @ rotation.T
+    return rolled
+
+
+def _place(shape: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Scale and shift the face so that it fills 70 to 92 % of the image and stays inside."""
+    low, high = shape.min(axis=0), shape.max(axis=0)
+    low = low - (0.1, 1.3)  # hair above the brows
+    scale = rng.uniform(0.70, 0.92) * size / (high - low).max()
+    room = size - scale * (high - low)
+    corner = room * rng.uniform(0.1, 0.9, 2)
+    placed: NDArray[np.float64] = (shape - low) * scale + corner
+    return placed

@@ -1,0 +1,232 @@
+"""The folders of a dataset, and what a reader makes of them: samples, and counts of what is not.
+
+Text files and tables, read with errors that say the line, the field and the value.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter, defaultdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn
+
+from tag_rewards.datasets.sample import Dataset, MissingFilesError
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tag_rewards.datasets.sample import FaceSample
+
+
+class Builder:
+    """Collects the samples of a dataset, and counts what its rules leave out."""
+
+    def __init__(self) -> None:
+        self.samples: list[FaceSample] = []
+        self._dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._taken: Counter[str] = Counter()
+        self._listings: dict[Path, frozenset[str]] = {}
+        self._missing: dict[Path, str] = {}
+
+    def drop(self, split: str, reason: str) -> None:
+        """Count a row of a split that is no sample."""
+        self._dropped[split][reason] += 1
+
+    def unique(self, name: str) -> str:
+        """The name, or `NAME_2`, `NAME_3`, ... where earlier rows have it.
+
+        Example:
+            >>> builder = Builder()
+            >>> [builder.unique(name) for name in ("a", "b", "a", "a")]
+            ['a', 'b', 'a_2', 'a_3']
+        """
+        self._taken[name] += 1
+        return name if self._taken[name] == 1 else f"{name}_{self._taken[name]}"
+
+    def exists(self, path: Path) -> bool:
+        """Whether a file exists, by one listing of its folder instead of a question for each."""
+        folder = path.parent
+        if folder not in self._listings:
+            self._listings[folder] = frozenset(os.listdir(folder) if folder.is_dir() else ())
+        return path.name in self._listings[folder]
+
+    def needed(self, path: Path, where: str) -> Path:
+        """A file that a label needs, such as its image; `dataset` refuses if it does not exist.
+
+        Args:
+            path: The file.
+            where: The label, for the error.
+        """
+        if not self.exists(path):
+            self._missing.setdefault(path, where)
+        return path
+
+    def dataset(self, source: Path) -> Dataset:
+        """The dataset.
+
+        Args:
+            source: The file or folder that holds the labels, for the error.
+
+        Raises:
+            InputError: There is no sample.
+            MissingFilesError: Files that labels need do not exist.
+        """
+        if not self.samples:
+            raise InputError(f"{source} has no labelled face; give the whole dataset")
+        dropped = {split: MappingProxyType(dict(n)) for split, n in self._dropped.items()}
+        dataset = Dataset(tuple(self.samples), MappingProxyType(dropped))
+        if self._missing:
+            path, where = next(iter(self._missing.items()))
+            count = f" (one of {len(self._missing)} such files)" if len(self._missing) > 1 else ""
+            raise MissingFilesError(
+                f"{where} needs {path}, which does not exist{count}; "
+                "add what is missing or remove the labels",
+                dataset,
+                tuple(self._missing),
+            )
+        return dataset
+
+
+def first_existing(root: Path, choices: Sequence[str], layout: str) -> Path:
+    """The first of several places below `root` that exists.
+
+    Args:
+        root: The folder of the dataset.
+        choices: Paths below it.
+        layout: How it ought to look, for the error.
+
+    Raises:
+        InputError: None exists.
+    """
+    for choice in choices:
+        if (root / choice).exists():
+            return root / choice
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; {layout}")
+    raise InputError(f"{root / choices[0]} does not exist; {layout}")
+
+
+def visible(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, in order of name, without hidden files and folders (`.name`)."""
+    with os.scandir(folder) as entries:
+        kept = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(kept, key=lambda entry: entry.name)
+
+
+def read_words(path: Path, example: str) -> Iterator[tuple[str, list[str]]]:
+    """The lines of a text file without a header, split at white space; blank lines are passed over.
+
+    Args:
+        path: The file.
+        example: A line as it ought to be.
+
+    Yields:
+        Where the line is, for errors, and its fields.
+
+    Raises:
+        InputError: The file is no UTF-8 text, or a line has another number of fields than the
+            example.
+        OSError: The file cannot be opened.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        _not_text(path, error)
+    n_fields = len(example.split())
+    for number, line in enumerate(lines, start=1):
+        words, where = line.split(), f"{path}: line {number}"
+        if not words:
+            continue
+        if len(words) != n_fields:
+            raise InputError(f"{where} is {line[:60]!r}, not like {example!r}")
+        yield where, words
+
+
+def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """The rows of a CSV file with a header; blank lines are passed over.
+
+    Args:
+        path: The file.
+        columns: Those that are wanted; the file may hold others, in any order.
+
+    Yields:
+        Where the row is, for errors, and its fields in the order of `columns`.
+
+    Raises:
+        InputError: The file is no CSV, lacks a column, or a row has not one field a column.
+        OSError: The file cannot be opened.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            for column in columns:
+                if column not in header:
+                    found = ", ".join(header)
+                    raise InputError(f"{path}: line 1 has no column {column!r}: {found:.200}")
+            places = [header.index(column) for column in columns]
+            for row in reader:
+                if not row:
+                    continue
+                where = f"{path}: line {reader.line_num}"
+                if len(row) != len(header):
+                    raise InputError(
+                        f"{where} has {len(row)} fields, but the header has {len(header)}; "
+                        "copy the file again"
+                    )
+                yield where, [row[place] for place in places]
+        except UnicodeDecodeError as error:
+            _not_text(path, error)
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: line {reader.line_num} is no CSV ({error}); copy the file again"
+            ) from error
+
+
+def _not_text(path: Path, error: UnicodeDecodeError) -> NoReturn:
+    raise InputError(f"{path} is not UTF-8 text ({error.reason}); copy it again") from error
+
+
+def label_of_id(number: str, labels: Mapping[int, str], where: str) -> str:
+    """What a dataset means by one of its ids.
+
+    Args:
+        number: The id as the file has it.
+        labels: What each id means.
+        where: The row, for the error.
+
+    Raises:
+        InputError: There is no such id; the message lists those that are.
+    """
+    is_number = len(number) < 4 and number.isascii() and number.isdigit()
+    label = labels.get(int(number)) if is_number else None
+    if label is None:
+        known = ", ".join(f"{key} {word}" for key, word in labels.items())
+        raise InputError(f"{where} has label id {number!r:.40}; known are {known}")
+    return label
+
+
+def numbers(texts: Iterable[str], field: str, where: str) -> list[float]:
+    """Finite numbers from text.
+
+    Args:
+        texts: One text for each.
+        field: What they are, for the error.
+        where: The row, for the error.
+
+    Raises:
+        InputError: One is no finite number.
+    """
+    values = []
+    for text in texts:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not abs(value) < float("inf"):
+            raise InputError(f"{where} has {text!r:.40} for {field}, which is no number")
+        values.append(value)
+    return values

@@ -1,0 +1,417 @@
+"""Reader and writer of the CSV files of OpenFace 2.x (https://github.com/TadasBaltrusaitis/OpenFace).
+
+`FaceLandmarkImg` writes one file for an image, `FeatureExtraction` one for a sequence (its rows
+carry `frame`, `timestamp` and `success` too). The program ends with exit code 0 when the disk is
+full and leaves a file cut anywhere, so every row is held to the header's column count and the last
+line to its newline: a number cut from 137.6 to 137 would pass for a landmark otherwise.
+
+One face as OpenFace 2.x sees it, and as every other detector would say it.
+
+What `FaceLandmarkImg` leaves for an image: `STEM_of_details.txt`, and `STEM.csv` with a face.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tag_rewards.detectors.observation import FaceObservation, Pose
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+
+INTENSITY_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+"""AUs with an intensity column `AUxx_r`, 0 to 5, in the program's order."""
+
+PRESENCE_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45)
+"""AUs with a presence column `AUxx_c`, 0 or 1: the same and AU28."""
+
+INTENSITY_SCALE = "intensity_0_5"
+PRESENCE_SCALE = "presence_0_1"
+"""What `FaceObservation.raw` calls the two opinions."""
+
+LANDMARK_STEP = 0.1
+"""Landmarks are written to a tenth of a pixel."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenFaceRow:
+    """One face as OpenFace saw it: one row of its CSV.
+
+    Attributes:
+        landmarks: (68, 2) float64, iBUG-68 order, x and y in pixels of the image that OpenFace
+            read. They can be negative or outside the image.
+        intensities: AU number -> intensity, 0 (absent) to 5 (maximum).
+        presences: AU number -> presence. Trained apart from the intensities, so the two can
+            contradict each other.
+        confidence: Confidence of the landmark fit, 0 to 1. The program calls a frame a success
+            above 0.725.
+        row: Row in the file, counted from 1 below the header.
+        frame: Frame number in a sequence, None for an image.
+        success: The program's own verdict on a sequence's row, None for an image.
+        pose: Head rotation, None if the file has no `pose_R*` columns.
+    """
+
+    landmarks: NDArray[np.float64]
+    intensities: Mapping[int, float]
+    presences: Mapping[int, bool]
+    confidence: float = 1.0
+    row: int = 1
+    frame: int | None = None
+    success: bool | None = None
+    pose: Pose | None = None
+
+    def observation(self, detector: str = "openface-csv", version: str = "") -> FaceObservation:
+        """The face in the form that every detector gives.
+
+        An AU's probability is `au_probability` of its two opinions, a missing one counted as 0. The
+        box is that of the landmarks, which the program writes to a tenth of a pixel: a side without
+        any length is given that much.
+
+        Args:
+            detector: Name of the detector for the observation.
+            version: Its version.
+
+        Example:
+            >>> from tag_rewards.geometry import average_face
+            >>> row = OpenFaceRow(average_face() * 40 + 100, {12: 3.0}, {12: True, 28: True})
+            >>> face = row.observation()
+            >>> face.probabilities[12], face.probabilities[28], face.raw["intensity_0_5"]
+            (0.8, 0.5, {12: 3.0})
+        """
+        low, high = self.landmarks.min(axis=0), self.landmarks.max(axis=0)
+        grown = np.where(low < high, 0, LANDMARK_STEP / 2)
+        (x1, y1), (x2, y2) = (low - grown).tolist(), (high + grown).tolist()
+        aus = sorted({*self.presences, *self.intensities})
+        return FaceObservation(
+            box=(x1, y1, x2, y2),
+            landmarks=self.landmarks,
+            probabilities={
+                au: au_probability(self.presences.get(au, False), self.intensities.get(au, 0.0))
+                for au in aus
+            },
+            raw={
+                INTENSITY_SCALE: dict(self.intensities),
+                PRESENCE_SCALE: {au: float(there) for au, there in self.presences.items()},
+            },
+            confidence=self.confidence,
+            pose=self.pose,
+            detector=detector,
+            version=version,
+        )
+
+
+def successful_faces(
+    rows: Iterable[OpenFaceRow], detector: str = "openface-csv", version: str = ""
+) -> list[FaceObservation]:
+    """The rows as observations, without those that the program itself calls failed.
+
+    Only a sequence's rows have a verdict; failed ones carry plausible numbers all the same.
+
+    Example:
+        >>> landmarks = np.zeros((68, 2))
+        >>> rows = [OpenFaceRow(landmarks, {}, {}), OpenFaceRow(landmarks, {}, {}, success=False)]
+        >>> len(successful_faces(rows))
+        1
+    """
+    return [row.observation(detector, version) for row in rows if row.success is not False]
+
+
+N_LANDMARKS = 68
+MAX_LANDMARK = 1e9
+MAX_ANGLE = 2 * math.pi
+
+_POSE_COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz")
+
+_INTENSITY_COLUMN = re.compile(r"AU(\d\d)_r")
+_PRESENCE_COLUMN = re.compile(r"AU(\d\d)_c")
+
+
+class OpenFaceError(InputError):
+    """An OpenFace CSV that cannot be trusted; the message names file, row, field and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where a header has the columns that are read."""
+
+    n_columns: int
+    confidence: int
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+    intensities: tuple[tuple[int, int], ...]  # (AU number, column)
+    presences: tuple[tuple[int, int], ...]
+    frame: int | None
+    success: int | None
+    pose: tuple[int, ...] | None
+
+
+def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
+    """Read every row of an OpenFace 2.x CSV, failed and unsure ones included.
+
+    Image and sequence files, with `,` or `, ` between fields, with all 711 columns or only those
+    of `-2Dfp -aus`. Columns other than landmarks, AUs, confidence, rotation, frame and success are
+    counted but not looked into.
+
+    Args:
+        path: The CSV file.
+
+    Returns:
+        One row of the file each, in the file's order (falling face-detector score, which is neither
+        left to right nor by size); empty when no face was found.
+
+    Raises:
+        OpenFaceError: The file is empty or cut, the header lacks a column, a row has another
+            number of fields, or a value that is read is no number or out of range.
+        OSError: The file cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> face = OpenFaceRow(np.full((68, 2), 50.0), {12: 2.5}, {12: True}, confidence=0.983)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_openface_csv(Path(folder) / "face.csv", [face])
+        ...     [read] = read_openface_csv(Path(folder) / "face.csv")
+        >>> read.landmarks.shape, read.intensities[12], read.presences[12], read.confidence
+        ((68, 2), 2.5, True, 0.983)
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("ascii")
+    except UnicodeDecodeError as error:
+        raise OpenFaceError(
+            f"{path}: byte {error.start} is not ASCII, so this is no OpenFace CSV; "
+            "give the folder that OpenFace wrote with -out_dir"
+        ) from error
+    if not text:
+        raise OpenFaceError(
+            f"{path}: the file is empty (OpenFace was killed or the disk was full); "
+            "delete it and run OpenFace again"
+        )
+    if not text.endswith("\n"):
+        last = text.count("\n")
+        where = f"row {last}" if last else "the header"
+        raise OpenFaceError(
+            f"{path}: {where} is cut, it does not end with a newline (OpenFace was killed or the "
+            "disk was full); delete the file and run OpenFace again"
+        )
+    header, *rows = text.splitlines()
+    layout = _read_header(path, header)
+    return [_read_row(path, number, row, layout) for number, row in enumerate(rows, start=1)]
+
+
+def write_openface_csv(path: str | Path, rows: Iterable[OpenFaceRow]) -> None:
+    """Write faces as `FaceLandmarkImg -2Dfp -aus` does: 173 columns, a row for each face.
+
+    Decimals are the program's: confidence 3, landmarks 1, intensities 2, presences `1.0`. AUs
+    that a row lacks are written as 0, as the program writes every AU it knows. `row`,
+    `frame` and `success` have no column in an image's file.
+
+    Args:
+        path: The CSV file; overwritten.
+        rows: The faces.
+
+    Raises:
+        ValueError: An AU that OpenFace does not have, or landmarks of another shape.
+    """
+    lines = [",".join(_image_columns())]
+    for face in rows:
+        unknown = [au for au in face.intensities if au not in INTENSITY_AUS]
+        unknown += [au for au in face.presences if au not in PRESENCE_AUS]
+        if unknown:
+            raise ValueError(f"OpenFace has no column for AU{unknown[0]}; leave it out")
+        if face.landmarks.shape != (N_LANDMARKS, 2):
+            raise ValueError(f"landmarks have shape {face.landmarks.shape}, not (68, 2)")
+        fields = [str(len(lines) - 1), f"{face.confidence:.3f}"]
+        fields += [f"{value:.1f}" for value in face.landmarks.T.ravel().tolist()]
+        fields += [f"{face.intensities.get(au, 0.0):.2f}" for au in INTENSITY_AUS]
+        fields += [f"{float(face.presences.get(au, False)):.1f}" for au in PRESENCE_AUS]
+        lines.append(",".join(fields))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
+
+
+def _image_columns() -> list[str]:
+    columns = ["face", "confidence"]
+    columns += [f"{axis}_{point}" for axis in "xy" for point in range(N_LANDMARKS)]
+    columns += [f"AU{au:02d}_r" for au in INTENSITY_AUS]
+    columns += [f"AU{au:02d}_c" for au in PRESENCE_AUS]
+    return columns
+
+
+def _read_header(path: Path, header: str) -> _Layout:
+    try:
+        return _layout(header)
+    except OpenFaceError as error:
+        raise OpenFaceError(f"{path}: {error}") from None
+
+
+@lru_cache(maxsize=16)  # the files of a dataset share one header
+def _layout(header: str) -> _Layout:
+    names = [name.strip() for name in header.split(",")]
+    columns = {name: index for index, name in enumerate(names)}
+    if "confidence" not in columns:
+        separator = " (fields are separated by ';', not ',')" if ";" in header else ""
+        raise OpenFaceError(
+            f"the header has no column 'confidence'{separator}, so this is no OpenFace 2.x CSV: "
+            f"it begins {header[:40]!r}; give the file as OpenFace wrote it"
+        )
+    if len(columns) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise OpenFaceError(f"the header has the column {twice!r} twice; run OpenFace again")
+    for name in (f"{axis}_{point}" for axis in "xy" for point in range(N_LANDMARKS)):
+        if name not in columns:
+            raise OpenFaceError(
+                f"the header has no landmark column {name!r}; run OpenFace with -2Dfp -aus"
+            )
+    intensities = _au_columns(names, _INTENSITY_COLUMN)
+    presences = _au_columns(names, _PRESENCE_COLUMN)
+    for kind, found in (("intensity (AUxx_r)", intensities), ("presence (AUxx_c)", presences)):
+        if not found:
+            raise OpenFaceError(f"the header has no AU {kind} column; run OpenFace with -2Dfp -aus")
+    return _Layout(
+        n_columns=len(names),
+        confidence=columns["confidence"],
+        x=tuple(columns[f"x_{point}"] for point in range(N_LANDMARKS)),
+        y=tuple(columns[f"y_{point}"] for point in range(N_LANDMARKS)),
+        intensities=intensities,
+        presences=presences,
+        frame=columns.get("frame"),
+        success=columns.get("success"),
+        pose=(
+            tuple(columns[name] for name in _POSE_COLUMNS)
+            if all(name in columns for name in _POSE_COLUMNS)
+            else None
+        ),
+    )
+
+
+def _au_columns(names: Sequence[str], pattern: re.Pattern[str]) -> tuple[tuple[int, int], ...]:
+    matches = ((pattern.fullmatch(name), index) for index, name in enumerate(names))
+    return tuple((int(match[1]), index) for match, index in matches if match)
+
+
+def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow:
+    fields = row.split(",")
+    if len(fields) != layout.n_columns:
+        guess = "decimal commas?" if len(fields) > layout.n_columns else "the row is cut"
+        raise OpenFaceError(
+            f"{path}: row {number} has {len(fields)} fields where the header has "
+            f"{layout.n_columns} ({guess}); run OpenFace again"
+        )
+
+    def number_in(name: str, column: int, low: float, high: float) -> float:
+        try:
+            value = float(fields[column])
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:  # false for NaN too
+            raise OpenFaceError(
+                f"{path}: row {number} has {fields[column].strip()[:40]!r} in {name}, not a number "
+                f"from {low:g} to {high:g}; run OpenFace again"
+            )
+        return value
+
+    def flag_in(name: str, column: int) -> bool:
+        value = number_in(name, column, 0, 1)
+        if value not in (0.0, 1.0):
+            raise OpenFaceError(
+                f"{path}: row {number} has {fields[column].strip()!r} in {name}, not 0 or 1; "
+                "run OpenFace again"
+            )
+        return value == 1.0
+
+    def angle_in(name: str, column: int) -> float:
+        return number_in(name, column, -MAX_ANGLE, MAX_ANGLE)
+
+    try:
+        points = np.array([float(fields[column]) for column in (*layout.x, *layout.y)])
+    except ValueError:
+        points = np.full(2 * N_LANDMARKS, np.nan)
+    if not (np.abs(points) <= MAX_LANDMARK).all():  # false for NaN too
+        # Slow and exact: find the field to name.
+        for axis, columns in (("x", layout.x), ("y", layout.y)):
+            for point, column in enumerate(columns):
+                number_in(f"{axis}_{point}", column, -MAX_LANDMARK, MAX_LANDMARK)
+    frame, success = layout.frame, layout.success
+    return OpenFaceRow(
+        landmarks=np.ascontiguousarray(points.reshape(2, N_LANDMARKS).T),
+        intensities={
+            au: number_in(f"AU{au:02d}_r", column, 0, MAX_INTENSITY)
+            for au, column in layout.intensities
+        },
+        presences={au: flag_in(f"AU{au:02d}_c", column) for au, column in layout.presences},
+        confidence=number_in("confidence", layout.confidence, 0, 1),
+        row=number,
+        frame=None if frame is None else int(number_in("frame", frame, 0, 1e9)),
+        success=None if success is None else flag_in("success", success),
+        pose=None if layout.pose is None else _pose(*map(angle_in, _POSE_COLUMNS, layout.pose)),
+    )
+
+
+def _pose(pitch: float, yaw: float, roll: float) -> Pose:
+    """Degrees from the program's radians, whose yaw is positive towards the image's left."""
+    return Pose(math.degrees(pitch), -math.degrees(yaw), math.degrees(roll))
+
+
+MAX_INTENSITY = 5.0
+
+
+def au_probability(presence: bool, intensity: float) -> float:
+    """How sure OpenFace is of an AU: the mean of its two opinions, 0 to 1.
+
+    Args:
+        presence: The value of `AUxx_c`.
+        intensity: The value of `AUxx_r`, 0 to 5.
+
+    Example:
+        >>> au_probability(True, 3.0), au_probability(True, 0.0), au_probability(False, 1.0)
+        (0.8, 0.5, 0.1)
+    """
+    return round((presence + intensity / MAX_INTENSITY) / 2, 3)
+
+
+DETAILS_SUFFIX = "_of_details.txt"
+
+
+def read_image_csv(path: str | Path) -> list[OpenFaceRow]:
+    """Read the CSV of one image: `read_openface_csv`, and no video's frames.
+
+    Raises:
+        OpenFaceError: As `read_openface_csv`, or the file holds several frames.
+        OSError: The file cannot be opened.
+    """
+    rows = read_openface_csv(path)
+    frames = {row.frame for row in rows}
+    if len(frames) > 1:
+        raise OpenFaceError(
+            f"{path} holds {len(frames)} frames of a sequence where one image is expected; "
+            "run FaceLandmarkImg on the images"
+        )
+    return rows
+
+
+def says_no_face(csv: Path) -> bool:
+    """Whether the program has done with an image and found no face, by the file beside its CSV.
+
+    `STEM_of_details.txt` is written for every image, and names the CSV if there is a face.
+
+    Args:
+        csv: Where the CSV would be.
+    """
+    details = details_path(csv)
+    said = details.read_text(encoding="utf-8", errors="replace") if details.exists() else ""
+    return bool(said) and "Output csv:" not in said
+
+
+def details_path(csv: Path) -> Path:
+    """The file that the program begins each image with, beside its CSV."""
+    return csv.with_name(f"{csv.stem}{DETAILS_SUFFIX}")

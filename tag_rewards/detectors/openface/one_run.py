@@ -1,0 +1,225 @@
+"""One run of OpenFace 2.x's `FaceLandmarkImg`, and what it says of each image that it was given.
+
+The program, as observed on a 2.2-era build: it takes images one after the other and writes
+`STEM_of_details.txt` for each, and `STEM.csv` for one with a face. An image that it cannot read
+ends it with exit code 1, others unseen; some abort it. It ends with exit code 0 when the disk is
+full and leaves files empty or cut. So an exit code alone says nothing of an image, nor does a CSV
+of a run that broke off: the last one begun may lack faces.
+
+Where OpenFace 2.x is installed, and which build it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tag_rewards.detectors.openface.csv import (
+    DETAILS_SUFFIX,
+    OpenFaceError,
+    details_path,
+    read_image_csv,
+    says_no_face,
+)
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from threading import Event
+
+    from tag_rewards.detectors.openface.csv import OpenFaceRow
+
+
+PROGRAM = "FaceLandmarkImg"
+
+HOME = "OPENFACE_HOME"
+"""Environment variable with the folder of the installation."""
+
+_BUILD_FOLDERS = (".", "bin", "build/bin")
+_MODEL_FOLDERS = ("model", "AU_predictors")
+
+
+def find_openface(executable: Path | None = None) -> Path:
+    """The real path of `FaceLandmarkImg`; through a link the program would not find its models.
+
+    Args:
+        executable: The program, or the folder of an OpenFace installation; None looks at the
+            environment variable `OPENFACE_HOME`, then along `PATH`.
+
+    Raises:
+        InputError: It is not there, or may not be executed.
+    """
+    place = executable or os.environ.get(HOME)
+    if place:
+        home = Path(place).expanduser().absolute()
+        folders = os.pathsep.join(str(home / folder) for folder in _BUILD_FOLDERS)
+        found = shutil.which(str(home)) or shutil.which(PROGRAM, path=folders)
+        asked = str(executable) if executable else f"{HOME}={place}"
+        problem = f"{asked} is no program {PROGRAM}, nor a folder with one that may be executed"
+    else:
+        found, problem = shutil.which(PROGRAM), f"{PROGRAM} is not on PATH"
+    if not found:
+        raise InputError(
+            f"{problem}; build OpenFace 2.x and set {HOME} to its folder, or give the executable"
+        )
+    return Path(found).resolve()
+
+
+def fingerprint(program: Path) -> str:
+    """Twelve digits that change with the program or the list of its models."""
+    digest = hashlib.sha256(program.read_bytes())
+    for folder in _MODEL_FOLDERS:
+        for path in sorted((program.parent / folder).rglob("*")):
+            if path.is_file():
+                name = path.relative_to(program.parent).as_posix()
+                digest.update(f"\n{name} {path.stat().st_size}".encode())
+    return digest.hexdigest()[:12]
+
+
+POLL_S = 0.05
+"""How often a running program is looked after."""
+
+
+class Look(NamedTuple):
+    """What a run says of one image.
+
+    Attributes:
+        rows: The faces, none if it has none; None if the run cannot be trusted on this image.
+        reason: Why it cannot; empty if the program broke off before it came near the image.
+    """
+
+    rows: list[OpenFaceRow] | None
+    reason: str = ""
+
+
+def run_openface(
+    program: Path,
+    arguments: Sequence[str],
+    images: Sequence[Path],
+    out: Path,
+    *,
+    seconds_per_image: float,
+    env: Mapping[str, str],
+    stop: Event,
+) -> list[Look]:
+    """Run the program on images and wait for its end.
+
+    Args:
+        program: `FaceLandmarkImg` by its real absolute path: it looks for its models beside it.
+        arguments: Further arguments.
+        images: Image files with different stems.
+        out: An empty folder, for what the program writes.
+        seconds_per_image: The program is killed when it begins no further image for this long.
+        env: Its environment.
+        stop: Kills the program when it is set.
+
+    Returns:
+        One result for each image, in order. After a run that broke off, the last image begun has
+        the reason, or the first if none was. It need not be to blame: where the next image cannot
+        be read, the run ends before that one is begun.
+
+    Raises:
+        InputError: The program cannot be started.
+        CancelledError: `stop` was set.
+    """
+    command = [str(program)]
+    for image in images:
+        command += ["-f", str(image)]
+    command += ["-out_dir", str(out), *arguments]
+    log = out.with_name(f"{out.name}.log")
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=program.parent,
+                env=env,
+                start_new_session=True,  # a script around the program is killed with it
+            )
+        except OSError as error:
+            raise InputError(
+                f"{program} cannot be started ({error.strerror}); give OpenFace's FaceLandmarkImg"
+            ) from error
+        try:
+            in_time = _wait(process, out, seconds_per_image, stop)
+        finally:
+            _kill(process)
+    if not in_time:
+        broke_off = f"OpenFace began no further image for {seconds_per_image:g} s and was stopped"
+    elif process.returncode:
+        broke_off = f"OpenFace {_ending(process.returncode)}{_last_line(log, out)}"
+    else:
+        return [_look(image, out) for image in images]
+    begun = [index for index, image in enumerate(images) if details_path(_csv(image, out)).exists()]
+    last = begun[-1] if begun else 0
+    return [
+        _look(image, out) if index < last else Look(None, broke_off if index == last else "")
+        for index, image in enumerate(images)
+    ]
+
+
+def _wait(process: subprocess.Popen[bytes], out: Path, limit: float, stop: Event) -> bool:
+    """Whether the program ends by itself, with no pause longer than the limit between images."""
+    n_begun, since = 0, time.monotonic()
+    while True:
+        try:
+            process.wait(POLL_S)
+            return True
+        except subprocess.TimeoutExpired:
+            if stop.is_set():
+                raise CancelledError from None
+        n_now = sum(path.name.endswith(DETAILS_SUFFIX) for path in out.iterdir())
+        if n_now != n_begun:
+            n_begun, since = n_now, time.monotonic()
+        elif time.monotonic() - since > limit:
+            return False
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+
+def _look(image: Path, out: Path) -> Look:
+    """What the files that a run left say of an image that it has done with."""
+    csv = _csv(image, out)
+    if csv.exists():
+        try:
+            return Look(read_image_csv(csv))
+        except OpenFaceError as error:
+            return Look(None, f"OpenFace's CSV: {str(error).removeprefix(f'{csv}: ')}")
+    if says_no_face(csv):
+        return Look([])
+    return Look(None, "OpenFace left no result: it passed the image over, or the disk is full")
+
+
+def _csv(image: Path, out: Path) -> Path:
+    return out / f"{image.stem}.csv"
+
+
+def _ending(code: int) -> str:
+    number = -code if code < 0 else code - 128  # as a shell in between would give it
+    try:
+        return f"was ended by {signal.Signals(number).name}"
+    except ValueError:
+        return f"ended with exit code {code}"
+
+
+def _last_line(log: Path, out: Path) -> str:
+    """What the program said last, without the folder, which has another name every time."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {last.replace(f'{out.parent}/', '')[:200]}" if last else ""

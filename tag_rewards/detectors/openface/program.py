@@ -1,0 +1,224 @@
+"""AUs and landmarks of images by running OpenFace 2.x (`FaceLandmarkImg`).
+
+The program is the user's own installation; `docs/openface.md` says how to point to it. Every image
+ends as observed, without a face, or failed with a reason. The image at which a run broke off is run
+again alone, and fails when that breaks off too; those behind it are run again together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from math import ceil, isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any
+from tag_rewards.detectors.observation import Detection, main_face
+from tag_rewards.detectors.one_by_one import write_png
+from tag_rewards.detectors.openface.one_run import find_openface, fingerprint, run_openface
+from tag_rewards.errors import InputError
+from tag_rewards.files.images import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tag_rewards.detectors.images import Transform
+    from tag_rewards.detectors.observation import ImageInput
+    from tag_rewards.detectors.openface.csv import OpenFaceRow
+    from tag_rewards.detectors.openface.one_run import Look
+
+CONTENT = ("-2Dfp", "-pose", "-aus")
+"""What the program is asked to write."""
+
+_OURS = {"-f", "-fdir", "-out_dir", "-of"}
+
+Faces = Literal["all", "largest"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFaceConfig:
+    """How OpenFace is run.
+
+    Attributes:
+        executable: `FaceLandmarkImg`, or the folder of an OpenFace installation; None looks at the
+            environment variable `OPENFACE_HOME`, then along `PATH`.
+        batch_size: Images a run at most, 1 to 500. A run loads the models anew, which takes as long
+            as about a dozen images.
+        processes: Runs at a time, 1 or more.
+        seconds_per_image: A run that begins no further image for this long is killed, above 0; the
+            first image's time holds the loading of the models.
+        faces: `all` faces of an image, or only the `largest`: of those of at least
+            `activation.MIN_CONFIDENCE`, or of all where there are none.
+        arguments: Further arguments of the program, such as
+            `("-mloc", "model/main_clnf_general.txt")`. It runs in the folder where it lies.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+
+    Example:
+        >>> OpenFaceConfig(processes=4, faces="largest").batch_size
+        32
+    """
+
+    executable: Path | None = None
+    batch_size: int = 32
+    processes: int = 1
+    seconds_per_image: float = 60.0
+    faces: Faces = "all"
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= 500:
+            raise ValueError(f"batch_size is {self.batch_size}, not 1 to 500")
+        if self.processes < 1:
+            raise ValueError(f"processes is {self.processes}, not at least 1")
+        if not (self.seconds_per_image > 0 and isfinite(self.seconds_per_image)):
+            raise ValueError(f"seconds_per_image is {self.seconds_per_image}, not above 0")
+        if self.faces not in get_args(Faces):
+            raise ValueError(f"faces is {self.faces!r}, not one of {', '.join(get_args(Faces))}")
+        if ours := _OURS.intersection(self.arguments):
+            raise ValueError(f"arguments hold {min(ours)}, which the detector gives itself")
+
+
+class _Item(NamedTuple):
+    """An image of a batch as the program gets it."""
+
+    position: int
+    path: Path
+    transform: Transform
+
+
+class OpenFaceDetector:
+    """Runs OpenFace's `FaceLandmarkImg`; a `Detector`.
+
+    Attributes:
+        name: `openface`.
+        version: Hash of the program and of its models' names and sizes, with the arguments.
+        program: The real path of the program.
+        config: How it is run.
+
+    Args:
+        config: How it is run.
+
+    Raises:
+        InputError: The program is not found.
+    """
+
+    name = "openface"
+
+    def __init__(self, config: OpenFaceConfig | None = None) -> None:
+        self.config = config or OpenFaceConfig()
+        self.program = find_openface(self.config.executable)
+        arguments = " ".join((*CONTENT, *self.config.arguments))
+        self.version = (
+            f"{fingerprint(self.program)} {arguments} "
+            f"(faces {self.config.faces}, enlarged below {MIN_SIDE}, border {PAD})"
+        )
+        self._is_known_to_work = False
+        self._env = dict(os.environ)
+        if self.config.processes > 1:  # else each process would take every core for itself
+            self._env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | self._env
+
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look at images; one result for each, in order.
+
+        Raises:
+            InputError: The program does not even work on a plain grey image.
+            OSError: The temporary folder cannot be written to.
+        """
+        stop = Event()
+        size = min(self.config.batch_size, max(1, ceil(len(images) / self.config.processes)))
+        with ThreadPoolExecutor(self.config.processes) as pool:
+            batches = [
+                pool.submit(self._detect_batch, images[start : start + size], stop)
+                for start in range(0, len(images), size)
+            ]
+            try:
+                return [detection for batch in batches for detection in batch.result()]
+            finally:  # an error or an interrupt ends the other processes too
+                stop.set()
+                for batch in batches:
+                    batch.cancel()
+
+    def _detect_batch(self, images: Sequence[ImageInput], stop: Event) -> list[Detection]:
+        detections: dict[int, Detection] = {}
+        with TemporaryDirectory(prefix="openface-") as name:
+            folder = Path(name).resolve()
+            items = []
+            for position, image in enumerate(images):
+                try:
+                    pixels, transform = prepare(read_any(image))
+                except (ImageError, OSError) as error:
+                    detections[position] = Detection(failure=str(error))
+                    continue
+                items.append(_Item(position, folder / f"{position}.png", transform))
+                write_png(items[-1].path, pixels)
+            detections.update(self._settle(items, folder, stop))
+        return [detections[position] for position in range(len(images))]
+
+    def _settle(
+        self, items: list[_Item], folder: Path, stop: Event
+    ) -> Iterator[tuple[int, Detection]]:
+        """Run the program until every image has its end."""
+        pending, suspects = deque([items]), set()
+        while pending:
+            batch, unseen = pending.popleft(), []
+            looks = self._run([item.path for item in batch], folder, stop) if batch else []
+            for item, look in zip(batch, looks, strict=True):
+                if look.rows is not None:
+                    yield item.position, self._detection(look.rows, item.transform)
+                elif not look.reason:
+                    unseen.append(item)
+                elif item not in suspects:
+                    suspects.add(item)
+                    pending.append([item])
+                else:
+                    self._require_that_it_works(folder, stop)
+                    yield item.position, Detection(failure=look.reason)
+            if unseen:
+                pending.append(unseen)
+
+    def _run(self, images: Sequence[Path], folder: Path, stop: Event) -> list[Look]:
+        with TemporaryDirectory(dir=folder, prefix="run-") as out:  # an old CSV would pass for new
+            return run_openface(
+                self.program,
+                (*CONTENT, *self.config.arguments),
+                images,
+                Path(out),
+                seconds_per_image=self.config.seconds_per_image,
+                env=self._env,
+                stop=stop,
+            )
+
+    def _detection(self, rows: Sequence[OpenFaceRow], transform: Transform) -> Detection:
+        faces = [
+            replace(row, landmarks=transform.to_original(row.landmarks)).observation(
+                self.name, self.version
+            )
+            for row in rows
+        ]
+        if self.config.faces == "largest" and faces:
+            largest = main_face(faces) or main_face(faces, min_confidence=0)
+            faces = [face for face in faces if face is largest]
+        return Detection(tuple(faces))
+
+    def _require_that_it_works(self, folder: Path, stop: Event) -> None:
+        """Tell a program that fails on one image from one that fails on every image."""
+        if self._is_known_to_work:
+            return
+        grey = folder / "grey.png"
+        write_png(grey, np.full((MIN_SIDE, MIN_SIDE, 3), 128, np.uint8))
+        [look] = self._run([grey], folder, stop)
+        if look.rows is None:
+            raise InputError(
+                f"{self.program} does not work: on a plain grey image, {look.reason}; run it on "
+                "one image by hand, and see that its folders model and AU_predictors lie beside it"
+            )
+        self._is_known_to_work = True

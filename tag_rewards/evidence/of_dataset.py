@@ -1,0 +1,201 @@
+"""Where `prepare` takes the faces of an image from: OpenFace's own CSV files, or evidence."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tag_rewards.datasets.sample import LeftOut
+from tag_rewards.detectors.openface.csv import read_image_csv, successful_faces
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.rows import evidence_files, open_evidence, read_group
+from tag_rewards.files.images import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tag_rewards.datasets.sample import FaceSample, Region
+    from tag_rewards.detectors.observation import FaceObservation
+    from tag_rewards.evidence.rows import Evidence
+
+    Landmarks = NDArray[np.float64]
+
+
+NO_CSV = LeftOut("no OpenFace CSV: no face found")
+NO_ROWS = LeftOut("OpenFace CSV without rows: no face found")
+NO_EVIDENCE = LeftOut("no evidence: the image was not annotated")
+NO_FACE = LeftOut("no face found")
+FAILED = LeftOut("the detector failed on the image")
+
+
+class FaceSourceError(InputError):
+    """Faces that do not belong to the dataset; the message says which and what to do."""
+
+
+class FaceSource(Protocol):
+    """What a detector saw in the images of a dataset."""
+
+    def require_any(self, samples: Sequence[FaceSample]) -> None:
+        """Raise `FaceSourceError` if it knows none of the images, or cannot tell them apart."""
+
+    def faces(self, sample: FaceSample) -> Sequence[FaceObservation] | LeftOut:
+        """The faces of an image, or why there are none."""
+
+
+class OpenFaceCsvs:
+    """A folder of CSV files that OpenFace 2.x wrote, each named after its image's stem.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        FaceSourceError: It is no folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise FaceSourceError(f"{folder} is not a folder; give the one that OpenFace wrote to")
+        self.folder = folder
+
+    def require_any(self, samples: Sequence[FaceSample]) -> None:
+        """Raise `FaceSourceError` if no image has a CSV, or one CSV could be of two images."""
+        first: dict[Path, Path] = {}
+        for sample in samples:
+            other = first.setdefault(self._csv(sample), sample.path)
+            if other != sample.path:
+                raise FaceSourceError(
+                    f"{other} and {sample.path} have the same stem, so that one CSV in "
+                    f"{self.folder} would be of both; use evidence of `tag-rewards annotate`"
+                )
+        if not any(self._csv(sample).exists() for sample in samples):
+            raise FaceSourceError(
+                f"{self.folder} has a CSV for none of the {len(samples)} images, for example no "
+                f"{self._csv(samples[0]).name}; "
+                "run OpenFace's FaceLandmarkImg on the images or give another folder"
+            )
+
+    def faces(self, sample: FaceSample) -> Sequence[FaceObservation] | LeftOut:
+        """The rows of the image's CSV.
+
+        Raises:
+            OpenFaceError: The CSV cannot be trusted, or holds a video's frames.
+            OSError: It cannot be opened.
+        """
+        path = self._csv(sample)
+        if not path.exists():
+            return NO_CSV
+        rows = read_image_csv(path)
+        return successful_faces(rows) if rows else NO_ROWS
+
+    def _csv(self, sample: FaceSample) -> Path:
+        return self.folder / f"{sample.path.stem}.csv"
+
+
+class _Place(NamedTuple):
+    """Where a row lies."""
+
+    file: Path
+    group: int
+    row: int
+
+
+class EvidenceRows:
+    """Evidence parquet; rows belong to images by their path below the dataset's folder.
+
+    Rows are read when they are asked for, so that evidence need not fit in memory.
+
+    Args:
+        source: A folder of evidence, a file of it, or several of either.
+        dataset: The folder that was annotated.
+
+    Raises:
+        InputError: A file is no evidence parquet.
+        FaceSourceError: An image has two rows.
+    """
+
+    GROUPS_IN_MEMORY = 8
+
+    def __init__(self, source: str | Path | Sequence[str | Path], dataset: Path) -> None:
+        self.dataset = dataset
+        self._places: dict[str, _Place] = {}
+        self._groups: OrderedDict[tuple[Path, int], list[Evidence]] = OrderedDict()
+        for path in evidence_files(source):
+            with open_evidence(path) as file:
+                for group in range(file.num_row_groups):
+                    names = file.read_row_group(group, columns=["image"])["image"].to_pylist()
+                    for row, image in enumerate(names):
+                        self._add(image, _Place(path, group, row))
+
+    def require_any(self, samples: Sequence[FaceSample]) -> None:
+        """Raise `FaceSourceError` if no image has a row."""
+        if not any(self._name(sample) in self._places for sample in samples):
+            example = next(iter(self._places), "nothing")
+            raise FaceSourceError(
+                f"the evidence has a row for none of the {len(samples)} images: it holds "
+                f"{example!r}, not {self._name(samples[0])!r}; annotate the folder {self.dataset}"
+            )
+
+    def faces(self, sample: FaceSample) -> Sequence[FaceObservation] | LeftOut:
+        """The faces of the image's row.
+
+        Raises:
+            FaceSourceError: The image is not the one that was looked at.
+            InputError: The row is wrong.
+            OSError: A file cannot be opened.
+        """
+        place = self._places.get(self._name(sample))
+        if place is None:
+            return NO_EVIDENCE
+        if sample.pixels is not None and not sample.path.exists():
+            raise FaceSourceError(
+                f"{sample.path}, which was annotated, is gone; run `tag-rewards datasets unpack` "
+                "again"
+            )
+        row = self._group(place.file, place.group)[place.row]
+        if row.status == "failed":
+            return FAILED
+        if content_hash(sample.path.read_bytes()) != row.sha256:
+            raise FaceSourceError(
+                f"{sample.path} is not the image that was annotated (SHA-256 differs from that in "
+                f"{place.file}); run `tag-rewards annotate` again"
+            )
+        return row.faces or NO_FACE
+
+    def _name(self, sample: FaceSample) -> str:
+        return sample.path.relative_to(self.dataset).as_posix()
+
+    def _add(self, image: str, place: _Place) -> None:
+        first = self._places.setdefault(image, place)
+        if first != place:
+            raise FaceSourceError(
+                f"{image!r} has a row in {first.file} and one in {place.file}; "
+                "give the evidence of one detector"
+            )
+
+    def _group(self, path: Path, group: int) -> list[Evidence]:
+        key = (path, group)
+        if key not in self._groups:
+            with open_evidence(path) as file:
+                self._groups[key] = read_group(path, file, group)
+            if len(self._groups) > self.GROUPS_IN_MEMORY:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(key)
+        return self._groups[key]
+
+
+def faces_of(
+    sample: FaceSample, faces: Sequence[FaceObservation], region: Region
+) -> Sequence[FaceObservation]:
+    """Those of an image's faces that can be the sample's: all, or those in its own face box."""
+    if sample.face_box is None:
+        return faces
+    return [face for face in faces if face.landmarks is None or _is_in(face.landmarks, region)]
+
+
+def _is_in(landmarks: Landmarks, region: Region) -> bool:
+    centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
+    return bool(((centre > region[:2]) & (centre < region[2:])).all())

@@ -1,0 +1,62 @@
+"""What went wrong, as it goes into a record."""
+
+from __future__ import annotations
+
+import re
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def encodable(text: str) -> str:
+    r"""The text with U+FFFD for halves of characters, which JSON can hold and no file can.
+
+    Example:
+        >>> encodable("\ud83d\ude00 \ud83d") == "\U0001f600 \ufffd"
+        True
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def one_line(text: object, longest: int = 300) -> str:
+    r"""A message in one line, the same whenever the same thing goes wrong.
+
+    Args:
+        text: What somebody else's code says, or its exception.
+        longest: Characters after which it is cut.
+
+    Example:
+        >>> one_line("Bad\n  Gateway <object at 0x7f958491db70>")
+        'Bad Gateway <object>'
+        >>> one_line(KeyError())
+        'KeyError'
+    """
+    line = " ".join(_ADDRESS.sub("", encodable(str(text)[: 8 * longest])).split())
+    if not line and isinstance(text, BaseException):
+        return type(text).__name__
+    return line if len(line) <= longest else line[:longest] + "..."
+
+
+def printable(text: str) -> str:
+    r"""The text with half surrogate pairs, which no file of text can hold, as question marks.
+
+    Example:
+        >>> printable("a smile \ud83d")
+        'a smile ?'
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
+def duration(seconds: float) -> str:
+    """A time in the two largest units that it has.
+
+    Example:
+        >>> duration(59), duration(7380), duration(200_000)
+        ('59 s', '2 h 3 min', '2 d 7 h')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    while len(units) > 1 and not units[0][0]:
+        del units[0]
+    return " ".join(f"{count} {unit}" for count, unit in units[:2] if count) or "0 s"

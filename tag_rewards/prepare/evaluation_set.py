@@ -1,0 +1,260 @@
+"""What a model is evaluated on: every image of a protocol's evaluated split.
+
+Single columns of the parquet files of `tag-rewards prepare`, without reading the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tag_rewards.datasets.sample import SIDE, LeftOut
+from tag_rewards.errors import InputError
+from tag_rewards.facs import require_expression
+from tag_rewards.files.images import ImageError, oriented_size
+from tag_rewards.files.parquet import ParquetError, open_parquet
+from tag_rewards.prepare.face_target import face_target
+from tag_rewards.prepare.rows import EVAL_SCHEMA, RL_SCHEMA, as_points
+from tag_rewards.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from tag_rewards.datasets.protocols import LoadedProtocol
+    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.evidence.of_dataset import FaceSource
+    from tag_rewards.prepare.face_target import AnnotationConfig
+
+
+METADATA_KEY = "tag_rewards"
+"""Of the JSON in the metadata of `eval.parquet`."""
+
+NO_SOURCE = LeftOut("no detector was asked")
+
+_ROWS_AT_ONCE = 4096
+_COLUMNS = ("reward_model", "extra_info", "landmarks", "left_out")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationFace:
+    """One image of the evaluated split, whether or not a detector saw a face in it.
+
+    Attributes:
+        id: Name of the sample in its dataset.
+        target: Label, evidence and box space; without evidence where there is none.
+        landmarks: (68, 2) in the target's box space; None where there are none.
+        left_out: Why there is no evidence; empty if there is.
+    """
+
+    id: str
+    target: Target
+    landmarks: NDArray[np.float64] | None
+    left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationSet:
+    """The evaluated split of a protocol.
+
+    Attributes:
+        protocol: Its name, such as `rafdb/basic-test`.
+        labels: The declared labels, in the order of `tag_rewards.facs.EXPRESSIONS`.
+        mismatches: Where the data's counts differ from the published ones, one sentence each.
+        faces: All images, in the dataset's order.
+        config: How evidence became targets, as plain JSON values.
+    """
+
+    protocol: str
+    labels: tuple[str, ...]
+    mismatches: tuple[str, ...]
+    faces: tuple[EvaluationFace, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluation_set(
+    loaded: LoadedProtocol, source: FaceSource | None, config: AnnotationConfig
+) -> EvaluationSet:
+    """The evaluated split as `prepare` writes it to `eval.parquet`, without decoding an image.
+
+    Args:
+        loaded: A protocol's data.
+        source: What a detector saw in it; None if none was asked.
+        config: Canvas, box space and thresholds.
+
+    Raises:
+        ValueError: An image or what a detector saw in it cannot be trusted; one sentence.
+        OSError: A file cannot be opened.
+    """
+    protocol, samples = loaded.protocol, loaded.evaluated
+    if not samples:
+        raise InputError(f"there is no {protocol.split} image to evaluate {protocol.name} on")
+    if source is not None:
+        source.require_any(samples)
+    return EvaluationSet(
+        protocol=protocol.name,
+        labels=protocol.labels,
+        mismatches=loaded.mismatches,
+        faces=tuple(_face(sample, source, config) for sample in samples),
+        config=asdict(config),
+    )
+
+
+def _face(
+    sample: FaceSample, source: FaceSource | None, config: AnnotationConfig
+) -> EvaluationFace:
+    faces = NO_SOURCE if source is None else source.faces(sample)
+    face = (
+        faces if isinstance(faces, LeftOut) else face_target(sample, faces, *_size(sample), config)
+    )
+    if isinstance(face, LeftOut):
+        return EvaluationFace(sample.id, Target(sample.label, (), config.space), None, face.reason)
+    return EvaluationFace(sample.id, face.target, face.landmarks)
+
+
+def _size(sample: FaceSample) -> tuple[int, int]:
+    if sample.pixels is not None:
+        return SIDE, SIDE
+    width, height = oriented_size(sample.path, sample.path.read_bytes())
+    if not width:
+        raise ImageError(f"{sample.path} is not an image that OpenCV can read; replace it")
+    return width, height
+
+
+def file_metadata(loaded: LoadedProtocol, config: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of `eval.parquet`.
+
+    Args:
+        loaded: The protocol's data.
+        config: How it was prepared, as plain JSON values.
+    """
+    content = {
+        "protocol": loaded.protocol.name,
+        "labels": loaded.protocol.labels,
+        "mismatches": loaded.mismatches,
+        "config": config,
+    }
+    return {METADATA_KEY: json.dumps(content)}
+
+
+def read_evaluation_set(path: str | Path) -> EvaluationSet:
+    """Read `eval.parquet`, checking schema and values; the images are not looked at.
+
+    `tag_rewards.prepare.rows.read_rl_parquet` reads prompts and images of the same file.
+
+    Args:
+        path: The file that `tag-rewards prepare` wrote.
+
+    Raises:
+        ParquetError: The file is another, or a value is missing or wrong; names file, row, field.
+        OSError: The file cannot be opened.
+    """
+    path = Path(path)
+    with open_parquet(path, EVAL_SCHEMA) as file:
+        empty = _header(path, file.schema_arrow.metadata or {})
+        faces: list[EvaluationFace] = []
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(_COLUMNS)):
+            faces += _faces(path, batch, len(faces))
+    for row, face in enumerate(faces):
+        if face.target.label not in empty.labels:
+            raise ParquetError(
+                f"{path}: row {row}: label {face.target.label!r} is none of the declared "
+                f"{', '.join(empty.labels)}; write it with `tag-rewards prepare`"
+            )
+    return replace(empty, faces=tuple(faces))
+
+
+def _header(path: Path, metadata: Mapping[bytes, bytes]) -> EvaluationSet:
+    """What the file's metadata say, without faces."""
+    text = metadata.get(METADATA_KEY.encode())
+    if text is None:
+        raise ParquetError(
+            f"{path} does not say which protocol it is of; give the eval.parquet of "
+            "`tag-rewards prepare`"
+        )
+    try:
+        content = json.loads(text)
+        labels = tuple(require_expression(label) for label in content["labels"])
+        mismatches = tuple(map(str, content["mismatches"]))
+        return EvaluationSet(content["protocol"], labels, mismatches, (), content["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
+
+
+def _faces(path: Path, batch: pa.RecordBatch, first: int) -> Iterator[EvaluationFace]:
+    columns = {
+        "reward_model.ground_truth": batch["reward_model"].field("ground_truth"),
+        "extra_info.id": batch["extra_info"].field("id"),
+        "landmarks": batch["landmarks"],
+        "left_out": batch["left_out"],
+    }
+    for name, column in columns.items():
+        if column.null_count:
+            row = first + column.is_null().to_pylist().index(True)
+            raise ParquetError(f"{path}: row {row}: field {name!r} is missing")
+    targets, ids, landmarks, left_out = columns.values()
+    ends = np.cumsum(landmarks.value_lengths().to_numpy())
+    points = np.split(landmarks.flatten().to_numpy(zero_copy_only=False), ends[:-1])
+    rows = zip(targets.to_pylist(), ids.to_pylist(), points, left_out.to_pylist(), strict=True)
+    for row, fields in enumerate(rows, start=first):
+        yield _parse(f"{path}: row {row}", *fields)
+
+
+def _parse(
+    where: str, target: str, name: str, points: NDArray[np.float64], left_out: str
+) -> EvaluationFace:
+    try:
+        return EvaluationFace(name, Target.from_json(target), as_points(points), left_out)
+    except ParquetError as error:
+        raise ParquetError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise ParquetError(f"{where}: field 'reward_model.ground_truth': {error}") from error
+
+
+def read_targets(path: Path) -> list[Target]:
+    """The targets of an RL file, such as `rl_train.parquet`.
+
+    Raises:
+        ParquetError: it is no such file, or a target is wrong; names file, row and field.
+        OSError: it cannot be opened.
+    """
+    with open_parquet(path, RL_SCHEMA) as file:
+        texts = [
+            text
+            for batch in file.iter_batches(columns=["reward_model"])
+            for text in batch["reward_model"].field("ground_truth").to_pylist()
+        ]
+    return [_target(f"{path}: row {row}", text) for row, text in enumerate(texts)]
+
+
+def _target(where: str, text: str) -> Target:
+    try:
+        return Target.from_json(text)
+    except ValueError as error:
+        raise ParquetError(f"{where}: field 'reward_model.ground_truth': {error}") from error
+
+
+def read_images(path: Path, rows: Collection[int]) -> dict[int, bytes]:
+    """The encoded images of some rows; only the row groups that hold them are read.
+
+    Raises:
+        ParquetError: it is no RL or evaluation file.
+        OSError: it cannot be opened.
+    """
+    images: dict[int, bytes] = {}
+    with open_parquet(path, RL_SCHEMA) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            wanted = [row for row in rows if first <= row < first + size]
+            if wanted:
+                column = file.read_row_group(group, columns=["images"])["images"]
+                images |= {row: column[row - first].as_py()[0]["bytes"] for row in wanted}
+            first += size
+    return images

@@ -1,0 +1,405 @@
+"""From a FER dataset and a detector's output to the parquet files of SFT, RL and evaluation.
+
+The parquet files of a protocol, written together, face by face.
+
+What `prepare` counted, as JSON and as a table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+from rich.table import Table
+
+from tag_rewards.datasets.protocols import RAFDB_LAYOUT, Protocol, load_protocol
+from tag_rewards.datasets.rafdb import unlabelled_images
+from tag_rewards.datasets.sample import LeftOut
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.of_dataset import OpenFaceCsvs
+from tag_rewards.files.images import encode_image
+from tag_rewards.files.whole import staged
+from tag_rewards.prepare.evaluation_set import file_metadata
+from tag_rewards.prepare.face_target import AnnotationConfig, annotated, canvas_image
+from tag_rewards.prepare.prompts import PROMPT_NAMES, PromptName, render_prompt
+from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow
+from tag_rewards.prepare.template_traces import AUBox, Imprecision, imprecise, write_trace
+from tag_rewards.quality.table import without_rejected
+from tag_rewards.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from tag_rewards.datasets.protocols import LoadedProtocol
+    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.evidence.of_dataset import FaceSource
+    from tag_rewards.prepare.face_target import Annotation
+
+
+@dataclass(slots=True)
+class SplitReport:
+    """The counts of one split.
+
+    Attributes:
+        images: Labelled images.
+        rows: Rows that were written, as many in RL as in SFT.
+        labels: Rows by label.
+        aus: Rows by AU of their target.
+        without_au: Rows whose target has no AU; grounding abstains on them.
+        left_out: Images that became no row, by reason.
+        boxes_outside: Active AUs left out because their box lies outside the image.
+    """
+
+    images: int = 0
+    rows: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    aus: Counter[int] = field(default_factory=Counter)
+    without_au: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    boxes_outside: int = 0
+
+    def count(self, label: str, result: Annotation | LeftOut) -> None:
+        """Count one labelled image."""
+        self.images += 1
+        if isinstance(result, LeftOut):
+            self.left_out[result.reason] += 1
+            return
+        evidence = result.target.evidence
+        self.rows += 1
+        self.labels[label] += 1
+        self.aus.update(item.au for item in evidence)
+        self.without_au += not evidence
+        self.boxes_outside += result.n_outside
+
+
+@dataclass(slots=True)
+class PrepareReport:
+    """What came in, what went out and what was left out.
+
+    Attributes:
+        protocol: Name of the protocol.
+        splits: The counts of each split.
+        mismatches: Where the counts differ from the published ones, one sentence each.
+        dropped: Rows of the dataset that are no sample of the protocol, by split and reason.
+        unlabelled: Images that the label file does not name; ignored.
+    """
+
+    protocol: str
+    splits: dict[str, SplitReport]
+    mismatches: tuple[str, ...] = ()
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unlabelled: int = 0
+
+    def count(self, sample: FaceSample, result: Annotation | LeftOut) -> None:
+        """Count one labelled image."""
+        self.splits[sample.split].count(sample.label, result)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as plain JSON values."""
+        return {
+            "protocol": self.protocol,
+            "mismatches": list(self.mismatches),
+            "dropped": {split: dict(sorted(n.items())) for split, n in self.dropped.items()},
+            "unlabelled": self.unlabelled,
+            **{
+                split: {
+                    "images": counts.images,
+                    "rows": counts.rows,
+                    "labels": dict(sorted(counts.labels.items())),
+                    "aus": {f"AU{au}": n for au, n in sorted(counts.aus.items())},
+                    "without_au": counts.without_au,
+                    "left_out": dict(sorted(counts.left_out.items())),
+                    "boxes_outside": counts.boxes_outside,
+                }
+                for split, counts in self.splits.items()
+            },
+        }
+
+    def to_table(self) -> Table:
+        """The counts for the terminal, a column for each split."""
+        table = Table(title="Prepared", title_justify="left")
+        table.add_column("")
+        for split in self.splits:
+            table.add_column(split, justify="right")
+        columns = list(self.splits.values())
+
+        def add(name: str, values: list[int]) -> None:
+            table.add_row(name, *(str(value) for value in values))
+
+        add("images", [counts.images for counts in columns])
+        add("rows written", [counts.rows for counts in columns])
+        for reason in sorted({reason for counts in columns for reason in counts.left_out}):
+            add(f"left out: {reason}", [counts.left_out[reason] for counts in columns])
+        table.add_section()
+        for label in sorted({label for counts in columns for label in counts.labels}):
+            add(label, [counts.labels[label] for counts in columns])
+        table.add_section()
+        for au in sorted({au for counts in columns for au in counts.aus}):
+            add(f"AU{au}", [counts.aus[au] for counts in columns])
+        add("no active AU", [counts.without_au for counts in columns])
+        if any(counts.boxes_outside for counts in columns):
+            add("AU boxes outside the image", [counts.boxes_outside for counts in columns])
+        dropped = self.dropped
+        for reason in sorted({reason for rows in dropped.values() for reason in rows}):
+            add(
+                f"no sample: {reason}",
+                [dropped.get(split, {}).get(reason, 0) for split in self.splits],
+            )
+        if self.unlabelled:
+            table.caption = f"{self.unlabelled} images without a label were ignored"
+        return table
+
+
+EVAL_FILE = "eval.parquet"
+
+
+def split_names(loaded: LoadedProtocol) -> dict[str, str]:
+    """What the files of each split are called, for the splits that there are.
+
+    The evaluated split is `test`, whatever the dataset calls it. A `val` split beside it is kept
+    apart, for choosing a checkpoint; a `test` split beside an evaluated `val` is not written.
+    """
+    names = {"train": "train", "val": "val"} | {loaded.protocol.split: "test"}
+    here = {sample.split for sample in loaded.samples} | {loaded.protocol.split}
+    return {split: name for split, name in names.items() if split in here}
+
+
+def parquet_files(names: Iterable[str]) -> tuple[str, ...]:
+    """The files for splits of these names, and that of the evaluation."""
+    rows = [f"{kind}_{name}.parquet" for kind in ("rl", "sft") for name in names]
+    return (*rows, EVAL_FILE)
+
+
+class SplitFiles:
+    """RL and SFT rows of each split, and the evaluated split whole; use it with `with`.
+
+    Args:
+        folder: Where the files go.
+        loaded: The protocol's data.
+        config: What to make.
+    """
+
+    def __init__(self, folder: Path, loaded: LoadedProtocol, config: PrepareConfig) -> None:
+        protocol, annotation = loaded.protocol, config.annotation
+        self._config, self._evaluated = config, protocol.split
+        prompt = render_prompt(config.prompt, protocol.labels, annotation.space, annotation.top_k)
+        self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
+        self._files = ExitStack()
+        names = split_names(loaded)
+        self._rl = {
+            split: self._files.enter_context(ParquetRows(folder / f"rl_{name}.parquet", RLRow))
+            for split, name in names.items()
+        }
+        self._sft = {
+            split: self._files.enter_context(ParquetRows(folder / f"sft_{name}.parquet", SFTRow))
+            for split, name in names.items()
+        }
+        self._eval = self._files.enter_context(
+            ParquetRows(folder / EVAL_FILE, EvalRow, file_metadata(loaded, asdict(annotation)))
+        )
+
+    def __enter__(self) -> SplitFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._files.__exit__(kind, error, traceback)
+
+    def write(self, sample: FaceSample, result: Annotation | LeftOut) -> None:
+        """Write what there is to write of one image.
+
+        Raises:
+            ImageError: The image of a face that is left out cannot be read.
+            OSError: It cannot be opened, or a file cannot be written.
+        """
+        is_evaluated = sample.split == self._evaluated
+        if isinstance(result, LeftOut):
+            if is_evaluated:
+                self._eval.write(self._left_out(sample, result))
+            return
+        rl = self._row(
+            image=encode_image(result.image),
+            target=result.target,
+            split=sample.split,
+            index=self._rl[sample.split].n_rows,
+            id=sample.id,
+        )
+        self._rl[sample.split].write(rl)
+        self._sft[sample.split].write(sft_row(rl, result, self._config))
+        if is_evaluated:
+            self._eval.write(EvalRow(replace(rl, index=self._eval.n_rows), result.landmarks))
+
+    def _left_out(self, sample: FaceSample, result: LeftOut) -> EvalRow:
+        rl = self._row(
+            image=encode_image(canvas_image(sample, self._config.annotation)),
+            target=Target(sample.label, (), self._config.annotation.space),
+            split=sample.split,
+            index=self._eval.n_rows,
+            id=sample.id,
+        )
+        return EvalRow(rl, None, result.reason)
+
+
+def sft_row(rl: RLRow, annotation: Annotation, config: PrepareConfig) -> SFTRow:
+    """The row of SFT for the face of a row of RL."""
+    # By id, so that a sample keeps its trace when others are added or left out.
+    rng = np.random.default_rng([config.seed, crc32(rl.id.encode())])
+    target = annotation.target
+    seen = [AUBox(item.au, annotation.au_boxes[item.au]) for item in target.evidence]
+    claims = imprecise(seen, annotation.au_boxes, target.box_space, config.imprecision, rng)
+    return SFTRow(
+        data_source=rl.data_source,
+        prompt=rl.prompt,
+        image=rl.image,
+        trace=write_trace(target.label, claims, annotation.face_box, rng, style=config.prompt),
+        label=target.label,
+        split=rl.split,
+        index=rl.index,
+        id=rl.id,
+        box_jitter=config.imprecision.box_jitter,
+        box_growth=config.imprecision.box_growth,
+        au_error=config.imprecision.au_error,
+    )
+
+
+PARQUET_FILES = parquet_files(("train", "test"))
+"""What is written of a dataset with a train and a test split."""
+
+REPORT_FILE = "prepare.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareConfig:
+    """What `prepare` makes.
+
+    Attributes:
+        annotation: Canvas, box space and thresholds.
+        imprecision: How far SFT traces are off; exact by default.
+        prompt: Name of the prompt's template; `short` also makes the traces short.
+        data_source: Name of the dataset in the files; verl groups its metrics by it. None is the
+            protocol's.
+        seed: Decides wording and imprecision, together with the sample's id.
+    """
+
+    annotation: AnnotationConfig = field(default_factory=AnnotationConfig)
+    imprecision: Imprecision = field(default_factory=Imprecision)
+    prompt: PromptName = "tag"
+    data_source: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.prompt not in PROMPT_NAMES:
+            raise ValueError(f"prompt {self.prompt!r} is not one of {', '.join(PROMPT_NAMES)}")
+        if self.data_source == "":
+            raise ValueError("data_source is empty; name the dataset")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, not 0 or more")
+
+
+def prepare(
+    dataset: str | Path,
+    faces: str | Path | FaceSource,
+    out: str | Path,
+    config: PrepareConfig | None = None,
+    *,
+    protocol: str | Protocol = RAFDB_LAYOUT,
+    allow_mismatch: bool = False,
+    quality: str | Path | None = None,
+    on_start: Callable[[int], None] | None = None,
+    on_sample: Callable[[], None] | None = None,
+) -> PrepareReport:
+    """Write the parquet files of a dataset and of what a detector saw in it.
+
+    `rl_train` and `sft_train` hold the train split, `rl_test` and `sft_test` the evaluated one,
+    without the images in which no face was found; `eval.parquet` holds all of the evaluated split.
+    Where a protocol has a `val` split beside the one it evaluates, it goes to `rl_val` and
+    `sft_val`.
+
+    The files are written to a temporary folder inside `out` and moved at the end, so that
+    an error leaves `out`, and the folders above it, as they were. The same input, configuration
+    and seed give the same rows.
+
+    Args:
+        dataset: The dataset's folder.
+        faces: Folder of OpenFace CSV files, each named after its image's stem, or another source of
+            faces, such as `EvidenceRows`.
+        out: Folder to write the parquet files and `prepare.json` to; made if it is not there.
+        config: What to make.
+        protocol: What the dataset is; by default anything in RAF-DB's layout.
+        allow_mismatch: Record counts that differ from the published ones instead of refusing them.
+        quality: File that `tag-rewards quality` wrote; the images that it rejects are left out, and
+            `eval.parquet` says so if any of the evaluated split are.
+        on_start: Called once with the number of images.
+        on_sample: Called after each image.
+
+    Returns:
+        The counts; `prepare.json` holds them too.
+
+    Raises:
+        ValueError: The input is unusable (`InputError`, `InputError`, `FaceSourceError`,
+            `OpenFaceError`, `InputError`, `InputError`, `ImageError`, `InputError`); one
+            sentence that names file, row, field and value.
+        OSError: A file cannot be read or written.
+    """
+    dataset, out = Path(dataset), Path(out)
+    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
+    n_unlabelled = len(unlabelled_images(dataset, loaded.samples))
+    if quality is not None:
+        loaded = without_rejected(loaded, Path(quality))
+    names = split_names(loaded)
+    samples = [sample for sample in loaded.samples if sample.split in names]
+    config = config or PrepareConfig()
+    config = replace(config, data_source=config.data_source or loaded.protocol.dataset)
+    source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
+    source.require_any(samples)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder to write to")
+    if on_start:
+        on_start(len(samples))
+    report = PrepareReport(
+        loaded.protocol.name,
+        {split: SplitReport() for split in names},
+        loaded.mismatches,
+        loaded.dropped,
+        n_unlabelled,
+    )
+    with staged(out, last=REPORT_FILE) as scratch:
+        with SplitFiles(scratch, loaded, config) as files:
+            for sample, result in annotated(samples, source, config.annotation):
+                report.count(sample, result)
+                files.write(sample, result)
+                if on_sample:
+                    on_sample()
+        _require_rows(report)
+        _write_report(scratch / REPORT_FILE, report, config)
+    # Files of an earlier protocol with other splits would be taken for ones of this.
+    for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
+        (out / name).unlink(missing_ok=True)
+    return report
+
+
+def _require_rows(report: PrepareReport) -> None:
+    for split, counts in report.splits.items():
+        if not counts.rows:
+            reasons = "; ".join(f"{n}: {reason}" for reason, n in counts.left_out.items())
+            raise InputError(
+                f"no {split} image is left of {counts.images}"
+                f"{f' ({reasons})' if reasons else ''}; every split needs at least one"
+            )
+
+
+def _write_report(path: Path, report: PrepareReport, config: PrepareConfig) -> None:
+    content = {"config": asdict(config), **report.to_dict()}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

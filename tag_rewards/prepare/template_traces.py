@@ -1,0 +1,266 @@
+"""Traces for SFT, rendered from the evidence by templates.
+
+A stand-in for traces written by a VLM: the boxes and AUs are the detector's, the wording comes from
+`tag_rewards.prepare.template_traces`. `imprecise` makes them err as VLM-written ones do.
+
+What a trace may say about an AU or a face: the vocabulary of `sft_text`.
+
+The first phrase of each tuple is the short one, for small models; the others vary the wording of
+full traces. No phrase names an AU or a label: a trace does that in its steps and its conclusion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.trace import Step, Trace, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tag_rewards.geometry import BoxSpace
+    from tag_rewards.prepare.prompts import PromptName
+
+
+AU_PHRASES: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        1: ("inner raise", "inner corners of the brows lifted", "the brows rise at the centre"),
+        2: ("outer raise", "outer brows arched upwards", "the tails of the brows are pulled up"),
+        4: ("brows lowered", "brows drawn down and together", "a furrow between the brows"),
+        5: ("lids raised", "upper lids lifted, more of the eye shows", "the eyes are opened wide"),
+        6: ("cheeks raised", "cheeks pushed up, crow's feet", "the cheeks gather below the eyes"),
+        7: ("lids tight", "lids tensed and narrowed", "the lower lids are drawn tight"),
+        9: ("nose wrinkled", "wrinkles along the sides of the nose", "the bridge is scrunched up"),
+        10: ("upper lip raised", "the upper lip is drawn up", "a lifted, squared upper lip"),
+        11: ("folds deep", "deepened nasolabial folds", "the folds beside the nose stand out"),
+        12: ("corners up", "corners pulled up and outwards", "the lips curve into a smile"),
+        14: ("corners tucked", "corners tightened into dimples", "the corners are pressed inwards"),
+        15: ("corners down", "corners pulled downwards", "the mouth turns down at its ends"),
+        16: ("lower lip down", "the lower lip is pulled down", "the lower teeth are uncovered"),
+        17: ("chin raised", "the chin is pushed up and wrinkled", "a bunched, lifted chin"),
+        18: ("lips puckered", "the lips are pushed forward", "the mouth is drawn to a pucker"),
+        20: ("lips stretched", "corners stretched sideways", "the mouth is drawn out flat"),
+        22: ("lips funneled", "the lips are rounded and flared", "a funnel-shaped mouth"),
+        23: ("lips tight", "the lips are narrowed and tense", "thinned, tightened lips"),
+        24: ("lips pressed", "the lips are pressed together", "a firmly closed, flattened mouth"),
+        25: ("lips parted", "the lips come apart", "a gap between the lips"),
+        26: ("jaw dropped", "the jaw hangs open", "the lower face lengthens as the jaw falls"),
+        27: ("mouth stretched", "the mouth gapes wide", "the jaw is pulled far down"),
+        28: ("lips sucked in", "the lips roll in over the teeth", "the red of the lips is hidden"),
+        43: ("eyes closed", "the lids are shut", "both eyes stay closed"),
+        45: ("blink", "the lids sweep shut", "the eyes are caught in a blink"),
+    }
+)
+
+FACE_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "neutral": (
+            "a calm face.",
+            "The face appears at rest, its features relaxed and even.",
+            "A composed face that gives away little feeling.",
+            "The features lie in their resting place, without visible effort.",
+        ),
+        "happiness": (
+            "a cheerful face.",
+            "The face appears bright and pleased, lively around the eyes and the mouth.",
+            "A warm face that conveys enjoyment.",
+            "The features open up and lift, as in a good mood.",
+        ),
+        "sadness": (
+            "a sorrowful face.",
+            "The face appears downcast, conveying a somber and introspective state.",
+            "A heavy, drooping face that conveys grief.",
+            "The features sink, as if energy had left the face.",
+        ),
+        "surprise": (
+            "a startled face.",
+            "The face appears taken aback, its features opened all at once.",
+            "An open face that reacts to something unexpected.",
+            "The features spread apart vertically, alert and astonished.",
+        ),
+        "fear": (
+            "a frightened face.",
+            "The face appears tense and alarmed, as if facing a threat.",
+            "A strained, watchful face that conveys dread.",
+            "The features are drawn taut, ready to recoil.",
+        ),
+        "disgust": (
+            "a repelled face.",
+            "The face appears averse, contracted around its centre.",
+            "A recoiling face that rejects what it meets.",
+            "The features crowd together, as at a bad smell.",
+        ),
+        "anger": (
+            "a hostile face.",
+            "The face appears hard and tense, conveying confrontation.",
+            "A stern face held under strong tension.",
+            "The features tighten with force, ready to attack.",
+        ),
+        "contempt": (
+            "a scornful face.",
+            "The face appears dismissive, with an air of superiority.",
+            "A disdainful face that looks down on another.",
+            "The features stay cool, but for a trace of mockery.",
+        ),
+    }
+)
+
+WHOLE_FACE = "whole face"
+CALM_PHRASES = ("at rest", "the features are relaxed", "all muscles appear to be at rest")
+
+CONCLUSIONS = (
+    "{aus} indicate {label}.",
+    "Combined {aus} indicate a dominant emotion of {label}.",
+    "Taken together, {aus} point to {label}.",
+    "The evidence of {aus} speaks for {label}.",
+)
+
+CALM_CONCLUSIONS = (
+    "no AU, {label}.",
+    "No active AU indicates a dominant emotion of {label}.",
+    "Without any active AU, the face points to {label}.",
+    "No AU stands out, which speaks for {label}.",
+)
+
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AUBox:
+    """An AU that a trace calls active, and where.
+
+    Attributes:
+        au: AU number.
+        box: x1, y1, x2, y2, integers in the target's box space.
+    """
+
+    au: int
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Imprecision:
+    """How far traces are off, in imitation of VLM-written ones. Ours; zero by default.
+
+    Attributes:
+        box_jitter: Standard deviation of a box's centre, along each axis and relative to that
+            side, and of the logarithm of each side. 0 to 1.
+        box_growth: Mean of the logarithm by which each side is too long: 0.25 draws boxes 28 %
+            too wide and too high, around the thing instead of on it. 0 to 1.
+        au_error: Probability that one AU of a trace is wrong: half of the time one is missing,
+            half of the time an inactive one takes its place. 0 to 1.
+    """
+
+    box_jitter: float = 0.0
+    box_growth: float = 0.0
+    au_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("box_jitter", "box_growth", "au_error"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not 0 to 1")
+
+
+def imprecise(
+    claims: Sequence[AUBox],
+    au_boxes: Mapping[int, Box],
+    space: BoxSpace,
+    imprecision: Imprecision,
+    rng: np.random.Generator,
+) -> list[AUBox]:
+    """Claims as an imprecise annotator would make them.
+
+    A face without an active AU stays so, and a single AU is replaced rather than left out, so that
+    the form of the trace does not change. There are never more claims than there were.
+
+    Args:
+        claims: What the detector saw.
+        au_boxes: Where each AU would be; those that are not claimed may be imagined.
+        space: Space of the boxes; they stay inside.
+        imprecision: How far to be off.
+        rng: The source of randomness; the same state gives the same claims.
+    """
+    wrong = list(claims)
+    if wrong and rng.random() < imprecision.au_error:
+        victim = int(rng.integers(len(wrong)))
+        absent = sorted(set(au_boxes) - {claim.au for claim in claims})
+        if absent and (len(wrong) == 1 or rng.random() < 0.5):
+            imagined = absent[int(rng.integers(len(absent)))]
+            wrong[victim] = AUBox(imagined, au_boxes[imagined])
+        elif len(wrong) > 1:
+            del wrong[victim]
+    return [AUBox(claim.au, _jitter(claim.box, imprecision, space, rng)) for claim in wrong]
+
+
+def _jitter(box: Box, imprecision: Imprecision, space: BoxSpace, rng: np.random.Generator) -> Box:
+    deviation, growth = imprecision.box_jitter, imprecision.box_growth
+    if deviation == growth == 0:
+        return box
+    low, high = np.array(box[:2], float), np.array(box[2:], float)
+    side = (high - low) * np.exp(rng.normal(growth, deviation, 2))
+    centre = (low + high) / 2 + (high - low) * rng.normal(0, deviation, 2)
+    extent = np.array(space.extent)
+    low = np.clip(np.rint(centre - side / 2), 0, extent - 1)
+    high = np.clip(np.rint(centre + side / 2), low + 1, extent)
+    x1, y1, x2, y2 = (int(value) for value in (*low, *high))
+    return x1, y1, x2, y2
+
+
+def write_trace(
+    label: str,
+    claims: Sequence[AUBox],
+    face_box: Box,
+    rng: np.random.Generator,
+    style: PromptName = "tag",
+) -> str:
+    """Write a trace in the form that `tag_rewards.trace.parse_trace` reads.
+
+    Steps go by AU number, which in FACS runs from the brow to the chin. A face without an active
+    AU gets one step, over the whole face and without an AU.
+
+    Args:
+        label: Canonical name of the expression.
+        claims: The AUs to name, each with its box.
+        face_box: Box around the face, for a face without an active AU.
+        rng: Chooses the wording.
+        style: `tag` varies its sentences; `short` always uses the shortest, for small models.
+
+    Example:
+        >>> rng, smile = np.random.default_rng(0), AUBox(12, (30, 70, 80, 90))
+        >>> print(write_trace("happiness", [smile], (9, 9, 99, 99), rng, style="short"))
+        Global analysis: a cheerful face.
+        Verification loop:
+        Inspect mouth corners (AU12) → corners up → <bbox>[30,70,80,90]</bbox>
+        Final conclusion: AU12 indicate happiness.
+        <answer> happiness </answer>
+    """
+
+    def wording(phrases: Sequence[str]) -> str:
+        if style == "short":
+            return phrases[0]
+        return phrases[1 + int(rng.integers(len(phrases) - 1))]
+
+    steps = [
+        Step(ACTION_UNITS[claim.au].area, wording(AU_PHRASES[claim.au]), claim.box, claim.au)
+        for claim in sorted(claims, key=lambda claim: claim.au)
+    ]
+    aus = tuple(step.au for step in steps if step.au is not None)
+    if not steps:
+        steps = [Step(WHOLE_FACE, wording(CALM_PHRASES), face_box, None)]
+    conclusion = wording(CONCLUSIONS if aus else CALM_CONCLUSIONS)
+    named = " + ".join(f"AU{au}" for au in aus)
+    return render(
+        Trace(
+            global_analysis=wording(FACE_PHRASES[label]),
+            steps=tuple(steps),
+            conclusion=conclusion.format(aus=named, label=label),
+            conclusion_aus=aus,
+            answer=label,
+        )
+    )

@@ -1,0 +1,272 @@
+"""The quality of a dataset's images as a parquet file: measures, and why an image is rejected.
+
+A protocol's images without those that a quality file rejects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tag_rewards.datasets.protocols import SPLITS
+from tag_rewards.datasets.sample import LeftOut, load_image, region_of
+from tag_rewards.errors import InputError
+from tag_rewards.evidence.of_dataset import faces_of
+from tag_rewards.files.images import ImageError
+from tag_rewards.quality.limits import resolve
+from tag_rewards.quality.measures import MEASURES, measure_quality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tag_rewards.datasets.protocols import LoadedProtocol
+    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.detectors.observation import FaceObservation
+    from tag_rewards.evidence.of_dataset import FaceSource
+    from tag_rewards.quality.limits import Limit, ResolvedLimit
+    from tag_rewards.quality.measures import FaceQuality
+
+
+UNREADABLE = "the image cannot be read"
+
+QUALITY_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.string()),
+        *((name, pa.int32() if name == "n_faces" else pa.float64()) for name in MEASURES),
+        ("rejected", pa.string()),
+    ]
+)
+"""One row an image; measures are null where there is none, `rejected` is empty for a kept image."""
+
+_AT_A_TIME = 256
+_KEY = b"tag_rewards_quality"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRow:
+    """One image.
+
+    Attributes:
+        id: Name of the sample in its dataset.
+        split: `train`, `val` or `test`.
+        label: Canonical name of the expression.
+        quality: Its measures; None if it cannot be read.
+        rejected: The first limit that it breaks, or that it cannot be read; empty if it is kept.
+    """
+
+    id: str
+    split: str
+    label: str
+    quality: FaceQuality | None
+    rejected: str = ""
+
+
+class Judged(NamedTuple):
+    """Rows, and the limits that they were judged by.
+
+    Attributes:
+        rows: All images, those of the splits that are not filtered too.
+        limits: The limits with their numbers.
+        filtered: The splits that images are rejected from.
+    """
+
+    rows: list[QualityRow]
+    limits: tuple[ResolvedLimit, ...]
+    filtered: tuple[str, ...]
+
+    def rejections(self) -> dict[str, Counter[str]]:
+        """Reason -> label -> images of the filtered splits that were rejected for it."""
+        counts: dict[str, Counter[str]] = {str(limit): Counter() for limit in self.limits}
+        for row in self.rows:
+            if row.rejected:
+                counts.setdefault(row.rejected, Counter())[row.label] += 1
+        return counts
+
+    def images(self) -> Counter[str]:
+        """Label -> images of the filtered splits."""
+        return Counter(row.label for row in self.rows if row.split in self.filtered)
+
+
+def measure_samples(
+    samples: Iterable[FaceSample],
+    source: FaceSource | None,
+    *,
+    on_image: Callable[[], None] | None = None,
+) -> Iterator[QualityRow]:
+    """Measure images, in order, on all cores.
+
+    Args:
+        samples: The images.
+        source: What a detector saw in them; None measures the whole images, without a face.
+        on_image: Called after each.
+
+    Raises:
+        ValueError: What the detector saw cannot be trusted; one sentence.
+        OSError: A file cannot be opened.
+    """
+    waiting = iter(samples)
+    with ThreadPoolExecutor() as pool:  # OpenCV works outside of Python's lock
+        while batch := list(islice(waiting, _AT_A_TIME)):
+            faces = [_faces(source, sample) for sample in batch]
+            for row in pool.map(_measure, batch, faces):
+                yield row
+                if on_image:
+                    on_image()
+
+
+def _faces(source: FaceSource | None, sample: FaceSample) -> Sequence[FaceObservation]:
+    found = () if source is None else source.faces(sample)
+    return () if isinstance(found, LeftOut) else found
+
+
+def _measure(sample: FaceSample, faces: Sequence[FaceObservation]) -> QualityRow:
+    try:
+        image = load_image(sample)
+    except ImageError:
+        return QualityRow(sample.id, sample.split, sample.label, None)
+    height, width = image.shape[:2]
+    region = region_of(sample, width, height)
+    quality = measure_quality(image, faces_of(sample, faces, region), region)
+    return QualityRow(sample.id, sample.split, sample.label, quality)
+
+
+def judge(rows: Iterable[QualityRow], limits: Sequence[Limit], filtered: Collection[str]) -> Judged:
+    """Say which images are rejected.
+
+    A percentile is that of the filtered splits' images together. An image without a value, of its
+    yaw where no face was found, say, is not within a limit on it.
+
+    Args:
+        rows: The measured images.
+        limits: What is asked of them.
+        filtered: The splits that images are rejected from; all others are kept whole.
+
+    Raises:
+        InputError: A percentile is asked of a measure that no image has.
+    """
+    rows = list(rows)
+    measured = [row.quality for row in rows if row.quality and row.split in filtered]
+    columns = {name: [getattr(quality, name) for quality in measured] for name in MEASURES}
+    try:
+        resolved = resolve(limits, columns)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    judged = [
+        replace(row, rejected=_broken(row, resolved) if row.split in filtered else "")
+        for row in rows
+    ]
+    return Judged(judged, resolved, tuple(split for split in SPLITS if split in filtered))
+
+
+def _broken(row: QualityRow, limits: Sequence[ResolvedLimit]) -> str:
+    if row.quality is None:
+        return UNREADABLE
+    for one in limits:
+        if not one.is_kept(getattr(row.quality, one.limit.measure)):
+            return str(one)
+    return ""
+
+
+def write_quality(path: Path, judged: Judged) -> None:
+    """Write the file, whole or not at all; the limits are in its metadata."""
+    records = [
+        {
+            "id": row.id,
+            "split": row.split,
+            "label": row.label,
+            **(asdict(row.quality) if row.quality else {}),
+            "rejected": row.rejected,
+        }
+        for row in judged.rows
+    ]
+    note = {"limits": [str(limit) for limit in judged.limits], "filtered": judged.filtered}
+    schema = QUALITY_SCHEMA.with_metadata({_KEY: json.dumps(note)})
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.Table.from_pylist(records, schema=schema), partial)
+    partial.replace(path)
+
+
+class Rejected(NamedTuple):
+    """What a quality file says of a dataset.
+
+    Attributes:
+        reasons: Sample id -> why it is rejected; kept ones are not in it.
+        known: All sample ids.
+        limits: The limits, as text.
+        filtered: The splits that images were rejected from.
+    """
+
+    reasons: Mapping[str, str]
+    known: Collection[str]
+    limits: tuple[str, ...]
+    filtered: tuple[str, ...]
+
+
+def read_rejected(path: Path) -> Rejected:
+    """Read which images are rejected.
+
+    Raises:
+        InputError: The file is no quality parquet.
+        OSError: It cannot be opened.
+    """
+    try:
+        table = pq.read_table(path, columns=["id", "rejected"])
+        note = json.loads((table.schema.metadata or {})[_KEY])
+    except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} is no quality parquet; write it with `tag-rewards quality`"
+        ) from error
+    ids, reasons = table["id"].to_pylist(), table["rejected"].to_pylist()
+    return Rejected(
+        {one: reason for one, reason in zip(ids, reasons, strict=True) if reason},
+        frozenset(ids),
+        tuple(note["limits"]),
+        tuple(note["filtered"]),
+    )
+
+
+def without_rejected(loaded: LoadedProtocol, path: Path) -> LoadedProtocol:
+    """Leave out what `tag-rewards quality` rejected.
+
+    Rejected images are counted among `dropped`. Where images of the evaluated split are rejected,
+    `mismatches` says how many and by which limits, so that every result says it too.
+
+    Args:
+        loaded: A protocol's data.
+        path: The quality file of the same dataset.
+
+    Raises:
+        InputError: The file is none, or was made before an image was added.
+        OSError: It cannot be opened.
+    """
+    rejected = read_rejected(path)
+    for sample in loaded.samples:
+        if sample.id not in rejected.known:
+            raise InputError(
+                f"{path} does not know {sample.id!r} of {loaded.protocol.name}; "
+                "run `tag-rewards quality` on this dataset again"
+            )
+    kept = tuple(sample for sample in loaded.samples if sample.id not in rejected.reasons)
+    dropped = {split: Counter(counts) for split, counts in loaded.dropped.items()}
+    for sample in loaded.samples:
+        if reason := rejected.reasons.get(sample.id):
+            dropped.setdefault(sample.split, Counter())[f"quality: {reason}"] += 1
+    split, mismatches = loaded.protocol.split, loaded.mismatches
+    n_before = len(loaded.evaluated)
+    loaded = replace(loaded, samples=kept, dropped=dropped)
+    if n_rejected := n_before - len(loaded.evaluated):
+        limits = ", ".join(rejected.limits)
+        mismatches += (
+            f"{split}: {n_rejected} of {n_before} images left out by quality ({limits})",
+        )
+    return replace(loaded, mismatches=mismatches)

@@ -1,0 +1,171 @@
+"""The figures of the report: IoU by AU, and confusion matrices.
+
+A matplotlib figure as SVG in an HTML page: text stays text, colours are the page's.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from tag_rewards.colours import OKABE_ITO
+from tag_rewards.facs import au_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from tag_rewards.evaluation.results import AUFigures
+
+
+#: Of the results in their order; yellow is left out, which cannot be seen on white.
+COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#f0e442")
+MARKERS = "osD^vP"
+_ROW = 0.17  # inches for an AU of one result
+
+
+def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Figure:
+    """Mean IoU of each AU's box with its interval, for each of several results.
+
+    Args:
+        by_name: name of the results -> its AUs; AUs that no face shows are left out.
+    """
+    shown = {
+        name: {one.au: one for one in figures if one.iou is not None}
+        for name, figures in by_name.items()
+    }
+    aus = sorted({au for figures in shown.values() for au in figures})
+    height = max(len(aus) * (_ROW * len(shown) + 0.12), 0.6) + 0.7
+    figure = Figure(figsize=(4.8, height), layout="constrained")
+    axes = figure.subplots()
+    for order, (name, figures) in enumerate(shown.items()):
+        offset = (order - (len(shown) - 1) / 2) * 0.7 / len(shown)
+        there = [(row + offset, figures[au].iou) for row, au in enumerate(aus) if au in figures]
+        known = [(y, iou) for y, iou in there if iou is not None]
+        axes.errorbar(
+            [iou.value for _, iou in known],
+            [y for y, _ in known],
+            xerr=np.abs([[iou.low - iou.value, iou.high - iou.value] for _, iou in known]).T
+            if known
+            else None,
+            fmt=MARKERS[order % len(MARKERS)],
+            color=COLOURS[order % len(COLOURS)],
+            markersize=5,
+            linewidth=1.6,
+            label=name,
+        )
+    axes.set(xlim=(0, 1), ylim=(max(len(aus), 1) - 0.5, -0.5), xlabel="mean IoU, 95 % interval")
+    axes.set_yticks(range(len(aus)), [au_name(au) for au in aus])
+    axes.grid(axis="x", alpha=0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(shown) > 1:
+        key = figure.legend(loc="outside upper left", frameon=False, ncols=min(len(shown), 2))
+        for text in key.get_texts():
+            text.set_parse_math(False)
+    return figure
+
+
+def draw_confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], title: str) -> Figure:
+    """A confusion matrix twice, as counts and as shares of each row; rows are the truth.
+
+    Args:
+        labels: of the rows.
+        confusion: counts; one column more than rows, for the answers that are no label.
+        title: above both.
+    """
+    counts = np.array(confusion).reshape(len(labels), len(labels) + 1)
+    side = 0.52 * (len(labels) + 1) + 1.2
+    figure = Figure(figsize=(2 * side, side + 0.3), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    figure.suptitle(textwrap.shorten(title, 80, placeholder="…"), parse_math=False)
+    shares = row_shares(counts)
+    _draw_matrix(left, labels, shares, [[f"{n}" for n in row] for row in counts], "faces")
+    _draw_matrix(
+        right, labels, shares, [[f"{v:.2f}" for v in row] for row in shares], "share of the row"
+    )
+    left.set_ylabel("true label")
+    return figure
+
+
+def row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each count divided by the sum of its row; 0 in a row without faces.
+
+    Example:
+        >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
+        [[0.75, 0.25], [0.0, 0.0]]
+    """
+    shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
+
+
+def _draw_matrix(
+    axes: Axes,
+    labels: Sequence[str],
+    shares: NDArray[np.float64],
+    texts: Sequence[Sequence[str]],
+    title: str,
+) -> None:
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            dark = shares[row, column] > 0.55
+            axes.text(
+                *(column, row, text),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if dark else "black",
+                fontweight="bold" if row == column else "normal",
+            )
+    axes.set_title(title, fontsize=10)
+    columns = [*labels, "no answer"]
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("answer")
+    axes.tick_params(length=0)
+
+
+# matplotlib's defaults, and what the page calls its own.
+_PAGE_COLOURS = {
+    "#000000": "currentColor",
+    "#ffffff": "var(--paper)",
+    "#b0b0b0": "var(--rule)",
+}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+    """The `<svg>` element of a figure.
+
+    Black, white and the grey of grids become the page's `currentColor`, `--paper` and `--rule`,
+    so that the figure can be read on a dark page too. The same figure gives the same text.
+
+    Args:
+        figure: the figure.
+        name: a word that no other figure of the page has; its ids begin with it.
+        description: the figure in words, for those who cannot see it.
+    """
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
+    text = buffer.getvalue()
+    body = text[text.index(">", text.index("<svg")) + 1 :].strip()
+    body = re.sub(r"<defs>\s*<style.*?</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    for colour, ours in _PAGE_COLOURS.items():
+        body = body.replace(colour, ours)
+    width, height = (size * 72 for size in figure.get_size_inches())
+    head = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
+    # matplotlib escapes the text that it is given.
+    return head.format(width, height, escape(description)) + Markup(body)

@@ -1,0 +1,184 @@
+"""Each reward component over the steps of a run, in one picture."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tag_rewards.colours import OKABE_ITO
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import (Sequence)
+    from matplotlib.axes import (Axes)
+    from tag_rewards.runs.folder import (StepMetrics)
+
+#: What is drawn, and how it is called in the picture.
+COMPONENTS = {
+    "score": "score (weighted sum)",
+    "grounding": "grounding reward",
+    "accuracy": "accuracy reward",
+    "format": "format reward",
+    "mean_iou": "mean IoU of boxes",
+    "au_f1": "F1 of named AUs",
+}
+# The reward counts as 0 where grounding abstains (no AU on the face); dividing by the share of the
+# others gives the mean over the faces that have AUs.
+_OVER_FACES_WITH_AUS = {"grounding", "mean_iou", "au_f1"}
+_TRAINING, _VALIDATION = OKABE_ITO[:2]
+
+
+class Series(NamedTuple):
+    """A curve: steps and values of the same length."""
+
+    steps: list[int]
+    values: list[float]
+
+
+class Curve(NamedTuple):
+    """A reward component over the steps, of the rollouts and of the held-out faces."""
+
+    training: Series
+    validation: Series
+
+
+def training_series(metrics: Sequence[StepMetrics], component: str) -> Series:
+    """Mean of a component over the rollouts of each step, from `reward/<component>/mean`."""
+    return _series(metrics, component, re.compile(r"reward/(?P<key>\w+)/mean"))
+
+
+def validation_series(metrics: Sequence[StepMetrics], component: str) -> Series:
+    """Mean of a component over the held-out faces, from verl's `val-*/<source>/<component>/mean@N`.
+
+    Where there are several data sources, the mean of their means.
+    """
+    pattern = re.compile(r"val-(?:core|aux)/.+/(?P<key>\w+)/mean@\d+")
+    return _series(metrics, component, pattern)
+
+
+def logged_curves(metrics: Sequence[StepMetrics]) -> dict[str, Curve]:
+    """The curve of each of `COMPONENTS` that was logged.
+
+    Raises:
+        InputError: no component was logged.
+    """
+    curves = {
+        component: Curve(training_series(metrics, component), validation_series(metrics, component))
+        for component in COMPONENTS
+    }
+    logged = {name: curve for name, curve in curves.items() if any(one.steps for one in curve)}
+    if not logged:
+        raise InputError(
+            "the metrics hold no reward component (reward/<component>/mean or "
+            "val-*/<source>/<component>/mean@1); train with trainer.v1.trainer_mode=tag_sync"
+        )
+    return logged
+
+
+def draw_curve(component: str, curve: Curve) -> Figure:
+    """The curve of one of `COMPONENTS`, without a key."""
+    figure = Figure(figsize=(4.2, 2.8), layout="constrained")
+    _draw(figure.subplots(), COMPONENTS[component], curve)
+    return figure
+
+
+def draw_curves(metrics: Sequence[StepMetrics]) -> Figure:
+    """A panel for each reward component; one that was not logged is left out.
+
+    Raises:
+        InputError: no component was logged.
+    """
+    drawn = logged_curves(metrics)
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.0 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
+    for axes, (component, curve) in zip(grid, drawn.items(), strict=False):
+        _draw(axes, COMPONENTS[component], curve)
+    for axes in list(grid)[len(drawn) :]:
+        axes.set_axis_off()
+    keys = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        keys.values(), keys.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=10
+    )
+    return figure
+
+
+def _series(metrics: Sequence[StepMetrics], component: str, pattern: re.Pattern[str]) -> Series:
+    steps, values = [], []
+    for step, data in metrics:
+        found: dict[str, list[float]] = {"abstained": [], component: []}
+        for name, value in data.items():
+            match = pattern.fullmatch(name)
+            if match and match["key"] in found:
+                found[match["key"]].append(value)
+        if not found[component]:
+            continue
+        value, abstained = _mean(found[component]), _mean(found["abstained"])
+        if component in _OVER_FACES_WITH_AUS:
+            if abstained >= 1:
+                continue
+            value /= 1 - abstained
+        steps.append(step)
+        values.append(value)
+    return Series(steps, values)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _draw(axes: Axes, title: str, curve: Curve) -> None:
+    training, validation = curve
+    if training.steps:
+        axes.plot(*training, color=_TRAINING, alpha=0.25, linewidth=1.0)
+        axes.plot(
+            training.steps,
+            _smooth(training.values),
+            color=_TRAINING,
+            linewidth=2.0,
+            label="training rollouts (smoothed)",
+        )
+    if validation.steps:
+        axes.plot(
+            *validation,
+            "o-",
+            color=_VALIDATION,
+            linewidth=2.0,
+            markersize=5,
+            label="held-out faces",
+        )
+        for index in (0, -1):
+            axes.annotate(
+                f"{validation.values[index]:.2f}",
+                (validation.steps[index], validation.values[index]),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="left" if index == 0 else "right",
+                fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+            )
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("step", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.label_outer()
+    axes.set_ylim(-0.03, 1.08)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+
+
+def _smooth(values: Sequence[float], weight: float = 0.7) -> list[float]:
+    """Exponential moving average, started at the first value."""
+    smoothed: list[float] = []
+    for value in values:
+        last = smoothed[-1] if smoothed else value
+        smoothed.append(weight * last + (1 - weight) * value)
+    return smoothed

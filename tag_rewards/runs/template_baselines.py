@@ -1,0 +1,158 @@
+"""What a model would earn that does not look at the face: templates, random boxes, the whole image.
+
+Faces in a dataset are cropped alike, so a constant template of boxes may score well; a figure for a
+trained model means little without these beside it. Each baseline writes real traces, which are
+scored as a model's are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tag_rewards.errors import InputError
+from tag_rewards.evaluation.box_baselines import in_space, mean_boxes, random_boxes
+from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.rewards import score_batch
+from tag_rewards.trace import Step, Trace, render
+
+if TYPE_CHECKING:
+    from collections.abc import (Mapping, Sequence)
+    from tag_rewards.target import (Target)
+    from tag_rewards.trace import (Box)
+
+_FOR_FITTING = 500  # training faces on which the number of AUs of the template is chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What is typical of a training set.
+
+    Attributes:
+        label: the most frequent label.
+        aus: the AUs that earn most when they are named on every face.
+        aus_by_label: the same for the faces of each label.
+        boxes: the mean box of each AU, in thousandths of the image.
+    """
+
+    label: str
+    aus: tuple[int, ...]
+    aus_by_label: Mapping[str, tuple[int, ...]]
+    boxes: Mapping[int, Box]
+
+
+def fit_template(training: Sequence[Target]) -> Template:
+    """The template that does best on the training targets.
+
+    Boxes are the mean over all faces that show the AU. AUs are taken in the order of how often
+    they occur, as many as give the highest mean grounding reward.
+
+    Raises:
+        InputError: there is no target, or none has evidence.
+    """
+    if not any(target.evidence for target in training):
+        raise InputError(f"none of the {len(training)} training targets has an AU")
+    boxes = mean_boxes(training)
+    by_label: dict[str, list[Target]] = defaultdict(list)
+    for target in training:
+        by_label[target.label].append(target)
+    return Template(
+        label=Counter(target.label for target in training).most_common(1)[0][0],
+        aus=_best_aus(training, boxes),
+        aus_by_label={label: _best_aus(some, boxes) for label, some in sorted(by_label.items())},
+        boxes=boxes,
+    )
+
+
+def baseline_completions(
+    template: Template, targets: Sequence[Target], seed: int = 0
+) -> dict[str, list[str]]:
+    """The completions of every baseline for the held-out targets, by the baseline's name.
+
+    All but the first are told the true label, and the last three the true AUs as well, so that
+    they show what boxes without any look at the image are worth.
+
+    Args:
+        template: from the training targets.
+        targets: the held-out ones.
+        seed: seed of the random boxes.
+    """
+    extents = np.array([target.box_space.extent for target in targets for _ in target.by_au])
+    drawn = map(tuple, random_boxes(extents.reshape(-1, 2), np.random.default_rng(seed)).tolist())
+    return {
+        "one template for all faces": [
+            _complete(target, template.label, _template_boxes(template, template.aus, target))
+            for target in targets
+        ],
+        "template of the true label": [
+            _complete(
+                target,
+                target.label,
+                _template_boxes(template, template.aus_by_label.get(target.label, ()), target),
+            )
+            for target in targets
+        ],
+        "true AUs, mean boxes": [
+            _complete(target, target.label, _template_boxes(template, tuple(target.by_au), target))
+            for target in targets
+        ],
+        "true AUs, random boxes": [
+            _complete(target, target.label, {au: next(drawn) for au in target.by_au})
+            for target in targets
+        ],
+        "true AUs, whole image": [
+            _complete(target, target.label, dict.fromkeys(target.by_au, _whole_image(target)))
+            for target in targets
+        ],
+    }
+
+
+def _best_aus(targets: Sequence[Target], boxes: Mapping[int, Box]) -> tuple[int, ...]:
+    counts = Counter(au for target in targets for au in target.by_au)
+    ranked = tuple(au for au, _ in counts.most_common())
+    sample = [target for target in targets if target.evidence][:_FOR_FITTING]
+    if not sample:
+        return ()
+    most = max(len(target.evidence) for target in sample)
+    template = Template("neutral", (), {}, boxes)
+
+    def mean_grounding(aus: tuple[int, ...]) -> float:
+        texts = [
+            _complete(target, target.label, _template_boxes(template, aus, target))
+            for target in sample
+        ]
+        return sum(scores["grounding"] for scores in score_batch(texts, sample)) / len(sample)
+
+    return max((ranked[:count] for count in range(1, most + 1)), key=mean_grounding)
+
+
+def _template_boxes(template: Template, aus: Sequence[int], target: Target) -> dict[int, Box]:
+    return in_space(
+        {au: template.boxes[au] for au in aus if au in template.boxes}, target.box_space
+    )
+
+
+def _whole_image(target: Target) -> Box:
+    return (0.0, 0.0, *target.box_space.extent)
+
+
+def _complete(target: Target, label: str, boxes: Mapping[int, Box]) -> str:
+    """A well-formed trace with these boxes; one step over the whole image if there are none."""
+    steps = tuple(
+        Step(ACTION_UNITS[au].area if au in ACTION_UNITS else "face", "active", boxes[au], au)
+        for au in sorted(boxes)
+    ) or (Step("whole face", "at rest", _whole_image(target)),)
+    aus = tuple(sorted(boxes))
+    named = " + ".join(f"AU{au}" for au in aus) if aus else "No AU"
+    return render(
+        Trace(
+            global_analysis="A face.",
+            steps=steps,
+            conclusion=f"{named} indicates {label}.",
+            conclusion_aus=aus,
+            answer=label,
+        )
+    )

@@ -1,0 +1,361 @@
+"""What a run of SFT trains on: datasets mixed by weight, every sequence known to fit.
+
+The folder made here holds `sft_train.parquet`, `sft_test.parquet` if there is a test row, and
+`sft_data.json`, which says what is in them. One dataset of weight 1 that loses no row is not copied
+but linked to.
+
+Several SFT datasets in one file, each as many times as its weight says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tag_rewards.errors import InputError
+from tag_rewards.files.whole import staged
+from tag_rewards.prepare.rows import SFT_SCHEMA
+from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ContentHash, ConversationFile
+from tag_rewards.sft_data.lengths import LengthSummary, SequenceLengths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedDataset:
+    """A folder with `sft_train.parquet`, and how often its rows come in an epoch.
+
+    Attributes:
+        folder: The folder.
+        weight: 1 is once; 2 twice; 0.5 half of its rows; 1.5 all, and half of them twice.
+
+    Example:
+        >>> WeightedDataset.parse("built/traces:2")
+        WeightedDataset(folder=PosixPath('built/traces'), weight=2.0)
+        >>> WeightedDataset.parse("C:drive").weight
+        1.0
+    """
+
+    folder: Path
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise InputError(
+                f"{self.folder}: its weight is {self.weight:g}, not above 0; leave the dataset out"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> WeightedDataset:
+        """`FOLDER` or `FOLDER:WEIGHT`.
+
+        Raises:
+            InputError: The weight is no number above 0.
+        """
+        folder, colon, weight = text.rpartition(":")
+        try:
+            number = float(weight)
+        except ValueError:
+            return cls(Path(text))
+        return cls(Path(folder), number) if colon and folder else cls(Path(text))
+
+
+def repetitions(
+    n_rows: int, weight: float, left_out: Sequence[int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """How many times each row of a dataset comes in an epoch.
+
+    Every row that is not left out comes `floor(weight)` times, and a random share of them, as large
+    as the rest of the weight, once more.
+
+    Args:
+        n_rows: Rows of the dataset.
+        weight: How often, above 0.
+        left_out: Positions of rows that do not come at all.
+        rng: Chooses the rows that come once more.
+
+    Returns:
+        (n_rows,) counts.
+
+    Example:
+        >>> repetitions(4, 1.5, [2], np.random.default_rng(0)).tolist()
+        [2, 1, 0, 2]
+    """
+    kept = np.setdiff1d(np.arange(n_rows), left_out)
+    times = np.zeros(n_rows, np.int64)
+    times[kept] = math.floor(weight)
+    extra = round((weight - math.floor(weight)) * len(kept))
+    times[rng.permutation(kept)[:extra]] += 1
+    return times
+
+
+def write_mixed(
+    path: Path,
+    parts: Sequence[tuple[ConversationFile, NDArray[np.int64]]],
+    split: str,
+    on_rows: Callable[[int], None] | None = None,
+) -> int:
+    """Write the rows of several files to one, each as often as said, without reading them whole.
+
+    A row keeps its columns; `index` is its position in the new file. Columns that a file lacks are
+    filled: `trace_source` and `data_source` with the name of its folder, so that every row still
+    says where it comes from. The order is that of the files, since the trainer shuffles.
+
+    Args:
+        path: The new file; overwritten.
+        parts: The files, each with the number of times that each of its rows comes.
+        split: `train` or `test`, for files without that column.
+        on_rows: Called with the number of rows read, time and again.
+
+    Returns:
+        The number of rows written.
+    """
+    written = 0
+    with pq.ParquetWriter(path, SFT_SCHEMA) as writer:
+        for file, times in parts:
+            read = 0
+            for table in file.tables():
+                here = times[read : read + table.num_rows]
+                rows = np.repeat(np.arange(table.num_rows), here)
+                if len(rows):
+                    chosen = _complete(table.take(pa.array(rows)), file.path, split, written)
+                    writer.write_table(chosen)
+                read += table.num_rows
+                written += len(rows)
+                if on_rows:
+                    on_rows(table.num_rows)
+    return written
+
+
+def _complete(table: pa.Table, path: Path, split: str, begin: int) -> pa.Table:
+    """The table with all columns of `SFT_SCHEMA`, its rows numbered from `begin`."""
+    dataset = path.parent.name
+    fill = {"data_source": dataset, "trace_source": dataset, "split": split, "id": "", "label": ""}
+    columns = []
+    for field in SFT_SCHEMA:
+        if field.name == "index":
+            values = pa.array(range(begin, begin + table.num_rows))
+        elif field.name in table.column_names:
+            values = table[field.name]
+        else:
+            values = pa.array([fill.get(field.name, 0.0)] * table.num_rows, field.type)
+        columns.append(values)
+    return pa.table(columns, schema=SFT_SCHEMA)
+
+
+SPLITS = ("train", "test")
+SUMMARY_FILE = "sft_data.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SFTDataConfig:
+    """How SFT data is made ready.
+
+    Attributes:
+        model: Hugging Face folder or name of the model that is trained.
+        max_length: Most tokens of a sequence, image and template included; at least 1.
+        drop_long: Leave longer ones out, instead of refusing them.
+        seed: Chooses the rows that a fractional weight repeats.
+    """
+
+    model: str
+    max_length: int
+    drop_long: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1:
+            raise ValueError(f"max_length is {self.max_length}, not at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, not 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """A file whose rows were looked at.
+
+    Attributes:
+        file: The file.
+        lengths: The tokens of its rows.
+        sha256: Of its messages and images in order.
+    """
+
+    file: ConversationFile
+    lengths: LengthSummary
+    sha256: str
+
+
+def check_file(
+    path: Path,
+    count: Callable[..., list[int]],
+    config: SFTDataConfig,
+    on_rows: Callable[[int], None] | None = None,
+) -> CheckedFile:
+    """Look at every row of a file.
+
+    Args:
+        path: The file.
+        count: The tokens of conversations, a `SequenceLengths`.
+        config: What is allowed.
+        on_rows: Called with the number of rows read, time and again.
+
+    Raises:
+        ParquetError: A row is wrong.
+        InputError: Rows are too long, and `drop_long` is not set.
+    """
+    file = ConversationFile(path)
+    lengths, content, rows = LengthSummary(config.max_length), ContentHash(), iter(file)
+    while batch := list(islice(rows, ROWS_AT_A_TIME)):
+        for conversation, length in zip(batch, count(batch), strict=True):
+            lengths.add(conversation, length)
+            content.add(conversation)
+        if on_rows:
+            on_rows(len(batch))
+    if lengths.too_long and not config.drop_long:
+        raise InputError(
+            f"{path}: {len(lengths.too_long)} of {lengths.n_rows} sequences are longer than "
+            f"MAX_LENGTH={config.max_length} tokens, the longest, {lengths.longest_row}, has "
+            f"{lengths.longest}: set MAX_LENGTH={lengths.longest} (and MAX_TOKENS to no less), or "
+            "DROP_LONG=1 to leave them out"
+        )
+    return CheckedFile(file, lengths, content.hexdigest())
+
+
+def prepare_sft_data(
+    datasets: Sequence[WeightedDataset],
+    out: Path,
+    config: SFTDataConfig,
+    *,
+    on_start: Callable[[int], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Make the folder that a run of SFT trains on.
+
+    Args:
+        datasets: Folders with `sft_train.parquet` and, if they have one, `sft_test.parquet`. Test
+            rows come once each, whatever the weight: they only measure.
+        out: The folder; made if it is not there.
+        config: How to make it.
+        on_start: Called with the number of rows to read, before they are looked at and again before
+            they are written to a new file.
+        on_rows: Called with the number of rows read, time and again.
+
+    Returns:
+        What `sft_data.json` holds.
+
+    Raises:
+        InputError: A dataset is unusable, or `out` was made of something else; one sentence that
+            says which and what to do.
+        OSError: A file cannot be read or written.
+    """
+    files = {split: _existing(datasets, split) for split in SPLITS}
+    if on_start:
+        on_start(sum(ConversationFile(path).n_rows for split in SPLITS for path, _ in files[split]))
+    count = SequenceLengths(config.model)
+    checked = {
+        split: [(check_file(path, count, config, on_rows), weight) for path, weight in files[split]]
+        for split in SPLITS
+    }
+    summary = _summary(checked, config)
+    same = _same_as_before(out, summary)
+    with staged(out, last=SUMMARY_FILE) as scratch:
+        for split in SPLITS:
+            name, parts = f"sft_{split}.parquet", checked[split]
+            times = _times(parts, config.seed)
+            if len(parts) == 1 and (times[0] == 1).all():
+                (scratch / name).symlink_to(parts[0][0].file.path)
+            elif parts and not (same and (out / name).is_file()):
+                if on_start:
+                    on_start(sum(part.file.n_rows for part, _ in parts))
+                mixed = [(part.file, n) for (part, _), n in zip(parts, times, strict=True)]
+                write_mixed(scratch / name, mixed, split, on_rows)
+        text = json.dumps(summary, indent=2) + "\n"
+        (scratch / SUMMARY_FILE).write_text(text, encoding="utf-8")
+    return summary
+
+
+def _existing(datasets: Sequence[WeightedDataset], split: str) -> list[tuple[Path, float]]:
+    found = []
+    for dataset in datasets:
+        path = dataset.folder / f"sft_{split}.parquet"
+        if path.exists():
+            found.append((path.resolve(), dataset.weight if split == "train" else 1.0))
+        elif split == "train":
+            raise InputError(f"{dataset.folder}: no {path.name} in it; give a dataset's folder")
+    return found
+
+
+Checked = dict[str, list[tuple[CheckedFile, float]]]
+
+
+def _times(parts: Sequence[tuple[CheckedFile, float]], seed: int) -> list[np.ndarray]:
+    return [
+        repetitions(
+            *(part.file.n_rows, weight, part.lengths.too_long), np.random.default_rng([seed, place])
+        )
+        for place, (part, weight) in enumerate(parts)
+    ]
+
+
+def _summary(checked: Checked, config: SFTDataConfig) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
+        **{
+            split: [
+                {
+                    "file": str(part.file.path),
+                    "sha256": part.sha256,
+                    "weight": weight,
+                    "rows": part.file.n_rows,
+                    "too_long_left_out": len(part.lengths.too_long),
+                    "rows_in_an_epoch": int(times.sum()),
+                    "longest": part.lengths.longest,
+                    "mean": round(part.lengths.total / max(part.lengths.n_rows, 1), 1),
+                }
+                for (part, weight), times in zip(
+                    checked[split], _times(checked[split], config.seed), strict=True
+                )
+            ]
+            for split in SPLITS
+        },
+    }
+
+
+def _identity(summary: dict[str, Any]) -> list[object]:
+    """What must not change while a run goes on; where the files lie may."""
+    parts = [part for split in SPLITS for part in summary[split]]
+    whole = all(part["weight"] == int(part["weight"]) for part in parts)
+    facts = ("sha256", "weight", "rows_in_an_epoch")
+    return [None if whole else summary["seed"], [[part[name] for name in facts] for part in parts]]
+
+
+def _same_as_before(out: Path, summary: dict[str, Any]) -> bool:
+    path = out / SUMMARY_FILE
+    if not path.exists():
+        return False
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if _identity(before) != _identity(summary):
+        raise InputError(
+            f"{out} holds other data than is asked for now: {_describe(before)}, not "
+            f"{_describe(summary)}; give another OUT, or remove {out.parent} to train anew"
+        )
+    return True
+
+
+def _describe(summary: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{Path(part['file']).parent}:{part['weight']:g} ({part['rows_in_an_epoch']} rows, SHA-256 "
+        f"{part['sha256'][:8]})"
+        for part in summary["train"]
+    )
