@@ -20,7 +20,6 @@ from tag_rewards.commands.options import (
     face_source,
 )
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.evaluate import _with_counterfactual
 
 if TYPE_CHECKING:
     from tag_rewards.prepare.evaluation_set import EvaluationSet
@@ -97,7 +96,7 @@ def evaluate(
 
     from tag_rewards.completions.completion import match_faces, model_name, read_predictions
     from tag_rewards.evaluation.console import results_tables, warnings
-    from tag_rewards.evaluation.evaluate import EvaluationConfig
+    from tag_rewards.evaluation.evaluate import EvaluationConfig, with_counterfactual
     from tag_rewards.evaluation.evaluate import evaluate as run
     from tag_rewards.evaluation.results import write_results
     from tag_rewards.evaluation.samples import choose, write_gallery, write_samples
@@ -140,7 +139,7 @@ def evaluate(
         sources,
     )
     if counterfactual is not None:
-        results = _with_counterfactual(results, counterfactual, config)
+        results = with_counterfactual(results, counterfactual, config)
     choices = choose(samples, seed)
     images = loaded.images({choice.row for choice in choices})
     out.mkdir(parents=True, exist_ok=True)

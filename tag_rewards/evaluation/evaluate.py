@@ -174,7 +174,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def _with_counterfactual(results: Results, path: Path, config: EvaluationConfig) -> Results:
+def with_counterfactual(results: Results, path: Path, config: EvaluationConfig) -> Results:
+    """The results with the figures of a `counterfactual.jsonl` beside them."""
     from dataclasses import replace
 
     from tag_rewards.evaluation.counterfactual import summarize_counterfactual

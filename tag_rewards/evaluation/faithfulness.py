@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tag_rewards.evaluation.answers import Answer, ferbench_answer, strict_answer
 from tag_rewards.evaluation.areas import CONTAINED, contained_share, named_areas
 from tag_rewards.evaluation.samples import ClaimRow, SampleRow
-from tag_rewards.geometry.boxes import iou
-from tag_rewards.geometry.matching import match
+from tag_rewards.geometry.matching import iou, match
 from tag_rewards.mentions import mentioned_aus
 from tag_rewards.rewards import score_trace
 from tag_rewards.rewards.score import f_score

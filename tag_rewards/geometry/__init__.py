@@ -4,7 +4,7 @@
 """
 
 from tag_rewards.geometry.au_rules import AU_REGIONS, RegionRule
-from tag_rewards.geometry.boxes import Region, as_boxes, box_area, box_iou, clip_boxes, scale_boxes
+from tag_rewards.geometry.boxes import as_boxes, box_area, box_iou, clip_boxes, scale_boxes
 from tag_rewards.geometry.landmarks import (
     as_landmarks,
     average_face,
@@ -12,7 +12,7 @@ from tag_rewards.geometry.landmarks import (
     inner_eye_distance,
     mirror_landmarks,
 )
-from tag_rewards.geometry.matching import Matching, MatchingConfig, match
+from tag_rewards.geometry.matching import Matching, MatchingConfig, Region, match
 from tag_rewards.geometry.regions import au_box, au_boxes, au_region, au_regions, jaa_centres
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes, smart_resize
 

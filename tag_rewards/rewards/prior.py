@@ -14,7 +14,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.geometry.boxes import iou
+from tag_rewards.geometry.matching import iou
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
-from tag_rewards.geometry.boxes import iou
+from tag_rewards.geometry.matching import iou
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes
 from tag_rewards.testing.traces import (
     ANALYSIS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.geometry.boxes import iou
+from tag_rewards.geometry.matching import iou
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Box, Step, Trace, write_step

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from tag_rewards.geometry.boxes import box_iou, iou, polygon_overlap
+from tag_rewards.geometry.boxes import box_iou
+from tag_rewards.geometry.matching import iou, polygon_overlap
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import (
     GroundingConfig,

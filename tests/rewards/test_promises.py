@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tag_rewards.facs import EXPRESSIONS
-from tag_rewards.geometry.boxes import iou
+from tag_rewards.geometry.matching import iou
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import (
     PRIOR_FORMULAS,
