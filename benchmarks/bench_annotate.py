@@ -28,9 +28,9 @@ import numpy as np
 
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.detectors.registry import make_detector
-from tag_rewards.evidence.annotate import AnnotateConfig, annotate_folder
 from tag_rewards.evidence.image_folder import ImageFolder
 from tag_rewards.evidence.rows import read_evidence
+from tag_rewards.evidence.run import AnnotateConfig, annotate_folder
 from tag_rewards.geometry import average_face
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from tag_rewards.cli import app, main
 from tag_rewards.commands.prepare import prepare
-from tag_rewards.prepare.prepare import PrepareConfig
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.prepare.run import PrepareConfig
 
 
 def run(monkeypatch, capsys, *arguments):

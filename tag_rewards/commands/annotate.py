@@ -59,8 +59,8 @@ def annotate(
     """
     from rich.console import Console
 
-    from tag_rewards.evidence.annotate import AnnotateConfig, annotate_folder
     from tag_rewards.evidence.cache import default_cache_folder
+    from tag_rewards.evidence.run import AnnotateConfig, annotate_folder
     from tag_rewards.evidence.summary import draw_summary
 
     if cache and no_cache:

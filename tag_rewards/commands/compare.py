@@ -26,7 +26,7 @@ def compare(
 
     from tag_rewards.evaluation.compare import compare_models, read_model
     from tag_rewards.evaluation.console import comparison_table
-    from tag_rewards.evaluation.evaluate import EvaluationConfig
+    from tag_rewards.evaluation.run import EvaluationConfig
 
     config = EvaluationConfig(resamples, seed)
     models = read_model(first), read_model(second)
@@ -59,7 +59,7 @@ def eval_table(
 
     from tag_rewards.evaluation.compare import cross_dataset, read_model
     from tag_rewards.evaluation.console import cross_dataset_table, warnings
-    from tag_rewards.evaluation.evaluate import EvaluationConfig
+    from tag_rewards.evaluation.run import EvaluationConfig
 
     config = EvaluationConfig(resamples, seed)
     models = [read_model(folder) for folder in results]

@@ -22,7 +22,7 @@ from tag_rewards.commands.options import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from tag_rewards.prepare.evaluation_set import EvaluationSet
+    from tag_rewards.prepare.eval_set import EvaluationSet
     from tag_rewards.prepare.face_target import AnnotationConfig
 
 
@@ -96,11 +96,11 @@ def evaluate(
 
     from tag_rewards.completions.completion import match_faces, model_name, read_predictions
     from tag_rewards.evaluation.console import results_tables, warnings
-    from tag_rewards.evaluation.evaluate import EvaluationConfig, with_counterfactual
-    from tag_rewards.evaluation.evaluate import evaluate as run
     from tag_rewards.evaluation.results import write_results
+    from tag_rewards.evaluation.run import EvaluationConfig, with_counterfactual
+    from tag_rewards.evaluation.run import evaluate as run
     from tag_rewards.evaluation.samples import choose, write_gallery, write_samples
-    from tag_rewards.prepare.evaluation_set import read_targets
+    from tag_rewards.prepare.eval_set import read_targets
     from tag_rewards.prepare.face_target import AnnotationConfig
 
     config = EvaluationConfig(resamples, seed)
@@ -159,7 +159,7 @@ def evaluate(
 def _prepared(path: Path) -> _Data:
     from functools import partial
 
-    from tag_rewards.prepare.evaluation_set import read_evaluation_set, read_images
+    from tag_rewards.prepare.eval_set import read_evaluation_set, read_images
 
     return _Data(read_evaluation_set(path), partial(read_images, path))
 
@@ -174,7 +174,7 @@ def _dataset(
 ) -> _Data:
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.files.images import encode_image
-    from tag_rewards.prepare.evaluation_set import evaluation_set
+    from tag_rewards.prepare.eval_set import evaluation_set
     from tag_rewards.prepare.face_target import canvas_image
 
     if protocol is None:

@@ -96,8 +96,8 @@ def generate(
         tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
     """
     from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
-    from tag_rewards.completions.generate import GenerationConfig, model_fingerprint
-    from tag_rewards.completions.generate import generate as run
+    from tag_rewards.completions.run import GenerationConfig, model_fingerprint
+    from tag_rewards.completions.run import generate as run
     from tag_rewards.evaluation.counterfactual import summarize_counterfactual
     from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 

@@ -84,8 +84,8 @@ def prepare(
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
     from tag_rewards.evidence.of_dataset import EvidenceRows
     from tag_rewards.prepare.face_target import AnnotationConfig
-    from tag_rewards.prepare.prepare import PrepareConfig
-    from tag_rewards.prepare.prepare import prepare as run
+    from tag_rewards.prepare.run import PrepareConfig
+    from tag_rewards.prepare.run import prepare as run
     from tag_rewards.prepare.template_traces import Imprecision
 
     if (openface is None) == (not evidence):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tag_rewards.engines.base import Reply, TokenLogprob
-    from tag_rewards.prepare.evaluation_set import EvaluationFace
+    from tag_rewards.prepare.eval_set import EvaluationFace
 
 
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
@@ -111,7 +111,7 @@ def answer_logprob(tokens: Sequence[TokenLogprob]) -> float | None:
 
 
 def read_completions(path: Path) -> dict[str, Completion]:
-    """A file of `tag_rewards.completions.generate`, by the samples' names.
+    """A file of `tag_rewards.completions.run`, by the samples' names.
 
     Raises:
         InputError: A line is no completion; the message names file and line.

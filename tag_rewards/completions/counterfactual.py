@@ -9,7 +9,6 @@ from zlib import crc32
 import numpy as np
 
 from tag_rewards.completions.completion import read_completions
-from tag_rewards.completions.generate import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.completions.masking import (
     covered,
     elsewhere,
@@ -18,11 +17,12 @@ from tag_rewards.completions.masking import (
     hide,
     whole_pixels,
 )
+from tag_rewards.completions.run import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
 from tag_rewards.files.journal import Journal
 from tag_rewards.geometry import BoxSpace, convert_boxes
-from tag_rewards.prepare.evaluation_set import read_evaluation_set
+from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.trace import parse_trace
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tag_rewards.completions.generate import GenerationConfig
+    from tag_rewards.completions.run import GenerationConfig
     from tag_rewards.engines.base import Engine, Reply
-    from tag_rewards.prepare.evaluation_set import EvaluationFace
+    from tag_rewards.prepare.eval_set import EvaluationFace
 
 NO_COMPLETION, NO_ANSWER, NO_CLAIM = "no completion", "no answer", "no claimed box in the image"
 FAILED = "no answer of the engine"

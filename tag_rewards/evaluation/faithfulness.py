@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tag_rewards.completions.completion import Prediction
     from tag_rewards.evaluation.answers import Dialect
     from tag_rewards.evaluation.areas import Areas
-    from tag_rewards.prepare.evaluation_set import EvaluationFace
+    from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.target import Target
     from tag_rewards.trace import Box, Step, Trace
 

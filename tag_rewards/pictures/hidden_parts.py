@@ -12,7 +12,7 @@ from tag_rewards.files.images import decode_image
 from tag_rewards.files.journal import read_records
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
 from tag_rewards.pictures.what_to_draw import ModelView, claim_marks
-from tag_rewards.prepare.evaluation_set import read_evaluation_set
+from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.annotate import AnnotateConfig, annotate_folder
 from tag_rewards.evidence.rows import evidence_files, read_evidence
+from tag_rewards.evidence.run import AnnotateConfig, annotate_folder
 from tag_rewards.geometry import average_face
 
 

@@ -12,13 +12,13 @@ from annotation_fakes import FakeDetector, records, run, statuses, write_images
 
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.annotate import AnnotateConfig
 from tag_rewards.evidence.image_folder import ImageFolder
 from tag_rewards.evidence.of_dataset import EvidenceRows
 from tag_rewards.evidence.rows import Evidence, evidence_table
+from tag_rewards.evidence.run import AnnotateConfig
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
 from tag_rewards.files.images import oriented_size, read_image
-from tag_rewards.prepare.prepare import PARQUET_FILES, prepare
+from tag_rewards.prepare.run import PARQUET_FILES, prepare
 
 WHITE = np.full((20, 30, 3), 255, np.uint8)
 

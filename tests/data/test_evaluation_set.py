@@ -16,10 +16,10 @@ from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_t
 from tag_rewards.files.images import content_hash
 from tag_rewards.files.parquet import ParquetError
 from tag_rewards.geometry import average_face
-from tag_rewards.prepare.evaluation_set import evaluation_set, read_evaluation_set
+from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set
 from tag_rewards.prepare.face_target import BOX_SPACES, AnnotationConfig
-from tag_rewards.prepare.prepare import PrepareConfig, prepare
 from tag_rewards.prepare.rows import read_rl_parquet
+from tag_rewards.prepare.run import PrepareConfig, prepare
 
 SMALL = AnnotationConfig(canvas=200)
 

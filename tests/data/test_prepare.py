@@ -16,8 +16,8 @@ from tag_rewards.files.images import content_hash
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
 from tag_rewards.geometry.matching import polygon_overlap
 from tag_rewards.prepare.face_target import BOX_SPACES, AnnotationConfig
-from tag_rewards.prepare.prepare import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.template_traces import Imprecision
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score
 

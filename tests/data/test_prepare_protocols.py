@@ -13,10 +13,10 @@ from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import FaceSourceError
 from tag_rewards.geometry import average_face
-from tag_rewards.prepare.evaluation_set import read_evaluation_set
+from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.face_target import AnnotationConfig, annotate
-from tag_rewards.prepare.prepare import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.quality.limits import Limit
 from tag_rewards.quality.table import judge, measure_samples, write_quality
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 
 from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
-from tag_rewards.completions.generate import GenerationConfig, generate
+from tag_rewards.completions.run import GenerationConfig, generate
 from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.geometry.landmarks import average_face
-from tag_rewards.prepare.evaluation_set import METADATA_KEY
+from tag_rewards.prepare.eval_set import METADATA_KEY
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow
 from tag_rewards.target import AUEvidence, Target
 

@@ -191,7 +191,7 @@ def test_boxes_and_landmarks_are_brought_to_pixels_of_the_image(tmp_path):
     """The same face in thousandths is hidden in the same places."""
     from tag_rewards.completions.counterfactual import mask_face
     from tag_rewards.geometry import BoxSpace, average_face
-    from tag_rewards.prepare.evaluation_set import EvaluationFace
+    from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.target import Target
 
     points = average_face() - average_face().min(axis=0)

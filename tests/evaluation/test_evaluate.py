@@ -12,7 +12,6 @@ from tag_rewards.completions.completion import Prediction, match_faces, model_na
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
 from tag_rewards.evaluation.compare import read_model
-from tag_rewards.evaluation.evaluate import EvaluationConfig, evaluate
 from tag_rewards.evaluation.figures import Figure
 from tag_rewards.evaluation.measures import (
     figures_of,
@@ -22,6 +21,7 @@ from tag_rewards.evaluation.measures import (
     sums_of_samples,
 )
 from tag_rewards.evaluation.results import MODEL, read_results, write_results
+from tag_rewards.evaluation.run import EvaluationConfig, evaluate
 from tag_rewards.evaluation.samples import (
     FACES_OF_A_KIND,
     choose,
@@ -31,7 +31,7 @@ from tag_rewards.evaluation.samples import (
     write_samples,
 )
 from tag_rewards.geometry import BoxSpace, au_boxes, average_face
-from tag_rewards.prepare.evaluation_set import EvaluationFace, EvaluationSet
+from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet
 from tag_rewards.rewards import score
 from tag_rewards.target import AUEvidence, Target
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.completions.completion import answer_logprob, read_completions
-from tag_rewards.completions.generate import GenerationConfig, model_fingerprint
+from tag_rewards.completions.run import GenerationConfig, model_fingerprint
 from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.errors import InputError
-from tag_rewards.prepare.evaluation_set import METADATA_KEY
+from tag_rewards.prepare.eval_set import METADATA_KEY
 from tag_rewards.prepare.rows import EvalRow, ParquetRows
 
 FACES = 23

@@ -293,8 +293,8 @@ def faces(tmp_path_factory):
     """Made faces: their parquet file, and a completion for each of them, every other one exact."""
     pytest.importorskip("cv2")
     from tag_rewards.datasets.made_faces.dataset import write_dataset
-    from tag_rewards.prepare.prepare import prepare
     from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+    from tag_rewards.prepare.run import prepare
 
     root = tmp_path_factory.mktemp("faces")
     write_dataset(root / "faces", 1, 4)

@@ -12,7 +12,7 @@ from fake_writer import FakeEngine, fake_trace
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.engines.base import Reply
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.annotate import annotate_folder
+from tag_rewards.evidence.run import annotate_folder
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.policy import PolicyConfig, attempt_seed
 from tag_rewards.traces.verify import VerifyConfig

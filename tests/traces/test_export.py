@@ -12,8 +12,8 @@ import pytest
 
 from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.errors import InputError
-from tag_rewards.prepare.prepare import PrepareConfig, prepare
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.prepare.run import PrepareConfig, prepare
 from tag_rewards.traces.export import REJECTED_SCHEMA, TRACE_SCHEMA, ExportConfig, export_traces
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.records import LeftOutSample, Verdict

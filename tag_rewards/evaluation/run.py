@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.completions.completion import Prediction
     from tag_rewards.evaluation.samples import SampleRow
-    from tag_rewards.prepare.evaluation_set import EvaluationFace, EvaluationSet
+    from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet
     from tag_rewards.target import Target
 
 

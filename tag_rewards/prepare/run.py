@@ -26,7 +26,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import encode_image
 from tag_rewards.files.whole import staged
-from tag_rewards.prepare.evaluation_set import file_metadata
+from tag_rewards.prepare.eval_set import file_metadata
 from tag_rewards.prepare.face_target import AnnotationConfig, annotated, canvas_image
 from tag_rewards.prepare.prompts import PROMPT_NAMES, PromptName, render_prompt
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow

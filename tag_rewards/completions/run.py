@@ -21,7 +21,7 @@ from tag_rewards.completions.completion import Completion
 from tag_rewards.engines.base import Request
 from tag_rewards.errors import InputError
 from tag_rewards.files.journal import Journal
-from tag_rewards.prepare.evaluation_set import read_evaluation_set
+from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class GenerationConfig:
         temperature: Of the sampling, 0 or more; 0 is greedy.
         seed: Of the sampling; each face has its own, made of this one and its id.
         chunk: Faces that are asked together and kept together, 1 or more; None keeps each as its
-            answer comes (see `tag_rewards.completions.generate`).
+            answer comes (see `tag_rewards.completions.run`).
         retry_failed: Ask again where the engine gave an error instead of a text.
 
     Raises:
