@@ -31,7 +31,6 @@ device() {
 # begin_recipe ARGUMENT...: answers --help; sets `device`, and OUT as an absolute path.
 begin_recipe() {
     case ${1:-} in -h | --help) usage && exit 0 ;; esac
-    # shellcheck disable=SC2034
     device=$(device)
     OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
 }
@@ -63,12 +62,58 @@ parquet_rows() {
         'import sys, pyarrow.parquet as pq; print(pq.read_metadata(sys.argv[1]).num_rows)' "$1"
 }
 
-# is_count NAME...: each variable of that name holds a whole number above 0.
+# has_weights FOLDER: whether a Hugging Face model was written there.
+has_weights() {
+    [[ -n $(find "$1/" -maxdepth 1 -name '*.safetensors' -print -quit 2>/dev/null) ]]
+}
+
+# is_count NAME...: each variable of that name that is set holds a whole number above 0.
 is_count() {
     local name
     for name; do
-        [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "$name=${!name}: must be a whole number above 0"
+        [[ ${!name:-1} =~ ^[1-9][0-9]*$ ]] || die "$name=${!name}: must be a whole number above 0"
     done
+}
+
+# begin_verl NAME: verl is given recipes/config/NAME_cpu.yaml or NAME_gpu.yaml, and what is added to
+# `for_verl`.
+begin_verl() {
+    config=$1
+    for_verl=(--config-dir="$REPO/recipes/config" --config-name="${config}_$device")
+}
+
+# configured KEY: the one value of that key in these files, for what a script has to know itself.
+configured() {
+    sed -n "s/^ *$1: *\([^ #$][^ #]*\).*/\1/p" "$REPO/recipes/config/$config"{,_"$device"}.yaml
+}
+
+# set_where_given NAME KEY ...: verl's KEY becomes the variable NAME where that is set.
+set_where_given() {
+    while (($#)); do
+        [[ -z ${!1:-} ]] || for_verl+=("$2=${!1}")
+        shift 2
+    done
+}
+
+# set_model PREFIX: how verl loads the model, where FLASH_ATTENTION and FREEZE_VISION want it otherwise.
+set_model() {
+    # verl packs sequences with flash-attention only.
+    [[ $device == cpu || $FLASH_ATTENTION == 1 ]] ||
+        for_verl+=("$1.use_remove_padding=False" "+$1.override_config.attn_implementation=sdpa")
+    [[ $FREEZE_VISION == 1 ]] || for_verl+=("$1.external_lib=null")
+}
+
+# quoted TEXT: as a string for hydra, whatever spaces, commas, brackets, equal signs and quotes it has.
+quoted() {
+    # A backslash stands for itself, but for one that leads to a quote.
+    printf "'%s'" "$(sed "s/\(\\\\*\)'/\1\1\\\\'/g; s/\\\\*\$/&&/" <<<"$1")"
+}
+
+# end_dry_run ARGUMENT...: with DRY_RUN=1 prints what verl would be given, and ends.
+end_dry_run() {
+    [[ ${DRY_RUN:-} == 1 ]] || return 0
+    printf '%s\n' "${for_verl[@]}" "$@"
+    exit 0
 }
 
 # same_settings FILE NAME...: FILE says what its folder was begun with, and the variables of those names

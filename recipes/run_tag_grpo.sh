@@ -55,8 +55,9 @@
 #   VENV      virtual environment: .venv
 #   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder, and
 #             without a GPU the cluster one of `ray start --num-gpus=1 --num-cpus=16`
-#   DRY_RUN=1 prints what would be given to verl, one override a line, and stops
+#   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops
 #
+# verl's settings are in recipes/config/tag_grpo*.yaml, hydra files over verl's own defaults.
 # What stands behind the command goes to verl: ... run_tag_grpo.sh actor_rollout_ref.actor.clip_ratio=0.3
 #
 # Afterwards in OUT: sft/hf and grpo/hf (the model after each stage, Hugging Face folders), summary.md
@@ -68,27 +69,24 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin_recipe "$@"
 
-NNODES=${NNODES:-1} SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
-FORMAT_WEIGHT=${FORMAT_WEIGHT:-0.2} ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-0.3}
-GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-0.5}
+# Without a variable's value, what recipes/config says holds; here is what this script computes with.
+begin_verl tag_grpo
+SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
+STEPS=${STEPS:-$(configured total_training_steps)}
+TRAIN_BATCH=${TRAIN_BATCH:-$(configured train_batch_size)}
+MINI_BATCH=${MINI_BATCH:-$(configured ppo_mini_batch_size)}
+ROLLOUT_N=${ROLLOUT_N:-$(configured n)}
+FORMAT_WEIGHT=${FORMAT_WEIGHT:-$(configured format_weight)}
+ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-$(configured accuracy_weight)}
+GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-$(configured grounding_weight)}
 if [[ $device == gpu ]]; then
-    NGPUS=${NGPUS:-$(count_gpus)}
+    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} TIMEOUT=${TIMEOUT:-604800}
     TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
-    MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}
-    STEPS=${STEPS:-null} EPOCHS=${EPOCHS:-15} TRAIN_BATCH=${TRAIN_BATCH:-512}
-    MINI_BATCH=${MINI_BATCH:-128} ROLLOUT_N=${ROLLOUT_N:-5} TEMPERATURE=${TEMPERATURE:-1}
-    LR=${LR:-1e-6} KL_COEF=${KL_COEF:-0.01}
-    SAVE_FREQ=${SAVE_FREQ:-20} TEST_FREQ=${TEST_FREQ:-5} TIMEOUT=${TIMEOUT:-604800}
     FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
     [[ -n ${DATA:-} || ${DRY_RUN:-} == 1 ]] || die "DATA is not set: with a GPU, name a dataset's" \
         "folder in RAF-DB's layout (or TAG_DEVICE=cpu for the embedded default)"
 else
-    NGPUS=1 TP=1 FLASH_ATTENTION=0
-    MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base}
-    STEPS=${STEPS:-20} EPOCHS=${EPOCHS:-1000} TRAIN_BATCH=${TRAIN_BATCH:-16}
-    MINI_BATCH=${MINI_BATCH:-16} ROLLOUT_N=${ROLLOUT_N:-8} TEMPERATURE=${TEMPERATURE:-0.6}
-    LR=${LR:-2e-4} KL_COEF=${KL_COEF:-0.001}
-    SAVE_FREQ=${SAVE_FREQ:-10} TEST_FREQ=${TEST_FREQ:-10} TIMEOUT=${TIMEOUT:-7200}
+    NGPUS=1 TP=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-7200}
 fi
 [[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
 data_settings
@@ -110,136 +108,49 @@ gcd() {
 # batch_sizes PROMPTS: what a step takes. Without a GPU micro-batches have a fixed size, which must
 # divide the batch.
 batch_sizes() {
-    local prompts=$1 update=$(($1 < MINI_BATCH ? $1 : MINI_BATCH)) micro
-    overrides+=("data.train_batch_size=$prompts" "actor_rollout_ref.actor.ppo_mini_batch_size=$update")
+    local prompts=$1 update=$(($1 < MINI_BATCH ? $1 : MINI_BATCH)) actor=actor_rollout_ref.actor micro
+    for_verl+=("data.train_batch_size=$prompts" "$actor.ppo_mini_batch_size=$update")
     [[ $device == cpu ]] || return 0
-    micro=$(gcd $((prompts * ROLLOUT_N)) 64)
-    overrides+=(
-        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=$(gcd $((update * ROLLOUT_N)) 32)"
-        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=$micro"
-        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=$micro"
-    )
+    micro=$(gcd $((update * ROLLOUT_N)) "$(configured ppo_micro_batch_size_per_gpu)")
+    for_verl+=("$actor.ppo_micro_batch_size_per_gpu=$micro")
+    micro=$(gcd $((prompts * ROLLOUT_N)) "$(configured log_prob_micro_batch_size_per_gpu)")
+    for_verl+=("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=$micro")
 }
 
-overrides=(
-    algorithm.adv_estimator=grpo
-    algorithm.use_kl_in_reward=False
-    "data.train_files=$parquet/rl_train.parquet"
-    "data.val_files=$parquet/rl_test.parquet"
-    data.image_key=images
-    data.filter_overlong_prompts=False
-    data.truncation=error
+weights=reward.custom_reward_function.reward_kwargs
+for_verl+=(
+    "data.train_files=$(quoted "$parquet/rl_train.parquet")"
+    "data.val_files=$(quoted "$parquet/rl_test.parquet")"
     "data.seed=$SEED"
-    "actor_rollout_ref.model.path=$policy"
-    "actor_rollout_ref.actor.optim.lr=$LR"
-    actor_rollout_ref.actor.use_kl_loss=True
-    "actor_rollout_ref.actor.kl_loss_coef=$KL_COEF"
-    actor_rollout_ref.actor.kl_loss_type=low_var_kl
-    actor_rollout_ref.actor.entropy_coeff=0
-    actor_rollout_ref.actor.strategy=fsdp2
-    actor_rollout_ref.ref.strategy=fsdp2
-    actor_rollout_ref.rollout.name=vllm
+    "actor_rollout_ref.model.path=$(quoted "$policy")"
     "actor_rollout_ref.rollout.n=$ROLLOUT_N"
-    "actor_rollout_ref.rollout.temperature=$TEMPERATURE"
     "actor_rollout_ref.rollout.tensor_model_parallel_size=$TP"
-    reward.reward_manager.source=importlib
-    reward.reward_manager.name=TagRewardManager
-    reward.reward_manager.module.path=pkg://tag_rewards.integrations.verl.reward_manager
-    "+reward.custom_reward_function.reward_kwargs.format_weight=$FORMAT_WEIGHT"
-    "+reward.custom_reward_function.reward_kwargs.accuracy_weight=$ACCURACY_WEIGHT"
-    "+reward.custom_reward_function.reward_kwargs.grounding_weight=$GROUNDING_WEIGHT"
-    trainer.v1.trainer_mode=tag_sync
-    trainer.project_name=tag
-    "trainer.experiment_name=$(basename "$OUT")"
-    "trainer.logger=[console,file${LOGGER:+,$LOGGER}]"
-    "trainer.nnodes=$NNODES"
+    "$weights.format_weight=$FORMAT_WEIGHT"
+    "$weights.accuracy_weight=$ACCURACY_WEIGHT"
+    "$weights.grounding_weight=$GROUNDING_WEIGHT"
+    "trainer.experiment_name=$(quoted "$(basename "$OUT")")"
+    ${LOGGER:+"trainer.logger=[console,file,$LOGGER]"}
     "trainer.n_gpus_per_node=$NGPUS"
-    "trainer.total_epochs=$EPOCHS"
     "trainer.total_training_steps=$STEPS"
-    "trainer.save_freq=$SAVE_FREQ"
-    "trainer.test_freq=$TEST_FREQ"
-    trainer.max_actor_ckpt_to_keep=2
-    trainer.val_before_train=True
-    trainer.resume_mode=auto
-    "trainer.default_local_dir=$OUT/checkpoints"
-    "trainer.validation_data_dir=$OUT/validation"
+    "trainer.default_local_dir=$(quoted "$OUT/checkpoints")"
+    "trainer.validation_data_dir=$(quoted "$OUT/validation")"
 )
-if [[ $device == gpu ]]; then
-    # verl's own settings for Qwen2.5-VL-7B with FSDP.
-    overrides+=(
-        data.max_prompt_length=1024
-        data.max_response_length=2048
-        actor_rollout_ref.model.enable_gradient_checkpointing=True
-        actor_rollout_ref.actor.use_dynamic_bsz=True
-        actor_rollout_ref.actor.ppo_max_token_len_per_gpu=24576
-        actor_rollout_ref.rollout.gpu_memory_utilization=0.6
-        actor_rollout_ref.ref.fsdp_config.param_offload=True
-    )
-else
-    fp32='{param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}'
-    overrides+=(
-        data.max_prompt_length=128
-        data.max_response_length=256
-        data.dataloader_num_workers=0
-        # Eight storage units and eight rollout workers are as many processes: two cores have work for
-        # one of each.
-        transfer_queue.backend.SimpleStorage.num_data_storage_units=1
-        actor_rollout_ref.rollout.agent.num_workers=1
-        reward.num_workers=1
-        # The betas and the warm-up that let a tiny model follow a reward in some dozen steps.
-        actor_rollout_ref.actor.optim.lr_warmup_steps=5
-        "actor_rollout_ref.actor.optim.betas=[0.9,0.95]"
-        actor_rollout_ref.actor.optim.weight_decay=0
-        # vLLM and FSDP compute in float32 here and agree to 1e-6: one of the two gives the old policy.
-        algorithm.rollout_correction.bypass_mode=True
-        # A few MB here, and in float32; a model for GPUs is put together from its shards at the end.
-        "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]"
-        "actor_rollout_ref.actor.checkpoint.load_contents=[model,optimizer,extra]"
-        # No compiler, no GPU memory to share with vLLM.
-        actor_rollout_ref.model.enable_gradient_checkpointing=False
-        actor_rollout_ref.actor.use_dynamic_bsz=False
-        actor_rollout_ref.actor.use_torch_compile=False
-        actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
-        actor_rollout_ref.ref.fsdp_config.use_torch_compile=False
-        # FSDP computes in bfloat16 unless told otherwise: on a CPU that is less exact, not faster.
-        "+actor_rollout_ref.actor.fsdp_config.mixed_precision=$fp32"
-        "+actor_rollout_ref.ref.fsdp_config.mixed_precision=$fp32"
-        actor_rollout_ref.rollout.dtype=float32
-        actor_rollout_ref.rollout.enforce_eager=True
-        actor_rollout_ref.rollout.free_cache_engine=False
-        +actor_rollout_ref.rollout.enable_sleep_mode=False
-        actor_rollout_ref.rollout.load_format=auto
-        actor_rollout_ref.rollout.max_model_len=512
-        actor_rollout_ref.rollout.max_num_batched_tokens=16384
-        actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=64
-        +actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=tag_rewards_verl_cpu.vllm_worker.CpuWorkerExtension
-        trainer.device=cpu
-    )
-    # A cluster that is joined already says what it has; a local one is told of one logical GPU.
-    [[ -n ${RAY_ADDRESS:-} ]] || overrides+=(
-        +ray_kwargs.ray_init.num_gpus=1
-        ray_kwargs.ray_init.num_cpus=16
-        +ray_kwargs.ray_init.include_dashboard=False
-    )
-fi
+set_where_given \
+    LR actor_rollout_ref.actor.optim.lr \
+    KL_COEF actor_rollout_ref.actor.kl_loss_coef \
+    TEMPERATURE actor_rollout_ref.rollout.temperature \
+    NNODES trainer.nnodes \
+    EPOCHS trainer.total_epochs \
+    SAVE_FREQ trainer.save_freq \
+    TEST_FREQ trainer.test_freq
 batch_sizes "$TRAIN_BATCH"
-if [[ $FLASH_ATTENTION == 1 ]]; then
-    overrides+=(actor_rollout_ref.model.use_remove_padding=True)
-else
-    # verl packs sequences with flash-attention only.
-    overrides+=(
-        actor_rollout_ref.model.use_remove_padding=False
-        +actor_rollout_ref.model.override_config.attn_implementation=sdpa
-    )
-fi
-[[ $FREEZE_VISION != 1 ]] || overrides+=(
-    actor_rollout_ref.model.external_lib=tag_rewards.integrations.verl.frozen_vision
+set_model actor_rollout_ref.model
+# A cluster that is joined already says what it has.
+[[ $device == gpu || -z ${RAY_ADDRESS:-} ]] || for_verl+=(
+    '~ray_kwargs.ray_init.num_gpus' ray_kwargs.ray_init.num_cpus=null
+    '~ray_kwargs.ray_init.include_dashboard'
 )
-
-if [[ ${DRY_RUN:-} == 1 ]]; then
-    printf '%s\n' "${overrides[@]}" "$@"
-    exit 0
-fi
+end_dry_run "$@"
 
 # ---------------------------------------------------------------- the stages
 
@@ -284,7 +195,7 @@ stage() {
 
 sft() {
     # LR and EPOCHS in the environment are GRPO's.
-    env -u LR -u EPOCHS MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" NNODES="$NNODES" \
+    env -u LR -u EPOCHS MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" \
         TAG_SETUP=0 ${SFT_EPOCHS:+"EPOCHS=$SFT_EPOCHS"} ${SFT_LR:+"LR=$SFT_LR"} \
         ${SFT_BATCH:+"BATCH=$SFT_BATCH"} bash "$REPO/recipes/run_tag_sft.sh"
 }
@@ -311,13 +222,13 @@ grpo() {
         for name in VERL_FILE_LOGGER_PATH TENSORBOARD_DIR HF_HUB_OFFLINE VERL_ENGINE_VENDOR \
             VERL_PLATFORM VLLM_CPU_KVCACHE_SPACE; do
             [[ -z ${!name:-} ]] ||
-                overrides+=("+ray_kwargs.ray_init.runtime_env.env_vars.$name='${!name}'")
+                for_verl+=("+ray_kwargs.ray_init.runtime_env.env_vars.$name=$(quoted "${!name}")")
         done
     fi
     say "   log: $OUT/logs/grpo.log"
     supervise "$OUT/logs/grpo.log" "$TIMEOUT" \
         'step:(\d+) - .*critic/score/mean:(?:np\.float\w+\()?([\d.]+)' "step \1 of $STEPS, mean reward \2" \
-        "$VENV/bin/python" -m verl.trainer.main_ppo "${overrides[@]}" "$@"
+        "$VENV/bin/python" -m verl.trainer.main_ppo "${for_verl[@]}" "$@"
     printf '%s\n' "$STEPS" >"$OUT/checkpoints/finished.txt"
 }
 
@@ -326,7 +237,7 @@ grpo() {
 export_model() {
     local step=$1 actor=checkpoints/global_step_$1/actor merged=$OUT/grpo/step_$1
     mkdir -p "$OUT/grpo"
-    if compgen -G "$OUT/$actor/huggingface/*.safetensors" >/dev/null; then
+    if has_weights "$OUT/$actor/huggingface"; then
         ln -sfn "../$actor/huggingface" "$OUT/grpo/hf"
         return
     fi
@@ -340,7 +251,7 @@ export_model() {
 
 exported() {
     [[ $(readlink "$OUT/grpo/hf" 2>/dev/null) =~ (^|_)step_$1(/|$) ]] &&
-        compgen -G "$OUT/grpo/hf/*.safetensors" >/dev/null
+        has_weights "$OUT/grpo/hf"
 }
 
 finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]]; }

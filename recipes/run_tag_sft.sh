@@ -27,8 +27,9 @@
 #   FLASH_ATTENTION  1 or 0: use it or not  0                      1 if installed
 #   LOGGER      verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV        virtual environment: .venv
-#   DRY_RUN=1 prints what would be given to verl, one override a line, and stops
+#   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops
 #
+# verl's settings are in recipes/config/tag_sft*.yaml, hydra files over verl's own defaults.
 # What stands behind the command goes to verl: ... run_tag_sft.sh optim.weight_decay=0
 #
 # Afterwards in OUT: sft/hf, sft/data/sft_data.json (what it was trained on), sft/checkpoints/,
@@ -38,17 +39,18 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin_recipe "$@"
 
+# Without a variable's value, what recipes/config says holds; here is what this script computes with.
+begin_verl tag_sft
 NNODES=${NNODES:-1} EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
 DROP_LONG=${DROP_LONG:-0} SEED=${SEED:-0}
+BATCH=${BATCH:-$(configured train_batch_size)}
+MAX_LENGTH=${MAX_LENGTH:-$(configured max_length)}
+MAX_TOKENS=${MAX_TOKENS:-$(configured max_token_len_per_gpu)}
 if [[ $device == gpu ]]; then
-    NGPUS=${NGPUS:-$(count_gpus)}
-    MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} BATCH=${BATCH:-96} LR=${LR:-2e-5}
-    MAX_LENGTH=${MAX_LENGTH:-2048} MAX_TOKENS=${MAX_TOKENS:-16384} TIMEOUT=${TIMEOUT:-604800}
+    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} TIMEOUT=${TIMEOUT:-604800}
     FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
 else
-    NGPUS=1 FLASH_ATTENTION=0
-    MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} BATCH=${BATCH:-32} LR=${LR:-3e-4}
-    MAX_LENGTH=${MAX_LENGTH:-512} MAX_TOKENS=${MAX_TOKENS:-8192} TIMEOUT=${TIMEOUT:-3600}
+    NGPUS=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-3600}
 fi
 is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT
 workers=$((NGPUS * NNODES))
@@ -94,7 +96,7 @@ fi
 # ---------------------------------------------------------------- the data
 
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $MODEL ]] && echo 1 || echo 0)}
-validation=$data/sft_test.parquet validate=after_each_epoch
+validation=$(quoted "$data/sft_test.parquet")
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
@@ -113,76 +115,31 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
         say "only $n traces: BATCH is $BATCH"
     fi
     steps=$((EPOCHS * (n / workers / (BATCH / workers))))
-    (($(parquet_rows "$data/sft_test.parquet") >= BATCH)) || validation=null validate=-1
+    (($(parquet_rows "$data/sft_test.parquet") >= BATCH)) || validation=null
 fi
 
 # ---------------------------------------------------------------- what verl is told
 
-overrides=(
-    "data.train_files=$data/sft_train.parquet"
+for_verl+=(
+    "data.train_files=$(quoted "$data/sft_train.parquet")"
     "data.val_files=$validation"
     "data.train_batch_size=$BATCH"
     "data.max_length=$MAX_LENGTH"
     "data.max_token_len_per_gpu=$MAX_TOKENS"
-    data.pad_mode=no_padding
-    data.use_dynamic_bsz=True
-    data.truncation=error
-    "model.path=$MODEL"
-    engine.strategy=fsdp2
-    "optim.lr=$LR"
-    optim.lr_scheduler_type=cosine
-    optim.min_lr_ratio=0.1
-    "optim.betas=[0.9,0.95]"
+    "model.path=$(quoted "$MODEL")"
     "trainer.total_training_steps=$steps"
     # The steps decide. verl resumes from an epoch's end by passing over the next epoch, hence one more.
     "trainer.total_epochs=$((EPOCHS + 1))"
     "trainer.nnodes=$NNODES"
     "trainer.n_gpus_per_node=$NGPUS"
-    trainer.save_freq=after_each_epoch
-    "trainer.test_freq=$validate"
-    # The one before is kept until the new one is complete.
-    trainer.max_ckpt_to_keep=2
-    "trainer.default_local_dir=$checkpoints"
-    trainer.resume_mode=auto
-    trainer.project_name=tag-sft
-    "trainer.experiment_name=$(basename "$OUT")"
-    "trainer.logger=[console,file${LOGGER:+,$LOGGER}]"
-    "checkpoint.save_contents=[model,optimizer,extra,hf_model]"
-    "checkpoint.load_contents=[model,optimizer,extra]"
+    "trainer.default_local_dir=$(quoted "$checkpoints")"
+    "trainer.experiment_name=$(quoted "$(basename "$OUT")")"
+    ${LOGGER:+"trainer.logger=[console,file,$LOGGER]"}
 )
-if [[ $device == gpu ]]; then
-    overrides+=(
-        optim.lr_warmup_steps_ratio=0.01
-        optim.weight_decay=0.1
-        model.enable_gradient_checkpointing=True
-    )
-else
-    overrides+=(
-        optim.lr_warmup_steps=10
-        optim.weight_decay=0
-        model.enable_gradient_checkpointing=False
-        engine.use_torch_compile=False
-        # FSDP computes in bfloat16 unless told otherwise: on a CPU that is less exact, not faster.
-        "+engine.mixed_precision={param_dtype:fp32,reduce_dtype:fp32,buffer_dtype:fp32}"
-        data.num_workers=0
-        trainer.device=cpu
-    )
-fi
-if [[ $FLASH_ATTENTION == 1 ]]; then
-    overrides+=(model.use_remove_padding=True)
-else
-    # verl packs sequences with flash-attention only.
-    overrides+=(model.use_remove_padding=False +model.override_config.attn_implementation=sdpa)
-fi
-[[ $FREEZE_VISION != 1 ]] || overrides+=(
-    model.external_lib=tag_rewards.integrations.verl.frozen_vision
-)
-overrides+=("$@")
-
-if [[ ${DRY_RUN:-} == 1 ]]; then
-    printf '%s\n' "${overrides[@]}"
-    exit 0
-fi
+[[ $validation != null ]] || for_verl+=(trainer.test_freq=-1)
+set_where_given LR optim.lr
+set_model model
+end_dry_run "$@"
 
 # ---------------------------------------------------------------- the run
 
@@ -204,12 +161,12 @@ export VERL_FILE_LOGGER_PATH
 say "SFT of $MODEL on ${TRACES:-$DATA} (log: $OUT/logs/sft.log)"
 supervise "$OUT/logs/sft.log" "$TIMEOUT" \
     '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' "step \1 of $steps, loss \2" \
-    "${torchrun[@]}" -m verl.trainer.sft_trainer "${overrides[@]}"
+    "${torchrun[@]}" -m verl.trainer.sft_trainer "${for_verl[@]}" "$@"
 
 # The first node writes the model. verl's tracker names a checkpoint once it is complete.
 ((NNODES == 1 || NODE_RANK == 0)) || exit 0
 done=$(cat "$checkpoints/latest_checkpointed_iteration.txt")
 last=checkpoints/global_step_$done/huggingface
-compgen -G "$OUT/sft/$last/*.safetensors" >/dev/null || die "no model was written to $OUT/sft/$last"
+has_weights "$OUT/sft/$last" || die "no model was written to $OUT/sft/$last"
 ln -sfn "$last" "$OUT/sft/hf"
 say "Done: $OUT/sft/hf"

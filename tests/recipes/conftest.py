@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from omegaconf import DictConfig
+
 REPO = Path(__file__).parents[2]
 RECIPES = REPO / "recipes"
 
@@ -41,6 +43,39 @@ def recipe() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def compose_verl() -> Callable[..., DictConfig]:
+    """A file of verl's configuration, or of `folder` over it, as hydra composes it."""
+    hydra = pytest.importorskip("hydra")
+    verl = importlib.util.find_spec("verl")
+    if verl is None:
+        pytest.skip("verl is not installed")
+    own = Path(verl.origin).parent / "trainer" / "config"
+
+    def compose(name: str, *overrides: str, folder: Path = own) -> DictConfig:
+        with hydra.initialize_config_dir(str(folder), version_base=None):
+            return hydra.compose(name, [f"hydra.searchpath=[file://{own}]", *overrides])
+
+    return compose
+
+
+@pytest.fixture(scope="session")
+def composed(
+    recipe: Callable[..., subprocess.CompletedProcess[str]],
+    compose_verl: Callable[..., DictConfig],
+) -> Callable[..., DictConfig]:
+    """The configuration that verl gets from a script of recipes/ with these settings."""
+
+    def compose(script: str, *arguments: str, **settings: object) -> DictConfig:
+        run = recipe(script, *arguments, DRY_RUN=1, **settings)
+        assert run.returncode == 0, run.stderr
+        folder, name, *overrides = run.stdout.splitlines()
+        folder, name = folder.removeprefix("--config-dir="), name.removeprefix("--config-name=")
+        return compose_verl(name, *overrides, folder=Path(folder))
+
+    return compose
 
 
 PROMPT = "Which emotion does the face show? Name the Action Units and their boxes."

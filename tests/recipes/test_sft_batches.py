@@ -15,14 +15,10 @@ END = "<|im_end|>\n"
 
 
 @pytest.fixture(scope="module")
-def config(recipe):
+def config(composed):
     """verl's configuration of the recipe for the tiny model."""
-    hydra = pytest.importorskip("hydra")
     pytest.importorskip("verl")
-    run = recipe("run_tag_sft.sh", DRY_RUN=1, TAG_DEVICE="cpu")
-    assert run.returncode == 0, run.stderr
-    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
-        return hydra.compose("sft_trainer_engine", overrides=run.stdout.splitlines())
+    return composed("run_tag_sft.sh", TAG_DEVICE="cpu")
 
 
 # As the template of Qwen2.5-VL begins: where there is no system message, it adds one.
@@ -183,14 +179,13 @@ def test_names_of_the_tiny_model_are_those_of_qwen_7b(qwen_7b):
 
 
 @pytest.mark.parametrize(("flash", "nnodes"), [("0", 1), ("1", 1), ("1", 2)])
-def test_the_gpu_configuration_is_valid(recipe, tmp_path, monkeypatch, flash, nnodes):
+def test_the_gpu_configuration_is_valid(composed, tmp_path, monkeypatch, flash, nnodes):
     """The recipe's settings for GPUs, through what verl's trainer does with them before it trains.
 
     The model is Qwen2.5-VL-7B's configuration with the tiny model's tokenizer and processor.
     """
     import shutil
 
-    hydra = pytest.importorskip("hydra")
     pytest.importorskip("verl")
     transformers = pytest.importorskip("transformers")
     from verl.utils.config import omega_conf_to_dataclass
@@ -205,10 +200,7 @@ def test_the_gpu_configuration_is_valid(recipe, tmp_path, monkeypatch, flash, nn
         architectures=["Qwen2_5_VLForConditionalGeneration"],
     ).save_pretrained(folder)
     settings = {"NGPUS": 8, "NNODES": nnodes, "FLASH_ATTENTION": flash, "MODEL": folder}
-    run = recipe("run_tag_sft.sh", DRY_RUN=1, TAG_DEVICE="gpu", **settings)
-    assert run.returncode == 0, run.stderr
-    with hydra.initialize_config_module("verl.trainer.config", version_base=None):
-        config = hydra.compose("sft_trainer_engine", overrides=run.stdout.splitlines())
+    config = composed("run_tag_sft.sh", TAG_DEVICE="gpu", **settings)
     worker = TrainingWorkerConfig(
         model_type="language_model",
         model_config=omega_conf_to_dataclass(config.model),
