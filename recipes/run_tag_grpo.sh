@@ -151,6 +151,9 @@ set_model actor_rollout_ref.model
     '~ray_kwargs.ray_init.include_dashboard'
 )
 end_dry_run "$@"
+# Both look for files by a pattern, and would find none after the hour that SFT may take.
+[[ $OUT$policy != *[[*?]* ]] ||
+    die "OUT=$OUT, MODEL=$MODEL: vLLM and verl find no files in folders with [, * or ? in their names"
 
 # ---------------------------------------------------------------- the stages
 

@@ -32,6 +32,14 @@ def test_senseless_settings_end_at_once(recipe, tmp_path, settings, sentence):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["a[b]", "a*", "a?"])
+def test_a_name_that_is_a_pattern_ends_at_once(recipe, tmp_path, name):
+    run = recipe("run_tag_grpo.sh", OUT=tmp_path / name)
+    assert run.returncode != 0
+    assert "vLLM and verl find no files in folders with [, * or ? in their names" in run.stderr
+    assert not (tmp_path / name).exists()
+
+
 def test_senseless_weights_end_before_any_work(recipe, tmp_path):
     run = recipe("run_tag_grpo.sh", OUT=tmp_path, GROUNDING_WEIGHT=-1)
     assert run.returncode != 0
