@@ -26,11 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from tag_rewards.detectors.observation import Detection, FaceObservation
-from tag_rewards.detectors.registry import make_detector
-from tag_rewards.evidence.image_folder import ImageFolder
-from tag_rewards.evidence.rows import read_evidence
-from tag_rewards.evidence.run import AnnotateConfig, annotate_folder
+from tag_rewards.detectors import Detection, FaceObservation, make_detector
+from tag_rewards.evidence import AnnotateConfig, ImageFolder, annotate_folder, read_evidence
 from tag_rewards.geometry import average_face
 
 if TYPE_CHECKING:

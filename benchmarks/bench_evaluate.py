@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards import AUEvidence, BoxSpace, Target, score
-from tag_rewards.completions.completion import read_predictions
+from tag_rewards.completions import read_predictions
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
-from tag_rewards.files.images import encode_image
+from tag_rewards.files import encode_image
 from tag_rewards.geometry import AU_REGIONS, au_boxes, average_face, clip_boxes
 from tag_rewards.prepare.eval_set import METADATA_KEY, read_evaluation_set
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow

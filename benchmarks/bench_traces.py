@@ -28,18 +28,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards import AUEvidence, BoxSpace, Target
-from tag_rewards.datasets.sample import FaceSample
-from tag_rewards.engines.base import Reply, Request
+from tag_rewards.datasets import FaceSample
+from tag_rewards.engines import Reply, Request
 from tag_rewards.facs import PROTOTYPES
-from tag_rewards.prepare.template_traces import AUBox, write_trace
+from tag_rewards.prepare import AUBox, write_trace
+from tag_rewards.traces import (
+    Attempt,
+    BuildConfig,
+    BuildData,
+    TraceSample,
+    load_prompt,
+    open_ledger,
+    read_ledger,
+    verify,
+)
 from tag_rewards.traces.build import Rounds
-from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.faces import PreparedFace
-from tag_rewards.traces.ledger import open_ledger, read_ledger
-from tag_rewards.traces.prompts import load_prompt
 from tag_rewards.traces.recorder import Recorder
-from tag_rewards.traces.records import Attempt, TraceSample
-from tag_rewards.traces.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

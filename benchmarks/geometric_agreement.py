@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
-from tag_rewards.detectors.dlib68 import DlibDetector
+from tag_rewards.detectors import DlibDetector
 from tag_rewards.detectors.geometric_aus import GEOMETRIC_AUS, MOVEMENT_SCALE
 from tag_rewards.detectors.observation import MIN_CONFIDENCE, MIN_PROBABILITY
+from tag_rewards.detectors.openface import OpenFaceFolder
 from tag_rewards.detectors.openface.csv import INTENSITY_SCALE, PRESENCE_SCALE
-from tag_rewards.detectors.openface.folder import OpenFaceFolder
 
 if TYPE_CHECKING:
-    from tag_rewards.detectors.observation import FaceObservation
+    from tag_rewards.detectors import FaceObservation
 
 OPENFACE_AU = {43: 45}
 MAX_APART = 0.25

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import cv2
 import matplotlib.pyplot as plt
 
-from tag_rewards.detectors.registry import make_detector
+from tag_rewards.detectors import make_detector
 from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.geometry import AU_REGIONS, au_box, au_region, average_face, jaa_centres
-from tag_rewards.geometry.landmarks import (
+from tag_rewards.geometry import (
+    AU_REGIONS,
     INNER_LIP,
     JAW,
     LEFT_BROW,
@@ -24,6 +24,11 @@ from tag_rewards.geometry.landmarks import (
     OUTER_LIP,
     RIGHT_BROW,
     RIGHT_EYE,
+    Anchor,
+    au_box,
+    au_region,
+    average_face,
+    jaa_centres,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from tag_rewards.geometry.au_rules import Anchor
 
 DOCS = Path(__file__).parent
 FIGURE = DOCS / "images" / "au_regions.png"

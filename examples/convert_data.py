@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.prepare.rows import read_rl_parquet
+from tag_rewards.prepare import read_rl_parquet
 
 if TYPE_CHECKING:
-    from tag_rewards.prepare.rows import RLRow
+    from tag_rewards.prepare import RLRow
 
 
 def data_uri(image: bytes) -> str:

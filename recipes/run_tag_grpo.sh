@@ -174,7 +174,7 @@ EOF
 check_parquet() {
     "$VENV/bin/python" - "$parquet"/rl_{train,test}.parquet <<'EOF'
 import sys
-from tag_rewards.prepare.rows import read_rl_parquet
+from tag_rewards.prepare import read_rl_parquet
 from tag_rewards.errors import InputError
 
 try:

@@ -19,7 +19,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 TABLE = REPO / "tests" / "integrations" / "adapter_table.py"
-CORE = ("numpy", "scipy", "shapely")
+CORE = ("lazy-loader", "numpy", "scipy", "shapely")
 STACKS = (
     *("torch", "ray", "verl", "vllm", "trl", "swift", "verifiers", "nemo_rl", "slime", "areal"),
     *("transformers", "datasets", "pandas", "pyarrow", "cv2", "omegaconf", "matplotlib", "rich"),
@@ -81,7 +81,7 @@ def clean_python(wheel, tmp_path_factory):
     pip("install", "--no-deps", "--no-index", "--target", str(packages), str(wheel))
     core = folder / "core"
     core.mkdir()
-    for name in CORE:
+    for name in (*(name.replace("-", "_") for name in CORE), "packaging"):
         here = Path(str(distribution(name).locate_file("")))
         for part in (
             *here.glob(name),

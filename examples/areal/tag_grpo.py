@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from PIL import Image
 
-from tag_rewards.prepare.rows import read_rl_parquet
+from tag_rewards.prepare import read_rl_parquet
 
 if TYPE_CHECKING:
-    from tag_rewards.prepare.rows import RLRow
+    from tag_rewards.prepare import RLRow
 
 REWARD = "tag_rewards.integrations.areal.tag_reward"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tag_rewards.geometry import MatchingConfig, Region, match
 
 if TYPE_CHECKING:
-    from tag_rewards.geometry.matching import Box
+    from tag_rewards.geometry import Box
 
 # The parser: it never raises, whatever the model wrote.
 

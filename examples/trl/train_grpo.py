@@ -46,9 +46,8 @@ class Options:
 
 def draw_faces(options: Options, out: Path) -> Path:
     """Parquet files of made faces in the form that the tiny VLM was pretrained on."""
-    from tag_rewards.datasets.made_faces.dataset import write_dataset
-    from tag_rewards.prepare.face_target import AnnotationConfig
-    from tag_rewards.prepare.run import PrepareConfig, prepare
+    from tag_rewards.datasets.made_faces import write_dataset
+    from tag_rewards.prepare import AnnotationConfig, PrepareConfig, prepare
 
     data, faces = out / "data", out / "made_faces"
     if not (data / "prepare.json").exists():

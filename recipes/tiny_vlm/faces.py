@@ -11,13 +11,11 @@ import torch
 from architecture import CANVAS, IMAGE_TOKENS, image_patches
 from torch.utils.data import DataLoader, IterableDataset
 
-from tag_rewards.datasets.made_faces.dataset import MadeFace, make_face, observe
-from tag_rewards.datasets.made_faces.shape import DRAWN_AUS
-from tag_rewards.datasets.rafdb import RAFDB_LABELS
-from tag_rewards.detectors.observation import activated_aus
+from tag_rewards.datasets import RAFDB_LABELS
+from tag_rewards.datasets.made_faces import DRAWN_AUS, MadeFace, make_face, observe
+from tag_rewards.detectors import activated_aus
 from tag_rewards.geometry import BoxSpace, clip_boxes
-from tag_rewards.prepare.prompts import render_prompt
-from tag_rewards.prepare.template_traces import AUBox, write_trace
+from tag_rewards.prepare import AUBox, render_prompt, write_trace
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from tag_rewards import score
-from tag_rewards.datasets.made_faces.shape import DRAWN_AUS
+from tag_rewards.datasets.made_faces import DRAWN_AUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,1 +1,1 @@
-"""Commands of the command line that have a module of their own."""
+"""The commands of `tag-rewards`, a module each; the work is done by the other rooms."""

@@ -1,1 +1,5 @@
-"""What a finished run shows: intervals, baselines, curves and overlays."""
+"""Figures with intervals from completions: `tag-rewards eval`, `compare` and `eval-table`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

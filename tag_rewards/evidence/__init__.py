@@ -1,1 +1,8 @@
-"""An AU detector over a folder of images, into evidence parquet: `tag-rewards annotate`."""
+"""What a detector saw in a folder of images, as evidence parquet: `tag-rewards annotate`.
+
+`annotate_folder` writes it, resumable at any moment; `read_evidence` reads it; `prepare` takes it.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

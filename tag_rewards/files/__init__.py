@@ -1,1 +1,5 @@
-"""TODO."""
+"""Files as long runs need them: written whole, one writer at a time; images, parquet, journals."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

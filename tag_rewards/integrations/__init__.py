@@ -1,1 +1,1 @@
-"""Thin adapters, one for each reinforcement-learning stack."""
+"""The rewards in other people's trainers: one thin module for each reinforcement-learning stack."""

@@ -1,1 +1,5 @@
-"""The report of evaluations: one HTML file that needs nothing else, and its figures and tables."""
+"""Evaluations as one HTML file that needs nothing else: `tag-rewards report`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

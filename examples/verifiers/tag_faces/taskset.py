@@ -7,7 +7,7 @@ import verifiers.v1 as vf
 from pydantic import Field
 
 from tag_rewards.integrations.verifiers import tag_metrics, tag_reward
-from tag_rewards.prepare.rows import IMAGE_TAG, RLRow, read_rl_parquet
+from tag_rewards.prepare import IMAGE_TAG, RLRow, read_rl_parquet
 
 
 class FaceData(vf.TaskData):

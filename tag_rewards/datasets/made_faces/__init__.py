@@ -1,1 +1,5 @@
-"""TODO."""
+"""Faces that are drawn: any number, with known AUs, landmarks and labels, and no download."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,52 @@
+from .affectnet import read_affectnet
+from .ckplus import read_ckplus
+from .class_folders import read_class_folders
+from .expw import read_expw
+from .fer2013 import read_fer2013
+from .ferplus import read_ferplus
+from .made_faces import (
+    MadeFace,
+    make_face,
+    observe,
+    write_dataset,
+)
+from .protocols import (
+    PROTOCOLS,
+    LoadedProtocol,
+    Protocol,
+    load_protocol,
+    protocol_named,
+)
+from .rafdb import RAFDB_LABELS, read_rafdb
+from .sample import (
+    Dataset,
+    FaceSample,
+    LeftOut,
+    load_image,
+    unpack,
+)
+
+__all__ = [
+    "PROTOCOLS",
+    "RAFDB_LABELS",
+    "Dataset",
+    "FaceSample",
+    "LeftOut",
+    "LoadedProtocol",
+    "MadeFace",
+    "Protocol",
+    "load_image",
+    "load_protocol",
+    "make_face",
+    "observe",
+    "protocol_named",
+    "read_affectnet",
+    "read_ckplus",
+    "read_class_folders",
+    "read_expw",
+    "read_fer2013",
+    "read_ferplus",
+    "read_rafdb",
+    "unpack",
+    "write_dataset",
+]

@@ -1,0 +1,39 @@
+from .images import (
+    ImageError,
+    decode_image,
+    encode_image,
+    read_image,
+)
+from .journal import (
+    Journal,
+    read_records,
+)
+from .lock import (
+    write_lock,
+    writer_of,
+)
+from .parquet import (
+    ParquetError,
+    RecordFile,
+    open_parquet,
+)
+from .whole import (
+    staged,
+    write_whole,
+)
+
+__all__ = [
+    "ImageError",
+    "Journal",
+    "ParquetError",
+    "RecordFile",
+    "decode_image",
+    "encode_image",
+    "open_parquet",
+    "read_image",
+    "read_records",
+    "staged",
+    "write_lock",
+    "write_whole",
+    "writer_of",
+]

@@ -1,0 +1,19 @@
+from . import strategies
+from .contract import ContractViolation, RewardContract, assert_reward_contract, from_batch
+from .hacks import HACKS, Hack, hacks_against
+from .promises import PROMISES
+from .traces import TARGETS, honest_text
+
+__all__ = [
+    "HACKS",
+    "PROMISES",
+    "TARGETS",
+    "ContractViolation",
+    "Hack",
+    "RewardContract",
+    "assert_reward_contract",
+    "from_batch",
+    "hacks_against",
+    "honest_text",
+    "strategies",
+]
