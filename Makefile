@@ -17,10 +17,10 @@ test: setup  ## everything: unit tests, properties, and real runs of verl, vLLM 
 # Left out: what starts many processes. Properties are tried with fewer examples than in `make test`.
 quick: setup  ## what needs no training stack, in under two minutes
 	$(BIN)/pytest -m "not stack" --hypothesis-profile=quick --ignore=tests/testing \
-		--ignore=tests/integrations/test_contract_battery.py --ignore-glob='tests/data/test_annotation_*' \
+		--ignore=tests/integrations/test_contract_battery.py --ignore-glob='tests/evidence/test_annotation_*' \
 		--ignore=tests/integrations/test_server_process.py --ignore=tests/detectors/test_openface_program.py \
 		--ignore=tests/engines --ignore=tests/traces/test_build_kill.py --ignore=tests/traces/test_build_faults.py \
-		--ignore=tests/evaluation/html --ignore=tests/recipes
+		--ignore=tests/report --ignore=tests/recipes
 
 lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .

@@ -1,4 +1,6 @@
-"""A program that asks an engine, as a user's would: `ask.py ENGINE MODEL OUT NAME=VALUE...`.
+"""A program that asks an engine, as a user's would.
+
+    python -m tests.engines.ask ENGINE MODEL OUT NAME=VALUE...
 
 The replies go to OUT as JSON lines, in the order in which they came.
 """

@@ -22,13 +22,14 @@ import pytest
 pytest.importorskip("httpx")
 pytest.importorskip("tenacity")
 
-from endpoint import MODEL, RESET, answer, completion, http, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tag_rewards.engines.base import Request, TokenLogprob
 from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
+from tests.builders import environment
+from tests.builders.endpoint import MODEL, RESET, answer, completion, http, serving
 
 PNG = b"\x89PNG\r\n\x1a\n image"
 HASTE = {"backoff_seconds": "0.02", "attempts": "3", "request_seconds": "30"}
@@ -511,9 +512,7 @@ def test_leaving_in_the_middle():
 def test_ctrl_c(tmp_path):
     """It ends a run that waits for an answer."""
     script = textwrap.dedent("""
-        import sys
-        sys.path.insert(0, sys.argv[1])
-        from endpoint import MODEL, serving
+        from tests.builders.endpoint import MODEL, serving
         from tag_rewards.engines.base import Request
         from tag_rewards.engines.make import make_engine
 
@@ -529,10 +528,11 @@ def test_ctrl_c(tmp_path):
                 print("interrupted", flush=True)
     """)
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(Path(__file__).parent)],
+        [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment(),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:

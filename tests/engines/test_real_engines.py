@@ -16,18 +16,18 @@ from urllib.error import URLError
 from uuid import uuid4
 
 import pytest
-from ask import GREEDY, SAMPLED
 
 from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
+from tests import builders
+from tests.engines.ask import GREEDY, SAMPLED
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 for package in ("vllm", "ray", "transformers"):
     pytest.importorskip(package)
 
-HERE = Path(__file__).parent
-MODEL = HERE.parents[1] / "recipes" / "tiny_vlm" / "base"
+MODEL = builders.REPO / "recipes" / "tiny_vlm" / "base"
 CONTEXT = 1024
 SECONDS = 300
 MARK = "TAG_REWARDS_TEST"
@@ -39,13 +39,13 @@ GOOD = sorted(
 
 
 def environment(mark):
-    return {**os.environ, MARK: mark, "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return builders.environment(**{MARK: mark, "VLLM_CPU_OMP_THREADS_BIND": "nobind"})
 
 
 def ask(folder, engine, model, *options):
     """The replies by key, and what processes of the run are left behind."""
     mark, out = uuid4().hex, folder / f"{engine}.jsonl"
-    command = [sys.executable, str(HERE / "ask.py"), engine, str(model), str(out), *options]
+    command = [sys.executable, "-m", "tests.engines.ask", engine, str(model), str(out), *options]
     log = folder / f"{engine}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -4,7 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from generation_fakes import (
+
+from tag_rewards.completions.counterfactual import CounterfactualConfig
+from tag_rewards.errors import InputError
+from tag_rewards.evaluation.counterfactual import summarize_counterfactual
+from tag_rewards.evaluation.figures import difference_interval
+from tag_rewards.pictures.hidden_parts import draw_counterfactuals
+from tests.builders.completions import (
     MOUTH,
     SIDE,
     FakeEngine,
@@ -14,12 +20,6 @@ from generation_fakes import (
     trace,
     write_faces,
 )
-
-from tag_rewards.completions.counterfactual import CounterfactualConfig
-from tag_rewards.errors import InputError
-from tag_rewards.evaluation.counterfactual import summarize_counterfactual
-from tag_rewards.evaluation.figures import difference_interval
-from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 
 FACES = 12
 FOREHEAD = (20, 12, 44, 20)

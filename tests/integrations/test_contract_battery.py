@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import pkgutil
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 import tag_rewards.integrations
 from tag_rewards.integrations import ms_swift, trl
 from tag_rewards.testing import TARGETS, RewardContract, from_batch, hacks_against
-
-# The processes of the battery import the functions by their module's name.
-sys.path.insert(0, str(Path(__file__).parent))
-
-import adapter_table
+from tests.integrations import adapter_table
 
 WITH_EVIDENCE = [target for target in TARGETS if target.evidence]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tag_rewards import RewardConfig
-from tests.data.test_parquet import RL, write
+from tests.builders.rows import RL, write
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PNG = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()

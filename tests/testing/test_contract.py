@@ -7,7 +7,6 @@ import pickle
 from functools import partial
 
 import pytest
-import sample_rewards
 
 from tag_rewards.errors import InputError
 from tag_rewards.geometry.spaces import BoxSpace
@@ -21,6 +20,7 @@ from tag_rewards.testing import (
     from_batch,
     hacks_against,
 )
+from tests.testing import sample_rewards
 
 #: A bad reward for each promise; they break no other.
 BAD = {
@@ -91,7 +91,8 @@ def test_every_broken_promise_is_reported():
     names = [violation.promise for violation in caught.value.violations]
     assert names == ["never_raises", "range", "no_hack_pays"]
     message = " ".join(str(caught.value).split())
-    assert message.startswith(f"sample_rewards:breaks_several breaks {', '.join(names)} ")
+    name = "tests.testing.sample_rewards:breaks_several"
+    assert message.startswith(f"{name} breaks {', '.join(names)} ")
     for name in names:
         assert f"{name}: {PROMISES[name].claim}" in message
         assert PROMISES[name].advice in message

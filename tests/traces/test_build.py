@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from fake_writer import FakeEngine, fake_trace
 
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.engines.base import Reply
@@ -16,6 +15,7 @@ from tag_rewards.evidence.run import annotate_folder
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.policy import PolicyConfig, attempt_seed
 from tag_rewards.traces.verify import VerifyConfig
+from tests.builders.writer import FakeEngine, fake_trace
 
 
 def histories(build):

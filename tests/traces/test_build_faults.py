@@ -5,18 +5,16 @@ import resource
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
-from fake_writer import MODEL, FakeEngine, fake_trace
 
 from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.policy import PolicyConfig, attempt_seed
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
-from endpoint import RESET, answer, completion, http, serving
+from tests.builders import environment
+from tests.builders.endpoint import RESET, answer, completion, http, serving
+from tests.builders.writer import MODEL, FakeEngine, fake_trace
 
 
 def engine(url, **options):
@@ -138,9 +136,8 @@ def test_a_second_build_is_refused_and_the_first_goes_on(build):
 
 LIMITED = """
 import resource, signal, sys
-sys.path[:0] = sys.argv[4:]
 from pathlib import Path
-from conftest import Build
+from tests.builders.build import Build
 build = Build(Path(sys.argv[1]), Path(sys.argv[2]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
@@ -158,13 +155,11 @@ def test_a_disk_that_is_full_is_named_and_loses_nothing(build):
     sizes = []
     for _ in range(3):
         run = subprocess.run(
-            [
-                *(sys.executable, "-c", LIMITED, str(build.faces), str(build.out), "130000"),
-                str(Path(__file__).parent),
-            ],
+            [sys.executable, "-c", LIMITED, str(build.faces), str(build.out), "130000"],
             capture_output=True,
             text=True,
             timeout=120,
+            env=environment(),
         )
         assert run.returncode == 2, run.stderr
         assert run.stdout.startswith(f"{build.path} cannot be used (")

@@ -2,11 +2,11 @@
 
 import random
 
-from kill_and_restart_build import kill_and_restart
+from tests.builders.kill_build import kill_and_restart
 
 
 def test_killed_at_random_moments_the_ledger_is_that_of_an_undisturbed_build(tmp_path):
-    """A few moments; `python tests/traces/kill_and_restart_build.py --kills 50` tries more."""
+    """A few moments; `python -m tests.builders.kill_build --kills 50` tries more."""
     seed = random.randrange(10**6)
     print("seed", seed)  # shown when the test fails
     outcome = kill_and_restart(tmp_path, kills=5, seed=seed, faces=150, delay=0.05)

@@ -1,11 +1,9 @@
 """A build's ledger becomes files for verl and for study, whole or not at all."""
 
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,9 +16,7 @@ from tag_rewards.traces.export import REJECTED_SCHEMA, TRACE_SCHEMA, ExportConfi
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.records import LeftOutSample, Verdict
 from tag_rewards.traces.tally import share_of
-
-sys.path.insert(0, str(Path(__file__).parent))
-from small_build import VERIFIER, write_build
+from tests.builders.ledger import VERIFIER, write_build
 
 FILES = {"README.md", "sft_train.parquet", "sft_test.parquet", "rejected.parquet"}
 PICTURES = {"acceptance.png", "reasons.png", "aus.png", "accepted.png", "rejected.png"}

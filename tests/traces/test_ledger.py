@@ -17,33 +17,9 @@ from hypothesis import strategies as st
 from tag_rewards.errors import InputError
 from tag_rewards.files.lock import writer_of
 from tag_rewards.traces.ledger import open_ledger, read_ledger
-from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verdict
-
-ATTEMPT = Attempt(
-    sample="train_00001",
-    number=1,
-    mode="blind",
-    prompt="<image>Which?",
-    prompt_hash="f00",
-    candidates=("fear", "anger"),
-    model="tiny",
-    engine="openai",
-    seed=7,
-    temperature=0.8,
-    text="Global analysis: ...",
-    finish_reason="stop",
-    prompt_tokens=90,
-    completion_tokens=40,
-    seconds=0.25,
-    error="",
-    image_sha256="ab" * 32,
-)
-KEPT = Verdict(True, "accepted", answer="fear", scores={"score": 0.75, "format": 1.0})
-NO_TRACE = Verdict(False, "format", "there is no 'Global analysis:'")
-
-
-def attempt(sample, number=1, **fields):
-    return replace(ATTEMPT, sample=sample, number=number, **fields)
+from tag_rewards.traces.records import LeftOutSample, TraceSample
+from tests.builders import environment
+from tests.builders.ledger import KEPT, NO_TRACE, attempt
 
 
 @pytest.fixture
@@ -164,11 +140,11 @@ def test_a_second_writer_is_refused(path):
 UNASKED = """
 import random, sys, time
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_ledger import NO_TRACE, attempt, replace
+from dataclasses import replace
+from tests.builders.ledger import NO_TRACE, attempt
 from tag_rewards.traces.ledger import Ledger
 from tag_rewards.traces.ledger_schema import connect
-path, seed = Path(sys.argv[1]), sys.argv[3]
+path, seed = Path(sys.argv[1]), sys.argv[2]
 ledger = Ledger(path, connect(path, write=True))
 names = [f"{index:04d}" for index in range(300)]
 random.Random(seed).shuffle(names)
@@ -182,10 +158,11 @@ for name in names:
 
 def start(script, path, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-c", script, str(path), os.path.dirname(__file__), *arguments],
+        [sys.executable, "-c", script, str(path), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=environment(),
     )
 
 
@@ -210,8 +187,7 @@ def test_two_writers_neither_corrupt_nor_duplicate(path):
 
 WRITER = """
 import sys
-sys.path.insert(0, sys.argv[2])
-from test_ledger import KEPT, attempt
+from tests.builders.ledger import KEPT, attempt
 from tag_rewards.traces.ledger import open_ledger
 with open_ledger(sys.argv[1]) as ledger:
     ledger.start_run("v1", "{}")

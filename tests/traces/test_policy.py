@@ -5,20 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.traces.policy import PolicyConfig, Question, attempt_seed, next_question
-from tag_rewards.traces.records import REASONS, Verdict
-
-LABELS = ("happiness", "sadness", "fear", "anger")
-
-
-def history(*reasons):
-    """`wrong:LABEL` is a wrong answer; anything else a reason."""
-    rows = []
-    for number, reason in enumerate(reasons, 1):
-        name, _, answer = reason.partition(":")
-        name = "wrong_label" if name == "wrong" else name
-        details = "" if name == "accepted" else f"{name} {number}\nand more"
-        rows.append((number, Verdict(name == "accepted", name, details, answer)))
-    return rows
+from tests.builders.ledger import LABELS, WHAT_CAME, history
 
 
 @pytest.mark.parametrize(
@@ -60,13 +47,7 @@ def test_a_label_that_is_shown_is_not_eliminated():
     assert question == Question(2, LABELS, (), ("wrong_label 1", "and more"))
 
 
-REASON = st.sampled_from(
-    [reason for reason in REASONS if reason != "wrong_label"]
-    + [f"wrong:{label}" for label in LABELS[1:]]
-)
-
-
-@given(st.lists(REASON, max_size=12), st.tuples(*[st.integers(0, 4)] * 3))
+@given(st.lists(st.sampled_from(WHAT_CAME), max_size=12), st.tuples(*[st.integers(0, 4)] * 3))
 def test_it_ends_and_never_takes_the_label_away(reasons, retries):
     """The label is the first one."""
     config = PolicyConfig(*retries)

@@ -4,13 +4,13 @@ import threading
 import time
 
 import pytest
-from test_ledger import KEPT, NO_TRACE, attempt
 
 from tag_rewards.errors import InputError
 from tag_rewards.traces import recorder as module
 from tag_rewards.traces.ledger import open_ledger
 from tag_rewards.traces.recorder import Recorder
 from tag_rewards.traces.records import LeftOutSample, TraceSample
+from tests.builders.ledger import KEPT, NO_TRACE, attempt
 
 
 def sample(name):

@@ -3,19 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from fake_writer import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
-from test_ledger import attempt
-from test_policy import LABELS, REASON, history
 
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.policy import PolicyConfig, Question, next_question
 from tag_rewards.traces.status import read_status
+from tests.builders.ledger import LABELS, WHAT_CAME, attempt, history
+from tests.builders.writer import FakeEngine
 
 
 @given(
-    st.lists(st.lists(REASON, max_size=6), min_size=1, max_size=6),
+    st.lists(st.lists(st.sampled_from(WHAT_CAME), max_size=6), min_size=1, max_size=6),
     st.tuples(*[st.integers(0, 3)] * 3),
 )
 def test_given_up_is_counted_as_the_policy_decides(tmp_path_factory, samples, retries):

@@ -1,34 +1,13 @@
 """`tag-rewards traces build`, `status` and `export`, as they are typed."""
 
-import io
-import os
 import re
-from contextlib import redirect_stderr, redirect_stdout
-from unittest import mock
 
 import pytest
-from fake_writer import MODEL
 
-from tag_rewards.cli import main
 from tag_rewards.prepare.rows import read_sft_parquet
 from tag_rewards.traces.ledger import open_ledger, read_ledger
-
-
-def command(*arguments):
-    """(exit code, standard output, standard error) of `tag-rewards`."""
-    told, error = io.StringIO(), io.StringIO()
-    code = 0
-    with (
-        mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
-        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
-        redirect_stdout(told),
-        redirect_stderr(error),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-    return code, told.getvalue(), error.getvalue()
+from tests.builders.command import command
+from tests.builders.writer import MODEL
 
 
 def run(*arguments):
@@ -131,8 +110,8 @@ def test_what_is_refused(built, made_faces, tmp_path, more, message):
 
 
 def test_there_is_no_build(tmp_path):
-    for command in ("status", "export"):
-        code, _, error = run(command, tmp_path)
+    for name in ("status", "export"):
+        code, _, error = run(name, tmp_path)
         assert code == 2
         assert error == (
             f"tag-rewards: {tmp_path} holds no build of traces; `tag-rewards traces build` makes "

@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_traces_command import command
 
 from tag_rewards.traces.policy import PolicyConfig
 from tag_rewards.traces.prompts import load_prompt
 from tag_rewards.traces.records import LEFT_OUT_REASONS, REASONS
 from tag_rewards.traces.verify import VerifyConfig
+from tests.builders.command import command
 
 PAGE = Path(__file__).parents[2] / "docs" / "traces.md"
 

@@ -1,10 +1,10 @@
 """The report in a real browser: narrow and wide, with and without scripts, light and dark."""
 
 import pytest
-from headless import browser, find_browser
-from made_results import made, made_samples, sample, smile, write_made, write_run
 
 from tag_rewards.report.report import INDEX, write_report
+from tests.builders.headless import browser, find_browser
+from tests.builders.results import made, made_samples, sample, smile, write_made, write_run
 
 pytestmark = pytest.mark.skipif(
     find_browser() is None,

@@ -1,6 +1,6 @@
 """An evaluation set and an engine for the tests of generate; run, it is a process to kill.
 
-python tests/evaluation/generation_fakes.py FOLDER CHUNK
+python -m tests.builders.completions FOLDER CHUNK
 """
 
 import hashlib

@@ -2,20 +2,14 @@
 
 import json
 import random
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.prepare.rows import ParquetRows, RLRow
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, render
-
-# What several test modules share lies beside them.
-sys.path.insert(0, str(Path(__file__).parent))
 
 SPACE = BoxSpace.pixels(64, 64)
 
@@ -88,8 +82,3 @@ class MadeRun:
 
     def validation(self, step):
         return self.out / "validation" / f"{step}.jsonl"
-
-
-@pytest.fixture
-def run(tmp_path):
-    return MadeRun(tmp_path)

@@ -6,12 +6,10 @@ import random
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from generation_fakes import METADATA, FakeEngine, files, run, some_answer, trace, write_faces
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +19,16 @@ from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.errors import InputError
 from tag_rewards.prepare.eval_set import METADATA_KEY
 from tag_rewards.prepare.rows import EvalRow, ParquetRows
+from tests.builders import environment
+from tests.builders.completions import (
+    METADATA,
+    FakeEngine,
+    files,
+    run,
+    some_answer,
+    trace,
+    write_faces,
+)
 
 FACES = 23
 
@@ -56,11 +64,11 @@ def test_killed_at_many_moments_the_files_are_those_of_an_undisturbed_run(tmp_pa
     write_faces(tmp_path / "eval.parquet", 60)
     run(tmp_path / "undisturbed", FakeEngine(), chunk)
     folder, rng = tmp_path / "killed", random.Random()
-    script = str(Path(__file__).with_name("generation_fakes.py"))
+    program = [sys.executable, "-m", "tests.builders.completions", str(folder), str(chunk or 0)]
     hits = rounds = 0
     while hits < 4 and rounds < 12:
         rounds += 1
-        process = subprocess.Popen([sys.executable, script, str(folder), str(chunk or 0)])
+        process = subprocess.Popen(program, env=environment())
         try:
             process.wait(timeout=rng.uniform(0.5, 1.5))
         except subprocess.TimeoutExpired:

@@ -1,6 +1,6 @@
 """Kill a build at random moments and start it again: the ledger is that of an undisturbed one.
 
-    python tests/traces/kill_and_restart_build.py --kills 50
+    python -m tests.builders.kill_build --kills 50
 
 The writer is a real HTTP server in a process of its own, which logs the seed of every answer that
 it has sent; an attempt's seed is its own, so that a seed that was sent twice is a question that
@@ -23,10 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_writer import MODEL, FakeEngine
-
 from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.engines.make import make_engine
 from tag_rewards.prepare.face_target import AnnotationConfig
@@ -34,6 +30,8 @@ from tag_rewards.traces.build import build_traces
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.prompts import load_prompt
+from tests.builders import environment
+from tests.builders.writer import MODEL, FakeEngine
 
 LONGEST = 6.0
 """Seconds after which a run is killed, at most."""
@@ -115,9 +113,11 @@ def kill_and_restart(folder, kills, seed, faces, delay):
     build(folder, "undisturbed", FakeEngine())
     expected = rows(folder, "undisturbed")
     log = folder / "answers.log"
-    writer = Path(__file__).with_name("fake_writer.py")
     server = subprocess.Popen(
-        [sys.executable, str(writer), str(log), str(delay)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.builders.writer", str(log), str(delay)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
 
     def sent():
@@ -136,7 +136,8 @@ def kill_and_restart(folder, kills, seed, faces, delay):
         marks = []
         while hits < kills or builds == 0:
             out = f"built-{builds}"
-            process = subprocess.Popen([sys.executable, __file__, "run", str(folder), out, url])
+            command = [sys.executable, "-m", "tests.builders.kill_build", "run", folder, out, url]
+            process = subprocess.Popen(command, env=environment())
             try:
                 process.wait(timeout=rng.uniform(0.5, LONGEST) if hits < kills else 120)
             except subprocess.TimeoutExpired:

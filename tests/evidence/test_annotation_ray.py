@@ -2,12 +2,12 @@
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from annotation_fakes import FakeDetector, records, run, write_images
 
 from tag_rewards.errors import InputError
+from tests.builders import REPO
+from tests.builders.annotation import FakeDetector, records, run, write_images
 
 pytestmark = pytest.mark.stack
 
@@ -18,7 +18,7 @@ pytest.importorskip("ray.data")
 @pytest.fixture
 def plain(tmp_path, monkeypatch):
     """60 images, and their rows without Ray; one image kills the detector."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # Ray's workers need the fake
+    monkeypatch.setenv("PYTHONPATH", str(REPO))  # Ray's workers need the fake
     write_images(tmp_path / "images", 60)
     (tmp_path / "images" / "a" / "0002.png").rename(tmp_path / "images" / "a" / "crash.png")
     run(tmp_path / "images", tmp_path / "plain")

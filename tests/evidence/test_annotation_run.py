@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from annotation_fakes import FakeDetector, records, run, statuses, write_images
 
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
@@ -19,6 +18,7 @@ from tag_rewards.evidence.run import AnnotateConfig
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
 from tag_rewards.files.images import oriented_size, read_image
 from tag_rewards.prepare.run import PARQUET_FILES, prepare
+from tests.builders.annotation import FakeDetector, records, run, statuses, write_images
 
 WHITE = np.full((20, 30, 3), 255, np.uint8)
 

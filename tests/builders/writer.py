@@ -2,7 +2,7 @@
 
 As an engine in this process, and as an HTTP server in a process of its own:
 
-    python tests/traces/fake_writer.py LOG SECONDS
+    python -m tests.builders.writer LOG SECONDS
 
 prints its URL, takes so many seconds for an answer, and logs ["asked", seed], ["sent", seed] or
 ["broken off", seed].
@@ -18,9 +18,7 @@ from pathlib import Path
 from tag_rewards.engines.base import Reply
 from tag_rewards.facs import PROTOTYPES
 from tag_rewards.prepare.template_traces import AUBox, write_trace
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
-from endpoint import Endpoint, completion
+from tests.builders.endpoint import Endpoint, completion
 
 _AU = re.compile(r"^- AU(\d+), .*: [\d.]+, \[(\d+), (\d+), (\d+), (\d+)\]$", re.MULTILINE)
 _CANDIDATES = re.compile(r"Candidates: (.+)\.$", re.MULTILINE)

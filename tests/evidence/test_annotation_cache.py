@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from annotation_fakes import FakeDetector, records, run, write_images
 
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.cache import FILE, EvidenceCache, default_cache_folder
 from tag_rewards.evidence.rows import Evidence
+from tests.builders.annotation import FakeDetector, records, run, write_images
 
 
 def looked_at(log):

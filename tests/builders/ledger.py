@@ -1,14 +1,15 @@
-"""A ledger of made faces, with attempts of every kind; no model, no endpoint."""
+"""Attempts and verdicts, and a ledger of made faces with every kind; no model, no endpoint."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from tag_rewards.rewards import score
 from tag_rewards.traces.ledger import open_ledger
-from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample, Verdict
+from tag_rewards.traces.records import REASONS, Attempt, LeftOutSample, TraceSample, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,48 @@ if TYPE_CHECKING:
 
 VERIFIER = "verifier-1"
 EXPRESSIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+ATTEMPT = Attempt(
+    sample="train_00001",
+    number=1,
+    mode="blind",
+    prompt="<image>Which?",
+    prompt_hash="f00",
+    candidates=("fear", "anger"),
+    model="tiny",
+    engine="openai",
+    seed=7,
+    temperature=0.8,
+    text="Global analysis: ...",
+    finish_reason="stop",
+    prompt_tokens=90,
+    completion_tokens=40,
+    seconds=0.25,
+    error="",
+    image_sha256="ab" * 32,
+)
+KEPT = Verdict(True, "accepted", answer="fear", scores={"score": 0.75, "format": 1.0})
+NO_TRACE = Verdict(False, "format", "there is no 'Global analysis:'")
+LABELS = ("happiness", "sadness", "fear", "anger")
+WHAT_CAME = (
+    *(name for name in REASONS if name != "wrong_label"),
+    *(f"wrong:{x}" for x in LABELS[1:]),
+)
+"""What `history` takes; the true label is the first of `LABELS`."""
+
+
+def attempt(sample, number=1, **fields):
+    return replace(ATTEMPT, sample=sample, number=number, **fields)
+
+
+def history(*reasons):
+    """`wrong:LABEL` is a wrong answer; anything else a reason."""
+    rows = []
+    for number, reason in enumerate(reasons, 1):
+        name, _, answer = reason.partition(":")
+        name = "wrong_label" if name == "wrong" else name
+        details = "" if name == "accepted" else f"{name} {number}\nand more"
+        rows.append((number, Verdict(name == "accepted", name, details, answer)))
+    return rows
 
 
 def attempts(row: RLRow, good: str, bad: str, place: int) -> list[tuple[str, str, str]]:

@@ -1,17 +1,10 @@
 """A dataset of a few faces in RAF-DB's layout, with OpenFace CSV files, made by code."""
 
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pytest
 
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.geometry import average_face
-
-# The detectors of `annotation_fakes` are imported by name, here and in the processes of a run.
-sys.path.insert(0, str(Path(__file__).parent))
 
 SIZE = 100
 
@@ -54,10 +47,9 @@ class Dataset:
         )
 
 
-@pytest.fixture
-def dataset(tmp_path):
+def four_faces(root):
     """Two images of each split: a smile, a frown; a calm face, a surprised one."""
-    made = Dataset(tmp_path / "faces")
+    made = Dataset(root)
     made.add("train_00001", 4, [made.observe([6, 12])])
     made.add("train_00002", 6, [made.observe([4, 5, 7, 23])])
     made.add("test_0001", 7, [made.observe()])

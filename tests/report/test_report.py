@@ -8,14 +8,23 @@ import re
 import cv2
 import numpy as np
 import pytest
-from made_results import figure, made, made_samples, sample, smile, trace, write_made, write_run
-from page_reader import read_page
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.report.report import INDEX, write_report
+from tests.builders.page_reader import read_page
+from tests.builders.results import (
+    figure,
+    made,
+    made_samples,
+    sample,
+    smile,
+    trace,
+    write_made,
+    write_run,
+)
 
 
 def report(tmp_path, *folders, run=None):

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_results import SPACE, smile, trace
 from matplotlib.figure import Figure as Picture
 
 from tag_rewards.errors import InputError
@@ -24,8 +23,9 @@ from tag_rewards.report.cards import MAX_CLAIMS, draw_face, marks
 from tag_rewards.report.figures import COLOURS, draw_au_iou, draw_confusion, inline_svg
 from tag_rewards.report.table import Change, Group, Table, to_csv
 from tag_rewards.target import Target
+from tests.builders.results import SPACE, smile, trace
 
-REPO = Path(__file__).resolve().parents[3]
+REPO = Path(__file__).resolve().parents[2]
 GREY = np.full((96, 96, 3), 128, np.uint8)
 
 numbers = st.floats(0, 1)

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from generation_fakes import FakeEngine, write_faces
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app
 from tag_rewards.commands import generate as command
 from tag_rewards.errors import InputError
+from tests.builders.completions import FakeEngine, write_faces
 
 FACES = 6
 

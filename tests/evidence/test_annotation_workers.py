@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from annotation_fakes import FakeDetector, records, run, statuses, write_images
 
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.look import Looker
 from tag_rewards.evidence.workers import IN_FLIGHT, WorkerPool
+from tests.builders import environment
+from tests.builders.annotation import FakeDetector, records, run, statuses, write_images
 
 
 def name(folder, index, new):
@@ -79,10 +80,9 @@ def test_batches_are_asked_for_as_they_are_needed(tmp_path):
 
 RUN = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from annotation_fakes import FakeDetector, run
+from tests.builders.annotation import FakeDetector, run
 if __name__ == "__main__":
-    run(sys.argv[2], sys.argv[3], FakeDetector(seconds=60), workers=2, batch_size=1)
+    run(sys.argv[1], sys.argv[2], FakeDetector(seconds=60), workers=2, batch_size=1)
 """
 
 
@@ -90,8 +90,8 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     write_images(tmp_path / "images", 4)
     script = tmp_path / "script.py"
     script.write_text(RUN)
-    arguments = [Path(__file__).parent, tmp_path / "images", tmp_path / "out"]
-    started = subprocess.Popen([sys.executable, script, *arguments])
+    arguments = [tmp_path / "images", tmp_path / "out"]
+    started = subprocess.Popen([sys.executable, script, *arguments], env=environment())
     children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
     try:
         deadline = time.monotonic() + 60
@@ -123,13 +123,12 @@ def command(pid):
 INTERRUPTED = """
 import signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from annotation_fakes import FakeDetector, run
+from tests.builders.annotation import FakeDetector, run
 if __name__ == "__main__":
     # Whoever runs the tests in the background may have had SIGINT ignored for all below it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    detector = FakeDetector(seconds=0.25, log=Path(sys.argv[4]))
-    run(sys.argv[2], sys.argv[3], detector, workers=2, batch_size=1)
+    detector = FakeDetector(seconds=0.25, log=Path(sys.argv[3]))
+    run(sys.argv[1], sys.argv[2], detector, workers=2, batch_size=1)
 """
 
 
@@ -138,9 +137,12 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
     script, log = tmp_path / "script.py", tmp_path / "log"
     script.write_text(INTERRUPTED)
     log.touch()
-    arguments = [Path(__file__).parent, tmp_path / "images", tmp_path / "out", log]
+    arguments = [tmp_path / "images", tmp_path / "out", log]
     started = subprocess.Popen(
-        [sys.executable, script, *arguments], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, script, *arguments],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=environment(),
     )
     deadline = time.monotonic() + 60
     while len(log.read_text().splitlines()) < 8 and time.monotonic() < deadline:

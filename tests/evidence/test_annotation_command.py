@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import pytest
-from annotation_fakes import records, statuses, write_images
 
 from tag_rewards.cli import main
+from tests.builders.annotation import records, statuses, write_images
 
 PHOTOGRAPH = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 

@@ -1,6 +1,6 @@
 """Kill a run at random moments and start it again: every image is there, once, as undisturbed.
 
-python tests/data/kill_and_restart.py [KILLS] [SEED]
+python -m tests.builders.kill_annotation [KILLS] [SEED]
 """
 
 import random
@@ -11,9 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from annotation_fakes import FakeDetector, records, run, write_images
+from tests.builders import environment
+from tests.builders.annotation import FakeDetector, records, run, write_images
 
 IMAGES = 300
 SECONDS = 0.002
@@ -43,7 +42,8 @@ def kill_and_restart(folder, kills, seed):
     run(folder / "images", folder / "undisturbed", FakeDetector())
     hits, done = 0, []
     while hits < kills:
-        process = subprocess.Popen([sys.executable, __file__, "run", str(folder)])
+        command = [sys.executable, "-m", "tests.builders.kill_annotation", "run", str(folder)]
+        process = subprocess.Popen(command, env=environment())
         try:
             process.wait(timeout=rng.uniform(0.2, 2.5))
         except subprocess.TimeoutExpired:

@@ -19,7 +19,7 @@ from tag_rewards.geometry import BoxSpace, average_face
 from tag_rewards.pictures import sheet as face_pictures
 from tag_rewards.target import AUEvidence, Target
 
-ASTRONAUT = Path(__file__).parent / "assets" / "astronaut.jpg"
+ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 LANDMARKS = average_face() * 20 + 50
 TRACE = "Verification loop: Inspect mouth corners (AU12) → up → <bbox>[30,70,70,95]</bbox>"
 TARGET = Target("joy", (AUEvidence(12, 0.8, (28, 68, 72, 95)),), BoxSpace.pixels(100, 100))
@@ -156,7 +156,7 @@ def test_a_trace_with_openface_in_the_box_space_that_is_named(
 
 
 def test_the_page_names_options_that_there_are():
-    page = Path(__file__).parents[1] / "docs" / "show.md"
+    page = Path(__file__).parents[2] / "docs" / "show.md"
     if not page.exists():
         pytest.skip("docs are not part of this distribution")
     known = {

@@ -1,0 +1,1 @@
+"""The tests; what several of them build their cases from is `tests.builders`."""
