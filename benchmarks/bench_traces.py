@@ -42,14 +42,13 @@ from tag_rewards.traces import (
     read_ledger,
     verify,
 )
-from tag_rewards.traces.build import Rounds
-from tag_rewards.traces.faces import PreparedFace
-from tag_rewards.traces.recorder import Recorder
+from tag_rewards.traces.config import BuildFace
+from tag_rewards.traces.run import Recorder, Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tag_rewards.traces.build import Progress
+    from tag_rewards.traces.progress import Progress
 
 LABELS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")
 SPACE = BoxSpace.pixels(512, 512)
@@ -196,10 +195,10 @@ def whole(writer: Writer, config: BuildConfig, count: int) -> None:
         if progress.attempts >= len(memory) * step:
             memory.append((progress.attempts, resident()))
 
-    def face(sample: FaceSample, known: TraceSample | None) -> PreparedFace:
+    def face(sample: FaceSample, known: TraceSample | None) -> BuildFace:
         target = writer.targets[sample.label]
         known = known or TraceSample(sample.id, "train", target.to_json(), "ab" * 32)
-        return PreparedFace(known, target, b"")
+        return BuildFace(known, target, b"")
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite"

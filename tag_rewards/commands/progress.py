@@ -1,7 +1,4 @@
-"""The progress bar of the commands.
-
-The progress of `traces build` on a terminal or in a log.
-"""
+"""How far a command is, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -11,14 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tag_rewards.files.text import duration
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
-    from tag_rewards.traces.build import Progress as BuildProgress
+    from tag_rewards.traces.progress import Progress as BuildProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +39,13 @@ def progress(description: str, unit: str = "images") -> Iterator[Bar]:
     It vanishes at the end, so that an error stands alone::
 
         with progress("Writing", unit="traces") as bar:
-            build(on_start=bar.start, on_trace=bar.advance)
+            write(on_start=bar.start, on_trace=bar.advance)
 
     Args:
-        description: what is being done.
-        unit: what is counted, in the plural.
+        description: What is being done.
+        unit: What is counted, in the plural.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import ProgressColumn, Task, TimeRemainingColumn
     from rich.text import Text
 
     class Speed(ProgressColumn):
@@ -68,18 +54,8 @@ def progress(description: str, unit: str = "images") -> Iterator[Bar]:
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.1f} {unit}/s" if task.speed else f"- {unit}/s")
 
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as columns:
-        yield Bar(columns, columns.add_task(description, total=None))
+    with _columns(description, Speed(), TimeRemainingColumn()) as columns:
+        yield Bar(columns, columns.add_task("", total=None))
 
 
 LOG_SECONDS = 60.0
@@ -88,58 +64,40 @@ LOG_SECONDS = 60.0
 
 @contextmanager
 def build_bar() -> Iterator[Callable[[BuildProgress], None]]:
-    """A callback for `build_traces`: a bar on a terminal, else a line a minute on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    """A callback for a build of traces: a bar on a terminal, else a line a minute on stderr."""
+    from rich.progress import TextColumn
 
-    console = Console(stderr=True)
-    start = time.monotonic()
-    if not console.is_terminal:
-        said = start
-
-        def say(progress: BuildProgress) -> None:
-            nonlocal said
-            if time.monotonic() - said > LOG_SECONDS:
-                said = time.monotonic()
-                settled = f"{progress.settled} of {progress.samples} samples settled"
-                print(f"{settled}, {_told(progress, said - start)}", file=sys.stderr, flush=True)
-
-        yield say
-        return
-    with Progress(
-        TextColumn("Building"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
-        console=console,
-        transient=True,
-    ) as columns:
+    start = said = time.monotonic()
+    with _columns("Building", TextColumn("{task.fields[told]}")) as columns:
         task = columns.add_task("", total=None, told="")
-        shown = 0.0
 
-        def show(progress: BuildProgress) -> None:
-            nonlocal shown
+        def show(build: BuildProgress) -> None:
+            nonlocal said
             now = time.monotonic()
-            if now - shown > 0.1 or progress.settled == progress.samples:
-                shown = now
-                columns.update(
-                    task,
-                    total=progress.samples,
-                    completed=progress.settled,
-                    told=_told(progress, now - start),
-                )
+            if columns.disable and now - said > LOG_SECONDS:
+                said = now
+                settled = f"{build.settled} of {build.samples} samples settled"
+                print(f"{settled}, {build.told(now - start)}", file=sys.stderr, flush=True)
+            if not columns.disable and (now - said > 0.1 or build.settled == build.samples):
+                said = now
+                told = build.told(now - start)
+                columns.update(task, total=build.samples, completed=build.settled, told=told)
 
         yield show
 
 
-def _told(progress: BuildProgress, seconds: float) -> str:
-    """Speed, acceptance and time left, for a run that has taken so many seconds."""
-    speed = progress.attempts / seconds if seconds else 0.0
-    told = f"round {progress.round}, {speed:.1f} attempts/s"
-    if progress.attempts:
-        told += f", {progress.reasons['accepted'] / progress.attempts:.0%} accepted"
-    settled = progress.settled_now
-    if settled and speed:
-        left = (progress.samples - progress.settled) * progress.attempts / settled / speed
-        told += f", about {duration(left)} left"
-    return told
+def _columns(description: str, *columns: ProgressColumn) -> Progress:
+    """A bar with what it is about and how many of how many, and more columns."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn(description),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from tag_rewards.commands.progress import progress
-from tag_rewards.errors import InputError
 
 
 def sft_data(
@@ -44,20 +43,12 @@ def sft_data(
     """
     from tag_rewards.sft_data.mix import SFTDataConfig, WeightedDataset, prepare_sft_data
 
-    try:
-        config = SFTDataConfig(model, max_length, drop_long, seed)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    config = SFTDataConfig(model, max_length, drop_long, seed)
+    weighted = [WeightedDataset.parse(text) for text in datasets]
     with progress("Checking and mixing", unit="rows") as bar:
-        summary = prepare_sft_data(
-            [WeightedDataset.parse(text) for text in datasets],
-            out,
-            config,
-            on_start=bar.start,
-            on_rows=bar.advance,
-        )
+        made = prepare_sft_data(weighted, out, config, on_start=bar.start, on_rows=bar.advance)
     for split in ("train", "test"):
-        for part in summary[split]:
+        for part in made[split]:
             print(f"{split}: {_describe(part)}")
 
 

@@ -116,11 +116,10 @@ def build(
     from tag_rewards.engines.make import make_engine
     from tag_rewards.prepare.face_target import AnnotationConfig
     from tag_rewards.quality.table import read_rejected
-    from tag_rewards.traces.build import build_traces
+    from tag_rewards.traces import run
     from tag_rewards.traces.config import BuildConfig, BuildData
     from tag_rewards.traces.policy import PolicyConfig
-    from tag_rewards.traces.prompts import load_prompt
-    from tag_rewards.traces.verify import VerifyConfig
+    from tag_rewards.traces.verifier import VerifyConfig
 
     if bool(evidence) == bool(openface):
         raise InputError("give one of --evidence and --openface")
@@ -142,6 +141,7 @@ def build(
                 ),
             ),
             mode=mode,
+            template=template,
             verify=VerifyConfig(min_format, min_grounding),
             policy=PolicyConfig(
                 format_retries, label_retries, engine_retries, _numbers(temperatures)
@@ -151,14 +151,13 @@ def build(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    writer = load_prompt(mode, template)
     dropped = read_rejected(quality).reasons if quality else {}
-    made = make_engine(engine, model, name_values("--engine-option", engine_option))
+    writer = make_engine(engine, model, name_values("--engine-option", engine_option))
     with build_bar() as on_progress:
-        build_traces(config, writer, made, out, dropped=dropped, on_progress=on_progress)
+        run.build(config, writer, out, dropped=dropped, on_progress=on_progress)
     if not no_export:
-        _export(out, prompt, held_out=None)
-    _show_status(out)
+        _export(out, prompt)
+    status(out)
     print(f"Written to {out}")
 
 
@@ -172,7 +171,39 @@ def status(
 
         tag-rewards traces status built
     """
-    _show_status(out)
+    from rich.console import Console
+    from rich.table import Table
+
+    from tag_rewards.traces import progress
+
+    found = progress.status(out)
+    counts = found.counts
+    table = Table("", "", "share")
+    table.columns[1].justify = table.columns[2].justify = "right"
+
+    def add(name: str, count: int, of: int) -> None:
+        table.add_row(name, f"{count:,}", f"{count / of:.1%}" if of else "-")
+
+    add("samples", found.samples, found.samples)
+    add("  with a trace", counts.accepted, found.samples)
+    for number, samples in counts.accepted_at.items():
+        add(f"    from attempt {number}", samples, found.samples)
+    add("  given up", found.given_up, found.samples)
+    for reason, samples in counts.left_out.items():
+        add(f"  left out: {reason}", samples, found.samples)
+    add("  open", found.open, found.samples)
+    table.add_section()
+    add("attempts", counts.attempts, counts.attempts)
+    for reason, attempts in counts.reasons.items():
+        add(f"  {reason}", attempts, counts.attempts)
+    if counts.unjudged:
+        add("  not judged yet", counts.unjudged, counts.attempts)
+    table.add_section()
+    table.add_row("tokens of prompts", f"{counts.prompt_tokens:,}", "")
+    table.add_row("tokens of texts", f"{counts.completion_tokens:,}", "")
+    print(found.headline)
+    Console().print(table)
+    print(found.activity)
 
 
 @traces.command()
@@ -180,9 +211,9 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a build.")],
     prompt: TrainingPrompt = "tag",
     held_out: Annotated[
-        float | None,
+        float,
         typer.Option(help="Share that goes to sft_test where the dataset's splits put none there."),
-    ] = None,
+    ] = 0.05,
 ) -> None:
     """Write traces/ of a build: SFT parquet, rejected traces and the card. `build` ends with it.
 
@@ -196,37 +227,12 @@ def export(
     print(f"Written to {out / 'traces'}")
 
 
-def _show_status(out: Path) -> None:
-    from rich.console import Console
-
-    from tag_rewards.traces.status import read_status
-
-    status = read_status(out)
-    print(status.headline)
-    Console().print(status.to_table())
-    print(status.activity)
-
-
-def _export(out: Path, prompt: Literal["tag", "short"], held_out: float | None) -> None:
+def _export(out: Path, prompt: Literal["tag", "short"], held_out: float = 0.05) -> None:
     from tag_rewards.commands.progress import progress
-    from tag_rewards.prepare.prompts import render_prompt
-    from tag_rewards.traces.config import data_of, read_build_config
-    from tag_rewards.traces.export import ExportConfig, export_traces
-    from tag_rewards.traces.faces import SampleImages
-    from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
+    from tag_rewards.traces import exported
 
-    data = data_of(read_build_config(out))
-    loaded = data.load()
-    annotation = data.annotation
-    text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
-    share = {} if held_out is None else {"held_out": held_out}
-    try:
-        config = ExportConfig(prompt=text, data_source=loaded.protocol.dataset, **share)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    images = SampleImages(loaded.samples, annotation)
-    with read_ledger(out / LEDGER_FILE) as ledger, progress("Exporting", unit="samples") as bar:
-        export_traces(out, ledger, images, config, on_start=bar.start, on_sample=bar.advance)
+    with progress("Exporting", unit="samples") as bar:
+        exported.export(out, prompt, held_out, on_start=bar.start, on_sample=bar.advance)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

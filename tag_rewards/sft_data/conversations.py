@@ -7,7 +7,6 @@ of several turns, with any number of images or none, and needs no column beyond 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from tag_rewards.files.parquet import ParquetError
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -45,6 +45,13 @@ class Conversation:
 
     def __str__(self) -> str:
         return f"row {self.row}" + (f" (id {self.id!r})" if self.id else "")
+
+    def update(self, content: hashlib._Hash) -> None:
+        """Add messages and images, which are what is trained on, to a hash."""
+        sizes = [len(image) for image in self.images]
+        content.update(json.dumps([self.messages, sizes]).encode())
+        for image in self.images:
+            content.update(image)
 
 
 class ConversationFile:
@@ -127,24 +134,6 @@ class ConversationFile:
         if wrong:
             raise ParquetError(f"{self.path}: {conversation}: {wrong}")
         return conversation
-
-
-class ContentHash:
-    """SHA-256 of what is trained on, whatever file it lies in: messages and images, in order."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def add(self, conversation: Conversation) -> None:
-        """Add the next row."""
-        sizes = [len(image) for image in conversation.images]
-        self._hash.update(json.dumps([conversation.messages, sizes]).encode())
-        for image in conversation.images:
-            self._hash.update(image)
-
-    def hexdigest(self) -> str:
-        """The hash of the rows so far, 64 hexadecimal digits."""
-        return self._hash.hexdigest()
 
 
 def _mistake(conversation: Conversation) -> str:

@@ -9,7 +9,7 @@ of the dataset decoded.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
@@ -19,48 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tag_rewards.sft_data.conversations import Conversation
-
-
-class LengthSummary:
-    """What is kept of the lengths of a file's rows.
-
-    Args:
-        max_length: The most tokens that fit.
-
-    Attributes:
-        too_long: Positions of the rows that do not fit.
-        longest: Tokens of the longest row; 0 before there is one.
-        longest_row: That row, as errors name it.
-    """
-
-    def __init__(self, max_length: int) -> None:
-        self.max_length = max_length
-        self.too_long: list[int] = []
-        self.shortest = self.longest = self.total = self.n_rows = 0
-        self.longest_row = ""
-
-    def add(self, conversation: Conversation, length: int) -> None:
-        """Take note of a row."""
-        if length > self.max_length:
-            self.too_long.append(conversation.row)
-        if length > self.longest:
-            self.longest, self.longest_row = length, str(conversation)
-        self.shortest = min(self.shortest, length) if self.n_rows else length
-        self.total += length
-        self.n_rows += 1
-
-    def __str__(self) -> str:
-        if not self.n_rows:
-            return "no rows"
-        mean = self.total / self.n_rows
-        return (
-            f"{self.n_rows} rows of {self.shortest} to {self.longest} tokens, {mean:.0f} on average"
-        )
-
-
-class _Size(NamedTuple):
-    width: int
-    height: int
 
 
 class SequenceLengths:
@@ -86,7 +44,7 @@ class SequenceLengths:
         if not hasattr(self._processor, "image_processor"):
             raise InputError(f"{model} has no image processor; give a vision-language model")
         self._tokenizer = self._processor.tokenizer
-        self._of_size: dict[_Size, int] = {}
+        self._of_size: dict[tuple[int, int], int] = {}
 
     def __call__(self, conversations: Sequence[Conversation]) -> list[int]:
         """The tokens of each conversation, images and the template's own among them.
@@ -109,7 +67,7 @@ class SequenceLengths:
         text: str = self._processor.apply_chat_template(messages, tokenize=False)
         return text
 
-    def _image_tokens(self, size: _Size) -> int:
+    def _image_tokens(self, size: tuple[int, int]) -> int:
         """Tokens that an image has beyond the placeholder in the text."""
         if size not in self._of_size:
             from PIL import Image
@@ -137,15 +95,15 @@ def _parts(content: str) -> list[dict[str, Any]]:
     return parts
 
 
-def _size(image: bytes, conversation: Conversation) -> _Size:
+def _size(image: bytes, conversation: Conversation) -> tuple[int, int]:
     size = image_size(image)
     if size is not None:
-        return _Size(*size)
+        return size
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            return _Size(*opened.size)
+            return opened.size
     except UnidentifiedImageError:
         raise InputError(
             f"{conversation}: field 'images' has an image that cannot be read"

@@ -1,6 +1,7 @@
 """Traces at scale, `tag-rewards traces`: a model writes them, the rewards verify them.
 
-A ledger keeps every attempt with its verdict, and SFT trains on what is exported from it.
+`build` asks and records, `status` says how far it is, and `export` writes what SFT trains on; a
+ledger keeps every attempt with its verdict.
 """
 
 import lazy_loader

@@ -1,18 +1,18 @@
-from .build import build_traces
 from .config import (
     BuildConfig,
     BuildData,
 )
-from .export import (
-    ExportConfig,
-    export_traces,
-)
+from .exported import export
 from .ledger import (
+    LedgerReader,
     open_ledger,
     read_ledger,
 )
-from .ledger_reader import LedgerReader
 from .policy import PolicyConfig
+from .progress import (
+    BuildStatus,
+    status,
+)
 from .prompts import (
     WriterPrompt,
     load_prompt,
@@ -20,13 +20,10 @@ from .prompts import (
 from .records import (
     Attempt,
     TraceSample,
+)
+from .run import build
+from .verifier import (
     Verdict,
-)
-from .status import (
-    BuildStatus,
-    read_status,
-)
-from .verify import (
     VerifyConfig,
     verify,
 )
@@ -36,18 +33,17 @@ __all__ = [
     "BuildConfig",
     "BuildData",
     "BuildStatus",
-    "ExportConfig",
     "LedgerReader",
     "PolicyConfig",
     "TraceSample",
     "Verdict",
     "VerifyConfig",
     "WriterPrompt",
-    "build_traces",
-    "export_traces",
+    "build",
+    "export",
     "load_prompt",
     "open_ledger",
     "read_ledger",
-    "read_status",
+    "status",
     "verify",
 ]

@@ -1,26 +1,30 @@
 """The card of an exported build: a Hugging Face dataset card with counts, rates and pictures.
 
-The pictures of a build's card, in colours that people with any colour vision can tell apart.
+The pictures are in colours that people with any colour vision can tell apart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from bisect import insort
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tag_rewards.colours import OKABE_ITO
-from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import printable
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
 from tag_rewards.pictures.what_to_draw import ModelView, claim_marks, target_marks
 from tag_rewards.target import Target
-from tag_rewards.traces.records import REASONS
+from tag_rewards.trace import parse_trace
+from tag_rewards.traces.verifier import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,13 +32,261 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from tag_rewards.traces.tally import Example, Tally
+    from tag_rewards.traces.records import Attempt, Judged
+    from tag_rewards.traces.verifier import Verdict
+
+T = TypeVar("T")
+
+CARD_FILE = "README.md"
+"""The name that the Hugging Face Hub looks for."""
+
+_EXPLAINED = {
+    "engine_error": "no text came back",
+    "empty": "the text is empty",
+    "truncated": "cut off at the most tokens",
+    "format": "no trace, or one with too many mistakes",
+    "no_answer": "not exactly one expression as the answer",
+    "wrong_label": "the answer is another expression than the label",
+    "ungrounded": "boxes and AUs agree too little with the evidence",
+}
+
+# The Hub's names for the sizes of datasets.
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of a build.
+
+    Attributes:
+        asked: Samples that were asked about, by label.
+        reasons: Attempts by number and reason, `accepted` among them.
+        accepted_at: Samples by label and the number of the attempt that was accepted.
+        modes: Accepted traces by mode.
+        models: Attempts by model.
+        prompts: Attempts by the hash of the writer's template.
+        evidence_aus: AUs of the evidence of accepted traces.
+        claimed_aus: AUs that accepted traces name.
+        rows: Rows written, by file: `train` and `test`.
+        left_out: Samples that were not asked about, by reason and its details.
+        lost: Samples with an accepted trace that is not exported, by reason.
+        waiting: Samples that are still to be asked about.
+        prompt_tokens: Of all attempts.
+        completion_tokens: Of all attempts.
+    """
+
+    asked: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[tuple[int, str]] = field(default_factory=Counter)
+    accepted_at: Counter[tuple[str, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    prompts: Counter[str] = field(default_factory=Counter)
+    evidence_aus: Counter[int] = field(default_factory=Counter)
+    claimed_aus: Counter[int] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    waiting: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that were asked about, in the order of `EXPRESSIONS`."""
+        return [label for label in EXPRESSIONS if label in self.asked]
+
+    @property
+    def accepted(self) -> Counter[str]:
+        """Samples with an accepted trace, by label."""
+        return _by_first(self.accepted_at)
+
+    @property
+    def attempts(self) -> Counter[int]:
+        """Attempts by number."""
+        return _by_first(self.reasons)
+
+    @property
+    def n_asked(self) -> int:
+        """Samples that were asked about."""
+        return self.asked.total()
+
+    @property
+    def n_accepted(self) -> int:
+        """Samples with an accepted trace."""
+        return self.accepted.total()
+
+    def count_attempts(self, target: Target, history: Sequence[tuple[Attempt, Verdict]]) -> None:
+        """Count a sample and all that was asked about it."""
+        self.asked[target.label] += 1
+        for attempt, verdict in history:
+            self.reasons[attempt.number, verdict.reason] += 1
+            self.models[attempt.model] += 1
+            self.prompts[attempt.prompt_hash] += 1
+            self.prompt_tokens += attempt.prompt_tokens
+            self.completion_tokens += attempt.completion_tokens
+
+    def count_accepted(self, target: Target, attempt: Attempt, split: str) -> None:
+        """Count a trace that is exported."""
+        self.accepted_at[target.label, attempt.number] += 1
+        self.modes[attempt.mode] += 1
+        self.rows[split] += 1
+        self.evidence_aus.update(item.au for item in target.evidence)
+        claimed = parse_trace(attempt.text, target.box_space.extent).claims
+        self.claimed_aus.update({au for claim in claimed for au in claim.aus})
+
+
+def _by_first(counts: Counter[tuple[T, Any]]) -> Counter[T]:
+    """The counts added up over all but the first part of their keys."""
+    total: Counter[T] = Counter()
+    for (first, _), count in counts.items():
+        total[first] += count
+    return total
+
+
+def _aus(tally: Tally) -> list[int]:
+    return sorted(tally.evidence_aus.keys() | tally.claimed_aus.keys())
+
+
+def share_of(name: str) -> float:
+    """A number in [0, 1) that is always the same for a name, and evenly spread over names.
+
+    Example:
+        >>> round(share_of("train_00001"), 3)
+        0.485
+    """
+    digest = sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+class Examples:
+    """A few traces of many, of each kind some, one a sample, the same whatever order they come in.
+
+    Args:
+        count: How many at most.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kinds: dict[str, list[tuple[float, int, Judged]]] = {}
+
+    def add(self, kind: str, example: Judged) -> None:
+        """Offer one."""
+        kept = self._kinds.setdefault(kind, [])
+        rank = share_of(example.sample.id), example.attempt.number, example
+        insort(kept, rank, key=lambda item: item[:2])
+        del kept[self._count :]
+
+    def chosen(self) -> list[Judged]:
+        """Those that were chosen: the kinds in turn, each by the hashes of its samples' names."""
+        queues = [[item for _, _, item in self._kinds[kind]] for kind in sorted(self._kinds)]
+        by_sample: dict[str, Judged] = {}
+        while any(queues) and len(by_sample) < self._count:
+            for queue in queues:
+                while queue and queue[0].sample.id in by_sample:
+                    del queue[0]
+                if queue and len(by_sample) < self._count:
+                    by_sample[queue[0].sample.id] = queue[0]
+        return list(by_sample.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Card:
+    """What is told of a build.
+
+    Attributes:
+        tally: Its counts.
+        accepted: Accepted traces to show.
+        rejected: Rejected ones to show, with the reason of their verdict.
+        images: The encoded image of each sample that is shown, by its name.
+        data_source: Name of the dataset.
+        prompt: The user's message of every row.
+        held_out: Share of the samples that was held out; None where the dataset's splits decide.
+        verifier: Hash of the verifier.
+        criteria: What the hash is of, JSON values; of `VerifyConfig`.
+    """
+
+    tally: Tally
+    accepted: Sequence[Judged]
+    rejected: Sequence[Judged]
+    images: Mapping[str, bytes]
+    data_source: str
+    prompt: str
+    held_out: float | None
+    verifier: str
+    criteria: Mapping[str, Any]
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write README.md and its pictures into a folder.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    figures = {
+        "acceptance.png": draw_acceptance(card.tally),
+        "reasons.png": draw_reasons(card.tally),
+        "aus.png": draw_aus(card.tally),
+        "accepted.png": draw_traces(card.accepted, card.images),
+        "rejected.png": draw_traces(card.rejected, card.images),
+    }
+    drawn = {name: figure for name, figure in figures.items() if figure is not None}
+    for name, figure in drawn.items():
+        # Without the version of matplotlib and the like: the same build gives the same bytes.
+        figure.savefig(folder / name, metadata={"Software": None})
+    (folder / CARD_FILE).write_text(printable(_text(card, set(drawn))), encoding="utf-8")
+
+
+def _text(card: Card, pictures: set[str]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tag_rewards.traces"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["cell"] = _cell
+    tally = card.tally
+    numbers = sorted(tally.attempts)
+    return environment.get_template("card.md.jinja").render(
+        card=card,
+        tally=tally,
+        pictures=pictures,
+        size=next((name for most, name in _SIZES if tally.rows.total() < most), "1M<n<10M"),
+        rate=lambda part, whole: f"{part / whole:.1%}" if whole else "-",
+        numbers=numbers,
+        reasons=[
+            (reason, _EXPLAINED[reason], [tally.reasons[number, reason] for number in numbers])
+            for reason in REASONS[1:]
+            if any(tally.reasons[number, reason] for number in numbers)
+        ],
+        aus=[(au, ACTION_UNITS[au].name if au in ACTION_UNITS else "") for au in _aus(tally)],
+        left_out=_left_out(tally),
+    )
+
+
+def _cell(text: str) -> str:
+    """Text that stays within its cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _left_out(tally: Tally) -> list[tuple[str, str, int]]:
+    """Reasons with their details, the most frequent first; rare details are added up."""
+    rows: list[tuple[str, str, int]] = []
+    for reason in sorted({reason for reason, _ in tally.left_out}):
+        details = [
+            (count, detail) for (name, detail), count in tally.left_out.items() if name == reason
+        ]
+        details.sort(key=lambda item: (-item[0], item[1]))
+        rows += [(reason, detail, count) for count, detail in details[:5]]
+        if details[5:]:
+            rows.append((reason, "other details", sum(count for count, _ in details[5:])))
+    return sorted(rows, key=lambda row: -row[2])
 
 
 _BLUE, _VERMILION, _SKY, _YELLOW, _PINK, _ORANGE, _GREEN = OKABE_ITO
 _NOT_ACCEPTED = "#bbbbbb"
 _ATTEMPTS = (_BLUE, _SKY, _GREEN, _YELLOW)
-_LATER = "later"
 _REASON_COLOURS = {
     "accepted": _BLUE,
     "wrong_label": _VERMILION,
@@ -100,7 +352,7 @@ def draw_reasons(tally: Tally) -> Figure | None:
 
 def draw_aus(tally: Tally) -> Figure | None:
     """How often each AU is in the evidence and in the traces; None without an accepted trace."""
-    aus = sorted(tally.evidence_aus.keys() | tally.claimed_aus.keys())
+    aus = _aus(tally)
     if not aus:
         return None
     figure, axes = _panel(len(aus))
@@ -118,12 +370,12 @@ def draw_aus(tally: Tally) -> Figure | None:
     return figure
 
 
-def draw_traces(examples: Sequence[Example], images: Mapping[str, bytes]) -> Figure | None:
+def draw_traces(examples: Sequence[Judged], images: Mapping[str, bytes]) -> Figure | None:
     """Faces with the detector's evidence and what the trace claims; None without an example."""
     return draw_faces([_face(item, images) for item in examples]) if examples else None
 
 
-def _face(example: Example, images: Mapping[str, bytes]) -> FacePicture:
+def _face(example: Judged, images: Mapping[str, bytes]) -> FacePicture:
     sample, attempt = example.sample, example.attempt
     image = decode_image(images[sample.id], f"the image of sample {sample.id!r}")
     target = Target.from_json(sample.target)
@@ -137,7 +389,7 @@ def _face(example: Example, images: Mapping[str, bytes]) -> FacePicture:
     )
 
 
-def _note(example: Example) -> str:
+def _note(example: Judged) -> str:
     """What became of the trace."""
     verdict = example.verdict
     words = verdict.reason.replace("_", " ")
@@ -174,158 +426,3 @@ def _legend(figure: Figure, axes: Axes) -> None:
     _, names = axes.get_legend_handles_labels()
     columns = 5 if len(names) == 5 else 4
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
-
-
-CARD_FILE = "README.md"
-"""The name that the Hugging Face Hub looks for."""
-
-_EXPLAINED = {
-    "engine_error": "no text came back",
-    "empty": "the text is empty",
-    "truncated": "cut off at the most tokens",
-    "format": "no trace, or one with too many mistakes",
-    "no_answer": "not exactly one expression as the answer",
-    "wrong_label": "the answer is another expression than the label",
-    "ungrounded": "boxes and AUs agree too little with the evidence",
-}
-
-# The Hub's names for the sizes of datasets.
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Card:
-    """What is told of a build.
-
-    Attributes:
-        tally: Its counts.
-        accepted: Traces to show.
-        rejected: Likewise; their verdict's reason is told.
-        images: The encoded image of each sample that is shown, by its name.
-        data_source: Name of the dataset.
-        prompt: The user's message of every row.
-        held_out: Share of the samples that was held out; None where the dataset's splits decide.
-        verifier: Hash of the verifier.
-        criteria: What the hash is of, JSON values; of `VerifyConfig`.
-    """
-
-    tally: Tally
-    accepted: Sequence[Example]
-    rejected: Sequence[Example]
-    images: Mapping[str, bytes]
-    data_source: str
-    prompt: str
-    held_out: float | None
-    verifier: str
-    criteria: Mapping[str, Any]
-
-
-def write_card(folder: Path, card: Card) -> None:
-    """Write README.md and its pictures into a folder.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
-    figures = {
-        "acceptance.png": draw_acceptance(card.tally),
-        "reasons.png": draw_reasons(card.tally),
-        "aus.png": draw_aus(card.tally),
-        "accepted.png": draw_traces(card.accepted, card.images),
-        "rejected.png": draw_traces(card.rejected, card.images),
-    }
-    drawn = {name: figure for name, figure in figures.items() if figure is not None}
-    for name, figure in drawn.items():
-        # Without the version of matplotlib and the like: the same build gives the same bytes.
-        figure.savefig(folder / name, metadata={"Software": None})
-    (folder / CARD_FILE).write_text(printable(_text(card, set(drawn))), encoding="utf-8")
-
-
-class _Rate(NamedTuple):
-    """Some of all; `str` says how many percent."""
-
-    part: int
-    whole: int
-
-    def __str__(self) -> str:
-        return f"{self.part / self.whole:.1%}" if self.whole else "-"
-
-
-def _text(card: Card, pictures: set[str]) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters["cell"] = _cell
-    tally = card.tally
-    numbers = sorted(tally.attempts)
-    return environment.get_template("card.md.jinja").render(
-        card=card,
-        tally=tally,
-        pictures=pictures,
-        size=next((name for most, name in _SIZES if tally.rows.total() < most), "1M<n<10M"),
-        acceptance=_Rate(tally.n_accepted, tally.n_asked),
-        labels=[
-            (
-                label,
-                tally.asked[label],
-                tally.accepted[label],
-                _Rate(tally.accepted[label], tally.asked[label]),
-            )
-            for label in tally.labels
-        ],
-        attempts=[
-            (
-                number,
-                tally.attempts[number],
-                tally.reasons[number, "accepted"],
-                _Rate(tally.reasons[number, "accepted"], tally.attempts[number]),
-            )
-            for number in numbers
-        ],
-        numbers=numbers,
-        reasons=[
-            (reason, _EXPLAINED[reason], [tally.reasons[number, reason] for number in numbers])
-            for reason in REASONS[1:]
-            if any(tally.reasons[number, reason] for number in numbers)
-        ],
-        aus=[
-            (
-                au,
-                ACTION_UNITS[au].name if au in ACTION_UNITS else "",
-                tally.evidence_aus[au],
-                tally.claimed_aus[au],
-            )
-            for au in sorted(tally.evidence_aus.keys() | tally.claimed_aus.keys())
-        ],
-        left_out=_left_out(tally),
-    )
-
-
-def _template(name: str) -> str:
-    file = resources.files("tag_rewards.traces") / "templates" / name
-    return file.read_text(encoding="utf-8")
-
-
-def _cell(text: str) -> str:
-    """Text that stays within its cell of a table."""
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def _left_out(tally: Tally) -> list[tuple[str, str, int]]:
-    """Reasons with their details, the most frequent first; rare details are added up."""
-    rows: list[tuple[str, str, int]] = []
-    for reason in sorted({reason for reason, _ in tally.left_out}):
-        details = [
-            (count, detail) for (name, detail), count in tally.left_out.items() if name == reason
-        ]
-        details.sort(key=lambda item: (-item[0], item[1]))
-        rows += [(reason, detail, count) for count, detail in details[:5]]
-        if details[5:]:
-            rows.append((reason, "other details", sum(count for count, _ in details[5:])))
-    return sorted(rows, key=lambda row: -row[2])

@@ -1,19 +1,25 @@
-"""What a build is of, and how it is done; `build.json` beside the ledger."""
+"""What a build is of and how it is done; `build.json`, which says so; and its faces.
+
+A face is read when it is asked about, and checked against what the ledger knows of it.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tag_rewards.datasets.protocols import load_protocol
+from tag_rewards.datasets.protocols import SPLITS, load_protocol
+from tag_rewards.datasets.sample import LeftOut
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
-from tag_rewards.prepare.face_target import AnnotationConfig
-from tag_rewards.traces.policy import PolicyConfig
-from tag_rewards.traces.records import MODES
-from tag_rewards.traces.verify import VerifyConfig
+from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
+from tag_rewards.files.images import ImageError, content_hash, encode_image
+from tag_rewards.prepare.face_target import AnnotationConfig, annotate, canvas_image
+from tag_rewards.target import Target
+from tag_rewards.traces.policy import MODES, PolicyConfig
+from tag_rewards.traces.records import LeftOutSample, TraceSample
+from tag_rewards.traces.verifier import VerifyConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +27,11 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
+    from tag_rewards.traces.policy import Mode
     from tag_rewards.traces.prompts import WriterPrompt
-    from tag_rewards.traces.records import Mode
 
 BUILD_FILE = "build.json"
 FORMAT = 1
-SPLITS = ("train", "val", "test")
 
 _FIXED = ("format", "protocol", "labels", "annotation", "mode", "prompt_hash", "seed")
 """What must not change while a ledger grows. Paths may: images and evidence are compared by
@@ -47,7 +52,7 @@ class BuildData:
         annotation: Canvas, box space and thresholds.
 
     Raises:
-        ValueError: Both or none of `evidence` and `openface` are given, or a split is unknown.
+        InputError: Both or none of `evidence` and `openface` are given, or a split is unknown.
     """
 
     dataset: Path
@@ -60,35 +65,35 @@ class BuildData:
 
     def __post_init__(self) -> None:
         if bool(self.evidence) == (self.openface is not None):
-            raise ValueError("give one of evidence and openface")
+            raise InputError("give one of evidence and openface")
         for split in self.splits:
             if split not in SPLITS:
-                raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+                raise InputError(f"split {split!r} is not one of {', '.join(SPLITS)}")
         if not self.splits:
-            raise ValueError(f"splits is empty; give one or more of {', '.join(SPLITS)}")
+            raise InputError(f"splits is empty; give one or more of {', '.join(SPLITS)}")
 
     def load(self) -> LoadedProtocol:
         """Read the list of images; none is opened.
 
         Raises:
-            ValueError: It is not as expected; one sentence that names file, row and value.
+            InputError: The dataset is not as its protocol says.
             OSError: A file cannot be opened.
         """
         return load_protocol(
             self.protocol, self.dataset, allow_mismatch=self.allow_mismatch, splits=self.splits
         )
 
-    def faces(self, samples: Sequence[FaceSample]) -> FaceSource:
-        """What a detector saw in them.
+    def source(self, samples: Sequence[FaceSample]) -> FaceSource:
+        """What a detector saw in the images.
 
         Raises:
-            ValueError: It is not as expected, or of other images; one sentence.
+            InputError: It is not as expected, or of other images; one sentence.
             OSError: A file cannot be opened.
         """
         source: FaceSource = (
-            OpenFaceCsvs(self.openface)
-            if self.openface is not None
-            else EvidenceRows(self.evidence, self.dataset)
+            EvidenceRows(self.evidence, self.dataset)
+            if self.openface is None
+            else OpenFaceCsvs(self.openface)
         )
         source.require_any(samples)
         return source
@@ -101,17 +106,19 @@ class BuildConfig:
     Attributes:
         data: Images, labels and evidence.
         mode: `blind` (the label is never shown; the paper's) or `rationalised` (it is).
+        template: A jinja2 file for the writer's prompt; None is the package's own for the mode.
         verify: What an accepted trace must reach; may be changed between runs.
         policy: How often a sample is asked about; may be changed between runs.
         seed: Of the build; every attempt's seed follows from it, at least 0.
         max_tokens: Most tokens of a trace, at least 1; may be changed between runs.
 
     Raises:
-        ValueError: A value is out of range; the message names option and value.
+        InputError: A value is out of range; the message names option and value.
     """
 
     data: BuildData
     mode: Mode = "blind"
+    template: Path | None = None
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     seed: int = 0
@@ -119,11 +126,11 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise ValueError(f"mode {self.mode!r} is not one of {', '.join(MODES)}")
+            raise InputError(f"mode {self.mode!r} is not one of {', '.join(MODES)}")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, not 0 or more")
+            raise InputError(f"seed is {self.seed}, not 0 or more")
         if self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}, not at least 1")
+            raise InputError(f"max_tokens is {self.max_tokens}, not at least 1")
 
     def to_record(self, labels: tuple[str, ...], prompt: WriterPrompt) -> dict[str, Any]:
         """What `build.json` holds: plain JSON values.
@@ -132,15 +139,13 @@ class BuildConfig:
             labels: The protocol's.
             prompt: The template.
         """
-        data = asdict(self.data)
-        evidence = [str(path.resolve()) for path in self.data.evidence]
-        openface = self.data.openface
+        data = self.data
         record = {
             "format": FORMAT,
-            **data,
-            "dataset": str(self.data.dataset.resolve()),
-            "evidence": evidence,
-            "openface": str(openface.resolve()) if openface else None,
+            **asdict(data),
+            "dataset": str(data.dataset.resolve()),
+            "evidence": [str(path.resolve()) for path in data.evidence],
+            "openface": str(data.openface.resolve()) if data.openface else None,
             "labels": labels,
             "mode": self.mode,
             "prompt": prompt.text,
@@ -160,29 +165,24 @@ def require_same_build(out: Path, record: dict[str, Any]) -> None:
     Raises:
         InputError: `out` holds another build.
     """
-    path = out / BUILD_FILE
-    if not path.exists():
+    if not (out / BUILD_FILE).exists():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_build_record(out)
     for name in _FIXED:
         if before.get(name) != record[name]:
             raise InputError(
-                f"{out} holds a build of {name} {_short(before.get(name))}, not "
-                f"{_short(record[name])}; give another --out"
+                f"{out} holds a build of {name} {before.get(name)!r:.200}, not "
+                f"{record[name]!r:.200}; give another --out"
             )
 
 
-def _short(value: object) -> str:
-    return f"{value!r:.200}"
-
-
-def read_build_config(out: str | Path) -> dict[str, Any]:
+def read_build_record(out: Path) -> dict[str, Any]:
     """`build.json` of a folder, as `BuildConfig.to_record` made it.
 
     Raises:
         InputError: There is none.
     """
-    path = Path(out) / BUILD_FILE
+    path = out / BUILD_FILE
     if not path.exists():
         raise InputError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -201,3 +201,83 @@ def data_of(record: dict[str, Any]) -> BuildData:
         allow_mismatch=record["allow_mismatch"],
         annotation=AnnotationConfig(**record["annotation"]),
     )
+
+
+class BuildFace(NamedTuple):
+    """What a question about a sample needs.
+
+    Attributes:
+        known: What the ledger keeps of the sample.
+        target: Label, evidence and box space.
+        image: The encoded canvas, PNG or JPEG.
+    """
+
+    known: TraceSample
+    target: Target
+    image: bytes
+
+
+def new_face(
+    sample: FaceSample, source: FaceSource, config: AnnotationConfig
+) -> BuildFace | LeftOutSample:
+    """Read the image of a sample that is taken up now, and make its target.
+
+    Args:
+        sample: The labelled image.
+        source: What a detector saw in it.
+        config: Canvas, box space and thresholds.
+
+    Returns:
+        The face, or why it is left out.
+
+    Raises:
+        InputError: What a detector saw cannot be trusted; one sentence.
+        OSError: A file other than the image cannot be opened.
+    """
+    sha256 = _content_hash(sample)
+    if isinstance(sha256, LeftOutSample):
+        return sha256
+    try:
+        faces = source.faces(sample)
+        face = faces if isinstance(faces, LeftOut) else annotate(sample, faces, config)
+    except FaceSourceError as error:  # not the image that was annotated
+        return LeftOutSample(sample.id, "image_changed", str(error))
+    except ImageError as error:
+        return LeftOutSample(sample.id, "image_unreadable", str(error))
+    if isinstance(face, LeftOut):
+        return LeftOutSample(sample.id, "no_evidence", face.reason)
+    known = TraceSample(sample.id, sample.split, face.target.to_json(), sha256)
+    return BuildFace(known, face.target, encode_image(face.image))
+
+
+def known_face(
+    sample: FaceSample, known: TraceSample, config: AnnotationConfig
+) -> BuildFace | LeftOutSample:
+    """Read the image of a sample that the ledger knows; its target is as it was taken up.
+
+    Args:
+        sample: The labelled image.
+        known: What the ledger keeps of it; the image must be the same still.
+        config: Canvas, box space and thresholds.
+
+    Returns:
+        The face, or why it is left out.
+    """
+    sha256 = _content_hash(sample)
+    if isinstance(sha256, LeftOutSample):
+        return sha256
+    if sha256 != known.image_sha256:
+        why = f"{sample.path} is not the image that was asked about"
+        return LeftOutSample(sample.id, "image_changed", why)
+    try:
+        image = encode_image(canvas_image(sample, config))
+    except ImageError as error:
+        return LeftOutSample(sample.id, "image_unreadable", str(error))
+    return BuildFace(known, Target.from_json(known.target), image)
+
+
+def _content_hash(sample: FaceSample) -> str | LeftOutSample:
+    try:
+        return content_hash(sample.path.read_bytes())
+    except OSError as error:
+        return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")

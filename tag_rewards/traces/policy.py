@@ -12,12 +12,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tag_rewards.traces.records import Mode, Verdict
+    from tag_rewards.traces.verifier import Verdict
+
+Mode = Literal["blind", "rationalised"]
+"""Whether the writer is not told the label (the paper's way), or is."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 Settled = Literal["accepted", "format", "label", "candidates", "engine"]
 """Why nothing more is asked: the trace is accepted; N format failures, wrong answers or errors of
@@ -36,7 +43,7 @@ class PolicyConfig:
         temperatures: Of the attempts by their number; the last one holds for all that follow.
 
     Raises:
-        ValueError: A value is out of range; the message names option and value.
+        InputError: A value is out of range; the message names option and value.
     """
 
     format_retries: int = 3
@@ -47,12 +54,12 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         for name in ("format_retries", "label_retries", "engine_retries"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, not at least 0")
+                raise InputError(f"{name} is {getattr(self, name)}, not at least 0")
         if not self.temperatures:
-            raise ValueError("temperatures is empty; give one or more, such as 0.7,0.9,1.0")
+            raise InputError("temperatures is empty; give one or more, such as 0.7,0.9,1.0")
         for temperature in self.temperatures:
             if not 0 <= temperature <= 2:
-                raise ValueError(f"temperatures has {temperature}, not 0 to 2")
+                raise InputError(f"temperatures has {temperature}, not 0 to 2")
 
     def temperature(self, number: int) -> float:
         """Of an attempt by its number, from 1."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tag_rewards.traces.records import Mode
+    from tag_rewards.traces.policy import Mode
 
 IMAGE_TAG = "<image>"
 

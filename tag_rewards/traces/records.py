@@ -1,41 +1,13 @@
-"""What a build keeps: attempts as the model made them, verdicts on them, and who is left out."""
+"""What a build keeps of a sample: what it was, what was asked about it, or why nothing was."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-Mode = Literal["blind", "rationalised"]
-"""Whether the writer is not told the label (the paper's way), or is."""
-
-MODES: tuple[Mode, ...] = get_args(Mode)
-
-Reason = Literal[
-    "accepted",
-    "engine_error",
-    "empty",
-    "truncated",
-    "format",
-    "no_answer",
-    "wrong_label",
-    "ungrounded",
-]
-"""What became of an attempt; the first that applies, in the order in which they are checked.
-
-- `engine_error`: there is no text; the details are the engine's own sentence.
-- `empty`: the text is empty or blank.
-- `truncated`: the model was cut off at its most tokens.
-- `format`: the text is no trace, or one with more mistakes than the verifier allows.
-- `no_answer`: there is not exactly one answer, or it is no expression.
-- `wrong_label`: the answer is an expression, but not the label.
-- `ungrounded`: the boxes and AUs agree too little with the evidence.
-"""
-
-REASONS: tuple[Reason, ...] = get_args(Reason)
+    from tag_rewards.traces.policy import Mode
+    from tag_rewards.traces.verifier import Verdict
 
 LeftOutReason = Literal[
     "no_evidence",
@@ -64,19 +36,19 @@ class Attempt:
         number: Of the attempt on this sample, from 1.
         mode: `blind` or `rationalised`.
         prompt: The writer's prompt in full.
-        prompt_hash: Of the template's text (`Template.hash`).
+        prompt_hash: Of the template's text (`WriterPrompt.hash`).
         candidates: The labels that the prompt named as possible.
         model: Name of the model.
         engine: Name of the engine.
         seed: Of the sampling.
         temperature: Of the sampling.
-        text: What the model wrote; empty if there is an error.
+        text: The completion; empty if there is an error.
         finish_reason: `stop`, `length`, or what else the engine says; empty if there is an error.
         prompt_tokens: Tokens of the prompt with its image; 0 if unknown.
-        completion_tokens: Tokens of the text; 0 if unknown.
+        completion_tokens: Tokens of the completion; 0 if unknown.
         seconds: From asking to the whole answer.
-        error: Why there is no text, one sentence; empty otherwise.
-        image_sha256: Of the image's file (of its pixels, where the dataset keeps them in a table).
+        error: Why there is no completion, one sentence; empty otherwise.
+        image_sha256: Of the image's file.
     """
 
     sample: str
@@ -99,32 +71,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a verifier says of an attempt.
-
-    Attributes:
-        accepted: Whether the trace is kept.
-        reason: `accepted`, or why not.
-        details: The same in a sentence, such as the parser's errors; empty if accepted.
-        answer: The canonical expression that the text answers; empty if there is none.
-        scores: The library's scores of the text (`tag_rewards.rewards.SCORE_KEYS`); empty where
-            there is no text.
-    """
-
-    accepted: bool
-    reason: Reason
-    details: str = ""
-    answer: str = ""
-    scores: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-
-    def __post_init__(self) -> None:
-        if self.accepted != (self.reason == "accepted"):
-            raise ValueError(f"accepted is {self.accepted}, but the reason is {self.reason!r}")
-        if self.reason not in REASONS:
-            raise ValueError(f"reason {self.reason!r} is not one of {', '.join(REASONS)}")
-
-
-@dataclass(frozen=True, slots=True)
 class TraceSample:
     """A sample as it was when the ledger first saw it.
 
@@ -132,13 +78,21 @@ class TraceSample:
         id: Its name in its dataset.
         split: `train`, `val` or `test`.
         target: JSON of its `Target`: label, evidence and box space.
-        image_sha256: Of the image's file (of its pixels, where the dataset keeps them in a table).
+        image_sha256: Of the image's file.
     """
 
     id: str
     split: str
     target: str
     image_sha256: str
+
+
+class Judged(NamedTuple):
+    """A sample, an attempt on it, and what a verifier says of that."""
+
+    sample: TraceSample
+    attempt: Attempt
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,45 +108,3 @@ class LeftOutSample:
     id: str
     reason: LeftOutReason
     details: str = ""
-
-
-class Counts(NamedTuple):
-    """What a ledger holds, under one verifier.
-
-    Attributes:
-        samples: Samples that were taken up.
-        left_out: Samples that are left out, by reason.
-        attempts: Attempts.
-        accepted: Samples with an accepted trace.
-        reasons: Attempts by their verdict's reason.
-        accepted_at: Samples by the number of the attempt that was accepted first.
-        unjudged: Attempts that this verifier has not looked at.
-        prompt_tokens: Of all attempts.
-        completion_tokens: Of all attempts.
-    """
-
-    samples: int
-    left_out: dict[str, int]
-    attempts: int
-    accepted: int
-    reasons: dict[str, int]
-    accepted_at: dict[int, int]
-    unjudged: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Run(NamedTuple):
-    """One start of a build.
-
-    Attributes:
-        verifier: Hash of its verifier.
-        config: What the hash is of, JSON.
-        started: When, in seconds since 1970.
-        about: What else is known of it.
-    """
-
-    verifier: str
-    config: str
-    started: float
-    about: dict[str, Any]

@@ -26,7 +26,6 @@ from typing import NamedTuple
 from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.engines.make import make_engine
 from tag_rewards.prepare.face_target import AnnotationConfig
-from tag_rewards.traces.build import build_traces
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.prompts import load_prompt
@@ -67,7 +66,7 @@ def build(folder, out, engine):
         openface=faces / "openface",
         annotation=AnnotationConfig(canvas=64),
     )
-    build_traces(BuildConfig(data), load_prompt("blind"), engine, folder / out)
+    build_traces(BuildConfig(data), engine, folder / out)
 
 
 def rows(folder, out):

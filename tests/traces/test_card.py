@@ -12,9 +12,17 @@ from tag_rewards.colours import OKABE_ITO
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.traces.card import _REASON_COLOURS, CARD_FILE, Card, draw_traces, write_card
-from tag_rewards.traces.records import REASONS, Attempt, TraceSample, Verdict
-from tag_rewards.traces.tally import Example, Examples, Tally
+from tag_rewards.traces.card import (
+    _REASON_COLOURS,
+    CARD_FILE,
+    Card,
+    Examples,
+    Tally,
+    draw_traces,
+    write_card,
+)
+from tag_rewards.traces.records import Attempt, Judged, TraceSample
+from tag_rewards.traces.verifier import REASONS, Verdict
 
 TARGET = Target("fear", (AUEvidence(5, 0.9, (20, 30, 60, 50)),), BoxSpace.pixels(112, 112))
 SAMPLE = TraceSample("train_00001", "train", TARGET.to_json(), "ab")
@@ -28,8 +36,6 @@ ATTEMPT = Attempt(
 def a_tally():
     return Tally(
         asked=Counter(fear=10, anger=30),
-        accepted=Counter(fear=4, anger=30),
-        attempts=Counter({1: 40, 2: 10}),
         reasons=Counter(
             {(1, "accepted"): 30, (1, "format"): 10, (2, "accepted"): 4, (2, "wrong_label"): 6}
         ),
@@ -53,7 +59,7 @@ def a_tally():
 
 def a_card(tally=None, **fields):
     _, image = cv2.imencode(".png", np.full((112, 112, 3), 90, np.uint8))
-    wrong = Example(SAMPLE, ATTEMPT, Verdict(False, "wrong_label", "", "anger", {"grounding": 0.5}))
+    wrong = Judged(SAMPLE, ATTEMPT, Verdict(False, "wrong_label", "", "anger", {"grounding": 0.5}))
     given = {
         "tally": tally or a_tally(),
         "accepted": [],
@@ -153,9 +159,7 @@ def test_the_hub_reads_its_head(text):
 
 
 def test_nothing_accepted_and_nothing_left_out(tmp_path):
-    tally = Tally(
-        asked=Counter(fear=2), attempts=Counter({1: 2}), reasons=Counter({(1, "empty"): 2})
-    )
+    tally = Tally(asked=Counter(fear=2), reasons=Counter({(1, "empty"): 2}))
     write_card(tmp_path, a_card(tally, rejected=[], held_out=None))
     text = (tmp_path / CARD_FILE).read_text()
     assert ["accepted", "**0 (0.0% of the samples)**"] in rows(text)
@@ -185,7 +189,7 @@ def test_an_image_that_is_none_is_named():
 def test_examples_do_not_depend_on_the_order_and_show_each_kind():
     verdicts = [Verdict(False, "format")] * 91 + [Verdict(False, "empty")] * 9
     given = [
-        Example(replace(SAMPLE, id=f"s{place}"), ATTEMPT, verdict)
+        Judged(replace(SAMPLE, id=f"s{place}"), ATTEMPT, verdict)
         for place, verdict in enumerate(verdicts)
     ]
     chosen = []

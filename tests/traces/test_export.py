@@ -12,7 +12,13 @@ from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.errors import InputError
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PrepareConfig, prepare
-from tag_rewards.traces.export import REJECTED_SCHEMA, TRACE_SCHEMA, ExportConfig, export_traces
+from tag_rewards.traces.card import share_of
+from tag_rewards.traces.exported import (
+    REJECTED_SCHEMA,
+    TRACE_SCHEMA,
+    ExportConfig,
+    export_ledger,
+)
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.records import LeftOutSample, Verdict
 from tag_rewards.traces.tally import share_of
@@ -41,7 +47,7 @@ def faces(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def few_pictures(monkeypatch):
-    monkeypatch.setattr("tag_rewards.traces.export.EXAMPLES", 1)
+    monkeypatch.setattr("tag_rewards.traces.exported.EXAMPLES", 1)
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def build(tmp_path, faces):
 def export(build, faces, config=CONFIG, image=None):
     images = {row.id: row.image for row, _ in faces}
     with read_ledger(build / "ledger.sqlite") as ledger:
-        return export_traces(build, ledger, image or (lambda sample: images[sample.id]), config)
+        return export_ledger(build, ledger, image or (lambda sample: images[sample.id]), config)
 
 
 def traces(build):
@@ -175,13 +181,13 @@ def test_what_cannot_be_used_any_more_is_left_out_and_counted(build, faces):
 def test_a_text_that_verl_would_misread_is_not_trained_on(build, faces):
     name = faces[0][0].id
     with open_ledger(build / "ledger.sqlite") as ledger:
-        [(attempt, verdict)] = ledger.history(name, VERIFIER)
+        [(attempt, verdict)] = ledger.judged(VERIFIER, name)
         for number, text in ((2, "a <image> of a face"), (3, "a <video>"), (4, "half \ud83d")):
             bad = replace(attempt, number=number, text=text)
             ledger.record([(bad, verdict)], VERIFIER)
         ledger.start_run("later", "{}", json.dumps({"samples": 23}))
         rejected = Verdict(False, "format", "changed my mind")
-        rows = ledger.history(name, VERIFIER)
+        rows = list(ledger.judged(VERIFIER, name))
         ledger.judge([(row, rejected if row.number == 1 else verdict) for row, _ in rows], "later")
     tally = export(build, faces)
     assert tally.n_accepted == 0
@@ -192,7 +198,7 @@ def test_an_id_and_a_text_of_any_characters_are_written(build, faces):
     name = "smile \udce9 |"
     with open_ledger(build / "ledger.sqlite") as ledger:
         [sample] = [s for s in ledger.samples() if s.id == faces[0][0].id]
-        [(attempt, verdict)] = ledger.history(sample.id, VERIFIER)
+        [(attempt, verdict)] = ledger.judged(VERIFIER, sample.id)
         ledger.add_samples([replace(sample, id=name)])
         bad = replace(attempt, sample=name, text="half \ud83d", number=1)
         rows = [(bad, Verdict(False, "format", "half \ud83d"))]

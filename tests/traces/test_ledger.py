@@ -65,7 +65,7 @@ def test_any_text_survives(tmp_path_factory, sample, texts):
     write(path, [row])
     assert judged(path) == [row]
     with read_ledger(path) as ledger:
-        assert ledger.history(sample, "v1") == [row]
+        assert list(ledger.judged("v1", sample)) == [row]
         assert ledger.verdicts(sample, "v1") == [(1, row[1])]
 
 
@@ -83,7 +83,7 @@ def test_a_changed_verifier_judges_stored_texts(path):
         assert [item.sample for item in old] == ["a", "b"]
         ledger.judge([(old[0], KEPT)], "v2")
         assert [item.sample for item in ledger.unjudged("v2")] == ["b"]
-        assert ledger.verifier == "v2"
+        assert ledger.last_run().verifier == "v2"
         assert [verdict for _, verdict in ledger.judged()] == [KEPT]
         assert [verdict for _, verdict in ledger.judged("v1")] == [NO_TRACE, KEPT]
 

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from tag_rewards.errors import InputError
-from tag_rewards.traces import recorder as module
+from tag_rewards.traces import run as module
 from tag_rewards.traces.ledger import open_ledger
-from tag_rewards.traces.recorder import Recorder
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 from tests.builders.ledger import KEPT, NO_TRACE, attempt
 

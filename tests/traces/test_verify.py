@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tag_rewards import AUEvidence, BoxSpace, Target, __version__
 from tag_rewards.rewards import SCORE_KEYS, GroundingConfig, score
-from tag_rewards.traces import verify as module
-from tag_rewards.traces.verify import VerifyConfig, verify
+from tag_rewards.traces import verifier as module
+from tag_rewards.traces.verifier import VerifyConfig, verify
 
 SMILE = AUEvidence(12, 0.9, (20, 60, 80, 90))
 CHEEKS = AUEvidence(6, 0.8, (10, 40, 90, 60))

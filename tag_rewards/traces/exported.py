@@ -1,4 +1,4 @@
-"""From the ledger of a build to what is trained on, what is studied, and a card that tells of both.
+"""What a build is exported to: files to train on, files to study, and a card that tells of both.
 
 Into OUT/traces: `sft_train.parquet` and `sft_test.parquet` for verl, each sample's first accepted
 trace; `rejected.parquet`, every attempt that was not accepted; `README.md` and its pictures. All of
@@ -7,8 +7,6 @@ them appear together, or the folder stays as it was. The same ledger and images 
 Rows go where their sample belongs: the dataset's training split to `sft_train`, its others to
 `sft_test`, which verl only measures the loss on. A build of a training split alone has no others;
 then a share of its samples, chosen by their names, is held out.
-
-The parquet files that a build is exported to.
 """
 
 from __future__ import annotations
@@ -25,26 +23,34 @@ from tag_rewards.errors import InputError
 from tag_rewards.files.parquet import RecordFile
 from tag_rewards.files.text import printable
 from tag_rewards.files.whole import staged
+from tag_rewards.prepare.prompts import render_prompt
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, SFTRow
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
 from tag_rewards.trace import parse_trace
-from tag_rewards.traces.card import CARD_FILE, Card, write_card
-from tag_rewards.traces.records import LeftOutSample
-from tag_rewards.traces.tally import Example, Examples, Tally, share_of
+from tag_rewards.traces.card import CARD_FILE, Card, Examples, Tally, share_of, write_card
+from tag_rewards.traces.config import data_of, known_face, read_build_record
+from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
+from tag_rewards.traces.records import Judged, LeftOutSample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tag_rewards.traces.ledger_reader import LedgerReader
-    from tag_rewards.traces.records import Attempt, Run, TraceSample, Verdict
+    from tag_rewards.prepare.prompts import PromptName
+    from tag_rewards.traces.ledger import LedgerReader, Run
+    from tag_rewards.traces.records import Attempt, TraceSample
+    from tag_rewards.traces.verifier import Verdict
 
-    ImageOf = Callable[[TraceSample], bytes | LeftOutSample]
     History = list[tuple[Attempt, Verdict]]
     """All that was asked about a sample, by number."""
 
+TRACES_FOLDER = "traces"
+"""Its name in the folder of a build."""
+
+EXAMPLES = 8
+"""Faces on each contact sheet of the card."""
 
 _SCORES = pa.struct([(name, pa.float64()) for name in SCORE_KEYS])
 
@@ -84,46 +90,6 @@ REJECTED_SCHEMA = pa.schema(
 """One row an attempt that was not accepted, as it was asked and answered; for study."""
 
 
-def trace_record(row: SFTRow, attempt: Attempt, verdict: Verdict) -> dict[str, Any]:
-    """A row of `TRACE_SCHEMA`."""
-    return {
-        **row.to_record(),
-        "attempt": attempt.number,
-        "prompt_hash": attempt.prompt_hash,
-        "scores": dict(verdict.scores),
-    }
-
-
-def rejected_record(
-    sample: TraceSample, label: str, attempt: Attempt, verdict: Verdict, *, accepted_later: bool
-) -> dict[str, Any]:
-    """A row of `REJECTED_SCHEMA`."""
-    values = {
-        **{name: getattr(attempt, name, None) for name in REJECTED_SCHEMA.names},
-        "id": sample.id,
-        "label": label,
-        "split": sample.split,
-        "attempt": attempt.number,
-        "reason": verdict.reason,
-        "details": verdict.details,
-        "answer": verdict.answer,
-        "accepted_later": accepted_later,
-        "scores": dict(verdict.scores) or None,
-        "candidates": [*attempt.candidates],
-    }
-    return {
-        name: printable(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
-
-
-TRACES_FOLDER = "traces"
-"""Its name in the folder of a build."""
-
-EXAMPLES = 8
-"""Faces on each contact sheet of the card."""
-
-
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
     """What a build is exported as.
@@ -134,6 +100,9 @@ class ExportConfig:
         data_source: Name of the dataset.
         held_out: Share of the samples that goes to `sft_test` where the dataset's splits put none
             there; 0 to below 1.
+
+    Raises:
+        InputError: A value is out of range; the message names option and value.
     """
 
     prompt: str
@@ -142,23 +111,64 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         if self.prompt.count(IMAGE_TAG) != 1:
-            raise ValueError(f"the prompt has {IMAGE_TAG} not once: {self.prompt!r}")
+            raise InputError(f"the prompt has {IMAGE_TAG} not once: {self.prompt!r}")
         if not self.data_source:
-            raise ValueError("data_source is empty; name the dataset")
+            raise InputError("data_source is empty; name the dataset")
         if not 0 <= self.held_out < 1:
-            raise ValueError(f"held_out is {self.held_out}, not 0 to below 1")
+            raise InputError(f"held_out is {self.held_out}, not 0 to below 1")
 
 
-def export_traces(
+def export(
+    out: Path,
+    prompt: PromptName = "tag",
+    held_out: float = 0.05,
+    *,
+    on_start: Callable[[int], None] | None = None,
+    on_sample: Callable[[], None] | None = None,
+) -> Tally:
+    """Write OUT/traces of a build, also while it runs.
+
+    Args:
+        out: Folder of the build.
+        prompt: The user's message of every row, by its name.
+        held_out: As of `ExportConfig`.
+        on_start: Called once with the number of samples.
+        on_sample: Called after each sample.
+
+    Returns:
+        The counts that the card tells.
+
+    Raises:
+        InputError: There is no build, its dataset is gone, its ledger holds no sample, or
+            `held_out` is out of range.
+        OSError: A file cannot be read or written.
+    """
+    data = data_of(read_build_record(out))
+    loaded, annotation = data.load(), data.annotation
+    text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
+    config = ExportConfig(text, loaded.protocol.dataset, held_out)
+    samples = {sample.id: sample for sample in loaded.samples}
+
+    def image(known: TraceSample) -> bytes | LeftOutSample:
+        if known.id not in samples:
+            return LeftOutSample(known.id, "image_missing", "the dataset has it no more")
+        face = known_face(samples[known.id], known, annotation)
+        return face if isinstance(face, LeftOutSample) else face.image
+
+    with read_ledger(out / LEDGER_FILE) as ledger:
+        return export_ledger(out, ledger, image, config, on_start=on_start, on_sample=on_sample)
+
+
+def export_ledger(
     out: Path,
     ledger: LedgerReader,
-    image: ImageOf,
+    image: Callable[[TraceSample], bytes | LeftOutSample],
     config: ExportConfig,
     *,
     on_start: Callable[[int], None] | None = None,
     on_sample: Callable[[], None] | None = None,
 ) -> Tally:
-    """Write OUT/traces. The verdicts are those of the verifier of the last run.
+    """Write OUT/traces of a ledger. The verdicts are those of the verifier of the last run.
 
     Args:
         out: Folder of the build.
@@ -166,11 +176,8 @@ def export_traces(
         image: Gives the image of a sample as the model is to see it, encoded, or why it cannot be
             used any more. Asked for accepted traces, and for those on the card.
         config: What to make of it.
-        on_start: Called once with the number of samples.
-        on_sample: Called after each sample.
-
-    Returns:
-        The counts that the card tells.
+        on_start: As of `export`.
+        on_sample: As of `export`.
 
     Raises:
         InputError: The ledger cannot be used, or holds no sample.
@@ -189,15 +196,16 @@ def export_traces(
             RecordFile(folder / "sft_test.parquet", TRACE_SCHEMA) as test,
             RecordFile(folder / "rejected.parquet", REJECTED_SCHEMA) as rejected,
         ):
-            export = _Export(config, image, held_out, {"train": train, "test": test}, rejected)
-            export.leave_out(ledger.left_out())
+            left_out = {item.id: item for item in ledger.left_out()}
+            files = {"train": train, "test": test, "rejected": rejected}
+            exported = _Export(config, image, held_out, files, left_out)
             for sample, history in _by_sample(ledger, run.verifier):
-                export.add(sample, history)
+                exported.add(sample, history)
                 if on_sample:
                     on_sample()
-        export.count_waiting(run.about["samples"])
-        write_card(folder, export.card(run))
-    return export.tally
+        exported.tally.waiting = max(0, run.about["samples"] - exported.n_settled)
+        write_card(folder, exported.card(run))
+    return exported.tally
 
 
 class _Export:
@@ -206,48 +214,39 @@ class _Export:
     def __init__(
         self,
         config: ExportConfig,
-        image: ImageOf,
+        image: Callable[[TraceSample], bytes | LeftOutSample],
         held_out: float | None,
         files: dict[str, RecordFile],
-        rejected: RecordFile,
+        left_out: dict[str, LeftOutSample],
     ) -> None:
         self.tally = Tally()
-        self._config = config
-        self._image = image
-        self._held_out = held_out
-        self._files = files
-        self._rejected_file = rejected
+        self.tally.left_out.update((item.reason, item.details) for item in left_out.values())
+        self.n_settled = len(left_out)  # and those that were asked about
+        self._config, self._image, self._held_out = config, image, held_out
+        self._files, self._left_out = files, left_out
         self._accepted, self._rejected = Examples(EXAMPLES), Examples(EXAMPLES)
-        self._left_out: dict[str, LeftOutSample] = {}
-        self._n_left_out_later = 0
-
-    def leave_out(self, samples: Iterable[LeftOutSample]) -> None:
-        self._left_out = {item.id: item for item in samples}
-        self.tally.left_out.update((item.reason, item.details) for item in self._left_out.values())
 
     def add(self, sample: TraceSample, history: History) -> None:
         """Write a sample's rows, and count them."""
         target = Target.from_json(sample.target)
         if history:
             self.tally.count_attempts(target, history)
-            self._n_left_out_later += sample.id in self._left_out
+            self.n_settled += sample.id not in self._left_out
         kept = next((row for row in history if row[1].accepted and _is_trainable(row[0])), None)
         for attempt, verdict in history:
             if not verdict.accepted:
                 later = kept is not None and attempt.number < kept[0].number
-                self._rejected_file.write(
-                    rejected_record(sample, target.label, attempt, verdict, accepted_later=later)
-                )
+                judged = Judged(sample, attempt, verdict)
+                self._files["rejected"].write(_rejected_row(judged, target.label, later))
                 if parse_trace(attempt.text, target.box_space.extent).claims:  # to be seen
-                    self._rejected.add(verdict.reason, Example(sample, attempt, verdict))
+                    self._rejected.add(verdict.reason, judged)
         if kept is not None:
-            self._keep(sample, target, *kept)
+            self._keep(Judged(sample, *kept), target)
         elif any(verdict.accepted for _, verdict in history):
             self.tally.lost["placeholder or half a character in the text"] += 1
 
-    def _keep(
-        self, sample: TraceSample, target: Target, attempt: Attempt, verdict: Verdict
-    ) -> None:
+    def _keep(self, judged: Judged, target: Target) -> None:
+        sample, attempt, verdict = judged
         image = self._left_out.get(sample.id) or self._image(sample)
         if isinstance(image, LeftOutSample):
             self.tally.lost[image.reason] += 1
@@ -265,22 +264,24 @@ class _Export:
             id=printable(sample.id),
             trace_source=f"{attempt.mode}:{attempt.model}",
         )
-        file.write(trace_record(row, attempt, verdict))
+        file.write(
+            {
+                **row.to_record(),
+                "attempt": attempt.number,
+                "prompt_hash": attempt.prompt_hash,
+                "scores": dict(verdict.scores),
+            }
+        )
         self.tally.count_accepted(target, attempt, split)
-        self._accepted.add(target.label, Example(sample, attempt, verdict))
-
-    def count_waiting(self, n_samples: int) -> None:
-        """Count those that are neither asked about nor left out, of all samples of the build."""
-        settled = self.tally.n_asked + len(self._left_out) - self._n_left_out_later
-        self.tally.waiting = max(0, n_samples - settled)
+        self._accepted.add(target.label, judged)
 
     def card(self, run: Run) -> Card:
         """What is told of all this, with the images that are still there."""
         accepted, rejected = self._accepted.chosen(), self._rejected.chosen()
         pictured = {
-            example.sample.id: image
-            for example in (*accepted, *rejected)
-            if isinstance(image := self._image(example.sample), bytes)
+            sample.id: image
+            for sample, *_ in (*accepted, *rejected)
+            if isinstance(image := self._image(sample), bytes)
         }
         return Card(
             tally=self.tally,
@@ -293,6 +294,28 @@ class _Export:
             verifier=run.verifier,
             criteria=json.loads(run.config),
         )
+
+
+def _rejected_row(judged: Judged, label: str, accepted_later: bool) -> dict[str, Any]:
+    """A row of `REJECTED_SCHEMA`."""
+    sample, attempt, verdict = judged
+    values = {
+        **{name: getattr(attempt, name, None) for name in REJECTED_SCHEMA.names},
+        "id": sample.id,
+        "label": label,
+        "split": sample.split,
+        "attempt": attempt.number,
+        "reason": verdict.reason,
+        "details": verdict.details,
+        "answer": verdict.answer,
+        "accepted_later": accepted_later,
+        "scores": dict(verdict.scores) or None,
+        "candidates": [*attempt.candidates],
+    }
+    return {
+        name: printable(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def _by_sample(ledger: LedgerReader, verifier: str) -> Iterator[tuple[TraceSample, History]]:

@@ -6,17 +6,19 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, get_args
 
 from tag_rewards import __version__
+from tag_rewards.errors import InputError
 from tag_rewards.facs import canonical_expression
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
 from tag_rewards.trace import Trace, parse_trace
-from tag_rewards.traces.records import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tag_rewards.target import Target
-    from tag_rewards.traces.records import Reason
 
 MOST_ERRORS = 8
 """Mistakes that are named; the rest are counted."""
@@ -26,6 +28,56 @@ RULES = 1
 
 _SPECIAL = re.compile(r"<image>|<video>|<\|[^|>]*\|>")
 """What verl or a tokenizer would take for something else than text."""
+
+
+Reason = Literal[
+    "accepted",
+    "engine_error",
+    "empty",
+    "truncated",
+    "format",
+    "no_answer",
+    "wrong_label",
+    "ungrounded",
+]
+"""What became of an attempt; the first that applies, in the order in which they are checked.
+
+- `engine_error`: there is no text; the details are the engine's own sentence.
+- `empty`: the text is empty or blank.
+- `truncated`: the model was cut off at its most tokens.
+- `format`: the text is no trace, or one with more mistakes than the verifier allows.
+- `no_answer`: there is not exactly one answer, or it is no expression.
+- `wrong_label`: the answer is an expression, but not the label.
+- `ungrounded`: the boxes and AUs agree too little with the evidence.
+"""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of an attempt.
+
+    Attributes:
+        accepted: Whether the trace is kept.
+        reason: `accepted`, or why not.
+        details: The same in a sentence, such as the parser's errors; empty if accepted.
+        answer: The canonical expression that the text answers; empty if there is none.
+        scores: The library's scores of the text (`tag_rewards.rewards.SCORE_KEYS`); empty where
+            there is no text.
+    """
+
+    accepted: bool
+    reason: Reason
+    details: str = ""
+    answer: str = ""
+    scores: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.accepted != (self.reason == "accepted"):
+            raise ValueError(f"accepted is {self.accepted}, but the reason is {self.reason!r}")
+        if self.reason not in REASONS:
+            raise ValueError(f"reason {self.reason!r} is not one of {', '.join(REASONS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +94,7 @@ class VerifyConfig:
         grounding: Options of the grounding reward.
 
     Raises:
-        ValueError: A value is out of range; the message names option and value.
+        InputError: A value is out of range; the message names option and value.
 
     Example:
         >>> VerifyConfig().hash == VerifyConfig(min_grounding=0.3).hash
@@ -55,9 +107,9 @@ class VerifyConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.min_format <= 1:
-            raise ValueError(f"min_format is {self.min_format}, not above 0 and at most 1")
+            raise InputError(f"min_format is {self.min_format}, not above 0 and at most 1")
         if not 0 <= self.min_grounding <= 1:
-            raise ValueError(f"min_grounding is {self.min_grounding}, not 0 to 1")
+            raise InputError(f"min_grounding is {self.min_grounding}, not 0 to 1")
 
     def to_json(self) -> str:
         """The options, the rules that they are options of, and the release."""

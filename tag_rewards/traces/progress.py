@@ -1,22 +1,51 @@
-"""How far a build of traces is: from its ledger, whether it runs or not, and while it runs."""
+"""How far a build of traces is: counted up while it runs, or read from its ledger at any time."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.files.lock import writer_of
 from tag_rewards.files.text import duration
-from tag_rewards.traces.config import read_build_config
+from tag_rewards.traces.config import read_build_record
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.policy import PolicyConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from tag_rewards.traces.ledger import Counts
 
-    from tag_rewards.traces.records import Counts
+
+@dataclass(slots=True)
+class Progress:
+    """How far a build has come; it counts up while the build runs.
+
+    Attributes:
+        samples: All samples.
+        settled: Those that are not asked about any more, in this run or before.
+        round: Number of the round of this run, from 1.
+        attempts: Answers of this run.
+        settled_now: Samples that its answers have settled.
+        reasons: What became of the answers.
+    """
+
+    samples: int
+    settled: int = 0
+    round: int = 0
+    attempts: int = 0
+    settled_now: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def told(self, seconds: float) -> str:
+        """Speed, acceptance and time left, for a run that has taken so many seconds."""
+        speed = self.attempts / seconds if seconds else 0.0
+        told = f"round {self.round}, {speed:.1f} attempts/s"
+        if self.attempts:
+            told += f", {self.reasons['accepted'] / self.attempts:.0%} accepted"
+        left = _seconds_left(self.samples - self.settled, self.attempts, self.settled_now, speed)
+        return told + _about(left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +73,7 @@ class BuildStatus:
     @property
     def open(self) -> int:
         """Samples that are still to be asked about."""
-        counts = self.counts
-        settled = counts.accepted + self.given_up + sum(counts.left_out.values())
+        settled = self.counts.accepted + self.given_up + sum(self.counts.left_out.values())
         return max(0, self.samples - settled)
 
     @property
@@ -55,39 +83,7 @@ class BuildStatus:
         None if no build runs, or nothing is settled yet.
         """
         settled = self.counts.accepted + self.given_up
-        if not (self.speed and settled):
-            return None
-        return self.open * self.counts.attempts / settled / self.speed
-
-    def to_table(self) -> Table:
-        """The figures for the terminal."""
-        from rich.table import Table
-
-        counts = self.counts
-        table = Table("", "", "share")
-        table.columns[1].justify = table.columns[2].justify = "right"
-
-        def add(name: str, count: int, of: int) -> None:
-            table.add_row(name, f"{count:,}", f"{count / of:.1%}" if of else "-")
-
-        add("samples", self.samples, self.samples)
-        add("  with a trace", counts.accepted, self.samples)
-        for number, samples in counts.accepted_at.items():
-            add(f"    from attempt {number}", samples, self.samples)
-        add("  given up", self.given_up, self.samples)
-        for reason, samples in counts.left_out.items():
-            add(f"  left out: {reason}", samples, self.samples)
-        add("  open", self.open, self.samples)
-        table.add_section()
-        add("attempts", counts.attempts, counts.attempts)
-        for reason, attempts in counts.reasons.items():
-            add(f"  {reason}", attempts, counts.attempts)
-        if counts.unjudged:
-            add("  not judged yet", counts.unjudged, counts.attempts)
-        table.add_section()
-        table.add_row("tokens of prompts", f"{counts.prompt_tokens:,}", "")
-        table.add_row("tokens of texts", f"{counts.completion_tokens:,}", "")
-        return table
+        return _seconds_left(self.open, self.counts.attempts, settled, self.speed)
 
     @property
     def headline(self) -> str:
@@ -104,14 +100,11 @@ class BuildStatus:
         if self.writer is None:
             again = "; the same command goes on with it" if self.open else ""
             return f"no process builds now (last: {who}){again}"
-        left = self.seconds_left
-        return (
-            f"process {self.writer} builds now: {who}, {self.speed:.1f} attempts/s"
-            f"{'' if left is None else f', about {duration(left)} left'}"
-        )
+        speed = f"{self.speed:.1f} attempts/s"
+        return f"process {self.writer} builds now: {who}, {speed}{_about(self.seconds_left)}"
 
 
-def read_status(out: str | Path) -> BuildStatus:
+def status(out: str | Path) -> BuildStatus:
     """Read how far a build is; nothing is written, and a build that runs is not disturbed.
 
     Args:
@@ -121,12 +114,11 @@ def read_status(out: str | Path) -> BuildStatus:
         InputError: There is no build.
     """
     path = Path(out) / LEDGER_FILE
-    build = read_build_config(out)
+    build = read_build_record(Path(out))
     with read_ledger(path) as ledger:
         counts, run = ledger.counts(), ledger.last_run()
-        policy = PolicyConfig(**build["policy"])
         n_labels = len(build["labels"]) if build["mode"] == "blind" else 0
-        given_up = ledger.given_up(policy, n_labels)
+        given_up = ledger.given_up(PolicyConfig(**build["policy"]), n_labels)
     writer = writer_of(path)
     about = run.about if run else {}
     elapsed = time.time() - run.started if run else 0.0
@@ -140,3 +132,12 @@ def read_status(out: str | Path) -> BuildStatus:
         about=about,
         build=build,
     )
+
+
+def _seconds_left(waiting: int, attempts: int, settled: int, speed: float) -> float | None:
+    """Until as many samples are settled as wait, at the attempts that those settled took."""
+    return waiting * attempts / settled / speed if settled and speed else None
+
+
+def _about(left: float | None) -> str:
+    return "" if left is None else f", about {duration(left)} left"
