@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from tag_rewards.prepare.face_target import AnnotationConfig
-from tag_rewards.traces.build import build_traces
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
-from tag_rewards.traces.prompts import load_prompt
+from tag_rewards.traces.run import build as build_traces
 from tests.builders.writer import FakeEngine
 
 CANVAS = 112
@@ -26,10 +25,9 @@ class Build:
         )
         self.config = BuildConfig(data)
 
-    def run(self, engine=None, template=None, dropped=None, **options):
+    def run(self, engine=None, dropped=None, **options):
         config = replace(self.config, **options)
-        prompt = load_prompt(config.mode, template)
-        return build_traces(config, prompt, engine or FakeEngine(), self.out, dropped=dropped)
+        return build_traces(config, engine or FakeEngine(), self.out, dropped=dropped)
 
     def rows(self):
         """What is recorded and judged, but for the times."""

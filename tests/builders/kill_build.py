@@ -28,7 +28,7 @@ from tag_rewards.engines.make import make_engine
 from tag_rewards.prepare.face_target import AnnotationConfig
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
-from tag_rewards.traces.prompts import load_prompt
+from tag_rewards.traces.run import build as build_traces
 from tests.builders import environment
 from tests.builders.writer import MODEL, FakeEngine
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from tag_rewards.rewards import score
 from tag_rewards.traces.ledger import open_ledger
-from tag_rewards.traces.records import REASONS, Attempt, LeftOutSample, TraceSample, Verdict
+from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
+from tag_rewards.traces.verifier import REASONS, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

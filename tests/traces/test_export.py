@@ -20,8 +20,8 @@ from tag_rewards.traces.exported import (
     export_ledger,
 )
 from tag_rewards.traces.ledger import open_ledger, read_ledger
-from tag_rewards.traces.records import LeftOutSample, Verdict
-from tag_rewards.traces.tally import share_of
+from tag_rewards.traces.records import LeftOutSample
+from tag_rewards.traces.verifier import Verdict
 from tests.builders.ledger import VERIFIER, write_build
 
 FILES = {"README.md", "sft_train.parquet", "sft_test.parquet", "rejected.parquet"}

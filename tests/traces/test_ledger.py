@@ -142,8 +142,7 @@ import random, sys, time
 from pathlib import Path
 from dataclasses import replace
 from tests.builders.ledger import NO_TRACE, attempt
-from tag_rewards.traces.ledger import Ledger
-from tag_rewards.traces.ledger_schema import connect
+from tag_rewards.traces.ledger import Ledger, connect
 path, seed = Path(sys.argv[1]), sys.argv[2]
 ledger = Ledger(path, connect(path, write=True))
 names = [f"{index:04d}" for index in range(300)]

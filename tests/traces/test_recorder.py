@@ -9,6 +9,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.traces import run as module
 from tag_rewards.traces.ledger import open_ledger
 from tag_rewards.traces.records import LeftOutSample, TraceSample
+from tag_rewards.traces.run import Recorder
 from tests.builders.ledger import KEPT, NO_TRACE, attempt
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from tag_rewards.traces.policy import PolicyConfig
 from tag_rewards.traces.prompts import load_prompt
-from tag_rewards.traces.records import LEFT_OUT_REASONS, REASONS
-from tag_rewards.traces.verify import VerifyConfig
+from tag_rewards.traces.records import LEFT_OUT_REASONS
+from tag_rewards.traces.verifier import REASONS, VerifyConfig
 from tests.builders.command import command
 
 PAGE = Path(__file__).parents[2] / "docs" / "traces.md"
