@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards import AUEvidence, BoxSpace, Target, score
-from tag_rewards.completions import read_predictions
+from tag_rewards.completions import read_completions
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
 from tag_rewards.files import encode_image
 from tag_rewards.geometry import AU_REGIONS, au_boxes, average_face, clip_boxes
@@ -140,7 +140,7 @@ def main() -> int:
         command += ["--data", str(folder / "eval.parquet"), "--predictions", str(predictions)]
         command += ["--out", str(folder / "results")]
         targets = [face.target for face in read_evaluation_set(folder / "eval.parquet").faces]
-        texts = [one.completion for one in read_predictions(predictions).values()]
+        texts = [one.completion for one in read_completions(predictions).values()]
         for _ in range(rounds):
             whole.append(on_one_core(command))
             start = time.process_time()

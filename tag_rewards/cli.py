@@ -19,19 +19,16 @@ except ModuleNotFoundError as error:
     ) from None
 
 from tag_rewards.commands.annotate import annotate
-from tag_rewards.commands.compare import compare, eval_table
 from tag_rewards.commands.datasets import datasets
-from tag_rewards.commands.evaluate import evaluate
+from tag_rewards.commands.evaluate import compare, eval_table, evaluate
 from tag_rewards.commands.generate import generate
 from tag_rewards.commands.made_faces import made_faces
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.quality import quality
-from tag_rewards.commands.report import report
-from tag_rewards.commands.score import score
-from tag_rewards.commands.serve import serve
+from tag_rewards.commands.report import report, summarize
+from tag_rewards.commands.score import score, serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
-from tag_rewards.commands.summarize import summarize
 from tag_rewards.commands.traces import traces
 
 app = typer.Typer(
@@ -85,7 +82,6 @@ _EXTRAS = {
     "matplotlib": "eval",
     "pyarrow": "data",
     "rich": "data",
-    "sklearn": "eval",
 }
 
 

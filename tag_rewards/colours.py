@@ -21,7 +21,7 @@ def assign_colours(groups: Iterable[Iterable[int]]) -> dict[int, str]:
     """A colour of `OKABE_ITO` for each AU, such that AUs of one group share none if possible.
 
     Args:
-        groups: the AUs of each picture of a sheet.
+        groups: The AUs of each picture of a sheet.
 
     Returns:
         AU number -> colour, by rising AU number.

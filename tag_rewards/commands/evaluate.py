@@ -1,9 +1,8 @@
-"""`tag-rewards eval`."""
+"""`tag-rewards eval`, `compare` and `eval-table`."""
 
-from collections.abc import Callable, Collection
-from hashlib import sha256
+# Annotations stay real objects here: typer reads them.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,21 +21,10 @@ from tag_rewards.commands.options import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from tag_rewards.prepare.eval_set import EvaluationSet
+    from tag_rewards.evaluation.run import EvaluationData
     from tag_rewards.prepare.face_target import AnnotationConfig
 
-
-# Annotations stay real objects here: typer reads them.
-
-
 _TRAIN_FILE = "rl_train.parquet"
-
-
-class _Data(NamedTuple):
-    """What is evaluated on, and how to get the encoded images of some of its faces."""
-
-    faces: "EvaluationSet"
-    images: Callable[[Collection[int]], dict[int, bytes]]
 
 
 def evaluate(
@@ -94,20 +82,11 @@ def evaluate(
     """
     from rich.console import Console
 
-    from tag_rewards.completions.completion import match_faces, model_name, read_predictions
-    from tag_rewards.evaluation.console import results_tables, warnings
-    from tag_rewards.evaluation.results import write_results
-    from tag_rewards.evaluation.run import EvaluationConfig, with_counterfactual
-    from tag_rewards.evaluation.run import evaluate as run
-    from tag_rewards.evaluation.samples import choose, write_gallery, write_samples
-    from tag_rewards.prepare.eval_set import read_targets
+    from tag_rewards.commands.evaluation_tables import results_tables
+    from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files, prepared_data
     from tag_rewards.prepare.face_target import AnnotationConfig
 
     config = EvaluationConfig(resamples, seed)
-    try:
-        annotation = AnnotationConfig(canvas, box_space, top_k, min_probability, min_confidence)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     if (data is None) == (dataset is None):
         raise InputError("give one of --data and --dataset")
     if data is not None:
@@ -116,52 +95,25 @@ def evaluate(
                 "--protocol, --openface, --evidence and --allow-mismatch belong to --dataset; "
                 "eval.parquet says what it is of"
             )
-        loaded = _prepared(data)
+        loaded = prepared_data(data)
         if train_data is None and data.with_name(_TRAIN_FILE).is_file():
             train_data = data.with_name(_TRAIN_FILE)
     else:
         assert dataset is not None
+        try:
+            annotation = AnnotationConfig(canvas, box_space, top_k, min_probability, min_confidence)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         loaded = _dataset(dataset, protocol, openface, evidence, allow_mismatch, annotation)
-    written = read_predictions(predictions)
-    matched = match_faces(predictions, written, loaded.faces.faces)
-    sources = {
-        "data": str(data or dataset),
-        "predictions": str(predictions),
-        "predictions_sha256": sha256(predictions.read_bytes()).hexdigest(),
-        "train_data": None if train_data is None else str(train_data),
-    }
-    results, samples = run(
-        loaded.faces,
-        matched,
-        None if train_data is None else read_targets(train_data),
-        config,
-        model_name(predictions, written.values()),
-        sources,
-    )
-    if counterfactual is not None:
-        results = with_counterfactual(results, counterfactual, config)
-    choices = choose(samples, seed)
-    images = loaded.images({choice.row for choice in choices})
-    out.mkdir(parents=True, exist_ok=True)
-    write_samples(out, samples)
-    write_gallery(out, choices, samples, images)
-    write_results(out, results)
+    results = evaluate_files(loaded, predictions, out, train_data, counterfactual, config).results
     console = Console(highlight=False)
     for part in results_tables(results):
         console.print(part)
     if train_data is None:
         console.print("Without --train-data there is no baseline of mean boxes.")
-    for warning in warnings(results):
+    for warning in results.warnings:
         console.print(f"Warning: {warning}", style="bold", markup=False)
     console.print(f"Written to {out}", markup=False)
-
-
-def _prepared(path: Path) -> _Data:
-    from functools import partial
-
-    from tag_rewards.prepare.eval_set import read_evaluation_set, read_images
-
-    return _Data(read_evaluation_set(path), partial(read_images, path))
 
 
 def _dataset(
@@ -170,21 +122,81 @@ def _dataset(
     openface: Path | None,
     evidence: list[Path] | None,
     allow_mismatch: bool,
-    config: "AnnotationConfig",
-) -> _Data:
+    annotation: "AnnotationConfig",
+) -> "EvaluationData":
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
-    from tag_rewards.files.images import encode_image
-    from tag_rewards.prepare.eval_set import evaluation_set
-    from tag_rewards.prepare.face_target import canvas_image
+    from tag_rewards.evaluation.run import dataset_data
 
     if protocol is None:
         raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
     named = protocol_named(protocol)
     loaded = load_protocol(named, root, allow_mismatch=allow_mismatch, splits=[named.split])
-    faces = evaluation_set(loaded, face_source(root, openface, evidence), config)
-    samples = loaded.evaluated
+    return dataset_data(loaded, root, face_source(root, openface, evidence), annotation)
 
-    def images(rows: Collection[int]) -> dict[int, bytes]:
-        return {row: encode_image(canvas_image(samples[row], config)) for row in rows}
 
-    return _Data(faces, images)
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Folder that `eval` wrote.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same faces.")],
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """Compare two models face by face: is B better than A, or could it be the draw of the faces?
+
+    McNemar's exact test for accuracy; for every figure the interval of the difference by the
+    paired bootstrap. Refused if the two were not evaluated on the same faces with the same targets.
+
+    **Example**
+
+        tag-rewards compare results/sft results/grpo
+    """
+    from rich.console import Console
+
+    from tag_rewards.commands.evaluation_tables import comparison_table
+    from tag_rewards.evaluation.compare import compare_models, read_model
+    from tag_rewards.evaluation.run import EvaluationConfig
+
+    config = EvaluationConfig(resamples, seed)
+    models = read_model(first), read_model(second)
+    comparison = compare_models(*models, config.resamples, config.seed)
+    console = Console(highlight=False)
+    console.print(comparison_table(comparison, str(first), str(second)))
+    test = comparison.mcnemar
+    console.print(
+        f"{comparison.n} faces. Only {first} is right on {test.first_only}, only {second} on "
+        f"{test.second_only}: McNemar's exact test p = {test.p:.2g}. In brackets 95 % bootstrap "
+        "intervals; that of the difference is of the paired faces.",
+        markup=False,
+    )
+    for model in models:
+        if model.results.unknown:
+            *_, warning = model.results.warnings
+            console.print(f"Warning: {model.folder}: {warning}", style="bold", markup=False)
+
+
+def eval_table(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `eval` wrote.")
+    ],
+    resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> None:
+    """One model on several protocols: each of them, and all faces pooled.
+
+    **Example**
+
+        tag-rewards eval-table results/rafdb results/ferplus results/affectnet
+    """
+    from rich.console import Console
+
+    from tag_rewards.commands.evaluation_tables import cross_dataset_table
+    from tag_rewards.evaluation.compare import cross_dataset, read_model
+    from tag_rewards.evaluation.run import EvaluationConfig
+
+    config = EvaluationConfig(resamples, seed)
+    models = [read_model(folder) for folder in results]
+    console = Console(highlight=False)
+    console.print(cross_dataset_table(cross_dataset(models, config.resamples, config.seed)))
+    console.print("In brackets 95 % bootstrap intervals. Pooled: every face counts the same.")
+    for model in models:
+        for warning in model.results.warnings:
+            console.print(f"Warning: {model.folder}: {warning}", style="bold", markup=False)

@@ -24,7 +24,7 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from tag_rewards.completions.completion import Completion
     from tag_rewards.engines.base import Engine
-    from tag_rewards.evaluation.counterfactual import CounterfactualSummary
+    from tag_rewards.evaluation.run import CounterfactualSummary
 
 _CHUNK = 256  # faces that a model which is run here is asked about at a time
 
@@ -98,7 +98,7 @@ def generate(
     from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
     from tag_rewards.completions.run import GenerationConfig, model_fingerprint
     from tag_rewards.completions.run import generate as run
-    from tag_rewards.evaluation.counterfactual import summarize_counterfactual
+    from tag_rewards.evaluation.run import summarize_counterfactual
     from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 
     if out.suffix != ".jsonl":
@@ -194,10 +194,10 @@ def _told_of_hiding(path: Path, summary: "CounterfactualSummary") -> str:
     for reason, count in summary.left_out.items():
         text += f"; {count} left out: {reason}"
     if summary.claimed and summary.elsewhere and summary.difference:
-        mean, low, high = summary.difference
+        mean, low, high, _ = summary.difference
         text += (
-            f"\nThe answer changes on {summary.claimed.mean:.1%} of them with the claimed boxes "
-            f"hidden, on {summary.elsewhere.mean:.1%} with as much hidden elsewhere "
+            f"\nThe answer changes on {summary.claimed.value:.1%} of them with the claimed boxes "
+            f"hidden, on {summary.elsewhere.value:.1%} with as much hidden elsewhere "
             f"(difference {mean:+.1%}, 95 % interval {low:+.1%} to {high:+.1%})"
         )
     return text

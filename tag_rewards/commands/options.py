@@ -1,10 +1,8 @@
-"""Options that several commands have, said once.
-
-Options of a command that are NAME=VALUE.
-"""
+"""Options that several commands have, said once, and what is read from them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,10 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tag_rewards.evidence.of_dataset import FaceSource
-
-
-# Annotations stay real objects here: typer reads them.
-
+    from tag_rewards.target import Target
 
 ProtocolOption = typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
 AllowMismatch = Annotated[
@@ -99,3 +94,28 @@ def name_values(option: str, given: Sequence[str] | None) -> dict[str, str]:
             raise InputError(f"{option} is {text!r}, not NAME=VALUE")
         values[name] = value
     return values
+
+
+def read_text(path: Path) -> str:
+    """A model's answer, in any bytes, from a file, or from stdin for `-`.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    written = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    return written.decode("utf-8", errors="replace")
+
+
+def read_target(path: Path) -> Target:
+    """The target of a JSON file.
+
+    Raises:
+        InputError: It holds something else.
+        OSError: It cannot be opened.
+    """
+    from tag_rewards.target import Target
+
+    try:
+        return Target.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,4 +1,4 @@
-"""`tag-rewards report`."""
+"""`tag-rewards report` and `tag-rewards summarize`."""
 
 # Annotations stay real objects here: typer reads them.
 from pathlib import Path
@@ -33,3 +33,24 @@ def report(
 
     index, *others = write_report(results, out, run)
     print(f"{index} and {len(others)} CSV and PNG files beside it")
+
+
+def summarize(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a GRPO run.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder with the run's rl_train.parquet and rl_test.parquet.")
+    ],
+) -> None:
+    """Write summary.md, curves.png, overlays.png and metrics.jsonl of a run into RUN.
+
+    Reads logs/metrics-*.jsonl or metrics.jsonl (verl's file logger), validation/ (verl's
+    validation_data_dir) and, if they are there, timings.jsonl and settings.txt.
+
+    **Example**
+
+        tag-rewards summarize runs/grpo --data parquet
+    """
+    from tag_rewards.runs.summary import write_summary
+
+    for path in write_summary(run, data):
+        print(path)

@@ -1,13 +1,17 @@
-"""`tag-rewards score`."""
+"""`tag-rewards score` and `tag-rewards serve`."""
 
 # Annotations stay real objects here: typer reads them.
-import sys
+import os
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from tag_rewards.commands.options import read_target, read_text
 from tag_rewards.errors import InputError
+from tag_rewards.integrations.server.config import ServerConfig
+from tag_rewards.rewards.config import RewardConfig
 
 
 def score(
@@ -29,15 +33,9 @@ def score(
     from rich.table import Table
 
     from tag_rewards.rewards import score as score_text
-    from tag_rewards.target import Target
     from tag_rewards.trace import parse_trace
 
-    try:
-        truth = Target.from_json(target.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{target}: {error}") from error
-    written = sys.stdin.buffer.read() if str(completion) == "-" else completion.read_bytes()
-    text = written.decode("utf-8", errors="replace")
+    truth, text = read_target(target), read_text(completion)
     table = Table("score", "value")
     for name, value in score_text(text, truth).items():
         table.add_row(name, f"{value:.3f}")
@@ -45,3 +43,126 @@ def score(
     console.print(table)
     for mistake in parse_trace(text, truth.box_space.extent).errors:
         console.print(f"- {mistake}", markup=False)
+
+
+_SERVER, _REWARD = ServerConfig(), RewardConfig()
+_GROUNDING = _REWARD.grounding
+_NEEDED = ("fastapi", "httptools", "orjson", "prometheus_client", "uvicorn", "uvloop")
+
+
+def _reward_option(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Reward")
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
+    ] = _SERVER.host,
+    port: Annotated[int, typer.Option(help="TCP port.")] = _SERVER.port,
+    workers: Annotated[
+        int, typer.Option(help="Processes that score; one for each core to be used.")
+    ] = _SERVER.workers,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Environment variable with the key that clients must send, as "
+            "`Authorization: Bearer KEY` or in the URL as http://user:KEY@HOST; without it "
+            "everybody is let in.",
+        ),
+    ] = None,
+    max_body_mib: Annotated[
+        int, typer.Option(help="Longest body of a request, in MiB; a longer one gets 413.")
+    ] = _SERVER.max_body_bytes // 1024**2,
+    max_completions: Annotated[
+        int, typer.Option(help="Most completions in a request; more get 413.")
+    ] = _SERVER.max_completions,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds for a request to arrive (else 408) and to be scored (else 503)."
+        ),
+    ] = _SERVER.timeout,
+    format_weight: Annotated[float, _reward_option("Weight of the format reward.")] = (
+        _REWARD.format_weight
+    ),
+    accuracy_weight: Annotated[float, _reward_option("Weight of the answer's reward.")] = (
+        _REWARD.accuracy_weight
+    ),
+    grounding_weight: Annotated[float, _reward_option("Weight of the grounding reward.")] = (
+        _REWARD.grounding_weight
+    ),
+    formula: Annotated[
+        str, _reward_option("Formula of grounding: ramp, or a published one (docs/rewards.md).")
+    ] = _GROUNDING.formula,
+    iou_floor: Annotated[float, _reward_option("IoU up to which a box earns nothing.")] = (
+        _GROUNDING.iou_floor
+    ),
+    iou_ceiling: Annotated[float, _reward_option("IoU from which a box earns everything.")] = (
+        _GROUNDING.iou_ceiling
+    ),
+    au_weight: Annotated[
+        float, _reward_option("Share of grounding that needs the right AUs named.")
+    ] = _GROUNDING.au_weight,
+    au_beta: Annotated[
+        float, _reward_option("Beta of the AUs' F-score; above 1 weighs recall more.")
+    ] = _GROUNDING.au_beta,
+    probability_weighted: Annotated[
+        bool,
+        _reward_option("Weigh each AU by the detector's probability.", "--probability-weighted"),
+    ] = _GROUNDING.probability_weighted,
+    overlap: Annotated[
+        Literal["box", "polygon"], _reward_option("What a box is compared with.")
+    ] = _GROUNDING.overlap,
+) -> None:
+    """Serve the rewards over HTTP, for stacks that call a reward by URL.
+
+    `POST /score` scores completions, `/openrlhf` and `/slime` speak with these stacks, `/health`
+    and `/metrics` (Prometheus) tell how it goes, and `/docs` explains the bodies. Ends on Ctrl+C or
+    SIGTERM, when the requests under way are answered.
+
+    **Examples**
+
+        tag-rewards serve --workers 2 --grounding-weight 0.5
+
+        TAG_KEY=$(openssl rand -hex 16) tag-rewards serve --host 0.0.0.0 --api-key-env TAG_KEY
+    """
+    if not all(map(find_spec, _NEEDED)):
+        raise InputError("the server is an extra: pip install 'tag-rewards[server]'")
+    options = {
+        "format_weight": format_weight,
+        "accuracy_weight": accuracy_weight,
+        "grounding_weight": grounding_weight,
+        "formula": formula,
+        "iou_floor": iou_floor,
+        "iou_ceiling": iou_ceiling,
+        "au_weight": au_weight,
+        "au_beta": au_beta,
+        "probability_weighted": probability_weighted,
+        "overlap": overlap,
+    }
+    try:
+        config = ServerConfig(
+            host=host,
+            port=port,
+            workers=workers,
+            max_body_bytes=max_body_mib * 1024**2,
+            max_completions=max_completions,
+            timeout=timeout,
+            api_key=_api_key(api_key_env),
+            reward=RewardConfig.from_options(options),
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+    from tag_rewards.integrations.server.run import serve as run
+
+    run(config)
+
+
+def _api_key(name: str | None) -> str | None:
+    if name is None:
+        return None
+    if name not in os.environ:
+        raise InputError(f"the environment variable {name}, for the API key, is not set")
+    return os.environ[name]

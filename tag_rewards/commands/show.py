@@ -1,15 +1,14 @@
 """`tag-rewards show`."""
 
 # Annotations stay real objects here: typer reads them.
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tag_rewards.commands.options import read_target, read_text
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, smart_resize
-from tag_rewards.target import Target
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.observation import Detection
@@ -74,19 +73,27 @@ def show(
         tag-rewards show face.jpg --trace answer.txt --target target.json
     """
     from tag_rewards.files.images import read_image
+    from tag_rewards.pictures.detected import picture_of_detection
+    from tag_rewards.pictures.marks import ModelView, claim_marks, target_marks
     from tag_rewards.pictures.sheet import FacePicture, draw_faces
-    from tag_rewards.pictures.what_to_draw import (
-        ModelView,
-        claim_marks,
-        picture_of_detection,
-        target_marks,
-    )
 
-    _check(images, openface, evidence, trace, target, canvas, min_probability, out)
+    given = {"--openface": openface, "--evidence": evidence, "--target": target}
+    sources = [name for name, value in given.items() if value is not None]
+    if len(sources) > 1:
+        raise InputError(f"{' and '.join(sources)} say both what the detector saw; give one")
+    if len(images) > 1 and (trace or target):
+        one = "--trace" if trace else "--target"
+        raise InputError(f"{one} is about one image, but there are {len(images)}; give one IMAGE")
+    if not 0 <= min_probability <= 1:
+        raise InputError(f"--min-probability is {min_probability}, not in [0, 1]")
+    if canvas is not None and canvas < 1:
+        raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
     wanted = _aus(aus)
     pixels = [read_image(path) for path in images]
     height, width = pixels[0].shape[:2]
-    truth = None if target is None else _read_target(target)
+    truth = None if target is None else read_target(target)
     space = truth.box_space if truth else _space(box_space, width, height, canvas)
     view = ModelView(space, width, height, canvas)
     if truth:
@@ -103,37 +110,10 @@ def show(
             )
         ]
     if trace is not None:
-        written = sys.stdin.buffer.read() if str(trace) == "-" else trace.read_bytes()
-        claims = claim_marks(written.decode("utf-8", errors="replace"), view)
+        claims = claim_marks(read_text(trace), view)
         pictures = [pictures[0]._replace(marks=pictures[0].marks + claims)]
     draw_faces(pictures, columns).savefig(out)
     print(f"Written to {out}")
-
-
-def _check(
-    images: list[Path],
-    openface: Path | None,
-    evidence: Path | None,
-    trace: Path | None,
-    target: Path | None,
-    canvas: int | None,
-    min_probability: float,
-    out: Path,
-) -> None:
-    """See that the options go together."""
-    given = {"--openface": openface, "--evidence": evidence, "--target": target}
-    sources = [name for name, value in given.items() if value is not None]
-    if len(sources) > 1:
-        raise InputError(f"{' and '.join(sources)} say both what the detector saw; give one")
-    if len(images) > 1 and (trace or target):
-        one = "--trace" if trace else "--target"
-        raise InputError(f"{one} is about one image, but there are {len(images)}; give one IMAGE")
-    if not 0 <= min_probability <= 1:
-        raise InputError(f"--min-probability is {min_probability}, not in [0, 1]")
-    if canvas is not None and canvas < 1:
-        raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
-    if out.suffix.lower() != ".png":
-        raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
 
 
 def _aus(text: str | None) -> list[int] | None:
@@ -156,20 +136,13 @@ def _aus(text: str | None) -> list[int] | None:
 
 def _detect(images: list[Path], openface: Path | None, evidence: Path | None) -> "list[Detection]":
     from tag_rewards.detectors.registry import make_detector
-    from tag_rewards.pictures.what_to_draw import detections_in_evidence, detections_in_openface
+    from tag_rewards.pictures.detected import detections_in_evidence, detections_in_openface
 
     if openface is not None:
         return detections_in_openface(openface, images)
     if evidence is not None:
         return detections_in_evidence(evidence, images)
     return make_detector("dlib").detect(images)
-
-
-def _read_target(path: Path) -> Target:
-    try:
-        return Target.from_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _space(name: BoxSpaceName, width: int, height: int, canvas: int | None) -> BoxSpace:
@@ -179,10 +152,8 @@ def _space(name: BoxSpaceName, width: int, height: int, canvas: int | None) -> B
         if name == "resized":
             height, width = smart_resize(height, width)
             return BoxSpace.resized("qwen2_5_vl", width, height)
-        return (
-            BoxSpace.normalized_1000()
-            if name == "normalized_1000"
-            else BoxSpace.pixels(width, height)
-        )
+        if name == "normalized_1000":
+            return BoxSpace.normalized_1000()
+        return BoxSpace.pixels(width, height)
     except ValueError as error:
         raise InputError(str(error)) from error

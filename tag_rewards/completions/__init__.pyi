@@ -1,8 +1,6 @@
 from .completion import (
     Completion,
-    Prediction,
     read_completions,
-    read_predictions,
 )
 from .counterfactual import (
     CounterfactualConfig,
@@ -17,9 +15,7 @@ __all__ = [
     "Completion",
     "CounterfactualConfig",
     "GenerationConfig",
-    "Prediction",
     "ask_counterfactuals",
     "generate",
     "read_completions",
-    "read_predictions",
 ]

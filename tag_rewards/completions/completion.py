@@ -1,4 +1,4 @@
-"""A line of `completions.jsonl`, and how sure the model was of its answer.
+"""What a model wrote about a face: a line of `completions.jsonl`.
 
 ::
 
@@ -6,11 +6,8 @@
      "prompt_tokens": 41, "completion_tokens": 118, "answer_logprob": -0.012, "error": "",
      "model": "runs/tag/grpo/hf"}
 
-Completions to evaluate: one JSON object a line, as `tag-rewards generate` or any script writes.
-
-Needed are `id` and `completion` (null if there is none). Read where they are there:
-`finish_reason`, `answer_logprob` (natural logarithm of the probability of the answer's tokens),
-`error` and `model`. Other fields do not matter.
+`tag-rewards generate` or any script writes it. Needed are `id` and `completion` (null if there is
+none); further fields than these do not matter.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.journal import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,32 +30,34 @@ if TYPE_CHECKING:
 
 _ANSWER, _ANSWER_END = "<answer>", "</answer>"
 _DIGITS = 6  # of a log-probability; the model itself is not as exact
+_ROUNDING = 1e-3  # log-probabilities of half precision come out a little above 0
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A line of `completions.jsonl`.
+    """What a model wrote about a face.
 
     Attributes:
-        id: The sample's name in its dataset.
-        completion: What the model wrote; empty if there is an error.
-        finish_reason: `stop`, `length`, or what else the engine says.
+        id: The face's name in its dataset.
+        completion: The text; None or empty if there is none.
+        finish_reason: Why it ends: `stop`, `length` for the token limit, or what else the engine
+            says; empty if unknown.
         prompt_tokens: Tokens of the prompt with its image; 0 if unknown.
         completion_tokens: Tokens of the completion; 0 if unknown.
         answer_logprob: Natural logarithm of the probability of the answer's tokens, see
             `answer_logprob`; None if it is unknown.
         error: Why there is no text; empty otherwise.
-        model: The model's name or folder.
+        model: The model's name or folder; empty if unknown.
     """
 
     id: str
-    completion: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    answer_logprob: float | None
-    error: str
-    model: str
+    completion: str | None
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    answer_logprob: float | None = None
+    error: str = ""
+    model: str = ""
 
     @classmethod
     def from_reply(cls, key: str, reply: Reply, model: str) -> Completion:
@@ -111,80 +109,36 @@ def answer_logprob(tokens: Sequence[TokenLogprob]) -> float | None:
 
 
 def read_completions(path: Path) -> dict[str, Completion]:
-    """A file of `tag_rewards.completions.run`, by the samples' names.
-
-    Raises:
-        InputError: A line is no completion; the message names file and line.
-        OSError: The file cannot be opened.
-    """
-    fields = set(Completion.__dataclass_fields__)
-    completions = {}
-    for number, record in enumerate(read_records(path), start=1):
-        if record.keys() != fields:
-            raise InputError(
-                f"{path}: line {number} has the fields {', '.join(record)}, not those of "
-                "`tag-rewards generate`"
-            )
-        completions[record["id"]] = Completion(**record)
-    return completions
-
-
-_ROUNDING = 1e-3  # log-probabilities of half precision come out a little above 0
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a model wrote about a face.
-
-    Attributes:
-        id: name of the face in its dataset.
-        completion: the text; None if there is none.
-        finish_reason: why it ends, `length` for the token limit; "" if unknown.
-        answer_logprob: natural logarithm of the probability of the answer's tokens; None if
-            unknown.
-        error: why there is no text; "" otherwise.
-        model: name of the model; "" if unknown.
-    """
-
-    id: str
-    completion: str | None
-    finish_reason: str = ""
-    answer_logprob: float | None = None
-    error: str = ""
-    model: str = ""
-
-
-def read_predictions(path: Path) -> dict[str, Prediction]:
     """Read a file of completions, by the id of the face.
 
     Raises:
-        InputError: a line is no completion, or a face has two.
-        OSError: the file cannot be opened.
+        InputError: A line is no completion, or a face has two.
+        OSError: The file cannot be opened.
     """
-    predictions: dict[str, Prediction] = {}
+    completions: dict[str, Completion] = {}
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
-            prediction = _parse(f"{path}: line {number}", line)
-            if prediction.id in predictions:
+            completion = _parse(f"{path}: line {number}", line)
+            if completion.id in completions:
                 raise InputError(
-                    f"{path}: line {number}: field 'id': {prediction.id!r} is there a second time; "
+                    f"{path}: line {number}: field 'id': {completion.id!r} is there a second time; "
                     "give one completion for each face"
                 )
-            predictions[prediction.id] = prediction
-    if not predictions:
+            completions[completion.id] = completion
+    if not completions:
         raise InputError(f"{path} has no completions; has the model been asked?")
-    return predictions
+    return completions
 
 
 def match_faces(
-    path: Path, predictions: dict[str, Prediction], faces: Iterable[EvaluationFace]
-) -> list[Prediction | None]:
-    """The prediction for each face, None where there is none.
+    path: Path, completions: dict[str, Completion], faces: Iterable[EvaluationFace]
+) -> list[Completion | None]:
+    """The completion for each face, None where there is none.
 
     Raises:
-        InputError: a prediction is of no face; the file is then of other data. Or two faces
+        InputError: A completion is of no face; the file is then of other data. Or two faces
             have one id.
     """
     ids = [face.id for face in faces]
@@ -194,22 +148,22 @@ def match_faces(
             f"{twice[0]!r} is the id of {ids.count(twice[0])} evaluated faces, so that nobody can "
             "tell which a completion is of; give each face an id of its own"
         )
-    unknown = predictions.keys() - set(ids)
+    unknown = completions.keys() - set(ids)
     if unknown:
         raise InputError(
             f"{path}: field 'id': {min(unknown)!r} is none of the {len(ids)} evaluated faces, nor "
             f"are {len(unknown) - 1} others; evaluate completions on the data they are of"
         )
-    return [predictions.get(name) for name in ids]
+    return [completions.get(name) for name in ids]
 
 
-def model_name(path: Path, predictions: Iterable[Prediction]) -> str:
+def model_name(path: Path, completions: Iterable[Completion]) -> str:
     """The model's name, "" if no completion says it.
 
     Raises:
-        InputError: they are of several models.
+        InputError: They are of several models.
     """
-    names = sorted({prediction.model for prediction in predictions} - {""})
+    names = sorted({completion.model for completion in completions} - {""})
     if len(names) > 1:
         raise InputError(
             f"{path}: field 'model': completions of {names[0]!r} and of {names[1]!r}; "
@@ -218,7 +172,7 @@ def model_name(path: Path, predictions: Iterable[Prediction]) -> str:
     return names[0] if names else ""
 
 
-def _parse(where: str, line: str) -> Prediction:
+def _parse(where: str, line: str) -> Completion:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -236,10 +190,12 @@ def _parse(where: str, line: str) -> Prediction:
         if record.get(field) is not None
     }
     failure = texts.get("error", "")
-    return Prediction(
+    return Completion(
         id=name,
         completion=None if failure else texts.get("completion"),
         finish_reason=texts.get("finish_reason", ""),
+        prompt_tokens=_count(record.get("prompt_tokens")),
+        completion_tokens=_count(record.get("completion_tokens")),
         answer_logprob=_logprob(where, record.get("answer_logprob")),
         error=failure,
         model=texts.get("model", ""),
@@ -250,6 +206,10 @@ def _text(where: str, field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where}: field {field!r} is {value!r:.60}, not a string")
     return value
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _logprob(where: str, value: Any) -> float | None:

@@ -130,7 +130,7 @@ def ask_counterfactuals(
         OSError: A file cannot be read or written.
     """
     faces = {face.id: face for face in read_evaluation_set(data).faces}
-    texts = {key: one.completion for key, one in read_completions(completions).items()}
+    texts = {key: one.completion or "" for key, one in read_completions(completions).items()}
     reasons = {key: _left_out(face, texts.get(key)) for key, face in faces.items()}
     asked = [key for key, reason in reasons.items() if not reason]
     settings = {

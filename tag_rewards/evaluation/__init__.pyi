@@ -11,59 +11,73 @@ from .compare import (
     mcnemar,
     read_model,
 )
-from .counterfactual import (
-    CounterfactualSummary,
-    summarize_counterfactual,
+from .faithfulness import (
+    AREAS,
+    judge,
 )
-from .faithfulness import judge
 from .figures import (
     Figure,
-    difference_interval,
-    mean_interval,
+    difference_figure,
+    mean_figure,
 )
-from .measures import MEASURES
+from .measures import (
+    MEASURES,
+    JudgedFaces,
+    Measure,
+)
 from .results import (
+    ClaimRow,
+    FaceRow,
     Results,
+    read_face_rows,
     read_results,
+    write_face_rows,
     write_results,
 )
 from .run import (
+    CounterfactualSummary,
     Evaluation,
     EvaluationConfig,
+    EvaluationData,
+    dataset_data,
     evaluate,
-)
-from .samples import (
-    ClaimRow,
-    SampleRow,
-    read_samples,
-    write_samples,
+    evaluate_files,
+    prepared_data,
+    summarize_counterfactual,
 )
 
 __all__ = [
+    "AREAS",
     "MEASURES",
     "Answer",
     "ClaimRow",
     "CounterfactualSummary",
     "Evaluation",
     "EvaluationConfig",
+    "EvaluationData",
+    "FaceRow",
     "Figure",
+    "JudgedFaces",
+    "Measure",
     "PairedComparison",
     "Results",
-    "SampleRow",
     "classify",
     "compare_models",
     "cross_dataset",
-    "difference_interval",
+    "dataset_data",
+    "difference_figure",
     "evaluate",
+    "evaluate_files",
     "ferbench_answer",
     "judge",
     "mcnemar",
-    "mean_interval",
+    "mean_figure",
+    "prepared_data",
+    "read_face_rows",
     "read_model",
     "read_results",
-    "read_samples",
     "strict_answer",
     "summarize_counterfactual",
+    "write_face_rows",
     "write_results",
-    "write_samples",
 ]

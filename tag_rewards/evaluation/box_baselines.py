@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.completions.masking import face_area
-from tag_rewards.evaluation.areas import AREAS, CONTAINED, named_areas
-from tag_rewards.evaluation.faithfulness import HIT_IOU
-from tag_rewards.evaluation.measures import FaceSums
+from tag_rewards.evaluation.faithfulness import AREAS, CONTAINED, HIT_IOU, named_areas
+from tag_rewards.evaluation.measures import JudgedFaces
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 
@@ -42,12 +41,12 @@ class SeenAUs:
     """The AUs of all targets, one after the other.
 
     Attributes:
-        n_faces: number of targets.
-        face: which target each AU is of, shape (m,).
-        au: its number, shape (m,).
-        boxes: where it was seen, shape (m, 4).
-        areas: the box of the area that it is named after, shape (m, 4); NaN where it is not known.
-        extents: largest x and y of the target's box space, shape (m, 2).
+        n_faces: Number of targets.
+        face: Which target each AU is of, shape (m,).
+        au: Its number, shape (m,).
+        boxes: Where it was seen, shape (m, 4).
+        areas: The box of the area that it is named after, shape (m, 4); NaN where it is not known.
+        extents: Largest x and y of the target's box space, shape (m, 2).
     """
 
     n_faces: int
@@ -59,7 +58,7 @@ class SeenAUs:
 
     @classmethod
     def of(cls, targets: Sequence[Target], areas: NDArray[np.float64]) -> SeenAUs:
-        """From targets and the boxes of the areas of their faces (`areas.area_boxes`)."""
+        """From targets and the boxes of the areas of their faces (`area_boxes`)."""
         seen = [(i, item) for i, target in enumerate(targets) for item in target.evidence]
         face = np.array([i for i, _ in seen], dtype=np.intp)
         known = [_AREA_OF_AU.get(item.au, -1) for _, item in seen]
@@ -75,24 +74,24 @@ class SeenAUs:
         )
 
 
-def baseline_sums(
+def baseline_faces(
     targets: Sequence[Target],
     landmarks: Sequence[NDArray[np.float64] | None],
     areas: NDArray[np.float64],
     training: Mapping[int, Box] | None,
     seed: int = 0,
-) -> dict[str, FaceSums]:
+) -> dict[str, JudgedFaces]:
     """What each of `BOX_BASELINES` is worth on each face.
 
     An AU that the training set does not have is named, and has no mean box. Where a face has no
     landmarks, the whole image stands for it.
 
     Args:
-        targets: of the evaluated faces.
+        targets: Of the evaluated faces.
         landmarks: (68, 2) in the target's box space for each face, None where there are none.
-        areas: the boxes of their areas (`areas.area_boxes`).
-        training: the `mean_boxes` of a training set; None to leave that baseline out.
-        seed: seed of the random boxes.
+        areas: The boxes of their areas (`area_boxes`).
+        training: The `mean_boxes` of a training set; None to leave that baseline out.
+        seed: Seed of the random boxes.
     """
     seen = SeenAUs.of(targets, areas)
     boxes = {"random boxes": random_boxes(seen.extents, np.random.default_rng(seed))}
@@ -101,17 +100,17 @@ def baseline_sums(
     boxes["whole face"] = np.array(
         [_face_box(target, points) for target, points in zip(targets, landmarks, strict=True)]
     )[seen.face]
-    return {name: placed_sums(seen, of) for name, of in boxes.items()}
+    return {name: placed_faces(seen, of) for name, of in boxes.items()}
 
 
-def placed_sums(seen: SeenAUs, boxes: NDArray[np.float64]) -> FaceSums:
+def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
     """What traces are worth that name the true AUs and place them so.
 
     The same numbers as `faithfulness.judge` gives for such traces, all faces at once.
 
     Args:
-        seen: the true AUs.
-        boxes: a box for each of them, shape (m, 4); NaN for an AU that is not placed.
+        seen: The true AUs.
+        boxes: A box for each of them, shape (m, 4); NaN for an AU that is not placed.
     """
 
     def by_face(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -127,8 +126,8 @@ def placed_sums(seen: SeenAUs, boxes: NDArray[np.float64]) -> FaceSums:
     np.divide(_overlap_area(boxes, seen.areas), box_area(boxes), out=share, where=located)
     n_aus = by_face(np.ones(len(boxes)))
     counts = (n_aus > 0).astype(np.float64)
-    return FaceSums(
-        counts=counts,
+    return JudgedFaces(
+        counted=counts,
         written=counts,
         mean_iou=by_face(iou) / np.maximum(n_aus, 1),
         hit_rate=by_face(iou >= HIT_IOU) / np.maximum(n_aus, 1),
@@ -139,8 +138,10 @@ def placed_sums(seen: SeenAUs, boxes: NDArray[np.float64]) -> FaceSums:
         n_placed=by_face(placed),
         n_mentions=n_aus,
         n_hallucinated=np.zeros(seen.n_faces),
-        n_located=by_face(located),
-        n_agreeing=by_face(located & (share >= CONTAINED)),
+        claim_face=seen.face[placed],
+        claim_au=seen.au[placed].astype(np.float64),
+        claim_iou=iou[placed],
+        claim_agrees=np.where(located, share >= CONTAINED, np.nan)[placed],
     )
 
 

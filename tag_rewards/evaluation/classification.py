@@ -1,18 +1,17 @@
 r"""How often the answers are right: accuracy, UAR, macro F1, precision and recall, calibration.
 
-Point values are scikit-learn's. Intervals resample the faces: all but the calibration error depend
-on the confusion matrix alone, and the matrix of a resample is a multinomial draw from the matrix
-of the sample.
+All but the calibration error depend on the confusion matrix alone, so that the matrix of a resample
+of the faces is a multinomial draw from the matrix of the sample. Values are those of scikit-learn.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from tag_rewards.evaluation.figures import Figure, percentile_interval, resampled_sums
-from tag_rewards.evaluation.results import ClassFigures, Classification
+from tag_rewards.evaluation.figures import Figure, resampled_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,16 +27,66 @@ ECE_BINS = 15
 Macro = Literal["declared", "occurring"]
 
 
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """How well one label is told from the others.
+
+    Attributes:
+        label: The label.
+        precision: Share of the faces given this label that have it; 0 if none was given it.
+        recall: Share of the faces with this label that were given it; None if there are none.
+        f1: Harmonic mean of the two; 0 if the label neither occurs nor is given.
+        support: Faces with this label.
+        predicted: Faces that were given it.
+    """
+
+    label: str
+    precision: Figure
+    recall: Figure | None
+    f1: Figure
+    support: int
+    predicted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """How often the answers are right, as one parser reads them.
+
+    Attributes:
+        accuracy: Share of right answers.
+        uar: Unweighted average recall, the mean over the labels that occur of their recall.
+        macro_f1: Mean F1 over all declared labels.
+        ece: Expected calibration error over the answers that have a confidence; None if none has,
+            and for `ferbench-compat`.
+        by_class: In the order of the labels.
+        confusion: Faces by true label (rows) and answer (columns), both in the order of the
+            labels; one more column for the answers that are none of them, missing ones too.
+        n: Faces that count.
+        no_answer: Faces without an answer among the labels, by cause; none of them is right.
+        dropped: Faces that the parser leaves out of everything; 0 for the strict one.
+    """
+
+    accuracy: Figure
+    uar: Figure
+    macro_f1: Figure
+    ece: Figure | None = None
+    by_class: tuple[ClassFigures, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    n: int
+    no_answer: Mapping[str, int]
+    dropped: int = 0
+
+
 class Rates(NamedTuple):
     """What a confusion matrix says; arrays where there are several matrices.
 
     Attributes:
-        accuracy: shape (...).
-        uar: shape (...).
-        macro_f1: shape (...).
-        precision: shape (..., k); 0 for a label that is never given.
-        recall: shape (..., k); NaN for a label that no face has.
-        f1: shape (..., k); 0 for a label that neither occurs nor is given.
+        accuracy: Shape (...).
+        uar: Shape (...).
+        macro_f1: Shape (...).
+        precision: Shape (..., k); 0 for a label that is never given.
+        recall: Shape (..., k); NaN for a label that no face has.
+        f1: Shape (..., k); 0 for a label that neither occurs nor is given.
     """
 
     accuracy: NDArray[np.float64]
@@ -56,9 +105,9 @@ def confusion_rates(confusion: ArrayLike, macro: Macro = "declared") -> Rates:
         F_c = \frac{2 n_{cc}}{\sum_t n_{tc} + \sum_a n_{ca}}
 
     Args:
-        confusion: shape (..., k, k + 1), faces by true label and answer; the last column is of
+        confusion: Shape (..., k, k + 1), faces by true label and answer; the last column is of
             answers that are no label. At least one face in each matrix.
-        macro: what the means over classes are over.
+        macro: What the means over classes are over.
 
     Example:
         >>> rates = confusion_rates([[3, 0, 1], [1, 1, 0]])
@@ -96,9 +145,9 @@ def calibration_gaps(
     Bin b holds the confidences in :math:`((b - 1) / B, b / B]`, the first one 0 as well.
 
     Args:
-        confidence: probabilities of the answers, shape (n,), in [0, 1].
-        right: whether they are right, shape (n,).
-        bins: number of bins.
+        confidence: Probabilities of the answers, shape (n,), in [0, 1].
+        right: Whether they are right, shape (n,).
+        bins: Number of bins.
 
     Returns:
         Shape (n, bins), one entry a row that is not 0.
@@ -119,8 +168,8 @@ def expected_calibration_error(confidence: ArrayLike, right: ArrayLike) -> float
             = \frac{1}{n} \sum_b \Bigl|\sum_{i \in S_b} (y_i - p_i)\Bigr|
 
     Args:
-        confidence: probabilities of the answers, shape (n,), in [0, 1]; at least one.
-        right: whether they are right, shape (n,).
+        confidence: Probabilities of the answers, shape (n,), in [0, 1]; at least one.
+        right: Whether they are right, shape (n,).
 
     Example:
         >>> expected_calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 1, 0])
@@ -158,15 +207,15 @@ def classify(
     """Every figure of the answers, with intervals.
 
     Args:
-        true: the label of each face, at least one.
-        answers: the answers, as many; what is no label (None, for one) is wrong.
-        labels: the declared labels, those of the faces among them.
-        confidence: probability of each answer, None where it is not known.
-        no_answer: faces without an answer among the labels, by cause.
-        dropped: faces that are left out of everything.
-        macro: what the means over classes are over.
-        n_resamples: resamples of the bootstrap.
-        seed: seed of the bootstrap.
+        true: The label of each face, at least one.
+        answers: The answers, as many; what is no label (None, for one) is wrong.
+        labels: The declared labels, those of the faces among them.
+        confidence: Probability of each answer, None where it is not known.
+        no_answer: Faces without an answer among the labels, by cause.
+        dropped: Faces that are left out of everything.
+        macro: What the means over classes are over.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Example:
         >>> found = classify(["fear", "fear", "anger"], ["fear", None, "anger"], ["anger", "fear"])
@@ -178,26 +227,26 @@ def classify(
     cells = np.bincount(first * (k + 1) + second, minlength=k * (k + 1))
     confusion = cells.reshape(k, k + 1)
     drawn = np.random.default_rng(seed).multinomial(n, cells / n, size=n_resamples)
-    point = _scikit_rates(first, second, k, macro)
+    point = confusion_rates(confusion, macro)
     spread = confusion_rates(drawn.reshape(-1, k, k + 1), macro)
     support, given = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
     by_class = tuple(
         ClassFigures(
             label=label,
-            precision=_figure(point.precision[c], spread.precision[:, c], given[c]),
-            recall=_figure(point.recall[c], spread.recall[:, c], support[c])
-            if support[c]
-            else None,
-            f1=_figure(point.f1[c], spread.f1[:, c], n),
+            precision=Figure.of(point.precision[c], spread.precision[:, c], given[c]),
+            recall=None
+            if not support[c]
+            else Figure.of(point.recall[c], spread.recall[:, c], support[c]),
+            f1=Figure.of(point.f1[c], spread.f1[:, c], n),
             support=support[c],
             predicted=given[c],
         )
         for c, label in enumerate(labels)
     )
     return Classification(
-        accuracy=_figure(float(point.accuracy), spread.accuracy, n),
-        uar=_figure(float(point.uar), spread.uar, n),
-        macro_f1=_figure(float(point.macro_f1), spread.macro_f1, n),
+        accuracy=Figure.of(float(point.accuracy), spread.accuracy, n),
+        uar=Figure.of(float(point.uar), spread.uar, n),
+        macro_f1=Figure.of(float(point.macro_f1), spread.macro_f1, n),
         ece=_ece(first == second, confidence, n_resamples, seed),
         by_class=by_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -216,28 +265,7 @@ def _ece(
     probability = np.array([confidence[index] for index in known], dtype=np.float64)
     sums = resampled_sums(calibration_gaps(probability, right[known]), n_resamples, seed)
     value = expected_calibration_error(probability, right[known])
-    return _figure(value, np.abs(sums).sum(axis=1) / len(known), len(known))
-
-
-def _scikit_rates(true: NDArray[np.intp], answers: NDArray[np.intp], k: int, macro: Macro) -> Rates:
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # slow to import
-
-    precision, recall, f1, support = precision_recall_fscore_support(
-        true, answers, labels=range(k), zero_division=0.0
-    )
-    if macro == "declared":
-        uar, macro_f1 = recall[support > 0].mean(), f1.mean()
-    else:
-        _, uar, macro_f1, _ = precision_recall_fscore_support(
-            true, answers, average="macro", zero_division=0.0
-        )
-    recall = np.where(support > 0, recall, np.nan)
-    return Rates(accuracy_score(true, answers), uar, macro_f1, precision, recall, f1)
-
-
-def _figure(value: float, spread: NDArray[np.float64], n: int) -> Figure:
-    low, high = percentile_interval(spread) or (float(value), float(value))
-    return Figure(float(value), low, high, int(n))
+    return Figure.of(value, np.abs(sums).sum(axis=1) / len(known), len(known))
 
 
 def _ratio(

@@ -11,17 +11,28 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.figures import Figure, Interval, percentile_interval, resampled_sums
-from tag_rewards.evaluation.measures import STATISTICS, figures_of, sample_columns, statistics
-from tag_rewards.evaluation.results import Results, read_results
-from tag_rewards.evaluation.samples import read_samples
+from tag_rewards.evaluation.classification import (
+    ECE_BINS,
+    calibration_gaps,
+    confusion_rates,
+    encode,
+)
+from tag_rewards.evaluation.figures import Figure, resampled_sums
+from tag_rewards.evaluation.measures import MEASURES, measure_sums
+from tag_rewards.evaluation.results import (
+    FaceRow,
+    Results,
+    judged_faces,
+    read_face_rows,
+    read_results,
+)
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tag_rewards.evaluation.samples import SampleRow
+    from numpy.typing import NDArray
 
 
 class EvaluatedModel(NamedTuple):
@@ -29,23 +40,25 @@ class EvaluatedModel(NamedTuple):
 
     folder: Path
     results: Results
-    samples: list[SampleRow]
+    rows: list[FaceRow]
 
 
 class Difference(NamedTuple):
     """A figure of both models.
 
     Attributes:
-        name: of the figure, a key of `statistics.STATISTICS`.
-        first: of the first model.
-        second: of the second one.
-        change: second less first, with the interval of the paired bootstrap.
+        name: Of the figure, such as a key of `measures.MEASURES`.
+        first: Of the first model.
+        second: Of the second one.
+        change: Second less first, with the interval of the paired bootstrap.
+        more_is_better: Whether more of the figure is better.
     """
 
     name: str
     first: Figure
     second: Figure
-    change: Interval
+    change: Figure
+    more_is_better: bool = True
 
     @property
     def verdict(self) -> str:
@@ -55,16 +68,16 @@ class Difference(NamedTuple):
         """
         if self.change.low <= 0 <= self.change.high:
             return "no clear change"
-        return "better" if (self.change.low > 0) == STATISTICS[self.name] else "worse"
+        return "better" if (self.change.low > 0) == self.more_is_better else "worse"
 
 
 class McNemar(NamedTuple):
     """McNemar's exact test of the answers.
 
     Attributes:
-        first_only: faces that only the first model gets right.
-        second_only: faces that only the second one gets right.
-        p: two-sided probability of counts at least as uneven if both were equally good.
+        first_only: Faces that only the first model gets right.
+        second_only: Faces that only the second one gets right.
+        p: Two-sided probability of counts at least as uneven if both were equally good.
     """
 
     first_only: int
@@ -77,10 +90,10 @@ class PairedComparison:
     """Two models on the same faces.
 
     Attributes:
-        protocol: what they were evaluated on.
-        n: number of faces.
-        mcnemar: of the answers as the strict parser reads them.
-        differences: every figure that both have.
+        protocol: What they were evaluated on.
+        n: Number of faces.
+        mcnemar: Of the answers as the strict parser reads them.
+        differences: Every figure that both have.
     """
 
     protocol: str
@@ -90,12 +103,12 @@ class PairedComparison:
 
 
 def read_model(folder: Path) -> EvaluatedModel:
-    """Read `results.json` and `samples.parquet` of a folder.
+    """Read `results.json` and `rows.parquet` of a folder.
 
     Raises:
-        InputError: a file is missing or wrong.
+        InputError: A file is missing or wrong.
     """
-    return EvaluatedModel(folder, read_results(folder), read_samples(folder))
+    return EvaluatedModel(folder, read_results(folder), read_face_rows(folder))
 
 
 def compare_models(
@@ -108,32 +121,32 @@ def compare_models(
     face hard for both does not widen it.
 
     Args:
-        first: the model to compare with.
-        second: the other one.
-        n_resamples: resamples of the bootstrap.
-        seed: seed of the bootstrap.
+        first: The model to compare with.
+        second: The other one.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
-        InputError: they were evaluated on different faces, or held against different targets.
+        InputError: They were evaluated on different faces, or held against different targets.
     """
     _require_same_faces(first, second)
     labels = first.results.labels
-    columns = [sample_columns(model.samples, labels) for model in (first, second)]
+    columns = [row_columns(model.rows, labels) for model in (first, second)]
     drawn = resampled_sums(np.concatenate(columns, axis=1), n_resamples, seed)
     before, after = (statistics(part, len(labels)) for part in np.split(drawn, 2, axis=1))
-    found, found_after = figures_of(first.results), figures_of(second.results)
+    found, found_after = first.results.figures, second.results.figures
     differences = []
-    for name in STATISTICS:
-        a, b = found[name], found_after[name]
-        ends = percentile_interval(after[name] - before[name])
-        if a is not None and b is not None and ends is not None:
-            differences.append(Difference(name, a, b, Interval(b.value - a.value, *ends)))
+    for name, measure in MEASURES.items():
+        a, b, spread = found[name], found_after[name], after[name] - before[name]
+        if a is not None and b is not None and not np.isnan(spread).all():
+            change = Figure.of(b.value - a.value, spread, b.n)
+            differences.append(Difference(name, a, b, change, measure.more_is_better))
     return PairedComparison(
         first.results.protocol,
-        len(first.samples),
+        len(first.rows),
         mcnemar(
-            [row.answer == row.label for row in first.samples],
-            [row.answer == row.label for row in second.samples],
+            [row.answer == row.label for row in first.rows],
+            [row.answer == row.label for row in second.rows],
         ),
         tuple(differences),
     )
@@ -145,8 +158,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     .. math:: p = \min\Bigl(1,\; 2 \sum_{i=0}^{\min(b, c)} \binom{b + c}{i} 2^{-(b + c)}\Bigr)
 
     Args:
-        first: whether the first model is right, by face.
-        second: whether the second one is, as many.
+        first: Whether the first model is right, by face.
+        second: Whether the second one is, as many.
 
     Example:
         >>> mcnemar([True, True, False, True], [False, True, False, False])
@@ -169,14 +182,14 @@ def _require_same_faces(first: EvaluatedModel, second: EvaluatedModel) -> None:
             f"{b.protocol} ({len(b.labels)} labels); compare two models on one protocol, or put "
             "protocols side by side with `tag-rewards eval-table`"
         )
-    ids, others = ({row.id: row for row in model.samples} for model in (first, second))
+    ids, others = ({row.id: row for row in model.rows} for model in (first, second))
     unshared = sorted(ids.keys() ^ others.keys())
     if unshared:
         raise InputError(
             f"{len(unshared)} faces, {unshared[0]!r} for one, are in only one of {first.folder} "
             f"and {second.folder}; evaluate both models on the same data"
         )
-    if [row.id for row in first.samples] != [row.id for row in second.samples]:
+    if [row.id for row in first.rows] != [row.id for row in second.rows]:
         raise InputError(
             f"{first.folder} and {second.folder} have the same faces in another order; evaluate "
             "both models on the same data"
@@ -197,10 +210,10 @@ class DatasetFigures(NamedTuple):
     """A row of the table.
 
     Attributes:
-        name: the protocol, or `POOLED`.
-        n: faces.
-        figures: by the names of `statistics.STATISTICS`, None where nothing counts.
-        mismatches: where the data's counts differ from the published ones.
+        name: The protocol, or `POOLED`.
+        n: Faces.
+        figures: By the names of `measures.MEASURES`, None where nothing counts.
+        mismatches: Where the data's counts differ from the published ones.
     """
 
     name: str
@@ -219,19 +232,19 @@ def cross_dataset(
     within each dataset.
 
     Args:
-        models: evaluations of one model.
-        n_resamples: resamples of the bootstrap.
-        seed: seed of the bootstrap.
+        models: Evaluations of one model.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
-        InputError: a protocol is there twice, or the evaluations are of different models.
+        InputError: A protocol is there twice, or the evaluations are of different models.
     """
     _require_one_model(models)
     rows = [
         DatasetFigures(
             one.results.protocol,
-            len(one.samples),
-            figures_of(one.results),
+            len(one.rows),
+            one.results.figures,
             one.results.mismatches,
         )
         for one in models
@@ -242,20 +255,19 @@ def cross_dataset(
 def _pooled(models: Sequence[EvaluatedModel], n_resamples: int, seed: int) -> DatasetFigures:
     declared = {label for one in models for label in one.results.labels}
     labels = [label for label in EXPRESSIONS if label in declared]
-    columns = [sample_columns(one.samples, labels) for one in models]
+    columns = [row_columns(one.rows, labels) for one in models]
     total = np.sum([part.sum(axis=0) for part in columns], axis=0)
     drawn = np.sum(
         [resampled_sums(part, n_resamples, seed + i) for i, part in enumerate(columns)], axis=0
     )
     value, spread = statistics(total, len(labels)), statistics(drawn, len(labels))
-    figures: dict[str, Figure | None] = dict.fromkeys(STATISTICS)
-    for name in STATISTICS:
-        parts = [figures_of(one.results)[name] for one in models]
+    figures: dict[str, Figure | None] = dict.fromkeys(MEASURES)
+    for name in MEASURES:
+        parts = [one.results.figures[name] for one in models]
         counted = sum(part.n for part in parts if part is not None)
-        ends = percentile_interval(spread[name])
-        if counted and ends is not None:
-            figures[name] = Figure(float(value[name]), *ends, counted)
-    return DatasetFigures(POOLED, sum(len(one.samples) for one in models), figures)
+        if counted and not np.isnan(spread[name]).all():
+            figures[name] = Figure.of(float(value[name]), spread[name], counted)
+    return DatasetFigures(POOLED, sum(len(one.rows) for one in models), figures)
 
 
 def _require_one_model(models: Sequence[EvaluatedModel]) -> None:
@@ -274,3 +286,68 @@ def _require_one_model(models: Sequence[EvaluatedModel]) -> None:
             f"{one.folder} is of the model {name!r} and {other.folder} of {other_name!r}; the "
             "table is of one model on several protocols"
         )
+
+
+def row_columns(rows: Sequence[FaceRow], labels: Sequence[str]) -> NDArray[np.float64]:
+    """What `statistics` needs the sums of, one row a face.
+
+    Args:
+        rows: The faces.
+        labels: The declared labels.
+
+    Returns:
+        Shape (n, p): a column for each cell of the confusion matrix as the strict parser and as
+        `ferbench-compat` reads it, for each gap of the calibration, for the faces with a
+        confidence, and for numerator and denominator of each measure of faithfulness.
+    """
+    true = encode([row.label for row in rows], labels)
+    strict = encode([row.answer for row in rows], labels)
+    compat = encode([row.answer_compat for row in rows], labels)
+    kept = np.array([row.answer_compat is not None for row in rows], dtype=bool)
+    known = np.array([row.confidence is not None for row in rows], dtype=bool)
+    confidence = np.array([row.confidence or 0.0 for row in rows], dtype=np.float64)
+    gaps = calibration_gaps(confidence, true == strict) * known[:, np.newaxis]
+    return np.concatenate(
+        [
+            _cells(true, strict, len(labels)),
+            _cells(true, compat, len(labels)) * kept[:, np.newaxis],
+            gaps,
+            known[:, np.newaxis],
+            *measure_sums(judged_faces(rows)).values(),
+        ],
+        axis=1,
+    )
+
+
+def _cells(true: NDArray[np.intp], answers: NDArray[np.intp], k: int) -> NDArray[np.float64]:
+    one_hot = np.zeros((len(true), k * (k + 1)))
+    one_hot[np.arange(len(true)), true * (k + 1) + answers] = 1.0
+    return one_hot
+
+
+def statistics(sums: NDArray[np.float64], k: int) -> dict[str, NDArray[np.float64]]:
+    """Every one of `MEASURES` from sums of the columns.
+
+    Args:
+        sums: Of `row_columns`, shape (..., p).
+        k: Number of labels.
+
+    Returns:
+        Name -> values of shape (...), NaN where nothing counts.
+    """
+    cells = k * (k + 1)
+    ends = np.cumsum([cells, cells, ECE_BINS, 1])
+    strict, compat, gaps, known, pairs = np.split(sums, ends, axis=-1)
+    result = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for prefix, counts, macro in (("", strict, "declared"), ("compat_", compat, "occurring")):
+            confusion = counts.reshape(*counts.shape[:-1], k, k + 1)
+            rates = confusion_rates(confusion, macro)  # type: ignore[arg-type]
+            nothing = counts.sum(axis=-1) == 0
+            for name in ("accuracy", "uar", "macro_f1"):
+                result[prefix + name] = np.where(nothing, np.nan, getattr(rates, name))
+        result["ece"] = np.abs(gaps).sum(axis=-1) / known[..., 0]
+        shares = [name for name, measure in MEASURES.items() if measure.count]
+        for index, name in enumerate(shares):
+            result[name] = pairs[..., 2 * index] / pairs[..., 2 * index + 1]
+    return result

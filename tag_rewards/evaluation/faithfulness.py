@@ -1,19 +1,29 @@
-"""Does a trace show what a detector saw, where it saw it? One trace on one face.
+"""Does a trace show what a detector saw, and do its words name the place where its box is?
 
-`tag_rewards.evaluation.measures` makes figures of many.
+`face_row` says what one completion is worth on one face; `tag_rewards.evaluation.measures` makes
+figures of many faces.
 
-One evaluated face: what the completion says, and what it is worth, as a row of the samples.
+Words are looked up in `AREAS`: those in which AUs show (`ActionUnit.area`) and the wider ones that
+people write, such as "eye region". The box of an area spans the boxes of the AUs that show there,
+both sides of the face in one, as TAG's boxes do; so the box of an AU always lies in the area that
+AU is named after. The words and the areas are ours.
 """
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from math import exp
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+import numpy as np
 
 from tag_rewards.evaluation.answers import Answer, ferbench_answer, strict_answer
-from tag_rewards.evaluation.areas import CONTAINED, contained_share, named_areas
-from tag_rewards.evaluation.samples import ClaimRow, SampleRow
+from tag_rewards.evaluation.results import ClaimRow, FaceRow
+from tag_rewards.geometry import AU_REGIONS, au_boxes
 from tag_rewards.geometry.matching import iou, match
 from tag_rewards.mentions import mentioned_aus
 from tag_rewards.rewards import score_trace
@@ -23,30 +33,82 @@ from tag_rewards.trace import parse_trace
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tag_rewards.completions.completion import Prediction
+    from numpy.typing import NDArray
+
+    from tag_rewards.completions.completion import Completion
     from tag_rewards.evaluation.answers import Dialect
-    from tag_rewards.evaluation.areas import Areas
     from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.target import Target
     from tag_rewards.trace import Box, Step, Trace
 
-
 #: IoU from which a box counts as a hit.
 HIT_IOU = 0.5
+
+#: A box agrees with an area if at least this share of it lies inside.
+CONTAINED = 0.5
+
+
+def face_row(
+    face: EvaluationFace,
+    completion: Completion | None,
+    areas: Areas | None,
+    labels: Sequence[str],
+    dialect: Dialect,
+) -> tuple[FaceRow, Judged | None]:
+    """The row of a face, and what its trace is worth.
+
+    Args:
+        face: The face.
+        completion: What the model wrote about it; None if nothing is there.
+        areas: The boxes of its areas (`areas_of_faces`), None if they are not known.
+        labels: The declared labels.
+        dialect: The words that the UniFER evaluator looks for.
+
+    Returns:
+        The row, and the judged trace, None if the target has no evidence.
+    """
+    target = face.target
+    text = None if completion is None else completion.completion
+    trace = parse_trace(text or "", target.box_space.extent)
+    scores = score_trace(trace, target)
+    judged = judge(trace, target, areas) if target.evidence else None
+    if completion is None or text is None:
+        failed = completion is not None and bool(completion.error)
+        answer, compat = Answer(None, "error" if failed else "missing"), None
+    else:
+        answer = strict_answer(trace, labels, truncated=completion.finish_reason == "length")
+        compat = ferbench_answer(text, dialect)
+    logprob = None if completion is None else completion.answer_logprob
+    row = FaceRow(
+        id=face.id,
+        label=target.label,
+        answer=answer.label,
+        no_answer=answer.why_not,
+        answer_compat=compat,
+        completion=text,
+        target=target.to_json(),
+        confidence=None if logprob is None or trace.answer is None else exp(logprob),
+        abstained=judged is None,
+        score=scores["score"],
+        format=scores["format"],
+        grounding=scores["grounding"],
+        **({} if judged is None else judged.columns()),
+    )
+    return row, judged
 
 
 class Judged(NamedTuple):
     """What one trace is worth on one face that has AUs; the columns of `samples.parquet` say more.
 
     Attributes:
-        iou_by_au: for each AU of the target the IoU of the box that claims it, 0 if none does, the
+        iou_by_au: For each AU of the target the IoU of the box that claims it, 0 if none does, the
             mean if several do.
         n_placed: AUs of the target that a box claims.
-        au_precision: share of the AUs named in the conclusion that the target has.
-        au_recall: share of the target's AUs that the conclusion names.
-        mentions: different AUs that the trace asserts anywhere.
-        hallucinated: those of them that the target does not have.
-        claims: the boxes.
+        au_precision: Share of the AUs named in the conclusion that the target has.
+        au_recall: Share of the target's AUs that the conclusion names.
+        mentions: Different AUs that the trace asserts anywhere.
+        unseen: Those of them that the target does not have.
+        claims: The boxes.
     """
 
     iou_by_au: Mapping[int, float]
@@ -54,7 +116,7 @@ class Judged(NamedTuple):
     au_precision: float
     au_recall: float
     mentions: frozenset[int]
-    hallucinated: frozenset[int]
+    unseen: frozenset[int]
     claims: tuple[ClaimRow, ...]
 
     @property
@@ -73,18 +135,40 @@ class Judged(NamedTuple):
         return f_score(self.au_precision, self.au_recall)
 
     @property
-    def judgements(self) -> list[bool]:
-        """Of the claims whose step names a known region, whether their box lies in it."""
-        return [claim.agrees for claim in self.claims if claim.agrees is not None]
+    def n_aus(self) -> int:
+        """AUs of the target."""
+        return len(self.iou_by_au)
+
+    @property
+    def n_mentions(self) -> int:
+        """Different AUs that the trace asserts."""
+        return len(self.mentions)
+
+    @property
+    def hallucinated(self) -> float | None:
+        """Share of the mentions that the target does not have; None if there are none."""
+        return len(self.unseen) / len(self.mentions) if self.mentions else None
+
+    @property
+    def text_box_agreement(self) -> float | None:
+        """Of the claims whose step names a known region, the share whose box lies in it."""
+        agree = [claim.agrees for claim in self.claims if claim.agrees is not None]
+        return sum(agree) / len(agree) if agree else None
+
+    def columns(self) -> dict[str, Any]:
+        """What a row of the results says of it."""
+        names = ("mean_iou", "hit_rate", "au_precision", "au_recall", "au_f1", "n_aus", "n_placed")
+        others = ("n_mentions", "hallucinated", "text_box_agreement", "claims")
+        return {name: getattr(self, name) for name in names + others}
 
 
 def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
     """Hold a trace against a target that has evidence.
 
     Args:
-        trace: what the model wrote.
-        target: what the detector saw, at least one AU.
-        areas: the box of every area of this face (`areas.areas_of_faces`); None if unknown.
+        trace: What the model wrote.
+        target: What the detector saw, at least one AU.
+        areas: The box of every area of this face (`areas_of_faces`); None if unknown.
 
     Example:
         >>> from tag_rewards import AUEvidence, BoxSpace, Target, parse_trace
@@ -96,9 +180,9 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
         ...     "Final conclusion: AU12 and AU6, but no AU4."
         ... )
         >>> judged = judge(trace, target, {"lip": (10, 50, 90, 95)})
-        >>> judged.mean_iou, judged.hit_rate, judged.au_precision, judged.judgements
-        (0.5, 1.0, 0.5, [True])
-        >>> sorted(judged.mentions), sorted(judged.hallucinated)
+        >>> judged.mean_iou, judged.hit_rate, judged.au_precision, judged.text_box_agreement
+        (0.5, 1.0, 0.5, 1.0)
+        >>> sorted(judged.mentions), sorted(judged.unseen)
         ([6, 12], [6])
     """
     evidence = target.by_au
@@ -109,12 +193,14 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
     right = sum(au in evidence for au in named)
     mentions = _mentions(trace)
     return Judged(
-        iou_by_au={au: _mean(boxes) for au, boxes in overlaps.items()},
+        iou_by_au={
+            au: sum(boxes.values()) / len(boxes) if boxes else 0.0 for au, boxes in overlaps.items()
+        },
         n_placed=sum(bool(boxes) for boxes in overlaps.values()),
         au_precision=right / len(named) if named else 0.0,
         au_recall=right / len(evidence),
         mentions=mentions,
-        hallucinated=mentions - evidence.keys(),
+        unseen=mentions - evidence.keys(),
         claims=_claim_rows(trace, target, areas),
     )
 
@@ -123,8 +209,7 @@ def agreement(step: Step, areas: Areas | None) -> bool | None:
     """Whether the box of a step lies in the region that its words name.
 
     The words of the region are read, and where they name none those of the observation. Of several
-    regions one is enough. The box lies in it if at least the share `areas.CONTAINED` of its area
-    does.
+    regions one is enough. The box lies in it if at least the share `CONTAINED` of its area does.
 
     Returns:
         None where the words name no known region, there is no box, or no areas.
@@ -171,88 +256,195 @@ def _mentions(trace: Trace) -> frozenset[int]:
     return frozenset(found)
 
 
-def _mean(boxes: Mapping[Box, float]) -> float:
-    return sum(boxes.values()) / len(boxes) if boxes else 0.0
-
-
-def face_row(
-    face: EvaluationFace,
-    prediction: Prediction | None,
-    areas: Areas | None,
-    labels: Sequence[str],
-    dialect: Dialect,
-) -> tuple[SampleRow, Judged | None]:
-    """The row of a face, and what its trace is worth.
-
-    Args:
-        face: the face.
-        prediction: what the model wrote about it; None if nothing is there.
-        areas: the boxes of its areas (`areas.areas_of_faces`), None if they are not known.
-        labels: the declared labels.
-        dialect: the words that the UniFER evaluator looks for.
-
-    Returns:
-        The row, and the judged trace, None if the target has no evidence.
-    """
-    target = face.target
-    text = None if prediction is None else prediction.completion
-    trace = parse_trace(text or "", target.box_space.extent)
-    scores = score_trace(trace, target)
-    judged = judge(trace, target, areas) if target.evidence else None
-    if prediction is None or text is None:
-        failed = prediction is not None and bool(prediction.error)
-        answer, compat = Answer(None, "error" if failed else "missing"), None
-    else:
-        answer = strict_answer(trace, labels, truncated=prediction.finish_reason == "length")
-        compat = ferbench_answer(text, dialect)
-    logprob = None if prediction is None else prediction.answer_logprob
-    row = SampleRow(
-        id=face.id,
-        label=target.label,
-        answer=answer.label,
-        no_answer=answer.why_not,
-        answer_compat=compat,
-        completion=text,
-        target=target.to_json(),
-        confidence=None if logprob is None or trace.answer is None else exp(logprob),
-        abstained=judged is None,
-        score=scores["score"],
-        format=scores["format"],
-        grounding=scores["grounding"],
-        **(_NOTHING if judged is None else _columns(judged)),
-    )
-    return row, judged
-
-
-_NOTHING: Mapping[str, Any] = MappingProxyType(
+#: Area -> the AUs whose boxes it spans. The box of "face" spans the landmarks as well.
+AREAS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
-        "mean_iou": 0.0,
-        "hit_rate": 0.0,
-        "au_precision": 0.0,
-        "au_recall": 0.0,
-        "au_f1": 0.0,
-        "n_aus": 0,
-        "n_placed": 0,
-        "n_mentions": 0,
-        "hallucinated": None,
-        "text_box_agreement": None,
-        "claims": (),
+        "inner brow": (1, 4),
+        "outer brow": (2,),
+        "brow": (1, 2, 4),
+        "glabella": (4,),
+        "forehead": (1, 2),
+        "eye": (5, 7, 43, 45),
+        "upper eyelid": (5, 43, 45),
+        "lower eyelid": (7,),
+        "eyelid": (5, 7, 43, 45),
+        "cheek": (6, 11),
+        "nose": (9,),
+        "nasolabial fold": (10, 11),
+        "upper lip": (10,),
+        "lower lip": (16,),
+        "mouth corner": (12, 14, 15, 20),
+        "lip": (18, 22, 23, 24, 25, 28),
+        "mouth": (10, 12, 14, 15, 16, 18, 20, 22, 23, 24, 25, 27, 28),
+        "chin": (17,),
+        "jaw": (17, 26, 27),
+        "upper face": (1, 2, 4, 5, 6, 7, 43, 45),
+        "lower face": (9, 10, 11, 12, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28),
+        "face": tuple(AU_REGIONS),
     }
 )
 
+_INDEX = {name: index for index, name in enumerate(AREAS)}
+_AUS = tuple(AU_REGIONS)
+_COLUMNS = [[_AUS.index(au) for au in aus] for aus in AREAS.values()]
+_FACES_AT_ONCE = 512  # so that what is in work fits into the processor's cache
 
-def _columns(judged: Judged) -> Mapping[str, Any]:
-    mentions, agree = len(judged.mentions), judged.judgements
-    return {
-        "mean_iou": judged.mean_iou,
-        "hit_rate": judged.hit_rate,
-        "au_precision": judged.au_precision,
-        "au_recall": judged.au_recall,
-        "au_f1": judged.au_f1,
-        "n_aus": len(judged.iou_by_au),
-        "n_placed": judged.n_placed,
-        "n_mentions": mentions,
-        "hallucinated": len(judged.hallucinated) / mentions if mentions else None,
-        "text_box_agreement": sum(agree) / len(agree) if agree else None,
-        "claims": judged.claims,
-    }
+# Phrases in the singular, without "the", "left", "region" and the like -> area.
+_PHRASES = {
+    **{tuple(name.split()): name for name in AREAS},
+    ("inner", "corner", "brow"): "inner brow",
+    ("medial", "brow"): "inner brow",
+    ("outer", "corner", "brow"): "outer brow",
+    ("lateral", "brow"): "outer brow",
+    ("tail", "brow"): "outer brow",
+    ("between", "brow"): "glabella",
+    ("between", "eye"): "glabella",
+    ("under", "eye"): "cheek",
+    ("below", "eye"): "cheek",
+    ("cheekbone",): "cheek",
+    ("nostril",): "nose",
+    ("nasolabial",): "nasolabial fold",
+    ("philtrum",): "upper lip",
+    ("corner", "mouth"): "mouth corner",
+    ("lip", "corner"): "mouth corner",
+    ("corner", "lip"): "mouth corner",
+    ("jawline",): "jaw",
+}
+_LONGEST = max(map(len, _PHRASES))
+_WORDS = frozenset(word for phrase in _PHRASES for word in phrase)
+_SAME = {"eyebrow": "brow", "lid": "eyelid", "oral": "mouth", "nasal": "nose"}
+_WORD = re.compile("[a-z]+")
+_MAX_CHARS = 200  # of the words of a region; what a model writes behind that is no name
+
+
+@lru_cache(maxsize=4096)  # models repeat themselves
+def named_areas(words: str) -> tuple[str, ...]:
+    """The areas that a few words name, each once; of phrases that begin alike the longest counts.
+
+    Example:
+        >>> named_areas("the left eye region"), named_areas("corners of the mouth")
+        (('eye',), ('mouth corner',))
+        >>> named_areas("Eyebrows and upper lip"), named_areas("ears")
+        (('brow', 'upper lip'), ())
+    """
+    found: dict[str, None] = {}
+    tokens = [word for word in map(_normal, _WORD.findall(words[:_MAX_CHARS].lower())) if word]
+    position = 0
+    while position < len(tokens):
+        for length in range(_LONGEST, 0, -1):
+            area = _PHRASES.get(tuple(tokens[position : position + length]))
+            if area is not None:
+                found[area] = None
+                position += length
+                break
+        else:
+            position += 1
+    return tuple(found)
+
+
+def _normal(word: str) -> str:
+    """A word of the vocabulary in the singular, "" if it is none."""
+    for form in (word, word.removesuffix("s")):
+        form = _SAME.get(form, form)
+        if form in _WORDS:
+            return form
+    return ""
+
+
+def area_boxes(landmarks: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64]:
+    """The box of every area on each face, in the coordinates of its landmarks.
+
+    Args:
+        landmarks: (68, 2) for each face, None where there are none.
+
+    Returns:
+        Shape (n, len(AREAS), 4), not cut to the image; NaN where there are no landmarks, or
+        landmarks that show no face.
+
+    Example:
+        >>> from tag_rewards.geometry import average_face
+        >>> boxes = area_boxes([average_face() * 100 + 256, None])
+        >>> boxes[0, list(AREAS).index("chin")].round().tolist(), bool(np.isnan(boxes[1]).all())
+        ([181.0, 466.0, 331.0, 577.0], True)
+    """
+    boxes = np.full((len(landmarks), len(AREAS), 4), np.nan)
+    known = [index for index, points in enumerate(landmarks) if points is not None]
+    for first in range(0, len(known), _FACES_AT_ONCE):
+        some = known[first : first + _FACES_AT_ONCE]
+        faces = np.stack([landmarks[index] for index in some])  # type: ignore[misc]
+        boxes[some] = _spans(faces)
+    return boxes
+
+
+def _spans(faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The boxes of the areas on faces (n, 68, 2)."""
+    of_aus = _boxes_where_possible(faces)
+    spans = np.empty((len(faces), len(AREAS), 4))
+    for index, columns in enumerate(_COLUMNS):
+        chosen = of_aus[:, columns]
+        spans[:, index, :2] = chosen[..., :2].min(axis=1)
+        spans[:, index, 2:] = chosen[..., 2:].max(axis=1)
+    whole = spans[:, _INDEX["face"]]
+    whole[:, :2] = np.minimum(whole[:, :2], faces.min(axis=1))
+    whole[:, 2:] = np.maximum(whole[:, 2:], faces.max(axis=1))
+    return spans
+
+
+def _boxes_where_possible(faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`au_boxes` (n, k, 4), NaN for landmarks that show no face."""
+    try:
+        return au_boxes(_AUS, faces)
+    except ValueError:  # one of them; find out which
+        boxes = np.full((len(faces), len(_AUS), 4), np.nan)
+        for index, face in enumerate(faces):
+            with suppress(ValueError):
+                boxes[index] = au_boxes(_AUS, face)
+        return boxes
+
+
+class Areas(Protocol):
+    """The boxes of the areas of one face by name: a mapping, or `FaceAreas`."""
+
+    def __getitem__(self, name: str, /) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceAreas:
+    """One face of `area_boxes`, shape (len(AREAS), 4).
+
+    Example:
+        >>> from tag_rewards.geometry import average_face
+        >>> areas = FaceAreas(area_boxes([average_face() * 100 + 256])[0])
+        >>> [round(value) for value in areas["chin"]]
+        [181, 466, 331, 577]
+    """
+
+    boxes: NDArray[np.float64]
+
+    def __getitem__(self, name: str) -> Sequence[float]:
+        return cast("list[float]", self.boxes[_INDEX[name]].tolist())
+
+
+def areas_of_faces(boxes: NDArray[np.float64]) -> list[FaceAreas | None]:
+    """The faces of `area_boxes`, None where its boxes are not known."""
+    known = ~np.isnan(boxes[:, 0, 0])
+    return [
+        FaceAreas(of_face) if is_known else None
+        for of_face, is_known in zip(boxes, known, strict=True)
+    ]
+
+
+def contained_share(box: Box, area: Sequence[float]) -> float:
+    """The share of a box's own area that lies inside another box, in [0, 1].
+
+    Example:
+        >>> contained_share((0, 0, 4, 2), (2, 0, 9, 9))
+        0.5
+    """
+    x1, y1, x2, y2 = box
+    width = min(x2, area[2]) - max(x1, area[0])
+    height = min(y2, area[3]) - max(y1, area[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    # Two quotients: the area of a tiny box may be 0 though its sides are not.
+    return min(1.0, width / (x2 - x1)) * min(1.0, height / (y2 - y1))

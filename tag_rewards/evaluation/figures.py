@@ -1,8 +1,8 @@
-"""Bootstrap confidence intervals: of a mean, of a paired difference, of anything made of sums.
+"""Figures: values with bootstrap intervals, of a mean, a paired difference, or anything of sums.
 
 Most figures of an evaluation are made of sums over faces: a share is one sum over another, a
 confusion matrix is a sum for each cell. `resampled_sums` draws the faces once for all of them, and
-`percentile_interval` takes the interval of whatever was made of the sums.
+`Figure.of` takes the interval of whatever was made of the sums.
 """
 
 from __future__ import annotations
@@ -21,48 +21,81 @@ LEVEL = 0.95
 _NUMBERS_AT_ONCE = 1 << 21  # 16 MB of counts
 
 
-class Interval(NamedTuple):
-    """A mean and its confidence interval, in the units of the values.
+class Figure(NamedTuple):
+    """A value and its bootstrap confidence interval.
 
     Attributes:
-        mean: the mean of the sample itself.
-        low: lower end.
-        high: upper end.
+        value: Of the sample itself.
+        low: Lower end of the interval.
+        high: Upper end.
+        n: How many things it is of: faces, mentions of an AU, boxes.
     """
 
-    mean: float
+    value: float
     low: float
     high: float
+    n: int
+
+    @classmethod
+    def of(cls, value: float, spread: ArrayLike, n: int, level: float = LEVEL) -> Figure:
+        """A statistic with the middle `level` of its values over resamples.
+
+        Args:
+            value: Of the sample itself.
+            spread: Of each resample, shape (n_resamples,); NaN where the statistic is not
+                defined, which is left out. Without any the interval has no width.
+            n: How many things it is of.
+            level: Confidence level, in (0, 1).
+
+        Example:
+            >>> Figure.of(0.5, [0.0, 0.5, 1.0, float("nan")], 8, level=0.5)
+            Figure(value=0.5, low=0.25, high=0.75, n=8)
+        """
+        known = np.asarray(spread, dtype=np.float64)
+        known = known[~np.isnan(known)]
+        low, high = value, value
+        if known.size:
+            low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+        return cls(float(value), float(low), float(high), int(n))
+
+    def text(self, sign: str = "") -> str:
+        """The value and its interval with three digits; sign "+" also writes a plus.
+
+        Example:
+            >>> Figure(0.25, -0.1, 0.5, 8).text("+")
+            '+0.250 [-0.100, +0.500]'
+        """
+        return f"{self.value:{sign}.3f} [{self.low:{sign}.3f}, {self.high:{sign}.3f}]"
 
 
-def mean_interval(
+def mean_figure(
     values: ArrayLike, level: float = LEVEL, n_resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Percentile bootstrap interval of the mean (Efron and Tibshirani 1993, chapter 13).
+) -> Figure:
+    """The mean with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
     The sample is drawn from itself with replacement `n_resamples` times; the interval holds the
     middle `level` of the means. The same arguments give the same interval.
 
     Args:
-        values: shape (n,), at least one, finite.
-        level: confidence level, in (0, 1).
-        n_resamples: number of resamples.
-        seed: seed of the resampling.
+        values: Shape (n,), at least one, finite.
+        level: Confidence level, in (0, 1).
+        n_resamples: Number of resamples.
+        seed: Seed of the resampling.
 
     Returns:
-        The interval; of no width if there is a single value.
+        The mean; its interval has no width if there is a single value.
 
     Raises:
-        ValueError: there is no value, or one is not finite.
+        ValueError: There is no value, or one is not finite.
 
     Example:
-        >>> mean_interval([0.0, 1.0, 1.0, 1.0])
-        Interval(mean=0.75, low=0.25, high=1.0)
+        >>> mean_figure([0.0, 1.0, 1.0, 1.0])
+        Figure(value=0.75, low=0.25, high=1.0, n=4)
     """
     sample = _as_sample(values)
     mean = float(sample.mean())
     if len(sample) == 1:
-        return Interval(mean, mean, mean)
+        return Figure(mean, mean, mean, 1)
     from scipy import stats  # slow to import
 
     # `random_state` and not `rng`: the latter came with scipy 1.15.
@@ -75,33 +108,33 @@ def mean_interval(
         random_state=np.random.default_rng(seed),
     )
     low, high = result.confidence_interval
-    return Interval(mean, float(low), float(high))
+    return Figure(mean, float(low), float(high), len(sample))
 
 
-def difference_interval(
+def difference_figure(
     before: ArrayLike,
     after: ArrayLike,
     level: float = LEVEL,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> Interval:
-    """Interval of the mean of `after - before`, where both hold the same samples in the same order.
+) -> Figure:
+    """The mean of `after - before`, where both hold the same samples in the same order.
 
     Pairing takes out what varies from sample to sample, so that the interval is much narrower than
-    those of the two means suggest. It is `mean_interval` of the differences.
+    those of the two means suggest. It is `mean_figure` of the differences.
 
     Args:
-        before: shape (n,).
-        after: shape (n,), the same samples.
-        level: confidence level, in (0, 1).
-        n_resamples: number of resamples.
-        seed: seed of the resampling.
+        before: Shape (n,).
+        after: Shape (n,), the same samples.
+        level: Confidence level, in (0, 1).
+        n_resamples: Number of resamples.
+        seed: Seed of the resampling.
 
     Raises:
-        ValueError: the lengths differ, there is no value, or one is not finite.
+        ValueError: The lengths differ, there is no value, or one is not finite.
 
     Example:
-        >>> difference_interval([0.2, 0.5, 0.9], [0.3, 0.6, 1.0]).mean.__round__(3)
+        >>> difference_figure([0.2, 0.5, 0.9], [0.3, 0.6, 1.0]).value.__round__(3)
         0.1
     """
     first, second = _as_sample(before), _as_sample(after)
@@ -109,7 +142,7 @@ def difference_interval(
         raise ValueError(
             f"paired values must be of the same samples; got {len(first)} and {len(second)}"
         )
-    return mean_interval(second - first, level, n_resamples, seed)
+    return mean_figure(second - first, level, n_resamples, seed)
 
 
 def resampled_sums(
@@ -121,9 +154,9 @@ def resampled_sums(
     resamples and seed draws the same rows, so that two calls with the same faces are paired.
 
     Args:
-        columns: shape (n, p), finite; a row for each face.
-        n_resamples: number of resamples.
-        seed: seed of the resampling.
+        columns: Shape (n, p); a row for each face.
+        n_resamples: Number of resamples.
+        seed: Seed of the resampling.
 
     Returns:
         Shape (n_resamples, p); 0 if there are no rows.
@@ -151,28 +184,6 @@ def resampled_sums(
     return sums[:, which]
 
 
-def percentile_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float] | None:
-    """The middle `level` of a statistic's values over resamples.
-
-    Args:
-        values: shape (n_resamples,); NaN where the statistic is not defined, which is left out.
-        level: confidence level, in (0, 1).
-
-    Returns:
-        Both ends; None if there is no value.
-
-    Example:
-        >>> percentile_interval([0.0, 0.5, 1.0, float("nan")], level=0.5)
-        (0.25, 0.75)
-    """
-    known = np.asarray(values, dtype=np.float64)
-    known = known[~np.isnan(known)]
-    if not known.size:
-        return None
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def _as_sample(values: ArrayLike) -> NDArray[np.float64]:
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0:
@@ -181,19 +192,3 @@ def _as_sample(values: ArrayLike) -> NDArray[np.float64]:
         index = int(np.argmin(np.isfinite(sample)))
         raise ValueError(f"value {index} is {sample[index]}, not a finite number")
     return sample
-
-
-class Figure(NamedTuple):
-    """A figure and its bootstrap interval.
-
-    Attributes:
-        value: of the sample itself.
-        low: lower end of the interval.
-        high: upper end.
-        n: how many things it is of: faces, mentions of an AU, boxes.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int

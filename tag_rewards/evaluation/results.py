@@ -4,8 +4,48 @@
 
     RESULTS/
       results.json      `Results`: every figure with its interval, and what was evaluated how
-      samples.parquet   one row a face (`tag_rewards.evaluation.samples`)
-      gallery.parquet   some faces with their images (`tag_rewards.evaluation.samples`), if at hand
+      samples.parquet   one row a face, from which every figure can be computed again
+      gallery.parquet   some faces with their images, if at hand
+
+Columns of `samples.parquet` (nullable only where it says so):
+
+=====================  ============================================================================
+id                     name of the face in its dataset
+label                  its true label
+answer                 what the strict parser reads; null if it is none of the labels
+no_answer              why not: "" if there is an answer, else one of `answers.NO_ANSWER`
+answer_compat          what `ferbench-compat` reads, perhaps "unknown"; null if it drops the face
+completion             what the model wrote; null if nothing is there
+target                 the target's JSON
+confidence             probability that the model gave its answer, in [0, 1]; null if not known
+abstained              whether the target has no evidence; all below is 0 then and counts nowhere
+score                  the whole reward with its default weights, in [0, 1]
+format                 format reward, in [0, 1]
+grounding              grounding reward, in [0, 1]
+mean_iou               mean over the target's AUs of the IoU of the box that claims it, 0 if none
+hit_rate               share of the target's AUs whose IoU is at least 0.5
+au_precision           of the AUs that the conclusion names; so are the next two
+au_recall
+au_f1
+n_aus                  AUs of the target
+n_placed               those of them that a box claims
+n_mentions             different AUs that the trace asserts anywhere
+hallucinated           share of those that the target does not have; null if there are none
+text_box_agreement     share of the boxes that lie in the region that their step's words name; null
+                       if no step names a known one, or there are no landmarks
+claims                 list of {au, iou, box, region, agrees}: every box with one AU that it is said
+                       to show, in order. `au` is null if the trace does not tell, `iou` if the
+                       target does not have the AU; `box` is x1, y1, x2, y2 in the target's box
+                       space, `region` the step's words, `agrees` as in text_box_agreement
+=====================  ============================================================================
+
+A measure that these do not say has a column of its name at the end: the face's share, null where
+it has none. `gallery.parquet` has all these columns for its faces, and before them `kind` (`best`,
+`worst`, `random`), `rank` (from 1) and `image` (PNG or JPEG bytes of what the model saw, in whose
+coordinates the boxes are up to the target's box space).
+
+What another version wrote opens: a measure that it lacks is absent, one that is not known here is
+named in `Results.unknown` and passed over.
 """
 
 from __future__ import annotations
@@ -13,71 +53,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError
+from tag_rewards.evaluation.answers import FERBENCH, STRICT
+from tag_rewards.evaluation.classification import ClassFigures, Classification
 from tag_rewards.evaluation.figures import Figure
+from tag_rewards.evaluation.measures import MEASURES, JudgedFaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from tag_rewards.trace import Box
 
 VERSION = 1
-RESULTS_FILE = "results.json"
+RESULTS_FILE, SAMPLES_FILE, GALLERY_FILE = "results.json", "samples.parquet", "gallery.parquet"
 
 #: The name of the model's own row among the baselines in `Results.faithfulness`.
 MODEL = "model"
 
-
-@dataclass(frozen=True, slots=True)
-class ClassFigures:
-    """How well one label is told from the others.
-
-    Attributes:
-        label: the label.
-        precision: share of the faces given this label that have it; 0 if none was given it.
-        recall: share of the faces with this label that were given it; None if there are none.
-        f1: harmonic mean of the two; 0 if the label neither occurs nor is given.
-        support: faces with this label.
-        predicted: faces that were given it.
-    """
-
-    label: str
-    precision: Figure
-    recall: Figure | None
-    f1: Figure
-    support: int
-    predicted: int
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """How often the answers are right, as one parser reads them.
-
-    Attributes:
-        accuracy: share of right answers.
-        uar: unweighted average recall, the mean over the labels that occur of their recall.
-        macro_f1: mean F1 over all declared labels.
-        ece: expected calibration error over the answers that have a confidence; None if none has,
-            and for `ferbench-compat`.
-        by_class: in the order of the labels.
-        confusion: faces by true label (rows) and answer (columns), both in the order of the
-            labels; one more column for the answers that are none of them, missing ones too.
-        n: faces that count.
-        no_answer: faces without an answer among the labels, by cause; none of them is right.
-        dropped: faces that the parser leaves out of everything; 0 for the strict one.
-    """
-
-    accuracy: Figure
-    uar: Figure
-    macro_f1: Figure
-    ece: Figure | None
-    by_class: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    n: int
-    no_answer: Mapping[str, int]
-    dropped: int = 0
+#: Parser -> what the names of its figures begin with.
+PARSERS: Mapping[str, str] = {STRICT: "", FERBENCH: "compat_"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,12 @@ class AUFigures:
     """How well one AU is named and placed, over the faces with evidence.
 
     Attributes:
-        au: number of the AU.
-        iou: mean over the faces that show it of the IoU of its box, 0 where it has none; None if
+        au: Number of the AU.
+        iou: Mean over the faces that show it of the IoU of its box, 0 where it has none; None if
             no face shows it.
-        seen: faces on which the detector saw it.
-        named: faces whose trace asserts it.
-        named_and_seen: faces on which both hold.
+        seen: Faces on which the detector saw it.
+        named: Faces whose trace asserts it.
+        named_and_seen: Faces on which both hold.
     """
 
     au: int
@@ -105,12 +108,12 @@ class Faces:
     """What was evaluated. Nothing is filtered: every image of the split counts in the accuracy.
 
     Attributes:
-        total: images of the evaluated split.
-        with_evidence: those whose target has an AU; the faithfulness figures are of them.
-        with_landmarks: those with landmarks, which the region of a step's words needs.
-        with_completion: those for which the model wrote anything.
-        with_confidence: those whose answer has a probability.
-        left_out: why there is no evidence, and on how many images.
+        total: Images of the evaluated split.
+        with_evidence: Those whose target has an AU; the faithfulness figures are of them.
+        with_landmarks: Those with landmarks, which the region of a step's words needs.
+        with_completion: Those for which the model wrote anything.
+        with_confidence: Those whose answer has a probability.
+        left_out: Why there is no evidence, and on how many images.
     """
 
     total: int
@@ -126,19 +129,20 @@ class Results:
     """What an evaluation found.
 
     Attributes:
-        protocol: such as `rafdb/basic-test`.
-        labels: the declared labels.
-        mismatches: where the data's counts differ from the published ones; empty if nowhere.
-        model: the model's name as its completions have it, "" if they do not say.
-        faces: what was evaluated.
-        classification: parser -> figures; `strict` first, then `ferbench-compat`.
+        protocol: Such as `rafdb/basic-test`.
+        labels: The declared labels.
+        mismatches: Where the data's counts differ from the published ones; empty if nowhere.
+        model: The model's name as its completions have it, "" if they do not say.
+        faces: What was evaluated.
+        classification: Parser -> figures; `strict` first, then `ferbench-compat`.
         faithfulness: `MODEL` and every baseline -> measure -> figure, None where nothing counts
-            for the measure. Measures are those of `tag_rewards.evaluation.faithfulness.MEASURES`.
-        by_au: one for every AU that was seen or named, by number.
-        counterfactual: how often the answer changes when what it claims is masked, by name; empty
+            for the measure. Measures are those of `tag_rewards.evaluation.measures.MEASURES`.
+        by_au: One for every AU that was seen or named, by number.
+        counterfactual: How often the answer changes when what it claims is masked, by name; empty
             if it was not tried.
-        config: the options of the evaluation, and the files that it read.
-        versions: of this library and what it computes with.
+        config: The options of the evaluation, and the files that it read.
+        versions: Of this library and what it computes with.
+        unknown: Names of figures in a file that this version does not know.
     """
 
     protocol: str
@@ -152,6 +156,39 @@ class Results:
     counterfactual: Mapping[str, Figure | None] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def figures(self) -> dict[str, Figure | None]:
+        """Every measure of the model, None where nothing counts or these results lack it.
+
+        Example:
+            >>> faces = Faces(0, 0, 0, 0, 0, {})
+            >>> nothing = Results("p", ("fear",), (), "", faces, {}, {"model": {}}, ())
+            >>> set(nothing.figures.values())
+            {None}
+        """
+        found: dict[str, Figure | None] = dict.fromkeys(MEASURES)
+        for parser, prefix in PARSERS.items():
+            one = self.classification.get(parser)
+            for name in ("accuracy", "uar", "macro_f1", "ece"):
+                if one is not None and prefix + name in found:
+                    found[prefix + name] = getattr(one, name)
+        return {**found, **self.faithfulness[MODEL]}
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """What a reader must know before the figures, one sentence each."""
+        for mismatch in self.mismatches:
+            yield f"not {self.protocol} as published: {mismatch}"
+        missing = self.faces.total - self.faces.with_completion
+        if missing:
+            yield (f"{missing} of {self.faces.total} faces have no completion; they count as wrong")
+        if self.unknown:
+            yield (
+                f"another version of tag-rewards wrote these results; {', '.join(self.unknown)} "
+                "is not known to this one and not shown"
+            )
 
 
 def write_results(folder: Path, results: Results) -> Path:
@@ -160,12 +197,13 @@ def write_results(folder: Path, results: Results) -> Path:
     A `Figure` is an object with `value`, `low`, `high` and `n`; None is null.
 
     Args:
-        folder: made if needed.
-        results: what to write.
+        folder: Made if needed.
+        results: What to write.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RESULTS_FILE
     record = {"version": VERSION, **_plain(results)}
+    del record["unknown"]
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
@@ -175,7 +213,7 @@ def read_results(folder: Path) -> Results:
     """Read the `results.json` of a folder; the inverse of `write_results`.
 
     Raises:
-        InputError: there is none, or it was written by another release or edited.
+        InputError: There is none, or it was written by another release or edited.
 
     Example:
         >>> import tempfile
@@ -220,44 +258,302 @@ def _plain(value: Any) -> Any:
 
 
 def _results(record: dict[str, Any]) -> Results:
-    read: dict[str, Callable[[Any], Any]] = {
-        "labels": tuple,
-        "mismatches": tuple,
-        "faces": lambda fields: Faces(**fields),
-        "classification": lambda by_parser: {
-            parser: _classification(fields) for parser, fields in by_parser.items()
+    strange = record.keys() - {one.name for one in fields(Results)}
+    if strange:
+        raise TypeError(f"unknown {', '.join(sorted(strange))}")
+    parsers, measured = record["classification"], record["faithfulness"]
+    unknown = {name for of in measured.values() for name in of} - MEASURES.keys()
+    unknown |= {name for of in parsers.values() for name in of} - set(_CLASSIFICATION)
+    read = {
+        "labels": tuple(record["labels"]),
+        "mismatches": tuple(record["mismatches"]),
+        "faces": Faces(**record["faces"]),
+        "classification": {parser: _classification(one) for parser, one in parsers.items()},
+        "faithfulness": {
+            who: _figures({name: of[name] for name in of if name in MEASURES})
+            for who, of in measured.items()
         },
-        "faithfulness": lambda rows: {who: _figures(measures) for who, measures in rows.items()},
-        "by_au": lambda rows: tuple(AUFigures(**_with_figures(row, "iou")) for row in rows),
-        "counterfactual": _figures,
+        "by_au": tuple(AUFigures(**_with_figures(row, "iou")) for row in record["by_au"]),
+        "counterfactual": _figures(record.get("counterfactual", {})),
+        "unknown": tuple(sorted(unknown)),
     }
-    unknown = record.keys() - {one.name for one in fields(Results)}
-    if unknown:
-        raise TypeError(f"unknown {', '.join(sorted(unknown))}")
-    return Results(**{name: read.get(name, _as_is)(value) for name, value in record.items()})
+    return Results(**{**record, **read})
 
 
 def _classification(record: dict[str, Any]) -> Classification:
-    by_class = tuple(
-        ClassFigures(**_with_figures(row, "precision", "recall", "f1"))
-        for row in record["by_class"]
-    )
-    confusion = tuple(tuple(row) for row in record["confusion"])
-    plain = _with_figures(record, "accuracy", "uar", "macro_f1", "ece")
-    return Classification(**{**plain, "by_class": by_class, "confusion": confusion})
+    figures = _with_figures({"ece": None, **record}, "accuracy", "uar", "macro_f1", "ece")
+    tables = {
+        "by_class": tuple(
+            ClassFigures(**_with_figures(row, "precision", "recall", "f1"))
+            for row in record["by_class"]
+        ),
+        "confusion": tuple(map(tuple, record["confusion"])),
+    }
+    known = {name: value for name, value in figures.items() if name in _CLASSIFICATION}
+    return Classification(**{**known, **tables})
+
+
+_CLASSIFICATION = tuple(one.name for one in fields(Classification))
 
 
 def _with_figures(record: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {**record, **{name: _figure(record[name]) for name in names}}
+    return {**record, **_figures({name: record[name] for name in names})}
 
 
 def _figures(records: dict[str, Any]) -> dict[str, Figure | None]:
-    return {name: _figure(record) for name, record in records.items()}
+    return {name: record and Figure(**record) for name, record in records.items()}
 
 
-def _figure(record: dict[str, Any] | None) -> Figure | None:
-    return None if record is None else Figure(**record)
+_CLAIM = pa.struct(
+    [
+        ("au", pa.int32()),
+        ("iou", pa.float64()),
+        pa.field("box", pa.list_(pa.float64()), nullable=False),
+        pa.field("region", pa.string(), nullable=False),
+        ("agrees", pa.bool_()),
+    ]
+)
+
+_TYPES = {
+    "str": pa.string(),
+    "float": pa.float64(),
+    "int": pa.int32(),
+    "bool": pa.bool_(),
+    "tuple[ClaimRow, ...]": pa.list_(_CLAIM),
+}
 
 
-def _as_is(value: Any) -> Any:
-    return value
+class ClaimRow(NamedTuple):
+    """A box with one AU that it is said to show; the fields are those of the column `claims`."""
+
+    au: int | None
+    iou: float | None
+    box: Box
+    region: str
+    agrees: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRow:
+    """What is known of one evaluated face: a row of `samples.parquet`, described above."""
+
+    id: str
+    label: str
+    answer: str | None
+    no_answer: str
+    answer_compat: str | None
+    completion: str | None
+    target: str
+    confidence: float | None
+    abstained: bool
+    score: float
+    format: float
+    grounding: float
+    mean_iou: float = 0.0
+    hit_rate: float = 0.0
+    au_precision: float = 0.0
+    au_recall: float = 0.0
+    au_f1: float = 0.0
+    n_aus: int = 0
+    n_placed: int = 0
+    n_mentions: int = 0
+    hallucinated: float | None = None
+    text_box_agreement: float | None = None
+    claims: tuple[ClaimRow, ...] = ()
+
+
+def judged_faces(rows: Sequence[FaceRow]) -> JudgedFaces:
+    """Rows as columns, for the measures."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([getattr(row, name) or 0 for row in rows], dtype=np.float64)
+
+    claims = [(face, claim) for face, row in enumerate(rows) for claim in row.claims]
+    own = np.array([(one.au, one.iou, one.agrees) for _, one in claims], dtype=np.float64)
+    au, iou, agrees = own.reshape(-1, 3).T
+    counted, mentions = 1 - column("abstained"), column("n_mentions")
+    return JudgedFaces(
+        counted=counted,
+        written=counted * [row.completion is not None for row in rows],
+        **{name: column(name) for name in _AS_THEY_ARE},
+        n_mentions=mentions,
+        n_hallucinated=(column("hallucinated") * mentions).round(),
+        claim_face=np.array([face for face, _ in claims], dtype=np.intp),
+        claim_au=au,
+        claim_iou=iou,
+        claim_agrees=agrees,
+    )
+
+
+_AS_THEY_ARE = (
+    "mean_iou",
+    "hit_rate",
+    "au_precision",
+    "au_recall",
+    "au_f1",
+    "n_aus",
+    "n_placed",
+)
+
+
+_COLUMNS = pa.schema(
+    [
+        pa.field(one.name, _TYPES[str(one.type).removesuffix(" | None")], "None" in str(one.type))
+        for one in fields(FaceRow)
+    ]
+)
+
+
+def write_face_rows(folder: Path, rows: Sequence[FaceRow]) -> Path:
+    """Write `samples.parquet` into a folder that is there, and return its path."""
+    path = folder / SAMPLES_FILE
+    pq.write_table(_table(rows), path, compression="zstd")
+    return path
+
+
+def _table(rows: Sequence[FaceRow]) -> pa.Table:
+    plain = [one for one in _COLUMNS if one.name != "claims"]
+    columns = [pa.array([getattr(row, one.name) for row in rows], one.type) for one in plain]
+    claims = [claim for row in rows for claim in row.claims]
+    values = [pa.array([getattr(claim, one.name) for claim in claims], one.type) for one in _CLAIM]
+    ends = np.cumsum([0, *(len(row.claims) for row in rows)], dtype=np.int32)
+    structs = pa.StructArray.from_arrays(values, fields=list(_CLAIM))
+    columns.append(pa.ListArray.from_arrays(ends, structs, type=pa.list_(_CLAIM)))
+    table = pa.table(columns, schema=_COLUMNS)
+    for name, measure in MEASURES.items():
+        if measure.count and measure.column and name not in _COLUMNS.names:
+            part, whole = measure.count(judged_faces(rows))
+            share = np.divide(part, whole, out=np.zeros(len(rows)), where=whole > 0)
+            table = table.append_column(name, pa.array(share, mask=whole == 0))
+    return table
+
+
+def read_face_rows(folder: Path) -> list[FaceRow]:
+    """Read the `samples.parquet` of a folder; the inverse of `write_face_rows`.
+
+    A measure that has no column is None or NaN in every row.
+
+    Raises:
+        InputError: There is none, or a column is missing or of another type.
+    """
+    return [_face_row(record) for record in _read(folder / SAMPLES_FILE, _COLUMNS)]
+
+
+def _face_row(record: Mapping[str, Any]) -> FaceRow:
+    plain = {one.name: record.get(one.name, None if one.nullable else np.nan) for one in _COLUMNS}
+    claims = tuple(ClaimRow(**{**claim, "box": tuple(claim["box"])}) for claim in record["claims"])
+    return FaceRow(**{**plain, "claims": claims})
+
+
+def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """The rows of a file; columns of measures may be missing, and others are passed over."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
+    try:
+        found = pq.read_schema(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} is not a parquet file ({error})") from error
+    columns = [one for one in schema if one.name in found.names or one.name not in MEASURES]
+    for column in columns:
+        kind = found.field(column.name).type if column.name in found.names else "missing"
+        if kind != column.type:
+            raise InputError(
+                f"{path}: column {column.name!r} is {kind}, not {column.type}; "
+                "run `tag-rewards eval` again"
+            )
+    table = pq.read_table(path, columns=[one.name for one in columns])
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+FACES_OF_A_KIND = 12
+
+Kind = Literal["best", "worst", "random"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_OWN = [
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("rank", pa.int32(), nullable=False),
+    pa.field("image", pa.binary(), nullable=False),
+]
+
+
+class Choice(NamedTuple):
+    """A face that is to be shown: as what, and the index of its row."""
+
+    kind: Kind
+    rank: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryFace:
+    """A face to look at.
+
+    Attributes:
+        kind: `best`, `worst` or `random`.
+        rank: From 1; the best of the best, the worst of the worst.
+        image: PNG or JPEG bytes.
+        row: What is known of it.
+    """
+
+    kind: str
+    rank: int
+    image: bytes
+    row: FaceRow
+
+
+def choose(rows: Sequence[FaceRow], seed: int = 0) -> list[Choice]:
+    """The faces with the highest score, with the lowest, and some drawn from all.
+
+    Only faces with evidence and a completion are shown: there is nothing to see in the others. The
+    score is the whole reward with its default weights; among equals the mean IoU decides, then the
+    order of the data. A face may be there as one of two kinds.
+
+    Args:
+        rows: All faces.
+        seed: Of the random ones.
+
+    Returns:
+        At most `FACES_OF_A_KIND` of each of `KINDS`.
+    """
+    shown = [
+        index for index, row in enumerate(rows) if not row.abstained and row.completion is not None
+    ]
+    ranked = sorted(shown, key=lambda i: (-rows[i].score, -rows[i].mean_iou, i))
+    n = min(FACES_OF_A_KIND, len(shown))
+    drawn = np.random.default_rng(seed).choice(shown, n, replace=False).tolist() if n else []
+    chosen: dict[Kind, list[int]] = {
+        "best": ranked[:n],
+        "worst": ranked[::-1][:n],
+        "random": sorted(drawn),
+    }
+    return [
+        Choice(kind, rank, row) for kind in KINDS for rank, row in enumerate(chosen[kind], start=1)
+    ]
+
+
+def write_gallery(folder: Path, faces: Sequence[GalleryFace]) -> Path:
+    """Write `gallery.parquet` into a folder that is there, and return its path."""
+    table = _table([face.row for face in faces])
+    for column in reversed(_OWN):
+        values = pa.array([getattr(face, column.name) for face in faces], column.type)
+        table = table.add_column(0, column, values)
+    path = folder / GALLERY_FILE
+    pq.write_table(table, path)
+    return path
+
+
+def read_gallery(folder: Path) -> list[GalleryFace]:
+    """Read the `gallery.parquet` of a folder, in its order; nothing if there is no such file.
+
+    Raises:
+        InputError: A column is missing or of another type.
+    """
+    path = folder / GALLERY_FILE
+    if not path.exists():
+        return []
+    return [
+        GalleryFace(record["kind"], record["rank"], record["image"], _face_row(record))
+        for record in _read(path, pa.schema([*_OWN, *_COLUMNS]))
+    ]

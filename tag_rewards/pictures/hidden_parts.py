@@ -10,8 +10,9 @@ from tag_rewards.completions.counterfactual import mask_face
 from tag_rewards.completions.masking import hide
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.journal import read_records
+from tag_rewards.pictures.layout import whole_image
+from tag_rewards.pictures.marks import ModelView, claim_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
-from tag_rewards.pictures.what_to_draw import ModelView, claim_marks
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
     from tag_rewards.completions.counterfactual import CounterfactualConfig
 
@@ -30,7 +31,7 @@ def draw_counterfactuals(
     counterfactual: Path,
     config: CounterfactualConfig,
     faces: int = 6,
-) -> Figure:
+) -> Drawing:
     """The first faces that were asked about, one to a row: as it is, claimed boxes hidden, others.
 
     Args:
@@ -54,10 +55,10 @@ def _pictures(
         record = asked[row.id]
         if record["left_out"]:
             continue
-        face, text = by_id[row.id], texts[row.id].completion
+        face, text = by_id[row.id], texts[row.id].completion or ""
         image = decode_image(row.image, f"{data}: the image of {row.id!r}")
         height, width = image.shape[:2]
-        whole = (0.0, 0.0, float(width), float(height))
+        whole = whole_image(image)
         claims = claim_marks(text, ModelView(face.target.box_space, width, height))
         pictures = [FacePicture(row.id, f"answer: {record['answer']}", image, claims, whole)]
         masked = mask_face(face, text, image, config)

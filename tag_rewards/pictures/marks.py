@@ -1,26 +1,27 @@
-"""What is drawn on a face, and what is said of it in words.
-
-Where to write the labels of boxes so that they can be read.
-"""
+"""What is drawn on a face: AUs that a detector saw, boxes that a trace claims; also in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from tag_rewards.colours import assign_colours
+from tag_rewards.errors import InputError
 from tag_rewards.facs import au_name
-from tag_rewards.geometry import box_area, box_iou
+from tag_rewards.geometry import BoxSpace, box_iou, clip_boxes, convert_boxes
+from tag_rewards.prepare.canvas import place
+from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tag_rewards.target import Polygon
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from tag_rewards.target import Polygon, Target
     from tag_rewards.trace import Box
 
-
-#: Colour of a claimed box whose AU the trace does not tell.
 NO_AU = "#bbbbbb"
+"""Colour of a claimed box whose AU the trace does not tell."""
 
 
 class Mark(NamedTuple):
@@ -28,10 +29,10 @@ class Mark(NamedTuple):
 
     Attributes:
         box: x1, y1, x2, y2.
-        au: the AU that it is for; None for a claimed box whose AU the trace does not tell.
-        probability: the detector's; None if it did not judge the AU, and for a claim.
-        polygon: the outlines of the AU's region; empty if only a box is known.
-        claimed: whether a trace claims it; else a detector saw it.
+        au: The AU that it is for; None for a claimed box whose AU the trace does not tell.
+        probability: The detector's; None if it did not judge the AU, and for a claim.
+        polygon: The outlines of the AU's region; empty if only a box is known.
+        claimed: Whether a trace claims it; else a detector saw it.
     """
 
     box: Box
@@ -39,6 +40,105 @@ class Mark(NamedTuple):
     probability: float | None = None
     polygon: Polygon = ()
     claimed: bool = False
+
+
+class ModelView(NamedTuple):
+    """How the coordinates that a model writes lie on an image.
+
+    Attributes:
+        space: The coordinates.
+        width: Of the image in pixels.
+        height: Of the image in pixels.
+        canvas: Side of the square canvas on which the model saw the image (`prepare --canvas`);
+            None if it saw the image itself.
+    """
+
+    space: BoxSpace
+    width: int
+    height: int
+    canvas: int | None = None
+
+    def check(self) -> None:
+        """See that the coordinates can be those of the image.
+
+        Raises:
+            InputError: They are pixels of an image of another shape.
+        """
+        width, height = self.space.extent
+        seen = (self.canvas, self.canvas) if self.canvas else (self.width, self.height)
+        # A side is rounded to whole pixels.
+        if self.space.kind == "pixels" and abs(width * seen[1] - height * seen[0]) > max(
+            width, height, *seen
+        ):
+            raise InputError(
+                f"the boxes are in pixels of an image of {width:g} x {height:g}, which is no other "
+                f"size of {seen[0]} x {seen[1]}; give the image that the model saw, or the side "
+                "of its canvas if `prepare` put the image on one"
+            )
+
+    def to_image(self, boxes: ArrayLike) -> NDArray[np.float64]:
+        """Boxes in pixels of the image, shape (n, 4), not cut to it.
+
+        Example:
+            >>> view = ModelView(BoxSpace.pixels(100, 100), 200, 100, canvas=100)
+            >>> view.to_image([0, 25, 100, 75]).tolist()
+            [[0.0, 0.0, 200.0, 100.0]]
+        """
+        if self.canvas is None:
+            return convert_boxes(boxes, self.space, BoxSpace.pixels(self.width, self.height))
+        where = place(self.width, self.height, self.canvas)
+        moved = convert_boxes(boxes, self.space, BoxSpace.pixels(self.canvas, self.canvas))
+        return (moved - [where.left, where.top] * 2) / ([where.scale_x, where.scale_y] * 2)
+
+
+def trace_marks(image: NDArray[np.uint8], target: Target, completion: str) -> tuple[Mark, ...]:
+    """What the detector saw and then what a trace claims, on the image that the model saw.
+
+    Args:
+        image: (height, width, 3) uint8.
+        target: What the completion is about.
+        completion: What the model wrote.
+    """
+    height, width = image.shape[:2]
+    view = ModelView(target.box_space, width, height)
+    return target_marks(target, view) + claim_marks(completion, view)
+
+
+def target_marks(target: Target, view: ModelView) -> tuple[Mark, ...]:
+    """The evidence of a target on the image, in its order."""
+    marks = []
+    for item in target.evidence:
+        [[x1, y1, x2, y2]] = view.to_image(item.box).tolist()
+        outlines = tuple(
+            tuple((x, y) for x, y, _, _ in view.to_image([(*p, *p) for p in outline]).tolist())
+            for outline in item.polygon or ()
+        )
+        marks.append(Mark((x1, y1, x2, y2), item.au, item.probability, outlines))
+    return tuple(marks)
+
+
+def claim_marks(completion: str, view: ModelView) -> tuple[Mark, ...]:
+    """The boxes that a trace claims, cut to the image; any text will do.
+
+    Boxes that lie outside the image are left out. A box with several AUs is a mark for each.
+    """
+    marks = []
+    for claim in parse_trace(completion).claims:
+        [[x1, y1, x2, y2]] = clip_boxes(view.to_image(claim.box), view.width, view.height).tolist()
+        if x1 < x2 and y1 < y2:
+            box = (x1, y1, x2, y2)
+            marks += [Mark(box, au, claimed=True) for au in claim.aus or (None,)]
+    return tuple(dict.fromkeys(marks))
+
+
+def mark_colours(groups: Iterable[Iterable[Mark]]) -> dict[int | None, str]:
+    """The colour of each AU, such that the AUs of one face differ if possible; `NO_AU` for None.
+
+    Args:
+        groups: The marks of each face.
+    """
+    aus = ([mark.au for mark in marks if mark.au is not None] for marks in groups)
+    return dict([(None, NO_AU), *assign_colours(aus).items()])
 
 
 def describe_marks(marks: Sequence[Mark]) -> list[tuple[int | None, str]]:
@@ -68,49 +168,3 @@ def _opinions(marks: Sequence[Mark]) -> str:
         iou = box_iou([mark.box for mark in claimed], seen[0].box).max()
         words.append(f"claimed, IoU {iou:.2f}")
     return ", ".join(words)
-
-
-def place_labels(
-    boxes: Sequence[Box], sizes: Sequence[tuple[float, float]], width: float, height: float
-) -> list[tuple[float, float]]:
-    """Upper left corners of labels, each beside its box and, if possible, clear of the others.
-
-    Greedy: each label takes the first place round its box that is inside the image and overlaps
-    no label placed before it, or else the place with the least overlap.
-
-    Args:
-        boxes: the boxes, x1, y1, x2, y2.
-        sizes: width and height of each label, in the same units.
-        width: width of the image.
-        height: its height.
-
-    Example:
-        >>> place_labels([(20, 20, 60, 40), (20, 20, 60, 40)], [(10, 5), (10, 5)], 100, 100)
-        [(20.0, 15.0), (50.0, 15.0)]
-    """
-    placed: list[Box] = []
-    for box, size in zip(boxes, sizes, strict=True):
-        candidates = _candidates(box, size, width, height)
-        overlaps = [_overlap(candidate, placed) for candidate in candidates]
-        placed.append(candidates[int(np.argmin(overlaps))])
-    return [(float(x), float(y)) for x, y, _, _ in placed]
-
-
-def _candidates(box: Box, size: tuple[float, float], width: float, height: float) -> list[Box]:
-    x1, y1, x2, y2 = box
-    w, h = size
-    across = (x1, x2 - w, (x1 + x2 - w) / 2)
-    corners = [(x, y) for y in (y1 - h, y2, y1, y2 - h) for x in across]
-    corners += [(x, y) for x in (x1 - w, x2) for y in (y1, y2 - h, (y1 + y2 - h) / 2)]
-    # Further and further away: crowded faces have several boxes round the mouth.
-    corners += [(x, y) for k in (1, 2) for y in (y1 - h - k * h, y2 + k * h) for x in across]
-    inside = [(min(max(x, 0.0), width - w), min(max(y, 0.0), height - h)) for x, y in corners]
-    return [(x, y, x + w, y + h) for x, y in inside]
-
-
-def _overlap(candidate: Box, placed: Sequence[Box]) -> float:
-    if not placed:
-        return 0.0
-    others, one = np.array(placed), np.array(candidate)
-    common = np.hstack([np.maximum(others[:, :2], one[:2]), np.minimum(others[:, 2:], one[2:])])
-    return float(box_area(common).sum())

@@ -1,6 +1,4 @@
-"""`tag-rewards report`: results and a run's curves as one HTML file, with PNG and CSV beside it.
-
-The page as text, from values and the templates beside this file.
+"""The report: results and a run's curves as one HTML file, with CSV and PNG files beside it.
 
 What a model wrote is never trusted: every value is escaped, and the page forbids its reader's
 browser anything but its own style, its own script and embedded images.
@@ -12,78 +10,219 @@ import base64
 import hashlib
 import io
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
 import tag_rewards
 from tag_rewards.evaluation.figures import Figure
-from tag_rewards.evaluation.samples import GALLERY_FILE
+from tag_rewards.evaluation.results import GALLERY_FILE
+from tag_rewards.pictures.layout import PANEL
 from tag_rewards.pictures.sheet import draw_faces
-from tag_rewards.pictures.view import PANEL
-from tag_rewards.report.cards import FONT, SHEET_FACES, sheet_pictures
-from tag_rewards.report.content import make_content
-from tag_rewards.report.figures import draw_au_iou, draw_confusion, inline_svg
-from tag_rewards.report.table import Change, read_entries, to_csv
+from tag_rewards.report import tables
+from tag_rewards.report.cards import FONT, SHEET_FACES, face_cards, sheet_pictures
+from tag_rewards.report.drawings import draw_au_iou, draw_confusion, inline_svg
+from tag_rewards.report.tables import Change, read_entries, to_csv
 from tag_rewards.runs.curves import COMPONENTS, draw_curve, draw_curves, logged_curves
 from tag_rewards.runs.folder import read_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure as Drawing
 
-    from tag_rewards.report.content import Content
-    from tag_rewards.report.table import Entry
+    from tag_rewards.report.cards import Card
+    from tag_rewards.report.tables import Entry, Table, Tables
     from tag_rewards.runs.curves import Curve
-    from tag_rewards.runs.folder import StepMetrics
+
+INDEX = "index.html"
 
 
-def render_page(
-    content: Content,
-    *,
-    au_figure: Markup,
-    curves: Sequence[Markup],
-    run: str,
-    files: Sequence[str],
-) -> str:
-    """The HTML of the report.
+class Part(NamedTuple):
+    """What the report shows of one entry alone.
+
+    Attributes:
+        entry: The results.
+        verdict: In one sentence, whether the model beats the baselines.
+        faithfulness: The model beside the baselines.
+        aus: Each AU.
+        classes: Each label.
+        confusion: Counts.
+        shares: The same as shares of each row.
+        settings: How it was evaluated.
+        cards: The faces of the gallery.
+    """
+
+    entry: Entry
+    verdict: str
+    faithfulness: Table
+    aus: Table
+    classes: Table
+    confusion: Table
+    shares: Table
+    settings: Table
+    cards: Sequence[Card]
+
+
+class Content(NamedTuple):
+    """What the report shows.
+
+    Attributes:
+        title: Of the page.
+        lead: What was evaluated, in a sentence or two.
+        warnings: Name of an entry and what a reader must know before its figures.
+        overview: What was evaluated.
+        classification: The main table.
+        across: One model over several protocols.
+        pairs: Each two results of the same faces compared.
+        counterfactual: None if it was not tried.
+        parts: One for each entry.
+    """
+
+    title: str
+    lead: str
+    warnings: Sequence[tuple[str, str]]
+    overview: Table
+    classification: Table
+    across: Tables
+    pairs: Tables
+    counterfactual: Table | None
+    parts: Sequence[Part]
+
+    @property
+    def tables(self) -> Iterator[Table]:
+        """Every table, in the order of the page."""
+        yield from (self.overview, self.classification)
+        yield from (*self.across.tables, *self.pairs.tables)
+        if self.counterfactual:
+            yield self.counterfactual
+        for part in self.parts:
+            yield from (part.faithfulness, part.aus, part.classes, part.confusion, part.shares)
+            yield part.settings
+
+
+def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) -> list[Path]:
+    """Write the report of one or several results.
+
+    Nothing is written when the input is refused.
 
     Args:
-        content: tables and faces.
-        au_figure: IoU by AU.
-        curves: reward curves; none if there is no run.
-        run: the folder that the curves are of.
-        files: names of the files beside the page.
+        folders: What `tag-rewards eval` wrote, at least one.
+        out: Folder of the report; made if needed.
+        run: Folder of the GRPO run whose reward curves are shown.
+
+    Returns:
+        What was written: `index.html` first, then the CSV and PNG files.
+
+    Raises:
+        InputError: A folder holds no results, or its files are malformed; the message names it.
+        OSError: A file cannot be read or written.
     """
-    script = _asset("sort.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    page = _environment().get_template("report.html.jinja")
-    return page.render(
+    entries = read_entries(folders)
+    metrics = None if run is None else read_metrics(run)
+    curves = {} if metrics is None else logged_curves(metrics)
+    content = make_content(entries)
+    au_iou = draw_au_iou({entry.name: entry.results.by_au for entry in entries})
+    drawings = {"au-iou": au_iou}
+    for part in content.parts:
+        drawings |= _drawings(part)
+    if metrics is not None:
+        drawings["curves"] = draw_curves(metrics)
+    beside = {
+        **{f"{table.name}.csv": to_csv(table).encode("utf-8") for table in content.tables},
+        **{f"{name}.png": _png(drawing) for name, drawing in drawings.items()},
+    }
+    page = _render(
         content=content,
-        au_figure=au_figure,
-        curves=curves,
-        run=run,
-        files=files,
-        version=tag_rewards.__version__,
-        style=Markup(_asset("style.css")),
-        script=Markup(script),
-        policy=(
-            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-            f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        au_iou=inline_svg(au_iou, "au-iou", "Mean IoU of each AU; the tables say the same"),
+        curves=_inline_curves(curves),
+        run="" if run is None else str(run),
+        files=sorted(beside),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    # A lone surrogate of a folder's name has no UTF-8.
+    written = {INDEX: page.encode("utf-8", errors="replace"), **beside}
+    for name, data in written.items():
+        (out / name).write_bytes(data)
+    return [out / name for name in written]
+
+
+def make_content(entries: Sequence[Entry]) -> Content:
+    """All tables and faces of the results.
+
+    Raises:
+        InputError: A face of a gallery cannot be read.
+    """
+    names = " and ".join(entry.name for entry in entries) if len(entries) < 3 else "models"
+    protocols = list(dict.fromkeys(entry.results.protocol for entry in entries))
+    where = " and ".join(protocols) if len(protocols) < 3 else f"{len(protocols)} protocols"
+    return Content(
+        title=f"Evaluation of {names} on {where}",
+        lead=" ".join(
+            f"{entry.name}: accuracy {entry.strict.accuracy.value:.3f} and UAR "
+            f"{entry.strict.uar.value:.3f} on {entry.strict.n} faces."
+            for entry in entries
         ),
-        panel=PANEL,
-        font=FONT,
+        warnings=[(e.name, text) for e in entries for text in e.results.warnings],
+        overview=tables.overview_table(entries),
+        classification=tables.main_table(entries),
+        across=tables.across_protocols(entries),
+        pairs=tables.pairs(entries),
+        counterfactual=tables.counterfactual_table(entries),
+        parts=[_part(entry) for entry in entries],
     )
 
 
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("templates").joinpath(name).read_text(encoding="utf-8")
+def _part(entry: Entry) -> Part:
+    confusion, shares = tables.confusion_tables(entry)
+    return Part(
+        entry=entry,
+        verdict=tables.verdict(entry),
+        faithfulness=tables.faithfulness_table(entry),
+        aus=tables.au_table(entry),
+        classes=tables.class_table(entry),
+        confusion=confusion,
+        shares=shares,
+        settings=tables.settings_table(entry),
+        cards=face_cards(entry.gallery, str(entry.folder / GALLERY_FILE)),
+    )
 
 
-def _environment() -> jinja2.Environment:
+def _drawings(part: Part) -> dict[str, Drawing]:
+    """What is written as PNG of one entry, by name."""
+    entry = part.entry
+    title = f"{entry.name}, {entry.results.protocol}"
+    confusion = draw_confusion(entry.results.labels, entry.strict.confusion, title)
+    drawings = {f"confusion-{entry.slug}": confusion}
+    faces = sheet_pictures(entry.gallery, part.cards)
+    if faces:
+        drawings[f"faces-{entry.slug}"] = draw_faces(faces, min(SHEET_FACES, len(faces)))
+    return drawings
+
+
+def _inline_curves(curves: Mapping[str, Curve]) -> list[Markup]:
+    """Each curve for the page; in words the first and the last value, of the held-out faces."""
+    inline = []
+    for component, curve in curves.items():
+        steps, values = curve.validation if curve.validation.steps else curve.training
+        ends = f"{values[0]:.2f} at step {steps[0]}, {values[-1]:.2f} at step {steps[-1]}"
+        words = f"{COMPONENTS[component]} over the steps: {ends}"
+        inline.append(inline_svg(draw_curve(component, curve), f"curve-{component}", words))
+    return inline
+
+
+def _png(drawing: Drawing) -> bytes:
+    data = io.BytesIO()
+    drawing.savefig(data, format="png", metadata={"Software": None})
+    return data.getvalue()
+
+
+def _render(**values: Any) -> str:
+    """The page from `templates/`."""
+    script = _asset("sort.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__ or ""),
         autoescape=True,
@@ -94,7 +233,22 @@ def _environment() -> jinja2.Environment:
     environment.tests["figure"] = lambda value: isinstance(value, Figure)
     environment.tests["change"] = lambda value: isinstance(value, Change)
     environment.filters["number"] = _number
-    return environment
+    return environment.get_template("report.html.jinja").render(
+        version=tag_rewards.__version__,
+        style=Markup(_asset("style.css")),
+        script=Markup(script),
+        policy=(
+            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+            f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        ),
+        panel=PANEL,
+        font=FONT,
+        **values,
+    )
+
+
+def _asset(name: str) -> str:
+    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
 
 
 def _number(value: float | int | str | None, sign: str = "") -> str:
@@ -102,88 +256,3 @@ def _number(value: float | int | str | None, sign: str = "") -> str:
     if value is None:
         return "–"
     return f"{value:{sign}.3f}".replace("-", "−") if isinstance(value, float) else str(value)
-
-
-INDEX = "index.html"
-
-
-def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) -> list[Path]:
-    """Write the report of one or several results.
-
-    Nothing is written when the input is refused.
-
-    Args:
-        folders: what `tag-rewards eval` wrote, at least one.
-        out: folder of the report; made if needed.
-        run: folder of the GRPO run whose reward curves are shown.
-
-    Returns:
-        What was written: `index.html` first, then the CSV and PNG files.
-
-    Raises:
-        InputError: a folder holds no results, or its files are malformed; the message names it.
-        OSError: a file cannot be read or written.
-    """
-    entries = read_entries(folders)
-    metrics = None if run is None else read_metrics(run)
-    content = make_content(entries)
-    au_iou = draw_au_iou({entry.name: entry.results.by_au for entry in entries})
-    pictures = {"au-iou": au_iou, **_pictures(entries, metrics)}
-    files = {
-        **{f"{table.name}.csv": to_csv(table).encode("utf-8") for table in content.tables},
-        **{f"{name}.png": _png(figure) for name, figure in pictures.items()},
-    }
-    page = render_page(
-        content,
-        au_figure=inline_svg(au_iou, "au-iou", "Mean IoU of each AU; the tables say the same"),
-        curves=[] if metrics is None else _curves(metrics),
-        run="" if run is None else str(run),
-        files=sorted(files),
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    # A lone surrogate of a folder's name has no UTF-8.
-    written = {INDEX: page.encode("utf-8", errors="replace"), **files}
-    for name, data in written.items():
-        (out / name).write_bytes(data)
-    return [out / name for name in written]
-
-
-def _pictures(
-    entries: Sequence[Entry], metrics: Sequence[StepMetrics] | None
-) -> dict[str, Drawing]:
-    """The figures that are written as PNG, by name."""
-    pictures = {}
-    for entry in entries:
-        title = f"{entry.name}, {entry.results.protocol}"
-        pictures[f"confusion-{entry.slug}"] = draw_confusion(
-            entry.results.labels, entry.strict.confusion, title
-        )
-        faces = sheet_pictures(entry.gallery, str(entry.folder / GALLERY_FILE))
-        if faces:
-            pictures[f"faces-{entry.slug}"] = draw_faces(faces, min(SHEET_FACES, len(faces)))
-    if metrics is not None:
-        pictures["curves"] = draw_curves(metrics)
-    return pictures
-
-
-def _curves(metrics: Sequence[StepMetrics]) -> list[Markup]:
-    return [
-        inline_svg(
-            draw_curve(component, curve),
-            f"curve-{component}",
-            f"{COMPONENTS[component]} over the steps: {_ends(curve)}",
-        )
-        for component, curve in logged_curves(metrics).items()
-    ]
-
-
-def _ends(curve: Curve) -> str:
-    """The first and the last value of a curve in words, of the held-out faces if there are any."""
-    steps, values = curve.validation if curve.validation.steps else curve.training
-    return f"{values[0]:.2f} at step {steps[0]}, {values[-1]:.2f} at step {steps[-1]}"
-
-
-def _png(figure: Drawing) -> bytes:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", metadata={"Software": None})
-    return data.getvalue()

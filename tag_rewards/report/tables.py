@@ -1,124 +1,258 @@
-"""The tables of the report, from results. Down: what is measured. Across: of what.
+"""The tables of the report, as values: the page and the CSV files beside it show the same ones.
 
-Tables between results: each two on the same faces, and one model over several protocols.
+Down: what is measured. Across: of what.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import NO_ANSWER
+from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
 from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross_dataset
-from tag_rewards.evaluation.measures import MEASURES, NAMES, STATISTICS, TOLD
-from tag_rewards.evaluation.results import MODEL
-from tag_rewards.evaluation.samples import read_samples
+from tag_rewards.evaluation.figures import Figure
+from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.results import MODEL, read_face_rows, read_gallery, read_results
 from tag_rewards.facs import au_name
-from tag_rewards.report.figures import row_shares
-from tag_rewards.report.table import Change, Group, Table
+from tag_rewards.report.drawings import row_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from tag_rewards.evaluation.results import Classification
-    from tag_rewards.report.table import Cell, Entry
-
-    _Make = Callable[[tuple[Entry, ...], Sequence[EvaluatedModel]], Table]
+    from tag_rewards.evaluation.classification import Classification
+    from tag_rewards.evaluation.results import GalleryFace, Results
 
 
-_PARSE_FAILURES = "parse failures"
+class Change(Figure):
+    """How much more one figure is than another, with its interval; shown with its sign."""
+
+    __slots__ = ()
+
+
+Cell = Figure | float | int | str | None
+"""A figure with its interval, a share or mean, a count, a word, or nothing known."""
+Row = tuple[Cell, ...]
+
+
+class Group(NamedTuple):
+    """Rows that belong together.
+
+    Attributes:
+        title: What they have in common; "" if the table has one group only.
+        rows: Cells, as many in each as the table has columns; the first names the row.
+    """
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the report.
+
+    Attributes:
+        name: Of its CSV file, without the ending; also its id in the page.
+        caption: What it shows, one sentence.
+        columns: Heads of the columns.
+        groups: Its rows.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    groups: Sequence[Group]
+
+    @classmethod
+    def of(cls, name: str, caption: str, columns: tuple[str, ...], rows: Iterable[Row]) -> Table:
+        """A table whose rows all belong together."""
+        return cls(name, caption, columns, [Group("", list(rows))])
+
+    def __post_init__(self) -> None:
+        for group in self.groups:
+            for row in group.rows:
+                if len(row) != len(self.columns):
+                    raise ValueError(
+                        f"table {self.name!r}: row {row[0]!r} has {len(row)} cells for "
+                        f"{len(self.columns)} columns"
+                    )
+
+
+_ENDS = ("low", "high", "n")
+
+
+def to_csv(table: Table) -> str:
+    r"""The table as CSV: UTF-8 text with a head, full precision, an empty cell for None.
+
+    A column with figures becomes four: value, low, high and n. The titles of groups, if there are
+    any, are the first column.
+
+    Example:
+        >>> rows = (("accuracy", Figure(0.75, 0.5, 1.0, 4)), ("ECE", None))
+        >>> print(to_csv(Table.of("main", "", ("measure", "sft"), rows)))
+        measure,sft,sft low,sft high,sft n
+        accuracy,0.75,0.5,1.0,4
+        ECE,,,,
+        <BLANKLINE>
+    """
+    rows = [row for group in table.groups for row in group.rows]
+    wide = [any(isinstance(row[i], Figure) for row in rows) for i in range(len(table.columns))]
+    titled = any(group.title for group in table.groups)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head: list[str] = []
+    for column, has_figures in zip(table.columns, wide, strict=True):
+        head += [column, *(f"{column} {end}" for end in _ENDS)] if has_figures else [column]
+    writer.writerow(["group", *head] if titled else head)
+    for group in table.groups:
+        for row in group.rows:
+            cells = list(_csv_cells(row, wide))
+            writer.writerow([group.title, *cells] if titled else cells)
+    return text.getvalue()
+
+
+def _csv_cells(row: Row, wide: Sequence[bool]) -> Iterator[Cell]:
+    for cell, has_figures in zip(row, wide, strict=True):
+        if isinstance(cell, Figure):
+            yield from cell
+        else:
+            yield cell
+            yield from ("",) * (len(_ENDS) if has_figures else 0)
+
+
+# --- what the tables are of --------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """One folder of results.
+
+    Attributes:
+        name: What the report calls it.
+        slug: The name as a part of file names and ids, as unique as the name.
+        folder: Where it lies.
+        results: Its figures.
+        gallery: Some of its faces; empty if they were not kept.
+    """
+
+    name: str
+    slug: str
+    folder: Path
+    results: Results
+    gallery: Sequence[GalleryFace]
+
+    @property
+    def strict(self) -> Classification:
+        """The figures of the default parser."""
+        return self.results.classification[STRICT]
+
+
+def read_entries(folders: Sequence[Path]) -> list[Entry]:
+    """Read the results of each folder; they are called as their folders.
+
+    Raises:
+        InputError: A folder holds no results, or is given twice.
+    """
+    places = [folder.resolve() for folder in folders]
+    for place in places:
+        if places.count(place) > 1:
+            raise InputError(f"{place} is given twice; give each folder of results once")
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = [f"{place.parent.name}/{place.name}" for place in places]
+    slugs = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "results" for name in names]
+    if len(set(slugs)) < len(slugs):
+        slugs = [f"{slug}-{index}" for index, slug in enumerate(slugs, 1)]
+    entries = []
+    for folder, name, slug in zip(folders, names, slugs, strict=True):
+        results = read_results(folder)
+        if STRICT not in results.classification:
+            raise InputError(f"{folder} has no figures of the parser {STRICT!r}; evaluate again")
+        entries.append(Entry(name, slug, folder, results, read_gallery(folder)))
+    return entries
+
+
+def measure_name(name: str) -> str:
+    """A measure in words, with an arrow that says whether more or less of it is better."""
+    return f"{MEASURES[name].words}\u00a0{'↑' if MEASURES[name].more_is_better else '↓'}"
+
+
+def _names(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return ("", *(entry.name for entry in entries))
+
+
+# --- all results beside each other -------------------------------------------------------------
+
+
+def overview_table(entries: Sequence[Entry]) -> Table:
+    """What was evaluated: protocol, model, how many faces, and what is known of them."""
+    lines: dict[str, Callable[[Results], Cell]] = {
+        "protocol": lambda one: one.protocol,
+        "model": lambda one: one.model or None,
+        "faces": lambda one: one.faces.total,
+        "with an AU": lambda one: one.faces.with_evidence,
+        "with landmarks": lambda one: one.faces.with_landmarks,
+        "with a completion": lambda one: one.faces.with_completion,
+        "with a probability of the answer": lambda one: one.faces.with_confidence,
+        "evaluated with tag-rewards": lambda one: one.versions.get("tag-rewards"),
+    }
+    found = [entry.results for entry in entries]
+    groups = [Group("", [(name, *map(value, found)) for name, value in lines.items()])]
+    reasons = dict.fromkeys(why for one in found for why in one.faces.left_out)
+    if reasons:
+        counts = [(why, *(one.faces.left_out.get(why, 0) for one in found)) for why in reasons]
+        groups.append(Group("faces without evidence, and why", counts))
+    caption = "What was evaluated. No face is left out: every image of the split counts."
+    return Table("overview", caption, _names(entries), groups)
+
+
+def main_table(entries: Sequence[Entry]) -> Table:
+    """Accuracy, UAR, macro F1, ECE and parse failures, as each parser reads the answers."""
+    parsers = dict.fromkeys(parser for e in entries for parser in e.results.classification)
+    groups = []
+    for parser in parsers:
+        found = [entry.results.classification.get(parser) for entry in entries]
+
+        def row(
+            name: str,
+            value: Callable[[Classification], Cell],
+            found: Sequence[Classification | None] = found,
+        ) -> Row:
+            return (name, *(None if one is None else value(one) for one in found))
+
+        causes = dict.fromkeys(why for one in found if one for why in one.no_answer)
+        rows = [
+            row(measure_name("accuracy"), lambda one: one.accuracy),
+            row(measure_name("uar"), lambda one: one.uar),
+            row(measure_name("macro_f1"), lambda one: one.macro_f1),
+            row(measure_name("ece"), lambda one: one.ece),
+            row("parse failures", lambda one: sum(one.no_answer.values())),
+            *(
+                row(f"– {NO_ANSWER.get(why, why)}", lambda one, why=why: one.no_answer.get(why, 0))
+                for why in causes
+            ),
+            row("left out by the parser", lambda one: one.dropped),
+        ]
+        groups.append(Group(f"parser: {parser}", rows))
+    caption = (
+        "Classification, with 95 % bootstrap intervals. An answer that cannot be parsed, and one "
+        "that is missing, is wrong. ↑ more is better, ↓ less is better."
+    )
+    return Table("classification", caption, _names(entries), groups)
+
+
 _COUNTERFACTUAL = {
     "claimed": "claimed boxes hidden",
     "elsewhere": "as much hidden elsewhere",
     "difference": "difference\u00a0↑",
 }
-
-
-def overview_table(entries: Sequence[Entry]) -> Table:
-    """What was evaluated: protocol, model, how many faces, and what is known of them."""
-    lines: dict[str, Callable[[Entry], Cell]] = {
-        "protocol": lambda e: e.results.protocol,
-        "model": lambda e: e.results.model or None,
-        "faces": lambda e: e.results.faces.total,
-        "with an AU": lambda e: e.results.faces.with_evidence,
-        "with landmarks": lambda e: e.results.faces.with_landmarks,
-        "with a completion": lambda e: e.results.faces.with_completion,
-        "with a probability of the answer": lambda e: e.results.faces.with_confidence,
-        "evaluated with tag-rewards": lambda e: e.results.versions.get("tag-rewards"),
-    }
-    rows: list[tuple[Cell, ...]] = [
-        (name, *(value(entry) for entry in entries)) for name, value in lines.items()
-    ]
-    groups = [Group("", tuple(rows))]
-    reasons = list(dict.fromkeys(why for e in entries for why in e.results.faces.left_out))
-    if reasons:
-        counts: list[tuple[Cell, ...]] = [
-            (why, *(e.results.faces.left_out.get(why, 0) for e in entries)) for why in reasons
-        ]
-        groups.append(Group("faces without evidence, and why", tuple(counts)))
-    caption = "What was evaluated. No face is left out: every image of the split counts."
-    return Table("overview", caption, ("", *_names(entries)), tuple(groups))
-
-
-def main_table(entries: Sequence[Entry]) -> Table:
-    """Accuracy, UAR, macro F1, ECE and parse failures, as each parser reads the answers."""
-    lines: dict[str, Callable[[Classification], Cell]] = {
-        measure_name("accuracy"): lambda one: one.accuracy,
-        measure_name("uar"): lambda one: one.uar,
-        measure_name("macro_f1"): lambda one: one.macro_f1,
-        measure_name("ece"): lambda one: one.ece,
-        _PARSE_FAILURES: lambda one: sum(one.no_answer.values()),
-        "left out by the parser": lambda one: one.dropped,
-    }
-    parsers = dict.fromkeys(parser for e in entries for parser in e.results.classification)
-    groups = []
-    for parser in parsers:
-        found = [entry.results.classification.get(parser) for entry in entries]
-        rows = [
-            (name, *(None if one is None else value(one) for one in found))
-            for name, value in lines.items()
-        ]
-        causes = dict.fromkeys(why for one in found if one for why in one.no_answer)
-        position = list(lines).index(_PARSE_FAILURES) + 1
-        rows[position:position] = [
-            (
-                f"– {NO_ANSWER.get(why, why)}",
-                *(one.no_answer.get(why, 0) if one else None for one in found),
-            )
-            for why in causes
-        ]
-        groups.append(Group(f"parser: {parser}", tuple(rows)))
-    caption = (
-        "Classification, with 95 % bootstrap intervals. An answer that cannot be parsed, and one "
-        "that is missing, is wrong. ↑ more is better, ↓ less is better."
-    )
-    return Table("classification", caption, ("", *_names(entries)), tuple(groups))
-
-
-def faithfulness_table(entry: Entry) -> Table:
-    """Every measure of faithfulness, of the model and of the baselines beside it."""
-    columns = entry.results.faithfulness
-    rows = tuple(
-        (
-            measure_name(name),
-            *(
-                "told" if name in TOLD and who != MODEL else figures.get(name)
-                for who, figures in columns.items()
-            ),
-        )
-        for name in MEASURES
-    )
-    caption = (
-        f"Faithfulness of {entry.name} over the {entry.results.faces.with_evidence} faces on which "
-        "the detector saw an AU, beside baselines that are told the AUs and put their boxes "
-        "without a look at the face; with 95 % bootstrap intervals."
-    )
-    names = tuple(entry.name if who == MODEL else who for who in columns)
-    return Table(f"faithfulness-{entry.slug}", caption, ("", *names), (Group("", rows),))
 
 
 def counterfactual_table(entries: Sequence[Entry]) -> Table | None:
@@ -127,28 +261,53 @@ def counterfactual_table(entries: Sequence[Entry]) -> Table | None:
     if not tried:
         return None
     names = dict.fromkeys(name for entry in tried for name in entry.results.counterfactual)
-    rows = tuple(
-        (_COUNTERFACTUAL.get(name, name), *(e.results.counterfactual.get(name) for e in tried))
-        for name in names
-    )
     caption = (
         "Counterfactual faithfulness: how often the answer changes when the claimed boxes are "
         "hidden in the image, and when as much is hidden elsewhere on the face."
     )
-    return Table("counterfactual", caption, ("", *_names(tried)), (Group("", rows),))
+    rows = [
+        (_COUNTERFACTUAL.get(name, name), *(e.results.counterfactual.get(name) for e in tried))
+        for name in names
+    ]
+    return Table.of("counterfactual", caption, _names(tried), rows)
+
+
+# --- one of the results alone ------------------------------------------------------------------
+
+
+def faithfulness_table(entry: Entry) -> Table:
+    """Every measure of faithfulness, of the model and of the baselines beside it."""
+    columns = entry.results.faithfulness
+    rows = [
+        (
+            measure_name(name),
+            *(
+                "told" if measure.told and who != MODEL else figures.get(name)
+                for who, figures in columns.items()
+            ),
+        )
+        for name, measure in MEASURES.items()
+        if measure.count
+    ]
+    caption = (
+        f"Faithfulness of {entry.name} over the {entry.results.faces.with_evidence} faces on which "
+        "the detector saw an AU, beside baselines that are told the AUs and put their boxes "
+        "without a look at the face; with 95 % bootstrap intervals."
+    )
+    names = ("", *(entry.name if who == MODEL else who for who in columns))
+    return Table.of(f"faithfulness-{entry.slug}", caption, names, rows)
 
 
 def class_table(entry: Entry) -> Table:
     """Precision, recall and F1 of each label."""
-    rows = tuple(
-        (one.label, one.precision, one.recall, one.f1, one.support, one.predicted)
-        for one in entry.strict.by_class
-    )
-    return Table(
+    return Table.of(
         f"classes-{entry.slug}",
         f"Each label in {entry.name}, strict parser.",
         ("label", "precision", "recall", "F1", "faces", "answers"),
-        (Group("", rows),),
+        (
+            (one.label, one.precision, one.recall, one.f1, one.support, one.predicted)
+            for one in entry.strict.by_class
+        ),
     )
 
 
@@ -156,39 +315,39 @@ def confusion_tables(entry: Entry) -> tuple[Table, Table]:
     """The confusion matrix as counts and as shares of each row."""
     labels = entry.results.labels
     counts = np.array(entry.strict.confusion, np.int64).reshape(len(labels), len(labels) + 1)
-    columns = ("true label", *labels, "no answer")
 
     def table(kind: str, unit: str, values: Iterable[Sequence[Cell]]) -> Table:
-        rows = tuple((label, *row) for label, row in zip(labels, values, strict=True))
-        caption = f"Confusion matrix of {entry.name}: {unit}; rows are the truth."
-        return Table(f"confusion-{entry.slug}{kind}", caption, columns, (Group("", rows),))
+        return Table.of(
+            f"confusion-{entry.slug}{kind}",
+            f"Confusion matrix of {entry.name}: {unit}; rows are the truth.",
+            ("true label", *labels, "no answer"),
+            ((label, *row) for label, row in zip(labels, values, strict=True)),
+        )
 
-    return (
-        table("", "faces", counts.tolist()),
-        table("-shares", "shares of each row", row_shares(counts).tolist()),
-    )
+    shares = row_shares(counts).tolist()
+    return table("", "faces", counts.tolist()), table("-shares", "shares of each row", shares)
 
 
 def au_table(entry: Entry) -> Table:
     """How well each AU is named and placed."""
-    rows = tuple(
-        (au_name(one.au), one.iou, one.seen, one.named, one.named_and_seen)
-        for one in entry.results.by_au
-    )
-    return Table(
+    return Table.of(
         f"aus-{entry.slug}",
         f"Each AU in {entry.name}: IoU of its box, and on how many faces it was seen and named.",
         ("AU", "mean IoU", "seen by the detector", "named by the model", "both"),
-        (Group("", rows),),
+        (
+            (au_name(one.au), one.iou, one.seen, one.named, one.named_and_seen)
+            for one in entry.results.by_au
+        ),
     )
 
 
 def settings_table(entry: Entry) -> Table:
     """The options of the evaluation and the versions that it ran with."""
-    groups = (
-        Group("options", tuple((n, _text(v)) for n, v in entry.results.config.items())),
-        Group("versions", tuple(entry.results.versions.items())),
-    )
+    options = [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in entry.results.config.items()
+    ]
+    groups = [Group("options", options), Group("versions", list(entry.results.versions.items()))]
     caption = f"Options and versions of the evaluation of {entry.name}."
     return Table(f"settings-{entry.slug}", caption, ("", "value"), groups)
 
@@ -201,50 +360,32 @@ def verdict(entry: Entry) -> str:
     if own is None or not others:
         return "There is no face with evidence to hold the boxes against."
     best = max(others, key=lambda who: others[who].value)
-    if own.low > others[best].high:
-        word = "clearly above"
-    else:
-        word = "above" if own.value > others[best].value else "not above"
+    bar = others[best]
+    if own.value <= bar.value and own.low <= bar.high:
+        return f"Mean IoU {own.value:.3f} is not above all baselines: {best} has {bar.value:.3f}."
+    word = "clearly above" if own.low > bar.high else "above"
     return (
-        f"Mean IoU {own.value:.3f} is {word} all baselines; the best of them, "
-        f"{best}, has {others[best].value:.3f}."
-        if word != "not above"
-        else f"Mean IoU {own.value:.3f} is not above all baselines: {best} has "
-        f"{others[best].value:.3f}."
+        f"Mean IoU {own.value:.3f} is {word} all baselines; the best of them, {best}, has "
+        f"{bar.value:.3f}."
     )
 
 
-def measure_name(name: str) -> str:
-    """A figure in words, with an arrow that says whether more or less of it is better."""
-    return f"{NAMES[name]}\u00a0{'↑' if STATISTICS[name] else '↓'}"
-
-
-def _cause(why: str, found: Sequence[Classification | None]) -> tuple[Cell, ...]:
-    counts = (None if one is None else one.no_answer.get(why, 0) for one in found)
-    return (f"– {NO_ANSWER.get(why, why)}", *counts)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _names(entries: Sequence[Entry]) -> tuple[str, ...]:
-    return tuple(entry.name for entry in entries)
+# --- between results ---------------------------------------------------------------------------
 
 
 class Tables(NamedTuple):
     """Tables, and for each that could not be made the reason."""
 
-    tables: tuple[Table, ...]
-    reasons: tuple[str, ...]
+    tables: list[Table]
+    reasons: list[str]
 
 
 def pairs(entries: Sequence[Entry]) -> Tables:
     """Each two entries of one protocol compared face by face; the second less the first."""
     groups = [
-        pair
-        for pair in combinations(entries, 2)
-        if pair[0].results.protocol == pair[1].results.protocol
+        (first, second)
+        for first, second in combinations(entries, 2)
+        if first.results.protocol == second.results.protocol
     ]
     return _each(groups, _pair_table)
 
@@ -255,41 +396,38 @@ def across_protocols(entries: Sequence[Entry]) -> Tables:
     for entry in entries:
         by_model.setdefault(entry.results.model, []).append(entry)
     groups = [
-        tuple(some)
-        for some in by_model.values()
-        if len({entry.results.protocol for entry in some}) > 1
+        some for some in by_model.values() if len({entry.results.protocol for entry in some}) > 1
     ]
     return _each(groups, _across_table)
 
 
-def _each(groups: Sequence[tuple[Entry, ...]], make: _Make) -> Tables:
-    entries = {entry.slug: entry for group in groups for entry in group}
-    models = {slug: _read(entry) for slug, entry in entries.items()}
-    made = [_table_or_reason(group, models, make) for group in groups]
-    return Tables(
-        tuple(one for one in made if isinstance(one, Table)),
-        tuple(one for one in made if isinstance(one, str)),
-    )
+def _each(
+    groups: Iterable[Sequence[Entry]],
+    make: Callable[[Sequence[Entry], Sequence[EvaluatedModel]], Table],
+) -> Tables:
+    models: dict[str, EvaluatedModel] = {}
+    made = Tables([], [])
+    for group in groups:
+        for one in group:
+            if one.slug not in models:
+                rows = read_face_rows(one.folder)
+                models[one.slug] = EvaluatedModel(one.folder, one.results, rows)
+        try:
+            made.tables.append(make(group, [models[one.slug] for one in group]))
+        except InputError as error:
+            made.reasons.append(str(error))
+    return made
 
 
-def _table_or_reason(
-    group: tuple[Entry, ...], models: Mapping[str, EvaluatedModel], make: _Make
-) -> Table | str:
-    try:
-        return make(group, [models[entry.slug] for entry in group])
-    except InputError as error:
-        return str(error)
-
-
-def _pair_table(pair: tuple[Entry, ...], models: Sequence[EvaluatedModel]) -> Table:
+def _pair_table(pair: Sequence[Entry], models: Sequence[EvaluatedModel]) -> Table:
     first, second = pair
-    compared = compare_models(models[0], models[1])
-    rows = tuple(
+    compared = compare_models(*models)
+    rows = (
         (
             measure_name(one.name),
             one.first.value,
             one.second.value,
-            Change(*one.change, one.second.n),
+            Change(*one.change),
             one.verdict,
         )
         for one in compared.differences
@@ -302,18 +440,14 @@ def _pair_table(pair: tuple[Entry, ...], models: Sequence[EvaluatedModel]) -> Ta
         f"{second.name} alone {test.second_only}; p = {test.p:.3g}."
     )
     columns = ("", first.name, second.name, "change", "verdict")
-    return Table(f"pair-{first.slug}-{second.slug}", caption, columns, (Group("", rows),))
+    return Table.of(f"pair-{first.slug}-{second.slug}", caption, columns, rows)
 
 
-def _across_table(entries: tuple[Entry, ...], models: Sequence[EvaluatedModel]) -> Table:
+def _across_table(entries: Sequence[Entry], models: Sequence[EvaluatedModel]) -> Table:
     found = cross_dataset(models)
-    rows: list[tuple[Cell, ...]] = [("faces", *(one.n for one in found))]
-    rows += [(measure_name(name), *(one.figures[name] for one in found)) for name in STATISTICS]
+    rows: list[Row] = [("faces", *(one.n for one in found))]
+    rows += [(measure_name(name), *(one.figures[name] for one in found)) for name in MEASURES]
     model = entries[0].results.model or "The model"
     caption = f"{model} on each protocol and on all their faces together."
     columns = ("", *(one.name for one in found))
-    return Table(f"across-{entries[0].slug}", caption, columns, (Group("", tuple(rows)),))
-
-
-def _read(entry: Entry) -> EvaluatedModel:
-    return EvaluatedModel(entry.folder, entry.results, read_samples(entry.folder))
+    return Table.of(f"across-{entries[0].slug}", caption, columns, rows)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import (Sequence)
-    from matplotlib.axes import (Axes)
-    from tag_rewards.runs.folder import (StepMetrics)
+    from collections.abc import Sequence
 
-#: What is drawn, and how it is called in the picture.
+    from matplotlib.axes import Axes
+
+    from tag_rewards.runs.folder import StepMetrics
+
+#: What is drawn, and what it is called where people read it.
 COMPONENTS = {
     "score": "score (weighted sum)",
     "grounding": "grounding reward",
     "accuracy": "accuracy reward",
     "format": "format reward",
-    "mean_iou": "mean IoU of boxes",
-    "au_f1": "F1 of named AUs",
+    "mean_iou": "mean IoU",
+    "au_f1": "AU F1",
 }
-# The reward counts as 0 where grounding abstains (no AU on the face); dividing by the share of the
-# others gives the mean over the faces that have AUs.
-_OVER_FACES_WITH_AUS = {"grounding", "mean_iou", "au_f1"}
+#: Those that are means over the faces that have AUs: on the others grounding abstains.
+OVER_FACES_WITH_AUS = frozenset({"grounding", "mean_iou", "au_f1"})
+
 _TRAINING, _VALIDATION = OKABE_ITO[:2]
 
 
@@ -59,11 +61,36 @@ def validation_series(metrics: Sequence[StepMetrics], component: str) -> Series:
     return _series(metrics, component, pattern)
 
 
+def _series(metrics: Sequence[StepMetrics], component: str, pattern: re.Pattern[str]) -> Series:
+    series = Series([], [])
+    for step, data in metrics:
+        found: dict[str, list[float]] = {"abstained": [], component: []}
+        for name, value in data.items():
+            match = pattern.fullmatch(name)
+            if match and match["key"] in found:
+                found[match["key"]].append(value)
+        if not found[component]:
+            continue
+        value, abstained = _mean(found[component]), _mean(found["abstained"])
+        if component in OVER_FACES_WITH_AUS:
+            if abstained >= 1:
+                continue
+            # What was logged counts the faces without AUs as 0.
+            value /= 1 - abstained
+        series.steps.append(step)
+        series.values.append(value)
+    return series
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
 def logged_curves(metrics: Sequence[StepMetrics]) -> dict[str, Curve]:
     """The curve of each of `COMPONENTS` that was logged.
 
     Raises:
-        InputError: no component was logged.
+        InputError: No component was logged.
     """
     curves = {
         component: Curve(training_series(metrics, component), validation_series(metrics, component))
@@ -78,90 +105,57 @@ def logged_curves(metrics: Sequence[StepMetrics]) -> dict[str, Curve]:
     return logged
 
 
-def draw_curve(component: str, curve: Curve) -> Figure:
+def draw_curve(component: str, curve: Curve) -> Drawing:
     """The curve of one of `COMPONENTS`, without a key."""
-    figure = Figure(figsize=(4.2, 2.8), layout="constrained")
-    _draw(figure.subplots(), COMPONENTS[component], curve)
-    return figure
+    drawing = Drawing(figsize=(4.2, 2.8), layout="constrained")
+    _draw(drawing.subplots(), COMPONENTS[component], curve)
+    return drawing
 
 
-def draw_curves(metrics: Sequence[StepMetrics]) -> Figure:
+def draw_curves(metrics: Sequence[StepMetrics]) -> Drawing:
     """A panel for each reward component; one that was not logged is left out.
 
     Raises:
-        InputError: no component was logged.
+        InputError: No component was logged.
     """
-    drawn = logged_curves(metrics)
-    columns = min(3, len(drawn))
-    rows = -(-len(drawn) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.0 * rows + 0.5), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
-    for axes, (component, curve) in zip(grid, drawn.items(), strict=False):
+    curves = logged_curves(metrics)
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    drawing = Drawing(figsize=(4.2 * columns, 3.0 * rows + 0.5), layout="constrained")
+    panels = list(drawing.subplots(rows, columns, squeeze=False, sharex=True).flat)
+    for axes, (component, curve) in zip(panels, curves.items(), strict=False):
         _draw(axes, COMPONENTS[component], curve)
-    for axes in list(grid)[len(drawn) :]:
+    for axes in panels[len(curves) :]:
         axes.set_axis_off()
-    keys = {
+    key = {
         label: handle
-        for axes in figure.axes
+        for axes in panels
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(
-        keys.values(), keys.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=10
+    drawing.legend(
+        key.values(), key.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=10
     )
-    return figure
-
-
-def _series(metrics: Sequence[StepMetrics], component: str, pattern: re.Pattern[str]) -> Series:
-    steps, values = [], []
-    for step, data in metrics:
-        found: dict[str, list[float]] = {"abstained": [], component: []}
-        for name, value in data.items():
-            match = pattern.fullmatch(name)
-            if match and match["key"] in found:
-                found[match["key"]].append(value)
-        if not found[component]:
-            continue
-        value, abstained = _mean(found[component]), _mean(found["abstained"])
-        if component in _OVER_FACES_WITH_AUS:
-            if abstained >= 1:
-                continue
-            value /= 1 - abstained
-        steps.append(step)
-        values.append(value)
-    return Series(steps, values)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    return drawing
 
 
 def _draw(axes: Axes, title: str, curve: Curve) -> None:
-    training, validation = curve
-    if training.steps:
-        axes.plot(*training, color=_TRAINING, alpha=0.25, linewidth=1.0)
+    (steps, values), (held_out, of_held_out) = curve
+    if steps:
+        axes.plot(steps, values, color=_TRAINING, alpha=0.25, linewidth=1.0)
+        label = "training rollouts (smoothed)"
+        axes.plot(steps, _smooth(values), color=_TRAINING, linewidth=2.0, label=label)
+    if held_out:
+        label = "held-out faces"
         axes.plot(
-            training.steps,
-            _smooth(training.values),
-            color=_TRAINING,
-            linewidth=2.0,
-            label="training rollouts (smoothed)",
+            held_out, of_held_out, "o-", color=_VALIDATION, linewidth=2.0, markersize=5, label=label
         )
-    if validation.steps:
-        axes.plot(
-            *validation,
-            "o-",
-            color=_VALIDATION,
-            linewidth=2.0,
-            markersize=5,
-            label="held-out faces",
-        )
-        for index in (0, -1):
+        for index, side in ((0, "left"), (-1, "right")):
             axes.annotate(
-                f"{validation.values[index]:.2f}",
-                (validation.steps[index], validation.values[index]),
+                f"{of_held_out[index]:.2f}",
+                (held_out[index], of_held_out[index]),
                 xytext=(0, 7),
                 textcoords="offset points",
-                ha="left" if index == 0 else "right",
+                ha=side,
                 fontsize=9,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
             )

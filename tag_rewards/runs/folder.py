@@ -23,9 +23,8 @@ from tag_rewards.errors import InputError
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import (Iterator, Sequence)
-    from pathlib import (Path)
-
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 
 class StepMetrics(NamedTuple):
@@ -58,7 +57,7 @@ def read_metrics(out: Path) -> list[StepMetrics]:
     have several lines: they are put together, and where a launch repeats a step, its numbers win.
 
     Raises:
-        InputError: there is no file, nothing is in it, or a line is malformed.
+        InputError: There is no file, nothing is in it, or a line is malformed.
     """
     launches = sorted((out / "logs").glob("metrics-*.jsonl")) or [out / "metrics.jsonl"]
     by_step: dict[int, dict[str, float]] = defaultdict(dict)
@@ -84,7 +83,7 @@ def validation_files(folder: Path) -> dict[int, Path]:
     """The files of verl's `validation_data_dir` by step, in order of steps.
 
     Raises:
-        InputError: there are none.
+        InputError: There are none.
     """
     files = {int(path.stem): path for path in folder.glob("*.jsonl") if path.stem.isdecimal()}
     if not files:
@@ -99,7 +98,7 @@ def read_generations(path: Path) -> list[Generation]:
     """Read one file of `validation_data_dir`.
 
     Raises:
-        InputError: the file is missing, empty or malformed.
+        InputError: The file is missing, empty or malformed.
     """
     generations = []
     for line, record in _json_lines(path):
@@ -124,7 +123,7 @@ def align(
     scores as a whole are exact, since a score depends on nothing but completion and target.
 
     Raises:
-        InputError: a completion belongs to no row, or there are several for one row.
+        InputError: A completion belongs to no row, or there are several for one row.
     """
     waiting: dict[Target, deque[int]] = defaultdict(deque)
     for index, target in enumerate(targets):
@@ -151,7 +150,7 @@ def read_timings(path: Path) -> list[StageTime]:
     A stage that ran several times, in a run that was resumed, is there once, with its whole time.
 
     Raises:
-        InputError: the file is malformed.
+        InputError: The file is malformed.
     """
     if not path.exists():
         return []
@@ -166,7 +165,7 @@ def read_settings(path: Path) -> dict[str, str]:
     """Read lines of `NAME=value`; nothing if there is no such file.
 
     Raises:
-        InputError: a line has another form.
+        InputError: A line has another form.
     """
     if not path.exists():
         return {}
@@ -184,17 +183,14 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"{path} is missing; has the run got that far?")
     with path.open(encoding="utf-8", errors="replace") as file:
         for line, text in enumerate(file, 1):
-            yield line, _parse(path, line, text)
-
-
-def _parse(path: Path, line: int, text: str) -> dict[str, Any]:
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {line}: not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: line {line}: {type(record).__name__}, not a JSON object")
-    return record
+            try:
+                record = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}: line {line}: not JSON ({error})") from error
+            if not isinstance(record, dict):
+                kind = type(record).__name__
+                raise InputError(f"{path}: line {line}: {kind}, not a JSON object")
+            yield line, record
 
 
 def _field(

@@ -1,99 +1,55 @@
-"""The report of a GRPO run: curves, overlays, and a summary with intervals and baselines.
+"""The summary of a GRPO run: the model before and after training on the same held-out faces.
 
-The text of `summary.md`: Markdown sections from values, no files read or written.
-
-A model before and after training on the same faces, and the baselines beside it, in numbers.
+`summary.md` has the figures of both, their difference and baselines beside them; `curves.png` the
+reward components over the steps; `overlays.png` some of the faces with the detector's boxes and the
+model's; `metrics.jsonl` what was logged.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
-from tag_rewards.prepare.rows import read_rl_parquet
-from tag_rewards.runs import summary
-from tag_rewards.runs.template_baselines import (baseline_completions, fit_template)
 
-from tag_rewards.runs.curves import draw_curves
-from tag_rewards.pictures.sheet import (Face, choose_faces, draw_overlays)
-from tag_rewards.runs.folder import (align, read_generations, read_metrics, read_settings, read_timings, validation_files, write_metrics)
 from tag_rewards.errors import InputError
-from typing import TYPE_CHECKING
-
-from tag_rewards.evaluation.figures import (Interval, difference_interval, mean_interval)
-from tag_rewards.rewards import score_batch
+from tag_rewards.evaluation.compare import Difference
+from tag_rewards.evaluation.figures import difference_figure, mean_figure
+from tag_rewards.facs import canonical_expression
+from tag_rewards.files.images import decode_image
+from tag_rewards.pictures.layout import whole_image
+from tag_rewards.pictures.marks import trace_marks
+from tag_rewards.pictures.sheet import FacePicture, draw_faces
+from tag_rewards.prepare.rows import read_rl_parquet
+from tag_rewards.rewards import score, score_batch
+from tag_rewards.runs.baselines import baseline_completions, fit_template
+from tag_rewards.runs.curves import COMPONENTS, OVER_FACES_WITH_AUS, draw_curves
+from tag_rewards.runs.folder import (
+    align,
+    read_generations,
+    read_metrics,
+    read_settings,
+    read_timings,
+    validation_files,
+    write_metrics,
+)
+from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:
-    from pathlib import (Path)
-    from matplotlib.figure import (Figure)
-    from tag_rewards.target import (Target)
-    from collections.abc import (Mapping, Sequence)
-    from tag_rewards.runs.folder import (StageTime)
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.figure import Figure as Drawing
+
+    from tag_rewards.runs.folder import StageTime
+    from tag_rewards.target import Target
+
+#: The components that are compared; the score as a whole depends on the weights.
+COMPARED = tuple(name for name in COMPONENTS if name != "score")
 
 
-#: What is compared, and whether faces without any AU count: on them grounding abstains.
-MEASURES: Mapping[str, bool] = {
-    "grounding": False,
-    "accuracy": True,
-    "format": True,
-    "mean_iou": False,
-    "au_f1": False,
-}
-
-
-class Comparison(NamedTuple):
-    """One measure before and after training; `difference` is that of the paired samples."""
-
-    before: Interval
-    after: Interval
-    difference: Interval
-
-
-def measure(texts: Sequence[str], targets: Sequence[Target]) -> dict[str, list[float]]:
-    """The values of each of `MEASURES` on the faces that count for it, with the default reward.
-
-    Args:
-        texts: completions.
-        targets: their targets.
-
-    Example:
-        >>> from tag_rewards.geometry import BoxSpace
-        >>> from tag_rewards.target import Target
-        >>> nothing_seen = Target("neutral", (), BoxSpace.pixels(512, 512))
-        >>> values = measure(["<answer> neutral </answer>"], [nothing_seen])
-        >>> values["accuracy"], values["grounding"]
-        ([1.0], [])
-    """
-    scores = score_batch(texts, targets)
-    return {
-        name: [one[name] for one in scores if over_all or not one["abstained"]]
-        for name, over_all in MEASURES.items()
-    }
-
-
-def compare(
-    before: Sequence[str], after: Sequence[str], targets: Sequence[Target]
-) -> dict[str, Comparison]:
-    """Each of `MEASURES` before and after training, with 95 % bootstrap intervals.
-
-    Args:
-        before: completions before training.
-        after: completions for the same faces after it.
-        targets: their targets, at least one of them with an AU.
-    """
-    first, second = measure(before, targets), measure(after, targets)
-    return {
-        name: Comparison(
-            mean_interval(first[name]),
-            mean_interval(second[name]),
-            difference_interval(first[name], second[name]),
-        )
-        for name in MEASURES
-    }
-
-
-class ReportPaths(NamedTuple):
-    """The files that make up a report."""
+class SummaryPaths(NamedTuple):
+    """The files that make up a summary."""
 
     summary: Path
     curves: Path
@@ -101,14 +57,31 @@ class ReportPaths(NamedTuple):
     metrics: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
+class Face(NamedTuple):
+    """A held-out face and what the model wrote about it.
+
+    Attributes:
+        id: Name of the sample.
+        image: The encoded image.
+        target: Label and detector's evidence.
+        before: Completion before training.
+        after: Completion after it.
+    """
+
+    id: str
+    image: bytes
+    target: Target
+    before: str
+    after: str
+
+
+class HeldOut(NamedTuple):
     """The held-out faces that have a completion before and after training.
 
     Attributes:
-        faces: the faces.
-        steps: the steps of before and after.
-        n_left_out: faces without a completion in one of them.
+        faces: The faces.
+        steps: The steps of before and after.
+        n_left_out: Faces without a completion in one of them.
     """
 
     faces: list[Face]
@@ -116,7 +89,7 @@ class _HeldOut:
     n_left_out: int
 
 
-def write_report(out: Path, data: Path) -> ReportPaths:
+def write_summary(run: Path, data: Path) -> SummaryPaths:
     """Write `summary.md`, `curves.png`, `overlays.png` and `metrics.jsonl` into a run's folder.
 
     "Before" is the validation of the smallest step, "after" that of the largest. Completions are
@@ -124,35 +97,40 @@ def write_report(out: Path, data: Path) -> ReportPaths:
     logged. Nothing is written when the input is refused.
 
     Args:
-        out: the run's folder, see `tag_rewards.runs.folder`.
-        data: the folder of the run's `rl_train.parquet` and `rl_test.parquet`.
+        run: The run's folder, see `tag_rewards.runs.folder`.
+        data: The folder of the run's `rl_train.parquet` and `rl_test.parquet`.
 
     Raises:
-        InputError: a file is missing or malformed, or the run was validated on other data; the
+        InputError: A file is missing or malformed, or the run was validated on other data; the
             message names file, line or row, and field.
-        OSError: a file cannot be read or written.
+        OSError: A file cannot be read or written.
     """
-    metrics = read_metrics(out)
-    held_out = _read_held_out(out / "validation", data / "rl_test.parquet")
+    metrics = read_metrics(run)
+    held_out = read_held_out(run / "validation", data / "rl_test.parquet")
     training = [row.target for row in read_rl_parquet(data / "rl_train.parquet")]
 
-    text = _summary(held_out, training, out, data)
+    text = _summary(held_out, training, run, data)
     curves = draw_curves(metrics)
     overlays = draw_overlays(choose_faces(held_out.faces), held_out.steps)
 
-    paths = ReportPaths(
-        summary=out / "summary.md",
-        curves=out / "curves.png",
-        overlays=out / "overlays.png",
-        metrics=write_metrics(out, metrics),
+    paths = SummaryPaths(
+        summary=run / "summary.md",
+        curves=run / "curves.png",
+        overlays=run / "overlays.png",
+        metrics=write_metrics(run, metrics),
     )
-    _save(curves, paths.curves)
-    _save(overlays, paths.overlays)
+    curves.savefig(paths.curves, dpi=110, metadata={"Software": None})
+    overlays.savefig(paths.overlays, metadata={"Software": None})
     paths.summary.write_text(text, encoding="utf-8")
     return paths
 
 
-def _read_held_out(validation: Path, parquet: Path) -> _HeldOut:
+def read_held_out(validation: Path, parquet: Path) -> HeldOut:
+    """The held-out faces with the completions of the first and the last validation.
+
+    Raises:
+        InputError: As `write_summary`.
+    """
     files = validation_files(validation)
     first, last = min(files), max(files)
     if first == last:
@@ -174,12 +152,111 @@ def _read_held_out(validation: Path, parquet: Path) -> _HeldOut:
         raise InputError(
             f"{parquet}: no face with an AU has completions in {files[first]} and {files[last]}"
         )
-    return _HeldOut(faces, (first, last), n_left_out=len(rows) - len(faces))
+    return HeldOut(faces, (first, last), n_left_out=len(rows) - len(faces))
 
 
-def _summary(held_out: _HeldOut, training: list[Target], out: Path, data: Path) -> str:
+# --- pictures ----------------------------------------------------------------------------------
+
+
+def choose_faces(faces: Sequence[Face], count: int = 12) -> list[Face]:
+    """Faces that have AUs, spread evenly over the list, so that nobody picks the good ones.
+
+    Faces whose target occurs twice are passed over: their completions cannot be told apart.
+    """
+    times = Counter(face.target for face in faces)
+    usable = [face for face in faces if face.target.evidence and times[face.target] == 1]
+    where = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
+    return [usable[index] for index in where]
+
+
+def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Drawing:
+    """Each face twice, with the detector's boxes and those of the model before and after training.
+
+    Args:
+        faces: The faces, see `choose_faces`; at least one.
+        steps: The training steps of before and after.
+
+    Raises:
+        InputError: There is no face, or an image cannot be read; the message names the face.
+    """
+    if not faces:
+        raise InputError("there is no face to draw: none has AUs and a target of its own")
+    pictures = []
+    for face in faces:
+        image = decode_image(face.image, f"the image of face {face.id!r}")
+        for step, text in zip(steps, (face.before, face.after), strict=True):
+            title = f"{face.id}: {face.target.label}, step {step}"
+            marks = trace_marks(image, face.target, text)
+            note = _verdict(text, face.target)
+            pictures.append(FacePicture(title, note, image, marks, whole_image(image)))
+    return draw_faces(pictures, 2 * min(2, len(faces)))
+
+
+def _verdict(text: str, target: Target) -> str:
+    """What the model answered, and what its boxes earned."""
+    answer = parse_trace(text).answer
+    label = canonical_expression(answer) if answer is not None else None
+    scores = score(text, target)
+    right = "✓" if scores["accuracy"] == 1 else "✗"
+    return f"{label or 'no answer'} {right}  grounding {scores['grounding']:.2f}"
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def measure(texts: Sequence[str], targets: Sequence[Target]) -> dict[str, list[float]]:
+    """The values of each of `COMPARED` on the faces that count for it, with the default reward.
+
+    Args:
+        texts: Completions.
+        targets: Their targets.
+
+    Example:
+        >>> from tag_rewards.geometry import BoxSpace
+        >>> from tag_rewards.target import Target
+        >>> nothing_seen = Target("neutral", (), BoxSpace.pixels(512, 512))
+        >>> values = measure(["<answer> neutral </answer>"], [nothing_seen])
+        >>> values["accuracy"], values["grounding"]
+        ([1.0], [])
+    """
+    scores = score_batch(texts, targets)
+    return {
+        name: [
+            one[name] for one in scores if name not in OVER_FACES_WITH_AUS or not one["abstained"]
+        ]
+        for name in COMPARED
+    }
+
+
+def compare(
+    before: Sequence[str], after: Sequence[str], targets: Sequence[Target]
+) -> list[Difference]:
+    """Each of `COMPARED` before and after training, with 95 % bootstrap intervals.
+
+    Args:
+        before: Completions before training.
+        after: Completions for the same faces after it.
+        targets: Their targets, at least one of them with an AU.
+    """
+    first, second = measure(before, targets), measure(after, targets)
+    return [
+        Difference(
+            name,
+            mean_figure(first[name]),
+            mean_figure(second[name]),
+            difference_figure(first[name], second[name]),
+        )
+        for name in COMPARED
+    ]
+
+
+# --- summary.md --------------------------------------------------------------------------------
+
+
+def _summary(held_out: HeldOut, training: Sequence[Target], run: Path, data: Path) -> str:
     targets = [face.target for face in held_out.faces]
-    before, after = (list(texts) for texts in zip(*(f[3:5] for f in held_out.faces), strict=True))
+    before = [face.before for face in held_out.faces]
+    after = [face.after for face in held_out.faces]
     completions = {
         f"the model, step {held_out.steps[0]}": before,
         f"the model, step {held_out.steps[1]}": after,
@@ -191,39 +268,26 @@ def _summary(held_out: _HeldOut, training: list[Target], out: Path, data: Path) 
     }
     sections = [
         "# Summary of the run",
-        summary.comparison_section(
+        comparison_section(
             compare(before, after, targets),
             held_out.steps,
             n_faces=len(targets),
             n_with_aus=sum(bool(target.evidence) for target in targets),
             n_left_out=held_out.n_left_out,
         ),
-        summary.baseline_section(means),
+        baseline_section(means),
         "## Pictures\n\n![Reward components over the steps](curves.png)\n\n"
         "![Boxes on held-out faces before and after](overlays.png)",
-        summary.time_section(read_timings(out / "timings.jsonl")),
-        summary.settings_section(read_settings(out / "settings.txt")),
-        f"## Where everything lies\n\n- data: `{data}`\n- run: `{out}`\n"
-        + "\n".join(f"  - `{entry.name}`" for entry in sorted(out.iterdir())),
+        time_section(read_timings(run / "timings.jsonl")),
+        settings_section(read_settings(run / "settings.txt")),
+        f"## Where everything lies\n\n- data: `{data}`\n- run: `{run}`\n"
+        + "\n".join(f"  - `{entry.name}`" for entry in sorted(run.iterdir())),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
-_NAMES = {
-    "grounding": "grounding reward",
-    "accuracy": "accuracy reward",
-    "format": "format reward",
-    "mean_iou": "mean IoU",
-    "au_f1": "AU F1",
-}
-
-
 def comparison_section(
-    comparison: Mapping[str, Comparison],
+    differences: Sequence[Difference],
     steps: tuple[int, int],
     n_faces: int,
     n_with_aus: int,
@@ -232,13 +296,13 @@ def comparison_section(
     """Before and after, with intervals, and in words whether the difference is clear of zero."""
     rows = [
         (
-            _NAMES[name],
-            _interval(one.before),
-            _interval(one.after),
-            _interval(one.difference, sign="+"),
-            _verdict(one.difference),
+            COMPONENTS[one.name],
+            one.first.text(),
+            one.second.text(),
+            one.change.text("+"),
+            one.verdict,
         )
-        for name, one in comparison.items()
+        for one in differences
     ]
     head = ("", f"before (step {steps[0]})", f"after (step {steps[1]})", "difference", "")
     text = (
@@ -254,9 +318,9 @@ def comparison_section(
 
 
 def baseline_section(means: Mapping[str, Mapping[str, float]]) -> str:
-    """The mean of each measure for the model and for each baseline."""
-    rows = [(who, *(f"{values[name]:.3f}" for name in MEASURES)) for who, values in means.items()]
-    head = ("", *(_NAMES[name] for name in MEASURES))
+    """The mean of each component for the model and for each baseline."""
+    rows = [(who, *(f"{values[name]:.3f}" for name in COMPARED)) for who, values in means.items()]
+    head = ("", *(COMPONENTS[name] for name in COMPARED))
     return (
         f"## Beside baselines that do not look at the face\n\n{_table(head, rows)}\n\n"
         "Templates and mean boxes are from the training faces. What a baseline is told (the true "
@@ -268,8 +332,8 @@ def time_section(times: Sequence[StageTime]) -> str:
     """How long each stage took; "" if that is not known."""
     if not times:
         return ""
-    rows = [(time.stage, _duration(time.seconds)) for time in times]
-    rows.append(("all", _duration(sum(time.seconds for time in times))))
+    rows = [(time.stage, _minutes(time.seconds)) for time in times]
+    rows.append(("all", _minutes(sum(time.seconds for time in times))))
     return f"## Times\n\n{_table(('stage', 'time'), rows)}"
 
 
@@ -286,20 +350,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells))
 
 
-def _interval(interval: Interval, sign: str = "") -> str:
-    mean, low, high = interval
-    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _verdict(difference: Interval) -> str:
-    if difference.low > 0:
-        return "better"
-    if difference.high < 0:
-        return "worse"
-    return "no clear change"
-
-
-def _duration(seconds: float) -> str:
+def _minutes(seconds: float) -> str:
+    """A time in minutes, as times are added up and compared here."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -20,8 +20,8 @@ from tag_rewards.colours import OKABE_ITO
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import printable
+from tag_rewards.pictures.marks import trace_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
-from tag_rewards.pictures.what_to_draw import ModelView, claim_marks, target_marks
 from tag_rewards.target import Target
 from tag_rewards.trace import parse_trace
 from tag_rewards.traces.verifier import REASONS
@@ -379,14 +379,8 @@ def _face(example: Judged, images: Mapping[str, bytes]) -> FacePicture:
     sample, attempt = example.sample, example.attempt
     image = decode_image(images[sample.id], f"the image of sample {sample.id!r}")
     target = Target.from_json(sample.target)
-    height, width = image.shape[:2]
-    view = ModelView(target.box_space, width, height)
-    return FacePicture(
-        title=f"{printable(sample.id)}: {target.label}",
-        note=_note(example),
-        image=image,
-        marks=target_marks(target, view) + claim_marks(attempt.text, view),
-    )
+    title = f"{printable(sample.id)}: {target.label}"
+    return FacePicture(title, _note(example), image, trace_marks(image, target, attempt.text))
 
 
 def _note(example: Judged) -> str:

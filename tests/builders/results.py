@@ -5,17 +5,20 @@ import json
 import cv2
 import numpy as np
 
+from tag_rewards.evaluation.classification import ClassFigures, Classification
 from tag_rewards.evaluation.figures import Figure
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import (
     AUFigures,
-    ClassFigures,
-    Classification,
+    ClaimRow,
+    FaceRow,
     Faces,
+    GalleryFace,
     Results,
+    write_face_rows,
+    write_gallery,
     write_results,
 )
-from tag_rewards.evaluation.samples import Choice, ClaimRow, SampleRow, write_gallery, write_samples
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, render
@@ -54,7 +57,7 @@ def image(shade=180):
 
 def sample(name, target, completion, answer=None, mean_iou=0.5):
     """A row whose scores are made up, but for those that the report shows."""
-    return SampleRow(
+    return FaceRow(
         id=name,
         label=target.label,
         answer=answer,
@@ -115,7 +118,7 @@ def classification(accuracy, ece=True):
 def made(model="sft", accuracy=0.625, iou=0.66, **changes):
     """The figures of one evaluation."""
     faithfulness = {
-        who: {name: figure(value) for name in MEASURES}
+        who: {name: figure(value) for name, one in MEASURES.items() if one.count}
         for who, value in {"model": iou, **BASELINES}.items()
     }
     faithfulness["model"]["text_box_agreement"] = None
@@ -155,14 +158,17 @@ def write_made(folder, results=None, samples=None, gallery=True):
     samples = made_samples() if samples is None else samples
     folder.mkdir(parents=True)
     write_results(folder, results or made(folder.name))
-    write_samples(folder, samples)
+    write_face_rows(folder, samples)
     if gallery:
         order = range(len(samples))
         choices = [
-            *(Choice("best", rank, row) for rank, row in enumerate(order[:12], 1)),
-            *(Choice("worst", rank, row) for rank, row in enumerate(order[:-13:-1], 1)),
-            *(Choice("random", rank, row) for rank, row in enumerate(order[1:25:2], 1)),
+            *(("best", rank, row) for rank, row in enumerate(order[:12], 1)),
+            *(("worst", rank, row) for rank, row in enumerate(order[:-13:-1], 1)),
+            *(("random", rank, row) for rank, row in enumerate(order[1:25:2], 1)),
         ]
-        images = {row: image(90 + 9 * (row % 12)) for row in order}
-        write_gallery(folder, choices, samples, images)
+        faces = [
+            GalleryFace(kind, rank, image(90 + 9 * (row % 12)), samples[row])
+            for kind, rank, row in choices
+        ]
+        write_gallery(folder, faces)
     return folder

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.evaluation.areas import (
+from tag_rewards.evaluation.faithfulness import (
     AREAS,
     area_boxes,
     areas_of_faces,

@@ -63,7 +63,7 @@ def test_a_model_that_says_it_looks_elsewhere(folder):
     run(folder, FakeEngine(answer=claims([FOREHEAD])))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
     assert summary.claimed == (0, 0, 0)
-    assert summary.difference.mean <= 0
+    assert summary.difference.value <= 0
 
 
 def test_a_model_that_claims_the_whole_image_wins_nothing(folder):
@@ -175,9 +175,9 @@ def test_the_interval_is_paired(folder):
             }
             file.write(json.dumps(record) + "\n")
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed.mean == changed.mean()
-    assert summary.elsewhere.mean == others.mean()
-    assert summary.difference == difference_interval(others.mean(axis=1), changed.astype(float))
+    assert summary.claimed.value == changed.mean()
+    assert summary.elsewhere.value == others.mean()
+    assert summary.difference == difference_figure(others.mean(axis=1), changed.astype(float))
     assert (summary.masked, summary.overlap) == (pytest.approx(0.2), 0.25)
 
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from tag_rewards.cli import app
 from tag_rewards.evaluation.answers import NO_ANSWER
-from tag_rewards.evaluation.areas import AREAS
-from tag_rewards.evaluation.measures import STATISTICS
-from tag_rewards.evaluation.samples import FACES_OF_A_KIND
+from tag_rewards.evaluation.faithfulness import AREAS
+from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.results import FACES_OF_A_KIND
 from tag_rewards.prepare.rows import read_sft_parquet
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text("utf-8")
@@ -81,6 +81,6 @@ def test_what_the_page_says_in_numbers():
         NO_ANSWER
     )
     assert f"a closed list of {len(AREAS)} areas" in PAGE.replace("\n", " ")
-    assert len(STATISTICS) == 16
+    assert len(MEASURES) == 16
     assert "Sixteen figures" in PAGE
     assert f"the {FACES_OF_A_KIND} best" in PAGE

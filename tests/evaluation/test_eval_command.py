@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 from tag_rewards.cli import app, main
 from tag_rewards.evaluation.compare import read_model
-from tag_rewards.evaluation.results import read_results
-from tag_rewards.evaluation.samples import read_gallery
+from tag_rewards.evaluation.results import read_gallery, read_results
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 

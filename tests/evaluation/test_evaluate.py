@@ -8,28 +8,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.completions.completion import Prediction, match_faces, model_name, read_predictions
+from tag_rewards.completions.completion import Completion, match_faces, model_name, read_completions
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
-from tag_rewards.evaluation.compare import read_model
+from tag_rewards.evaluation.compare import read_model, row_columns, statistics
 from tag_rewards.evaluation.figures import Figure
-from tag_rewards.evaluation.measures import (
-    figures_of,
-    measure_sums,
-    sample_columns,
-    statistics,
-    sums_of_samples,
-)
-from tag_rewards.evaluation.results import MODEL, read_results, write_results
-from tag_rewards.evaluation.run import EvaluationConfig, evaluate
-from tag_rewards.evaluation.samples import (
+from tag_rewards.evaluation.measures import measure_sums
+from tag_rewards.evaluation.results import (
     FACES_OF_A_KIND,
+    MODEL,
+    GalleryFace,
     choose,
+    judged_faces,
+    read_face_rows,
     read_gallery,
-    read_samples,
+    read_results,
+    write_face_rows,
     write_gallery,
-    write_samples,
+    write_results,
 )
+from tag_rewards.evaluation.run import EvaluationConfig, evaluate
 from tag_rewards.geometry import BoxSpace, au_boxes, average_face
 from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet
 from tag_rewards.rewards import score
@@ -76,7 +74,7 @@ def words(target, shift=0, label=None):
 
 def oracle(of):
     return [
-        Prediction(one.id, words(one.target), answer_logprob=0.0, model="oracle")
+        Completion(one.id, words(one.target), answer_logprob=0.0, model="oracle")
         for one in of.faces
     ]
 
@@ -104,11 +102,11 @@ def test_every_cause_of_no_answer_counts_as_wrong():
     of = data()
     predictions = oracle(of)
     predictions[0] = None
-    predictions[1] = Prediction("face_1", None, error="the endpoint timed out")
-    predictions[2] = Prediction("face_2", "Global analysis: a long", finish_reason="length")
-    predictions[3] = Prediction("face_3", "a face")
-    predictions[4] = Prediction("face_4", "<answer>unhappy</answer>")
-    predictions[5] = Prediction("face_5", "<answer>anger</answer>")
+    predictions[1] = Completion("face_1", None, error="the endpoint timed out")
+    predictions[2] = Completion("face_2", "Global analysis: a long", finish_reason="length")
+    predictions[3] = Completion("face_3", "a face")
+    predictions[4] = Completion("face_4", "<answer>unhappy</answer>")
+    predictions[5] = Completion("face_5", "<answer>anger</answer>")
     found = evaluate(of, predictions, None, CONFIG)
     strict, compat = (found.results.classification[parser] for parser in (STRICT, FERBENCH))
     causes = ("missing", "error", "truncated", "no_tag", "no_label", "outside")
@@ -120,7 +118,7 @@ def test_every_cause_of_no_answer_counts_as_wrong():
     assert (compat.n, compat.dropped) == (8, 2)
     assert compat.no_answer == {"unknown": 3}
     assert compat.accuracy.value == pytest.approx(5 / 8)
-    by_id = {row.id: row for row in found.samples}
+    by_id = {row.id: row for row in found.rows}
     assert [by_id[f"face_{i}"].no_answer for i in range(6)] == list(causes)
     assert by_id["face_4"].answer_compat == "happiness"
     assert by_id["face_0"].completion is None
@@ -129,9 +127,9 @@ def test_every_cause_of_no_answer_counts_as_wrong():
 
 def test_rows_say_what_the_reward_says():
     of = data()
-    predictions = [Prediction(one.id, words(one.target, shift=6)) for one in of.faces]
+    predictions = [Completion(one.id, words(one.target, shift=6)) for one in of.faces]
     for row, one, prediction in zip(
-        evaluate(of, predictions, None, CONFIG).samples, of.faces, predictions, strict=True
+        evaluate(of, predictions, None, CONFIG).rows, of.faces, predictions, strict=True
     ):
         scores = score(prediction.completion, one.target)
         names = ("score", "format", "grounding", "mean_iou", "au_precision", "au_recall", "au_f1")
@@ -164,11 +162,11 @@ def test_rows_say_what_the_reward_says():
 def test_no_completion_is_an_error(texts):
     of = data()
     predictions = [
-        None if text is None else Prediction(one.id, text)
+        None if text is None else Completion(one.id, text)
         for one, text in zip(of.faces, texts, strict=True)
     ]
     found = evaluate(of, predictions, None, EvaluationConfig(resamples=100))
-    for figure in figures_of(found.results).values():
+    for figure in found.results.figures.values():
         if figure is not None:
             assert 0 <= figure.low <= figure.high <= 1
             assert 0 <= figure.value <= 1
@@ -185,8 +183,8 @@ def mixed(of):
         )
         if index % 3 == 1:
             text = text.replace("AU6)", "AU9)")
-        predictions.append(Prediction(one.id, text, answer_logprob=-float(rng.random())))
-    predictions[2] = Prediction("face_2", words(of.faces[2].target))
+        predictions.append(Completion(one.id, text, answer_logprob=-float(rng.random())))
+    predictions[2] = Completion("face_2", words(of.faces[2].target))
     predictions[4 % len(predictions)] = None
     return predictions
 
@@ -196,50 +194,52 @@ def test_what_is_written_is_read_back(tmp_path):
     found = evaluate(of, mixed(of), [one.target for one in of.faces], CONFIG, "m", {"data": "x"})
     results = replace(found.results, counterfactual={"claimed": Figure(0.5, 0.25, 0.75, 4)})
     write_results(tmp_path / "new", results)
-    write_samples(tmp_path / "new", found.samples)
+    write_face_rows(tmp_path / "new", found.rows)
     model = read_model(tmp_path / "new")
     assert model.results == results
-    assert model.samples == found.samples
+    assert model.rows == found.rows
     assert read_results(tmp_path / "new").config["annotation"] == {}
 
 
 def test_every_figure_can_be_recomputed_from_the_rows():
     of = data(30)
     found = evaluate(of, mixed(of), None, CONFIG)
-    again = statistics(sample_columns(found.samples, LABELS).sum(axis=0), len(LABELS))
-    for name, figure in figures_of(found.results).items():
+    again = statistics(row_columns(found.rows, LABELS).sum(axis=0), len(LABELS))
+    for name, figure in found.results.figures.items():
         assert figure.value == pytest.approx(float(again[name]), abs=1e-12), name
     hallucinated = found.results.faithfulness[MODEL]["hallucination_per_mention"]
-    pair = measure_sums(sums_of_samples(found.samples))["hallucination_per_mention"]
+    pair = measure_sums(judged_faces(found.rows))["hallucination_per_mention"]
     assert pair.sum(axis=0).tolist() == [9, hallucinated.n]
 
 
 def test_the_gallery_has_the_best_the_worst_and_some(tmp_path):
     of = data(60)
     found = evaluate(of, mixed(of), None, CONFIG)
-    choices = choose(found.samples)
+    choices = choose(found.rows)
     assert len(choices) == 3 * FACES_OF_A_KIND
-    rows = [found.samples[choice.row] for choice in choices]
+    rows = [found.rows[choice.row] for choice in choices]
     assert not any(row.abstained or row.completion is None for row in rows)
     best = [row.score for row in rows[:FACES_OF_A_KIND]]
     worst = [row.score for row in rows[FACES_OF_A_KIND : 2 * FACES_OF_A_KIND]]
-    eligible = [row.score for row in found.samples if not row.abstained and row.completion]
+    eligible = [row.score for row in found.rows if not row.abstained and row.completion]
     assert best == sorted(eligible, reverse=True)[:FACES_OF_A_KIND]
     assert worst == sorted(eligible)[:FACES_OF_A_KIND]
-    write_gallery(tmp_path, choices, found.samples, {c.row: b"%d" % c.row for c in choices})
+    write_gallery(
+        tmp_path, [GalleryFace(k, rank, b"%d" % row, found.rows[row]) for k, rank, row in choices]
+    )
     faces = read_gallery(tmp_path)
     assert [(one.kind, one.rank) for one in faces][:2] == [("best", 1), ("best", 2)]
-    assert [one.sample for one in faces] == rows
+    assert [one.row for one in faces] == rows
     assert faces[0].image == b"%d" % choices[0].row
-    assert choose(found.samples) == choices != choose(found.samples, seed=1)
+    assert choose(found.rows) == choices != choose(found.rows, seed=1)
 
 
 def test_a_gallery_of_few_faces():
     of = data(4)
     found = evaluate(of, oracle(of), None, CONFIG)
-    assert [choice.rank for choice in choose(found.samples)] == [1, 2] * 3
+    assert [choice.rank for choice in choose(found.rows)] == [1, 2] * 3
     nothing = evaluate(of, [None] * 5, None, CONFIG)
-    assert choose(nothing.samples) == []
+    assert choose(nothing.rows) == []
     assert FERBENCH not in nothing.results.classification
 
 
@@ -275,7 +275,7 @@ def test_what_is_wrong_with_a_line_of_completions(line, message, tmp_path):
     path = tmp_path / "completions.jsonl"
     path.write_text('{"id": "a", "completion": "x"}\n' + line + "\n")
     with pytest.raises(InputError) as caught:
-        read_predictions(path)
+        read_completions(path)
     assert message in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
 
@@ -288,25 +288,25 @@ def test_completions_from_any_script(tmp_path):
         '{"id": "c", "completion": "", "error": "no answer", "model": "m", '
         '"answer_logprob": 1e-5}\n'
     )
-    read = read_predictions(path)
-    assert read["a"] == Prediction("a", "x")
+    read = read_completions(path)
+    assert read["a"] == Completion("a", "x")
     assert read["b"].completion is None
-    assert read["c"] == Prediction("c", None, "", 0.0, "no answer", "m")
+    assert read["c"] == Completion("c", None, answer_logprob=0.0, error="no answer", model="m")
     assert model_name(path, read.values()) == "m"
     path.write_text("\n")
     with pytest.raises(InputError, match="has no completions"):
-        read_predictions(path)
+        read_completions(path)
 
 
 def test_completions_of_other_faces_or_models_are_refused(tmp_path):
     path, faces = tmp_path / "c.jsonl", data().faces
     with pytest.raises(InputError, match="'x' is none of the 10 evaluated faces"):
-        match_faces(path, {"x": Prediction("x", "")}, faces)
+        match_faces(path, {"x": Completion("x", "")}, faces)
     with pytest.raises(InputError, match="'face_0' is the id of 2 evaluated faces"):
         match_faces(path, {}, (*faces, faces[0]))
     with pytest.raises(InputError, match="completions of 'm' and of 'n'"):
-        model_name(path, [Prediction("a", "", model="n"), Prediction("b", "", model="m")])
-    assert match_faces(path, {"face_1": Prediction("face_1", "")}, faces)[0] is None
+        model_name(path, [Completion("a", "", model="n"), Completion("b", "", model="m")])
+    assert match_faces(path, {"face_1": Completion("face_1", "")}, faces)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -332,10 +332,10 @@ def test_what_is_wrong_with_samples(tmp_path):
     import pyarrow.parquet as pq
 
     with pytest.raises(InputError, match=r"samples.parquet does not exist"):
-        read_samples(tmp_path)
+        read_face_rows(tmp_path)
     pq.write_table(pa.table({"id": [1]}), tmp_path / "samples.parquet")
     with pytest.raises(InputError, match="column 'id' is int64, not string"):
-        read_samples(tmp_path)
+        read_face_rows(tmp_path)
     (tmp_path / "samples.parquet").write_text("no")
     with pytest.raises(InputError, match="is not a parquet file"):
-        read_samples(tmp_path)
+        read_face_rows(tmp_path)

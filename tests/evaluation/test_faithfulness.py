@@ -1,25 +1,24 @@
 import numpy as np
 import pytest
 
-from tag_rewards.evaluation.areas import area_boxes, areas_of_faces
 from tag_rewards.evaluation.box_baselines import (
     BOX_BASELINES,
     SeenAUs,
-    baseline_sums,
+    baseline_faces,
     mean_boxes,
-    placed_sums,
+    placed_faces,
     random_boxes,
 )
-from tag_rewards.evaluation.faithfulness import agreement, judge
-from tag_rewards.evaluation.figures import resampled_sums
-from tag_rewards.evaluation.measures import (
-    MEASURES,
-    TOLD,
-    faithfulness_figures,
-    measure_sums,
-    sums_of_judged,
+from tag_rewards.evaluation.faithfulness import (
+    agreement,
+    area_boxes,
+    areas_of_faces,
+    judge,
 )
-from tag_rewards.evaluation.results import MODEL
+from tag_rewards.evaluation.figures import resampled_sums
+from tag_rewards.evaluation.measures import MEASURES, measure_sums
+from tag_rewards.evaluation.results import MODEL, FaceRow, judged_faces
+from tag_rewards.evaluation.run import faithfulness_figures
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
 from tag_rewards.target import AUEvidence, Target
@@ -53,8 +52,17 @@ def trace_of(target, boxes):
 
 
 def figures(judged, baselines=None):
-    sums = {MODEL: sums_of_judged(judged, [True] * len(judged)), **(baselines or {})}
-    return faithfulness_figures(sums, judged, 200, 0)
+    return faithfulness_figures({MODEL: columns_of(judged), **(baselines or {})}, judged, 200, 0)
+
+
+def columns_of(judged):
+    """Of faces that all have a completion; None is a face without evidence."""
+    plain = dict.fromkeys(("id", "label", "answer", "no_answer", "completion", "target"), "")
+    plain |= {"answer_compat": None, "confidence": None}
+    plain |= dict.fromkeys(("score", "format", "grounding"), 0.0)
+    return judged_faces(
+        [FaceRow(**plain, abstained=not one, **(one.columns() if one else {})) for one in judged]
+    )
 
 
 def parse(text, aus="AU12"):
@@ -78,8 +86,8 @@ def test_a_perfect_trace_is_worth_one_throughout(one):
     judged = judge(trace_of(target, boxes), target, areas)
     assert (judged.mean_iou, judged.hit_rate, judged.au_f1) == (1, 1, 1)
     assert judged.n_placed == 4
-    assert not judged.hallucinated
-    assert judged.judgements == [True] * 4
+    assert judged.hallucinated == 0
+    assert [claim.agrees for claim in judged.claims] == [True] * 4
 
 
 def test_an_au_without_a_box_counts_in_the_mean_and_not_among_the_placed(one):
@@ -135,13 +143,13 @@ def test_mentions_are_what_is_asserted_anywhere(one, text, conclusion, mentions)
     target, areas = one
     judged = judge(parse(text, conclusion), target, areas)
     assert judged.mentions == mentions
-    assert judged.hallucinated == mentions - {1, 4, 12, 25}
+    assert judged.unseen == mentions - {1, 4, 12, 25}
 
 
 def test_the_global_analysis_can_hallucinate_too(one):
     target, areas = one
     trace = parse_trace("Global analysis: AU45 all over. Final conclusion: AU12.")
-    assert judge(trace, target, areas).hallucinated == {45}
+    assert judge(trace, target, areas).unseen == {45}
 
 
 AREAS = {"eye": (10, 10, 90, 40), "mouth": (30, 60, 70, 90), "chin": (40, 85, 60, 100)}
@@ -187,7 +195,7 @@ def test_the_disagreement_of_the_papers_own_figure():
 def table(some, training):
     targets, landmarks = (list(part) for part in zip(*some, strict=True))
     areas = area_boxes(landmarks)
-    return baseline_sums(targets, landmarks, areas, mean_boxes([t for t, _ in training]))
+    return baseline_faces(targets, landmarks, areas, mean_boxes([t for t, _ in training]))
 
 
 def as_figures(sums):
@@ -201,15 +209,16 @@ def test_random_low_template_middling_oracle_one():
     targets = [target for target, _ in held_out]
     areas = area_boxes([landmarks for _, landmarks in held_out])
     seen = SeenAUs.of(targets, areas)
-    oracle = as_figures(placed_sums(seen, seen.boxes))
+    oracle = as_figures(placed_faces(seen, seen.boxes))
     for name in ("mean_iou", "hit_rate", "placed_iou", "text_box_agreement"):
         assert oracle[name] == pytest.approx(1)
         assert found["random boxes"][name] < 0.25
         assert found["whole face"][name] < 0.25
     assert 0.3 < found["mean boxes"]["mean_iou"] < 0.8
+    told = {name: measure for name, measure in MEASURES.items() if measure.told}
     for of in (*found.values(), oracle):
-        for name in TOLD:
-            assert of[name] == (1 if MEASURES[name] else 0)
+        for name, measure in told.items():
+            assert of[name] == (1 if measure.more_is_better else 0)
 
 
 def test_random_boxes_are_spread_evenly():
@@ -248,22 +257,22 @@ def test_the_baselines_figures_are_those_of_their_traces():
         placed = {au: box for au, box in placed.items() if not np.isnan(box[0])}
         trace = trace_of(target, placed)
         judged.append(judge(trace, target, where) if target.evidence else None)
-    expected = sums_of_judged(judged, [True] * len(judged))
-    found = placed_sums(seen, boxes)
+    expected = columns_of(judged)
+    found = placed_faces(seen, boxes)
     for name in found.__slots__:
-        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), nan_ok=True), name
 
 
 def test_without_training_data_there_are_no_mean_boxes():
     target, landmarks = face(np.random.default_rng(0))
-    sums = baseline_sums([target], [landmarks], area_boxes([landmarks]), None)
+    sums = baseline_faces([target], [landmarks], area_boxes([landmarks]), None)
     assert list(sums) == ["random boxes", "whole face"]
 
 
 def test_an_au_that_training_never_saw_is_not_placed():
     target, landmarks = face(np.random.default_rng(0), aus=(9, 12))
     other, _ = face(np.random.default_rng(0), aus=(12,))
-    sums = baseline_sums([target], [landmarks], area_boxes([landmarks]), mean_boxes([other]))[
+    sums = baseline_faces([target], [landmarks], area_boxes([landmarks]), mean_boxes([other]))[
         "mean boxes"
     ]
     assert (sums.n_aus[0], sums.n_placed[0], sums.au_f1[0]) == (2, 1, 1)
@@ -271,10 +280,10 @@ def test_an_au_that_training_never_saw_is_not_placed():
 
 def test_without_landmarks_the_whole_image_is_the_face():
     target, _ = face(np.random.default_rng(0), aus=(12,))
-    sums = baseline_sums([target], [None], area_boxes([None]), None)["whole face"]
+    sums = baseline_faces([target], [None], area_boxes([None]), None)["whole face"]
     x1, y1, x2, y2 = target.by_au[12].box
     assert sums.mean_iou[0] == pytest.approx((x2 - x1) * (y2 - y1) / 200**2)
-    assert sums.n_located[0] == 0
+    assert np.isnan(sums.claim_agrees).all()
 
 
 def test_faces_without_evidence_count_nowhere():

@@ -16,11 +16,12 @@ from tag_rewards.evaluation.compare import (
     compare_models,
     cross_dataset,
     mcnemar,
+    row_columns,
+    statistics,
 )
-from tag_rewards.evaluation.figures import Figure, difference_interval
-from tag_rewards.evaluation.measures import STATISTICS, sample_columns, statistics
-from tag_rewards.evaluation.results import Faces, Results
-from tag_rewards.evaluation.samples import SampleRow
+from tag_rewards.evaluation.figures import Figure, difference_figure
+from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.results import FaceRow, Faces, Results
 
 LABELS = ("happiness", "fear")
 
@@ -47,11 +48,11 @@ def row(index, answer, label=None, iou=0.5, **fields):
         "text_box_agreement": None,
         "claims": (),
     }
-    return SampleRow(**{**plain, **fields})
+    return FaceRow(**{**plain, **fields})
 
 
 def model(samples, protocol="made/test", labels=LABELS, name="", folder="a"):
-    sums = statistics(sample_columns(samples, labels).sum(axis=0), len(labels))
+    sums = statistics(row_columns(samples, labels).sum(axis=0), len(labels))
     figures = {
         key: None if np.isnan(value) else Figure(float(value), 0.0, 1.0, len(samples))
         for key, value in sums.items()
@@ -104,10 +105,10 @@ def test_a_model_beside_itself():
     one = model(draw(0))
     comparison = compare_models(one, one)
     assert comparison.mcnemar == (0, 0, 1.0)
-    assert {d.change for d in comparison.differences} == {(0.0, 0.0, 0.0)}
+    assert {d.change[:3] for d in comparison.differences} == {(0.0, 0.0, 0.0)}
     assert {d.verdict for d in comparison.differences} == {"no clear change"}
     # No confidence and no named region: nothing to compare there.
-    assert {d.name for d in comparison.differences} == set(STATISTICS) - {
+    assert {d.name for d in comparison.differences} == set(MEASURES) - {
         "ece",
         "text_box_agreement",
     }
@@ -121,9 +122,9 @@ def test_differences_and_their_intervals():
         ("mean_iou", lambda s: s.mean_iou),
         ("accuracy", lambda s: float(s.answer == s.label)),
     ):
-        before, after = ([of(s) for s in m.samples] for m in (first, second))
-        plain = difference_interval(before, after, n_resamples=4000)
-        assert found[name].change.mean == pytest.approx(plain.mean)
+        before, after = ([of(s) for s in m.rows] for m in (first, second))
+        plain = difference_figure(before, after, n_resamples=4000)
+        assert found[name].change.value == pytest.approx(plain.value)
         assert found[name].change.low == pytest.approx(plain.low, abs=0.01)
         assert found[name].change.high == pytest.approx(plain.high, abs=0.01)
     assert found["accuracy"].verdict == "better"
@@ -133,7 +134,7 @@ def test_differences_and_their_intervals():
 def test_less_is_better_of_hallucination():
     first, second = model(draw(0, hallucinated=0.5)), model(draw(0, hallucinated=0.0))
     found = {d.name: d for d in compare_models(first, second).differences}
-    assert found["hallucination_per_mention"].change == (-0.5, -0.5, -0.5)
+    assert found["hallucination_per_mention"].change[:3] == (-0.5, -0.5, -0.5)
     assert found["hallucination_per_mention"].verdict == "better"
     worse = {d.name: d for d in compare_models(second, first).differences}
     assert worse["hallucination_per_mention"].verdict == "worse"

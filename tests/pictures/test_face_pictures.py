@@ -9,16 +9,10 @@ from tag_rewards.colours import OKABE_ITO, assign_colours, ink_on, luminance
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_box, average_face
-from tag_rewards.pictures.marks import Mark
+from tag_rewards.pictures.detected import face_marks, picture_of_detection
+from tag_rewards.pictures.layout import PANEL, face_view
+from tag_rewards.pictures.marks import Mark, ModelView, claim_marks, target_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
-from tag_rewards.pictures.view import PANEL, face_view
-from tag_rewards.pictures.what_to_draw import (
-    ModelView,
-    claim_marks,
-    face_marks,
-    picture_of_detection,
-    target_marks,
-)
 from tag_rewards.target import AUEvidence, Target
 
 # Machado, Oliveira and Fernandes (2009): what is left of linear RGB without one kind of cone.

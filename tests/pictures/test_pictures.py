@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import box_iou
-from tag_rewards.pictures.marks import place_labels
-from tag_rewards.pictures.sheet import Face, choose_faces, draw_overlays
+from tag_rewards.pictures.layout import place_labels
 from tag_rewards.runs.curves import draw_curves, training_series, validation_series
 from tag_rewards.runs.folder import StepMetrics
+from tag_rewards.runs.summary import Face, choose_faces, draw_overlays
 
 
 def test_series_are_read_from_the_names_that_verl_logs():
@@ -86,9 +86,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_any_completion_can_be_drawn(run, tmp_path, count):
-    figure = draw_overlays(faces(run, HOSTILE[-count:]), (0, 10))
-    figure.savefig(tmp_path / "overlays.png", dpi=30)
-    assert len(figure.axes) == 2 * count
+    drawing = draw_overlays(faces(run, HOSTILE[-count:]), (0, 10))
+    drawing.savefig(tmp_path / "overlays.png", dpi=30)
+    assert len(drawing.axes[0].images) == 2 * count
 
 
 def test_an_image_that_cannot_be_read_is_named(run):

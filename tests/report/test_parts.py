@@ -18,10 +18,11 @@ from tag_rewards.errors import InputError
 from tag_rewards.evaluation.figures import Figure
 from tag_rewards.evaluation.results import AUFigures
 from tag_rewards.files.images import decode_image
-from tag_rewards.pictures.view import PANEL
-from tag_rewards.report.cards import MAX_CLAIMS, draw_face, marks
-from tag_rewards.report.figures import COLOURS, draw_au_iou, draw_confusion, inline_svg
-from tag_rewards.report.table import Change, Group, Table, to_csv
+from tag_rewards.pictures.layout import PANEL
+from tag_rewards.pictures.marks import trace_marks
+from tag_rewards.report.cards import MAX_CLAIMS, draw_face
+from tag_rewards.report.drawings import COLOURS, draw_au_iou, draw_confusion, inline_svg
+from tag_rewards.report.tables import Change, Group, Table, to_csv
 from tag_rewards.target import Target
 from tests.builders.results import SPACE, smile, trace
 
@@ -58,7 +59,7 @@ def test_a_row_of_another_width_is_a_bug():
 
 
 def test_detector_dashed_model_solid_one_name_for_both():
-    drawing = draw_face(GREY, marks(GREY, smile(), trace(smile(), shift=4)))
+    drawing = draw_face(GREY, trace_marks(GREY, smile(), trace(smile(), shift=4)))
     assert [outline.dashed for outline in drawing.outlines] == [True, True, False, False]
     assert [label.text for label in drawing.labels] == ["AU12", "AU6"]
     pixel = drawing.outlines[0].width / 40
@@ -71,7 +72,7 @@ def test_detector_dashed_model_solid_one_name_for_both():
 
 
 def test_an_au_that_only_the_detector_saw_has_its_name_on_white():
-    drawing = draw_face(GREY, marks(GREY, smile(), "no trace"))
+    drawing = draw_face(GREY, trace_marks(GREY, smile(), "no trace"))
     assert [(label.text, label.plate) for label in drawing.labels] == [
         ("AU12", "#ffffff"),
         ("AU6", "#ffffff"),
@@ -82,14 +83,16 @@ def test_an_au_that_only_the_detector_saw_has_its_name_on_white():
 def test_boxes_are_in_the_box_space_of_the_target():
     """The same trace on an image of twice the size, which the model saw as 96 x 96."""
     large = cv2.resize(GREY, (192, 192))
-    drawings = [draw_face(image, marks(image, smile(), trace(smile()))) for image in (GREY, large)]
+    drawings = [
+        draw_face(image, trace_marks(image, smile(), trace(smile()))) for image in (GREY, large)
+    ]
     corners = [[outline[:4] for outline in drawing.outlines] for drawing in drawings]
     assert np.allclose(*corners, atol=PANEL / 96)
 
 
 def test_the_embedded_image_is_small_whatever_the_image_is():
     noise = np.random.default_rng(0).integers(0, 255, (2000, 3000, 3), np.uint8)
-    drawing = draw_face(noise, marks(noise, Target("fear", (), SPACE), ""))
+    drawing = draw_face(noise, trace_marks(noise, Target("fear", (), SPACE), ""))
     data = base64.b64decode(drawing.image.partition(",")[2])
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (PANEL, PANEL, 3)
     assert len(data) < 200_000
@@ -100,7 +103,7 @@ def test_of_too_many_boxes_the_first_are_drawn():
     text = "Verification loop: " + "".join(
         f"Inspect lips (AU12) → up → <bbox>[{n},2,60,40]</bbox> " for n in range(50)
     )
-    drawing = draw_face(GREY, marks(GREY, smile(), text))
+    drawing = draw_face(GREY, trace_marks(GREY, smile(), text))
     assert len(drawing.outlines) == 2 + MAX_CLAIMS
     assert drawing.left_out == 50 - MAX_CLAIMS
 

@@ -2,7 +2,7 @@ import pytest
 
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.rewards import score, score_batch
-from tag_rewards.runs.template_baselines import baseline_completions, fit_template
+from tag_rewards.runs.baselines import baseline_completions, fit_template
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import parse_trace
 

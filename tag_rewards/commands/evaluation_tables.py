@@ -1,4 +1,4 @@
-"""The results of an evaluation as tables for a terminal."""
+"""The results of an evaluation, and what compares them, as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -7,27 +7,15 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
-from tag_rewards.evaluation.measures import MEASURES, NAMES, STATISTICS, TOLD
+from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
-    from tag_rewards.evaluation.figures import Figure, Interval
+    from tag_rewards.evaluation.figures import Figure
     from tag_rewards.evaluation.results import Results
-
-
-def warnings(results: Results) -> Iterator[str]:
-    """What a reader must know before the figures, one sentence each."""
-    for mismatch in results.mismatches:
-        yield f"not {results.protocol} as published: {mismatch}"
-    faces = results.faces
-    if faces.with_completion < faces.total:
-        yield (
-            f"{faces.total - faces.with_completion} of {faces.total} faces have no completion; "
-            "they count as wrong"
-        )
 
 
 def results_tables(results: Results) -> Iterator[Table | str]:
@@ -52,7 +40,9 @@ def _answers(results: Results) -> Table:
     parsers = results.classification
     table = Table("answers", *parsers, title=_title(results), title_justify="left")
     for name in ("accuracy", "uar", "macro_f1", "ece"):
-        table.add_row(NAMES[name], *(_text(getattr(one, name)) for one in parsers.values()))
+        table.add_row(
+            MEASURES[name].words, *(_text(getattr(one, name)) for one in parsers.values())
+        )
     table.add_row("faces", *(str(one.n) for one in parsers.values()))
     return table
 
@@ -83,12 +73,13 @@ def _labels(results: Results) -> Table:
 
 def _faithfulness(results: Results) -> Table:
     table = Table("faithfulness", *results.faithfulness)
-    for name in MEASURES:
-        cells = [
-            "told" if who != MODEL and name in TOLD else _two_lines(of[name])
-            for who, of in results.faithfulness.items()
-        ]
-        table.add_row(NAMES[name], *cells)
+    for name, measure in MEASURES.items():
+        if measure.count:
+            cells = [
+                "told" if who != MODEL and measure.told else _two_lines(of.get(name))
+                for who, of in results.faithfulness.items()
+            ]
+            table.add_row(measure.words, *cells)
     return table
 
 
@@ -104,7 +95,7 @@ def comparison_table(comparison: PairedComparison, first: str, second: str) -> T
     table = Table("", first, second, "difference", "", title=comparison.protocol)
     for one in comparison.differences:
         table.add_row(
-            NAMES[one.name],
+            MEASURES[one.name].words,
             _text(one.first),
             _text(one.second),
             _text(one.change, "+"),
@@ -117,16 +108,13 @@ def cross_dataset_table(rows: Sequence[DatasetFigures]) -> Table:
     """A column for each protocol, and the pooled one."""
     table = Table("", *(f"{row.name}{' *' if row.mismatches else ''}" for row in rows))
     table.add_row("faces", *(str(row.n) for row in rows))
-    for name in STATISTICS:
-        table.add_row(NAMES[name], *(_text(row.figures[name]) for row in rows))
+    for name, measure in MEASURES.items():
+        table.add_row(measure.words, *(_text(row.figures[name]) for row in rows))
     return table
 
 
-def _text(figure: Figure | Interval | None, sign: str = "") -> str:
-    if figure is None:
-        return "-"
-    value, low, high = figure[:3]
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+def _text(figure: Figure | None, sign: str = "") -> str:
+    return "-" if figure is None else figure.text(sign)
 
 
 def _two_lines(figure: Figure | None) -> str:

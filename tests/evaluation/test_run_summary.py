@@ -1,20 +1,20 @@
 import pytest
 
-from tag_rewards.evaluation.figures import Interval
+from tag_rewards.evaluation.compare import Difference
+from tag_rewards.evaluation.figures import Figure
 from tag_rewards.runs.summary import (
-    Comparison,
     compare,
     comparison_section,
     settings_section,
     time_section,
-    write_report,
+    write_summary,
 )
 
 PICTURES = ("curves.png", "overlays.png")
 
 
-def test_a_report_is_written(run):
-    paths = write_report(run.out, run.data)
+def test_a_summary_is_written(run):
+    paths = write_summary(run.out, run.data)
     summary = paths.summary.read_text()
     assert all(path.stat().st_size > 0 for path in paths)
     assert "before (step 0) | after (step 10)" in summary
@@ -26,16 +26,16 @@ def test_a_report_is_written(run):
     assert "## Times" not in summary
 
 
-def test_a_report_is_the_same_when_written_again(run):
-    write_report(run.out, run.data)
-    first = {path.name: path.read_bytes() for path in write_report(run.out, run.data)}
-    assert {path.name: path.read_bytes() for path in write_report(run.out, run.data)} == first
+def test_a_summary_is_the_same_when_written_again(run):
+    write_summary(run.out, run.data)
+    first = {path.name: path.read_bytes() for path in write_summary(run.out, run.data)}
+    assert {path.name: path.read_bytes() for path in write_summary(run.out, run.data)} == first
 
 
 def test_times_and_settings_are_shown(run):
     (run.out / "timings.jsonl").write_text('{"stage": "grpo", "seconds": 75}\n')
     (run.out / "settings.txt").write_text("MODEL=a|b\n")
-    summary = write_report(run.out, run.data).summary.read_text()
+    summary = write_summary(run.out, run.data).summary.read_text()
     assert "| grpo | 1 min 15 s |" in summary
     assert r"| `MODEL` | `a\|b` |" in summary
 
@@ -43,7 +43,7 @@ def test_times_and_settings_are_shown(run):
 def test_faces_without_a_completion_are_told(run):
     lines = run.validation(10).read_text().splitlines()
     run.validation(10).write_text("\n".join(lines[1:]) + "\n")
-    summary = write_report(run.out, run.data).summary.read_text()
+    summary = write_summary(run.out, run.data).summary.read_text()
     assert "7 held-out faces" in summary
     assert "default options of the reward" in summary
     assert "1 held-out faces have no completion" in summary
@@ -90,7 +90,7 @@ def test_bad_input_is_told_and_nothing_is_written(run, break_it, message):
     break_it(run)
     before = sorted(run.out.rglob("*"))
     with pytest.raises(ValueError, match=message):
-        write_report(run.out, run.data)
+        write_summary(run.out, run.data)
     assert sorted(run.out.rglob("*")) == before
 
 
@@ -98,9 +98,10 @@ def test_comparison_counts_faces_without_aus_for_accuracy_only(run):
     targets = [run.smile(), run.nothing_seen()]
     right = [run.complete(target) for target in targets]
     wrong = [run.complete(target, label="anger") for target in targets]
-    result = compare(["", ""], right, targets)
-    assert result["grounding"].after.mean == 1
-    assert compare(wrong, right, targets)["accuracy"].difference == (1, 1, 1)
+    grounding = compare(["", ""], right, targets)[0]
+    assert (grounding.name, grounding.second.value) == ("grounding", 1)
+    accuracy = compare(wrong, right, targets)[1]
+    assert (accuracy.name, accuracy.change) == ("accuracy", (1, 1, 1, 2))
 
 
 @pytest.mark.parametrize(
@@ -108,10 +109,8 @@ def test_comparison_counts_faces_without_aus_for_accuracy_only(run):
     [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "no clear change")],
 )
 def test_the_verdict_is_whether_the_interval_is_clear_of_zero(low, high, verdict):
-    interval = Interval((low + high) / 2, low, high)
-    section = comparison_section(
-        {"format": Comparison(interval, interval, interval)}, (0, 1), 9, 9, 0
-    )
+    figure = Figure((low + high) / 2, low, high, 9)
+    section = comparison_section([Difference("format", *[figure] * 3)], (0, 1), 9, 9, 0)
     assert f"| {verdict} |" in section
 
 

@@ -20,9 +20,10 @@ from tag_rewards.rewards import score_batch
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
-    from collections.abc import (Mapping, Sequence)
-    from tag_rewards.target import (Target)
-    from tag_rewards.trace import (Box)
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tag_rewards.target import Target
+    from tag_rewards.trace import Box
 
 _FOR_FITTING = 500  # training faces on which the number of AUs of the template is chosen
 
@@ -32,10 +33,10 @@ class Template:
     """What is typical of a training set.
 
     Attributes:
-        label: the most frequent label.
-        aus: the AUs that earn most when they are named on every face.
-        aus_by_label: the same for the faces of each label.
-        boxes: the mean box of each AU, in thousandths of the image.
+        label: The most frequent label.
+        aus: The AUs that earn most when they are named on every face.
+        aus_by_label: The same for the faces of each label.
+        boxes: The mean box of each AU, in thousandths of the image.
     """
 
     label: str
@@ -51,7 +52,7 @@ def fit_template(training: Sequence[Target]) -> Template:
     they occur, as many as give the highest mean grounding reward.
 
     Raises:
-        InputError: there is no target, or none has evidence.
+        InputError: There is no target, or none has evidence.
     """
     if not any(target.evidence for target in training):
         raise InputError(f"none of the {len(training)} training targets has an AU")
@@ -76,38 +77,31 @@ def baseline_completions(
     they show what boxes without any look at the image are worth.
 
     Args:
-        template: from the training targets.
-        targets: the held-out ones.
-        seed: seed of the random boxes.
+        template: From the training targets.
+        targets: The held-out ones.
+        seed: Seed of the random boxes.
     """
     extents = np.array([target.box_space.extent for target in targets for _ in target.by_au])
     drawn = map(tuple, random_boxes(extents.reshape(-1, 2), np.random.default_rng(seed)).tolist())
-    return {
-        "one template for all faces": [
-            _complete(target, template.label, _template_boxes(template, template.aus, target))
-            for target in targets
-        ],
-        "template of the true label": [
-            _complete(
-                target,
-                target.label,
-                _template_boxes(template, template.aus_by_label.get(target.label, ()), target),
-            )
-            for target in targets
-        ],
-        "true AUs, mean boxes": [
-            _complete(target, target.label, _template_boxes(template, tuple(target.by_au), target))
-            for target in targets
-        ],
-        "true AUs, random boxes": [
-            _complete(target, target.label, {au: next(drawn) for au in target.by_au})
-            for target in targets
-        ],
-        "true AUs, whole image": [
-            _complete(target, target.label, dict.fromkeys(target.by_au, _whole_image(target)))
-            for target in targets
-        ],
+    boxes, by_label = template.boxes, template.aus_by_label
+    write: dict[str, Callable[[Target], str]] = {
+        "one template for all faces": lambda target: _complete(
+            target, _placed(template.aus, boxes, target), template.label
+        ),
+        "template of the true label": lambda target: _complete(
+            target, _placed(by_label.get(target.label, ()), boxes, target)
+        ),
+        "true AUs, mean boxes": lambda target: _complete(
+            target, _placed(target.by_au, boxes, target)
+        ),
+        "true AUs, random boxes": lambda target: _complete(
+            target, {au: next(drawn) for au in target.by_au}
+        ),
+        "true AUs, whole image": lambda target: _complete(
+            target, dict.fromkeys(target.by_au, _whole_image(target))
+        ),
     }
+    return {name: list(map(complete, targets)) for name, complete in write.items()}
 
 
 def _best_aus(targets: Sequence[Target], boxes: Mapping[int, Box]) -> tuple[int, ...]:
@@ -117,42 +111,32 @@ def _best_aus(targets: Sequence[Target], boxes: Mapping[int, Box]) -> tuple[int,
     if not sample:
         return ()
     most = max(len(target.evidence) for target in sample)
-    template = Template("neutral", (), {}, boxes)
 
     def mean_grounding(aus: tuple[int, ...]) -> float:
-        texts = [
-            _complete(target, target.label, _template_boxes(template, aus, target))
-            for target in sample
-        ]
+        texts = [_complete(target, _placed(aus, boxes, target)) for target in sample]
         return sum(scores["grounding"] for scores in score_batch(texts, sample)) / len(sample)
 
     return max((ranked[:count] for count in range(1, most + 1)), key=mean_grounding)
 
 
-def _template_boxes(template: Template, aus: Sequence[int], target: Target) -> dict[int, Box]:
-    return in_space(
-        {au: template.boxes[au] for au in aus if au in template.boxes}, target.box_space
-    )
+def _placed(aus: Iterable[int], boxes: Mapping[int, Box], target: Target) -> dict[int, Box]:
+    """Those of the AUs that have a box, where it lies in the target's box space."""
+    return in_space({au: boxes[au] for au in aus if au in boxes}, target.box_space)
 
 
 def _whole_image(target: Target) -> Box:
     return (0.0, 0.0, *target.box_space.extent)
 
 
-def _complete(target: Target, label: str, boxes: Mapping[int, Box]) -> str:
-    """A well-formed trace with these boxes; one step over the whole image if there are none."""
+def _complete(target: Target, boxes: Mapping[int, Box], label: str = "") -> str:
+    """A well-formed trace with these boxes; one step over the whole image if there are none.
+
+    Its answer is the true label if no other is given.
+    """
+    answer, aus = label or target.label, tuple(sorted(boxes))
     steps = tuple(
         Step(ACTION_UNITS[au].area if au in ACTION_UNITS else "face", "active", boxes[au], au)
-        for au in sorted(boxes)
+        for au in aus
     ) or (Step("whole face", "at rest", _whole_image(target)),)
-    aus = tuple(sorted(boxes))
-    named = " + ".join(f"AU{au}" for au in aus) if aus else "No AU"
-    return render(
-        Trace(
-            global_analysis="A face.",
-            steps=steps,
-            conclusion=f"{named} indicates {label}.",
-            conclusion_aus=aus,
-            answer=label,
-        )
-    )
+    named = " + ".join(f"AU{au}" for au in aus) or "No AU"
+    return render(Trace("A face.", steps, f"{named} indicates {answer}.", aus, answer))

@@ -1,7 +1,4 @@
-"""The figures of the report: IoU by AU, and confusion matrices.
-
-A matplotlib figure as SVG in an HTML page: text stays text, colours are the page's.
-"""
+"""The drawings of the report: IoU by AU, confusion matrices; and a drawing as SVG in a page."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.facs import au_name
@@ -33,11 +30,11 @@ MARKERS = "osD^vP"
 _ROW = 0.17  # inches for an AU of one result
 
 
-def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Figure:
+def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
     """Mean IoU of each AU's box with its interval, for each of several results.
 
     Args:
-        by_name: name of the results -> its AUs; AUs that no face shows are left out.
+        by_name: Name of the results -> its AUs; AUs that no face shows are left out.
     """
     shown = {
         name: {one.au: one for one in figures if one.iou is not None}
@@ -45,8 +42,8 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Figure:
     }
     aus = sorted({au for figures in shown.values() for au in figures})
     height = max(len(aus) * (_ROW * len(shown) + 0.12), 0.6) + 0.7
-    figure = Figure(figsize=(4.8, height), layout="constrained")
-    axes = figure.subplots()
+    drawing = Drawing(figsize=(4.8, height), layout="constrained")
+    axes = drawing.subplots()
     for order, (name, figures) in enumerate(shown.items()):
         offset = (order - (len(shown) - 1) / 2) * 0.7 / len(shown)
         there = [(row + offset, figures[au].iou) for row, au in enumerate(aus) if au in figures]
@@ -69,32 +66,34 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
     if len(shown) > 1:
-        key = figure.legend(loc="outside upper left", frameon=False, ncols=min(len(shown), 2))
+        key = drawing.legend(loc="outside upper left", frameon=False, ncols=min(len(shown), 2))
         for text in key.get_texts():
             text.set_parse_math(False)
-    return figure
+    return drawing
 
 
-def draw_confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]], title: str) -> Figure:
+def draw_confusion(
+    labels: Sequence[str], confusion: Sequence[Sequence[int]], title: str
+) -> Drawing:
     """A confusion matrix twice, as counts and as shares of each row; rows are the truth.
 
     Args:
-        labels: of the rows.
-        confusion: counts; one column more than rows, for the answers that are no label.
-        title: above both.
+        labels: Of the rows.
+        confusion: Counts; one column more than rows, for the answers that are no label.
+        title: Above both.
     """
     counts = np.array(confusion).reshape(len(labels), len(labels) + 1)
     side = 0.52 * (len(labels) + 1) + 1.2
-    figure = Figure(figsize=(2 * side, side + 0.3), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    figure.suptitle(textwrap.shorten(title, 80, placeholder="…"), parse_math=False)
+    drawing = Drawing(figsize=(2 * side, side + 0.3), layout="constrained")
+    left, right = drawing.subplots(1, 2, sharey=True)
+    drawing.suptitle(textwrap.shorten(title, 80, placeholder="…"), parse_math=False)
     shares = row_shares(counts)
     _draw_matrix(left, labels, shares, [[f"{n}" for n in row] for row in counts], "faces")
     _draw_matrix(
         right, labels, shares, [[f"{v:.2f}" for v in row] for row in shares], "share of the row"
     )
     left.set_ylabel("true label")
-    return figure
+    return drawing
 
 
 def row_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -144,20 +143,20 @@ _PAGE_COLOURS = {
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def inline_svg(figure: Figure, name: str, description: str) -> Markup:
-    """The `<svg>` element of a figure.
+def inline_svg(drawing: Drawing, name: str, description: str) -> Markup:
+    """The `<svg>` element of a drawing; its text stays text.
 
     Black, white and the grey of grids become the page's `currentColor`, `--paper` and `--rule`,
-    so that the figure can be read on a dark page too. The same figure gives the same text.
+    so that the drawing can be read on a dark page too. The same drawing gives the same text.
 
     Args:
-        figure: the figure.
-        name: a word that no other figure of the page has; its ids begin with it.
-        description: the figure in words, for those who cannot see it.
+        drawing: The drawing.
+        name: A word that no other drawing of the page has; its ids begin with it.
+        description: The drawing in words, for those who cannot see it.
     """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
+        drawing.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     text = buffer.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :].strip()
     body = re.sub(r"<defs>\s*<style.*?</defs>", "", body, count=1, flags=re.DOTALL)
@@ -165,7 +164,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     body = body.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
     for colour, ours in _PAGE_COLOURS.items():
         body = body.replace(colour, ours)
-    width, height = (size * 72 for size in figure.get_size_inches())
+    width, height = (size * 72 for size in drawing.get_size_inches())
     head = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
     # matplotlib escapes the text that it is given.
     return head.format(width, height, escape(description)) + Markup(body)

@@ -1,89 +1,37 @@
-"""What there is to draw on a face: a detector's AUs, a target's evidence, a trace's claims."""
+"""What a detector saw in images: read from its files, and as pictures to draw."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import shapely
 
 from tag_rewards.detectors.observation import MIN_CONFIDENCE, Detection, main_face
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_regions, clip_boxes, convert_boxes
+from tag_rewards.geometry import AU_REGIONS, au_regions
 from tag_rewards.pictures.marks import Mark
 from tag_rewards.pictures.sheet import FacePicture
-from tag_rewards.prepare.canvas import place
-from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from tag_rewards.detectors.observation import FaceObservation
-    from tag_rewards.target import Target
-
-
-class ModelView(NamedTuple):
-    """How the coordinates that a model writes lie on an image.
-
-    Attributes:
-        space: the coordinates.
-        width: of the image in pixels.
-        height: of the image in pixels.
-        canvas: side of the square canvas on which the model saw the image (`data.canvas`); None if
-            it saw the image itself.
-    """
-
-    space: BoxSpace
-    width: int
-    height: int
-    canvas: int | None = None
-
-    def check(self) -> None:
-        """See that the coordinates can be those of the image.
-
-        Raises:
-            InputError: they are pixels of an image of another shape.
-        """
-        width, height = self.space.extent
-        seen = (self.canvas, self.canvas) if self.canvas else (self.width, self.height)
-        # A side is rounded to whole pixels.
-        if self.space.kind == "pixels" and abs(width * seen[1] - height * seen[0]) > max(
-            width, height, *seen
-        ):
-            raise InputError(
-                f"the boxes are in pixels of an image of {width:g} x {height:g}, which is no other "
-                f"size of {seen[0]} x {seen[1]}; give the image that the model saw, or the side "
-                "of its canvas if `prepare` put the image on one"
-            )
-
-    def to_image(self, boxes: ArrayLike) -> NDArray[np.float64]:
-        """Boxes in pixels of the image, shape (n, 4), not cut to it.
-
-        Example:
-            >>> view = ModelView(BoxSpace.pixels(100, 100), 200, 100, canvas=100)
-            >>> view.to_image([0, 25, 100, 75]).tolist()
-            [[0.0, 0.0, 200.0, 100.0]]
-        """
-        if self.canvas is None:
-            return convert_boxes(boxes, self.space, BoxSpace.pixels(self.width, self.height))
-        where = place(self.width, self.height, self.canvas)
-        moved = convert_boxes(boxes, self.space, BoxSpace.pixels(self.canvas, self.canvas))
-        return (moved - [where.left, where.top] * 2) / ([where.scale_x, where.scale_y] * 2)
 
 
 def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detection]:
     """What OpenFace's CSV files say of images.
 
     Args:
-        source: the folder that OpenFace wrote, or the CSV of the one image.
-        images: image files.
+        source: The folder that OpenFace wrote, or the CSV of the one image.
+        images: Image files.
 
     Raises:
-        InputError: the source is missing or wrong, or one CSV is given for several images.
+        InputError: The source is missing or wrong, or one CSV is given for several images.
     """
     from tag_rewards.detectors.openface.csv import read_image_csv, successful_faces
     from tag_rewards.detectors.openface.folder import OpenFaceFolder
@@ -102,11 +50,11 @@ def detections_in_evidence(source: Path, images: Sequence[Path]) -> list[Detecti
     """What evidence parquet (`tag-rewards annotate`) says of images, found by their content.
 
     Args:
-        source: a parquet file, or a folder of them.
-        images: image files, wherever they lie now.
+        source: A parquet file, or a folder of them.
+        images: Image files, wherever they lie now.
 
     Raises:
-        InputError: the evidence cannot be read, or has no row of an image.
+        InputError: The evidence cannot be read, or has no row of an image.
     """
     from tag_rewards.evidence.rows import read_evidence
 
@@ -133,12 +81,12 @@ def face_marks(
     """The AUs of a face with their regions, most probable first.
 
     Args:
-        face: the face, with landmarks.
-        min_probability: least probability of an AU that is drawn.
-        aus: the AUs to draw instead, active or not, in this order.
+        face: The face, with landmarks.
+        min_probability: Least probability of an AU that is drawn.
+        aus: The AUs to draw instead, active or not, in this order.
 
     Raises:
-        ValueError: an AU has no region, or the landmarks are missing or show no face.
+        ValueError: An AU has no region, or the landmarks are missing or show no face.
     """
     if face.landmarks is None:
         raise ValueError("the detector gave no landmarks, so it cannot be told where the AUs are")
@@ -160,33 +108,6 @@ def face_marks(
     return tuple(marks)
 
 
-def target_marks(target: Target, view: ModelView) -> tuple[Mark, ...]:
-    """The evidence of a target on the image, in its order."""
-    marks = []
-    for item in target.evidence:
-        [[x1, y1, x2, y2]] = view.to_image(item.box).tolist()
-        outlines = tuple(
-            tuple((x, y) for x, y, _, _ in view.to_image([(*p, *p) for p in outline]).tolist())
-            for outline in item.polygon or ()
-        )
-        marks.append(Mark((x1, y1, x2, y2), item.au, item.probability, outlines))
-    return tuple(marks)
-
-
-def claim_marks(completion: str, view: ModelView) -> tuple[Mark, ...]:
-    """The boxes that a trace claims, cut to the image; any text will do.
-
-    Boxes that lie outside the image are left out. A box with several AUs is a mark for each.
-    """
-    marks = []
-    for claim in parse_trace(completion).claims:
-        [[x1, y1, x2, y2]] = clip_boxes(view.to_image(claim.box), view.width, view.height).tolist()
-        if x1 < x2 and y1 < y2:
-            box = (x1, y1, x2, y2)
-            marks += [Mark(box, au, claimed=True) for au in claim.aus or (None,)]
-    return tuple(dict.fromkeys(marks))
-
-
 def picture_of_detection(
     title: str,
     image: NDArray[np.uint8],
@@ -200,11 +121,11 @@ def picture_of_detection(
     Faces that the detector is unsure of are drawn only where there is no other.
 
     Args:
-        title: what to write above it.
+        title: What to write above it.
         image: (height, width, 3) uint8 BGR.
-        detection: what the detector saw in it.
-        min_probability: least probability of an AU that is drawn.
-        aus: the AUs to draw instead, active or not.
+        detection: What the detector saw in it.
+        min_probability: Least probability of an AU that is drawn.
+        aus: The AUs to draw instead, active or not.
     """
     if detection.failure:
         return FacePicture(title, detection.failure, image)

@@ -1,0 +1,31 @@
+from .curves import (
+    draw_curves,
+    training_series,
+    validation_series,
+)
+from .folder import (
+    Generation,
+    StepMetrics,
+    read_generations,
+    read_metrics,
+    read_settings,
+    read_timings,
+)
+from .summary import (
+    SummaryPaths,
+    write_summary,
+)
+
+__all__ = [
+    "Generation",
+    "StepMetrics",
+    "SummaryPaths",
+    "draw_curves",
+    "read_generations",
+    "read_metrics",
+    "read_settings",
+    "read_timings",
+    "training_series",
+    "validation_series",
+    "write_summary",
+]
