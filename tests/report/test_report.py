@@ -313,7 +313,7 @@ def test_what_is_no_folder_of_results_is_refused_in_a_sentence(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("made_results.image", lambda _: b"no image")
+    monkeypatch.setattr("tests.builders.results.image", lambda _: b"no image")
     folder = write_made(tmp_path / "sft")
     with pytest.raises(InputError, match=r"gallery\.parquet: the image of 'face_000' cannot be"):
         write_report([folder], tmp_path / "report")
