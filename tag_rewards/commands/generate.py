@@ -1,50 +1,24 @@
 """`tag-rewards generate`."""
 
 # Annotations stay real objects here: typer reads them.
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tag_rewards.commands.options import (
-    EngineName,
-    EngineOptions,
-    name_values,
-)
+from tag_rewards.commands.options import EngineName, EngineOptions, name_values
 from tag_rewards.commands.progress import progress
-from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tag_rewards.completions.completion import Completion
-    from tag_rewards.engines.base import Engine
+    from tag_rewards.completions.run import Callbacks
     from tag_rewards.evaluation.run import CounterfactualSummary
-
-_CHUNK = 256  # faces that a model which is run here is asked about at a time
-
-# Options of engines that say where, how patiently and how fast, but not what is answered.
-_ONLY_HOW = frozenset(
-    {
-        "api_key_env",
-        "attempts",
-        "backoff_seconds",
-        "concurrency",
-        "give_up_after",
-        "gpu_memory_utilization",
-        "kv_cache_gib",
-        "max_response_mib",
-        "patience_seconds",
-        "replicas",
-        "request_seconds",
-        "url",
-    }
-)
 
 
 def generate(
@@ -64,7 +38,7 @@ def generate(
     chunk: Annotated[
         int | None,
         typer.Option(
-            help=f"Faces asked and kept together; {_CHUNK} by default with vllm. Else each is kept "
+            help="Faces asked and kept together; 256 by default with vllm. Else each is kept "
             "as it comes: Ray loads the model anew for each chunk."
         ),
     ] = None,
@@ -95,9 +69,9 @@ def generate(
 
         tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
     """
-    from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
-    from tag_rewards.completions.run import GenerationConfig, model_fingerprint
-    from tag_rewards.completions.run import generate as run
+    from tag_rewards.completions.asking import GenerationConfig
+    from tag_rewards.completions.counterfactual import CounterfactualConfig
+    from tag_rewards.completions.run import CHUNK, Model, ask_model, counterfactual_file
     from tag_rewards.evaluation.run import summarize_counterfactual
     from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 
@@ -105,58 +79,32 @@ def generate(
         raise InputError(f"--out {out} must end with .jsonl")
     options = name_values("--engine-option", engine_option)
     if chunk is None and engine == "vllm":
-        chunk = _CHUNK
+        chunk = CHUNK
     try:
         config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
         masking = CounterfactualConfig(draws, seed)
     except ValueError as error:
         raise InputError(str(error)) from None
-    settings = {
-        "model": model,
-        "model_files": model_fingerprint(model),
-        "engine": engine,
-        "engine_options": {name: options[name] for name in sorted(options.keys() - _ONLY_HOW)},
-    }
-    with ExitStack() as stack:
-
-        @cache  # a run that is complete needs none
-        def started() -> "Engine":
-            if engine == "vllm":  # its core in another process batches requests as they arrive
-                os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            made = make_engine(engine, model, {"logprobs": "true"} | options)
-            return stack.enter_context(made)
-
-        with _shown("Asking") as shown:
-            completions = run(data, out, started, config, settings, *shown)
-        print(_told(out, completions))
-        if counterfactual:
-            beside = _beside(out)
-            with _shown("Asking with parts hidden") as shown:
-                ask_counterfactuals(data, out, beside, started, masking, config, settings, *shown)
-            summary = summarize_counterfactual(beside)
-            print(_told_of_hiding(beside, summary))
-            if summary.n:
-                draw_counterfactuals(data, out, beside, masking).savefig(beside.with_suffix(".png"))
-                print(f"{beside.with_suffix('.png')}: what was hidden, on some of the faces")
-
-
-def _beside(out: Path) -> Path:
-    """The file with the answers about masked faces."""
-    prefix = "" if out.stem == "completions" else f"{out.stem}-"
-    return out.with_name(f"{prefix}counterfactual.jsonl")
-
-
-class _Callbacks(NamedTuple):
-    start: Callable[[int, int], None]
-    advance: Callable[[int], None]
+    asked = Model(model, engine, options)
+    completions = ask_model(data, asked, out, config, masking if counterfactual else None, _shown)
+    print(_told(out, completions))
+    if counterfactual:
+        beside = counterfactual_file(out)
+        summary = summarize_counterfactual(beside)
+        print(_told_of_hiding(beside, summary))
+        if summary.n:
+            draw_counterfactuals(data, out, beside, masking).savefig(beside.with_suffix(".png"))
+            print(f"{beside.with_suffix('.png')}: what was hidden, on some of the faces")
 
 
 @contextmanager
-def _shown(what: str) -> Iterator[_Callbacks]:
+def _shown(what: str) -> "Iterator[Callbacks]":
     """A bar on a terminal; in a log, a line at each answer or chunk of them."""
+    from tag_rewards.completions.run import Callbacks
+
     if sys.stderr.isatty():
         with progress(what, unit="faces") as bar:
-            yield _Callbacks(bar.start, bar.advance)
+            yield Callbacks(bar.start, bar.advance)
         return
     total, done, asked, begun = 0, 0, 0, monotonic()
 
@@ -170,7 +118,7 @@ def _shown(what: str) -> Iterator[_Callbacks]:
         done, asked = done + count, asked + count
         _say(f"{what}: {done} of {total} faces, {asked / (monotonic() - begun):.1f} faces/s")
 
-    yield _Callbacks(start, advance)
+    yield Callbacks(start, advance)
 
 
 def _say(text: str) -> None:

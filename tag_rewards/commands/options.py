@@ -48,7 +48,10 @@ PromptStyle = Annotated[
     Literal["tag", "short"], typer.Option(help="Prompt and length of traces; short: tiny models.")
 ]
 
-EngineName = Annotated[str, typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)}.")]
+EngineName = Annotated[
+    str,
+    typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)} or package.module:NAME."),
+]
 EngineOptions = Annotated[
     list[str] | None,
     typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of the engine."),

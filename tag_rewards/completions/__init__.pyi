@@ -1,3 +1,4 @@
+from .asking import GenerationConfig
 from .completion import (
     Completion,
     read_completions,
@@ -7,7 +8,8 @@ from .counterfactual import (
     ask_counterfactuals,
 )
 from .run import (
-    GenerationConfig,
+    Model,
+    ask_model,
     generate,
 )
 
@@ -15,7 +17,9 @@ __all__ = [
     "Completion",
     "CounterfactualConfig",
     "GenerationConfig",
+    "Model",
     "ask_counterfactuals",
+    "ask_model",
     "generate",
     "read_completions",
 ]

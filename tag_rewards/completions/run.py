@@ -1,153 +1,151 @@
-"""A model's completions for an evaluation set, as a file that a stopped run goes on with.
-
-Questions to an engine, whose answers are kept in groups.
-
-Where a model is run here, rows are asked a chunk at a time, and a chunk that was cut short is asked
-again as a whole: what a model computes for one row depends, in the last digits, on the rows beside
-it, and so a run that was stopped ends with the file of one that was not. The answers of an endpoint
-are kept one by one, as they come: they cost money, and it mixes them with other people's anyhow.
-"""
+"""A model's completions for an evaluation set, as files that a stopped run goes on with."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
-from itertools import islice
+import os
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zlib import crc32
 
+from tag_rewards.completions.asking import (
+    GenerationConfig,
+    Question,
+    ask,
+    file_fingerprint,
+    request,
+    unanswered,
+)
 from tag_rewards.completions.completion import Completion
-from tag_rewards.engines.base import Request
+from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
+from tag_rewards.engines.make import ENGINE_OPTIONS, deciding_options, make_engine
 from tag_rewards.errors import InputError
 from tag_rewards.files.journal import Journal
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tag_rewards.engines.base import Engine, Reply
+    from tag_rewards.engines.base import Engine
 
-
-class Question(NamedTuple):
-    """Requests that are answered together; their keys are unique among all questions."""
-
-    id: str
-    requests: tuple[Request, ...]
-
-
-class Answered(NamedTuple):
-    """The replies to a question, in the order of its requests."""
-
-    id: str
-    replies: tuple[Reply, ...]
-
-
-def unanswered(ids: Sequence[str], answered: Collection[str], chunk: int | None) -> set[str]:
-    """The questions that are still to be asked: the whole of each chunk that is not complete.
-
-    Example:
-        >>> sorted(unanswered(["a", "b", "c", "d", "e"], {"a", "b", "c"}, chunk=2))
-        ['c', 'd', 'e']
-        >>> sorted(unanswered(["a", "b", "c", "d", "e"], {"a", "b", "c"}, chunk=None))
-        ['d', 'e']
-    """
-    chunks = [ids[start : start + (chunk or 1)] for start in range(0, len(ids), chunk or 1)]
-    return {key for keys in chunks if any(key not in answered for key in keys) for key in keys}
-
-
-def ask(
-    engine: Engine, questions: Iterable[Question], chunk: int | None
-) -> Iterator[list[Answered]]:
-    """Ask all questions.
-
-    Args:
-        engine: What answers.
-        questions: Taken as they are needed.
-        chunk: How many are asked at a time; None asks all, and gives each as it is answered.
-
-    Yields:
-        Questions with their replies: a chunk in the order of its questions, or one at a time.
-
-    Raises:
-        InputError: The engine cannot go on, or left a question without a reply.
-    """
-    if chunk is None:
-        for answered in _ask(engine, questions):
-            yield [answered]
-        return
-    source = iter(questions)
-    while group := list(islice(source, chunk)):
-        answers = {answered.id: answered for answered in _ask(engine, group)}
-        yield [answers[question.id] for question in group]
-
-
-def _ask(engine: Engine, questions: Iterable[Question]) -> Iterator[Answered]:
-    waiting: dict[str, tuple[str, ...]] = {}
-    question_of: dict[str, str] = {}
-    replies: dict[str, Reply] = {}
-
-    def requests() -> Iterator[Request]:
-        for question in questions:
-            keys = tuple(request.key for request in question.requests)
-            waiting[question.id] = keys
-            question_of.update(dict.fromkeys(keys, question.id))
-            yield from question.requests
-
-    for reply in engine.generate(requests()):
-        replies[reply.key] = reply
-        key = question_of.pop(reply.key)
-        if not any(one in question_of for one in waiting[key]):
-            yield Answered(key, tuple(replies.pop(one) for one in waiting.pop(key)))
-    if waiting:
-        raise InputError(
-            f"engine {engine.name} gave no reply to {len(waiting)} questions, the first of them "
-            f"{next(iter(waiting))!r}; start again, and only they are asked"
-        )
-
+#: Faces that a model which is run here is asked about at a time.
+CHUNK = 256
 
 _PIECES, _PIECE = 64, 4096  # of a model's file, for its fingerprint
 _MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.jinja")
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationConfig:
-    """How a model is asked.
+class Model:
+    """A model and what runs it.
 
     Attributes:
-        max_tokens: Most tokens of a completion, 1 or more.
-        temperature: Of the sampling, 0 or more; 0 is greedy.
-        seed: Of the sampling; each face has its own, made of this one and its id.
-        chunk: Faces that are asked together and kept together, 1 or more; None keeps each as its
-            answer comes (see `tag_rewards.completions.run`).
-        retry_failed: Ask again where the engine gave an error instead of a text.
-
-    Raises:
-        ValueError: A value is out of range; the message names field and value.
+        name: Hugging Face folder or name; its name on the endpoint with `openai`.
+        engine: One of `tag_rewards.engines.ENGINE_NAMES`, or `package.module:NAME`.
+        options: Of the engine, as text.
     """
 
-    max_tokens: int = 2048
-    temperature: float = 0.0
-    seed: int = 0
-    chunk: int | None = None
-    retry_failed: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("max_tokens", self.max_tokens), ("chunk", self.chunk)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, not at least 1")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, not at least 0")
+    name: str
+    engine: str = "vllm"
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """What of it decides the answers."""
         return {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "seed": self.seed,
-            "chunk": self.chunk,
+            "model": self.name,
+            "model_files": model_fingerprint(self.name),
+            "engine": self.engine,
+            "engine_options": deciding_options(self.options),
         }
+
+    def make(self) -> Engine:
+        """The engine, which gives log-probabilities if it can; it starts when it is entered."""
+        if self.engine == "vllm":  # its core in another process batches requests as they arrive
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        logprobs = {"logprobs": "true"} if self.engine in ENGINE_OPTIONS else {}
+        return make_engine(self.engine, self.name, logprobs | dict(self.options))
+
+
+class Callbacks(NamedTuple):
+    """Whom a long run tells how far it is.
+
+    Attributes:
+        start: Called once with the number of faces, and of those that are done already.
+        advance: Called with the number of faces that were just done.
+    """
+
+    start: Callable[[int, int], None] | None = None
+    advance: Callable[[int], None] | None = None
+
+
+def ask_model(
+    data: Path,
+    model: Model,
+    out: Path,
+    config: GenerationConfig | None = None,
+    masking: CounterfactualConfig | None = None,
+    shown: Callable[[str], AbstractContextManager[Callbacks]] | None = None,
+) -> list[Completion]:
+    """Ask a model about every face of an evaluation set; go on where a run was stopped.
+
+    The engine is started once, and only if there is something to ask.
+
+    Args:
+        data: `eval.parquet` of `tag-rewards prepare`.
+        model: What is asked.
+        out: The file to write, `*.jsonl`.
+        config: How to ask; by default in chunks of 256 with `vllm`, else face by face.
+        masking: How to hide parts of faces and ask again, into `counterfactual_file`; None if not.
+        shown: Gives the callbacks of each of the two parts, named by what it does.
+
+    Returns:
+        The completions, in the order of the data.
+
+    Raises:
+        InputError: The data cannot be used, a file cannot be gone on with, or the engine cannot go
+            on.
+        OSError: A file cannot be read or written.
+    """
+    if config is None:
+        config = GenerationConfig(chunk=CHUNK if model.engine == "vllm" else None)
+    if shown is None:
+        shown = _silent
+    settings = model.settings()
+    with ExitStack() as stack:
+
+        @cache
+        def started() -> Engine:
+            return stack.enter_context(model.make())
+
+        with shown("Asking") as callbacks:
+            completions = generate(data, out, started, config, settings, *callbacks)
+        if masking is not None:
+            beside = counterfactual_file(out)
+            with shown("Asking with parts hidden") as callbacks:
+                ask_counterfactuals(
+                    data, out, beside, started, masking, config, settings, *callbacks
+                )
+    return completions
+
+
+def _silent(_: str) -> AbstractContextManager[Callbacks]:
+    return nullcontext(Callbacks())
+
+
+def counterfactual_file(out: Path) -> Path:
+    """The file with the answers about masked faces, beside that of the completions.
+
+    Example:
+        >>> counterfactual_file(Path("grpo.jsonl")).name
+        'grpo-counterfactual.jsonl'
+        >>> counterfactual_file(Path("completions.jsonl")).name
+        'counterfactual.jsonl'
+    """
+    prefix = "" if out.stem == "completions" else f"{out.stem}-"
+    return out.with_name(f"{prefix}counterfactual.jsonl")
 
 
 def generate(
@@ -178,8 +176,8 @@ def generate(
         The completions, in the order of the data.
 
     Raises:
-        InputError: The data cannot be used, or the file cannot be gone on with (`InputError`),
-            or the engine cannot go on (`InputError`).
+        InputError: The data cannot be used, the file cannot be gone on with, or the engine cannot
+            go on.
         OSError: A file cannot be read or written.
     """
     ids = [face.id for face in read_evaluation_set(data).faces]
@@ -205,21 +203,6 @@ def generate(
                     on_answers(len(group))
         journal.finish(ids)
         return [Completion(**journal.records[key]) for key in ids]
-
-
-def request(key: str, sample: str, prompt: str, image: bytes, config: GenerationConfig) -> Request:
-    """A request about an image, sampled with the sample's own seed."""
-    seed = crc32(f"{config.seed} {sample}".encode())
-    return Request(key, prompt, image, seed, config.temperature, config.max_tokens)
-
-
-def file_fingerprint(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def model_fingerprint(model: str) -> str | None:

@@ -1,7 +1,4 @@
-"""What an engine takes and gives, the same for all of them.
-
-A request as the chat message that every engine sends, in the form of OpenAI's API.
-"""
+"""What an engine takes and gives, and the chat message in which all of them ask."""
 
 from __future__ import annotations
 
@@ -46,7 +43,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back for a request.
+    """What came back for a request, of which a sample may have several.
+
+    `tag_rewards.completions.Completion` is what is kept of one, under the name of the sample.
 
     Attributes:
         key: The request's.

@@ -1,12 +1,18 @@
-"""Engines by name, with their options as text: what a command line needs."""
+"""Engines by name, with their options as text: what a command line needs.
+
+An engine of one's own is named as `package.module:NAME`; it is `NAME(model, **options)`, options as
+text, and has what `tag_rewards.engines.Engine` says.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -123,18 +129,45 @@ ENGINE_OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The names of every engine's options; the docs say what they mean."""
 
+_ONLY_HOW = frozenset(
+    {
+        "api_key_env",
+        "attempts",
+        "backoff_seconds",
+        "concurrency",
+        "give_up_after",
+        "gpu_memory_utilization",
+        "kv_cache_gib",
+        "max_response_mib",
+        "patience_seconds",
+        "replicas",
+        "request_seconds",
+        "url",
+    }
+)
+
+
+def deciding_options(options: Mapping[str, str]) -> dict[str, str]:
+    """The options that decide what is answered; the others say where, how patiently, how fast.
+
+    Example:
+        >>> deciding_options({"url": "http://127.0.0.1:8000/v1", "dtype": "float32"})
+        {'dtype': 'float32'}
+    """
+    return {name: options[name] for name in sorted(options.keys() - _ONLY_HOW)}
+
 
 def make_engine(name: str, model: str, options: Mapping[str, str] | None = None) -> Engine:
     """An engine by its name; it starts when it is entered with `with`.
 
     Args:
-        name: One of `ENGINE_NAMES`.
+        name: One of `ENGINE_NAMES`, or `package.module:NAME`.
         model: The model's name on the endpoint, or a Hugging Face name or folder.
         options: Values of its `ENGINE_OPTIONS` as text, such as `{"concurrency": "64"}`.
 
     Raises:
-        InputError: The name or an option is unknown, or a value is refused.
-        InputError: A package that the engine needs is not installed; the message says which.
+        InputError: The name or an option is unknown, a value is refused, or a package that the
+            engine needs is not installed; the message says which.
 
     Example:
         >>> make_engine("openai", "Qwen/Qwen2.5-VL-7B-Instruct", {"concurrency": "64"}).name
@@ -144,9 +177,13 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
         ...
         tag_rewards.errors.InputError: 'opneai' is no engine; give one of openai...
     """
+    if ":" in name:
+        return _own_engine(name, model, options or {})
     entry = _ENTRIES.get(name)
     if entry is None:
-        raise InputError(f"{name!r} is no engine; give one of {', '.join(_ENTRIES)}")
+        raise InputError(
+            f"{name!r} is no engine; give one of {', '.join(_ENTRIES)}, or package.module:NAME"
+        )
     values = {}
     for option, text in (options or {}).items():
         if option not in entry.options:
@@ -164,3 +201,25 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
         raise
     except ValueError as error:
         raise InputError(f"engine {name}: {error}") from error
+
+
+def _own_engine(name: str, model: str, options: Mapping[str, str]) -> Engine:
+    make = load_named("--engine", name)
+    if not callable(make):
+        raise InputError(f"--engine {name}: it is {make!r:.60}, not a class or function")
+    try:
+        inspect.signature(make).bind(model, **options)
+    except TypeError as error:
+        raise InputError(
+            f"--engine {name}: {error}; it is called with the model's name and the options"
+        ) from error
+    engine: Engine = make(model, **options)
+    lacking = [one for one in _MEMBERS if not hasattr(engine, one)]
+    if lacking:
+        raise InputError(
+            f"--engine {name}: what it makes has no {lacking[0]}; see tag_rewards.engines.Engine"
+        )
+    return engine
+
+
+_MEMBERS = ("name", "model", "generate", "__enter__", "__exit__")

@@ -1,12 +1,11 @@
-"""One request to an OpenAI-compatible endpoint: sent, sent again, and answered.
-
-Options of the engine for OpenAI-compatible endpoints.
-"""
+"""How an OpenAI-compatible endpoint is asked: how often, how many at a time, how patiently."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
+from collections import deque
 from dataclasses import dataclass, field
 from math import isfinite
 from time import monotonic
@@ -24,11 +23,10 @@ from tenacity import (
 )
 
 from tag_rewards.engines.base import Reply
-from tag_rewards.engines.gate import Gate
 from tag_rewards.engines.openai_protocol import (
     MalformedError,
     error_message,
-    parse_completion,
+    parse_reply,
     refill_seconds,
     request_body,
     retry_after,
@@ -39,14 +37,189 @@ from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
     from tag_rewards.engines.base import Request
 
 
+_LONGEST_PAUSE = 60.0
 _CONNECT_SECONDS = 10.0
 _TOO_MANY = 429
 _UNAVAILABLE = 503
 _LISTED = 10
+
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+_ABOVE_ZERO = ("request_seconds", "patience_seconds", "backoff_seconds", "max_response_mib")
+_AT_LEAST_ONE = ("concurrency", "attempts", "give_up_after")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIConfig:
+    """How an endpoint is asked.
+
+    Attributes:
+        url: What `/chat/completions` and `/models` are below.
+        api_key_env: The environment variable that holds the key; no key is sent where it is empty.
+        concurrency: Requests at a time at most, 1 or more.
+        attempts: How often a request is sent before it counts as failed, 1 or more.
+        request_seconds: Time for a whole answer, above 0.
+        patience_seconds: How long the endpoint may refuse connections, or refuse requests for
+            their rate (429), without an answer in between, above 0.
+        backoff_seconds: The first pause before asking again where the endpoint names none; it
+            doubles, up to a minute, and is randomly up to half as long. Above 0.
+        give_up_after: Requests in a row that may fail, after all attempts, before the endpoint
+            counts as broken; 1 or more.
+        max_response_mib: Longest answer that is read, above 0.
+        logprobs: Whether to ask for the tokens' log-probabilities.
+        max_tokens_field: What the endpoint calls the limit of new tokens: OpenAI's reasoning models
+            take only `max_completion_tokens`.
+        body: Further fields of each request, such as `{"top_p": 0.9}`; they replace the engine's,
+            and null leaves one out, such as a `seed` that the endpoint does not know.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+
+    Example:
+        >>> OpenAIConfig(url="http://localhost:8000/v1/").url
+        'http://localhost:8000/v1'
+        >>> OpenAIConfig(concurrency=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: concurrency is 0, not at least 1
+    """
+
+    url: str = "http://127.0.0.1:8000/v1"
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = 32
+    attempts: int = 4
+    request_seconds: float = 300.0
+    patience_seconds: float = 600.0
+    backoff_seconds: float = 1.0
+    give_up_after: int = 100
+    max_response_mib: float = 16.0
+    logprobs: bool = False
+    max_tokens_field: MaxTokensField = "max_tokens"
+    body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url is {self.url!r}, not like http://127.0.0.1:8000/v1")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if not (value > 0 and isfinite(value)):
+                raise ValueError(f"{name} is {value}, not above 0")
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        if self.max_tokens_field not in get_args(MaxTokensField):
+            raise ValueError(
+                f"max_tokens_field is {self.max_tokens_field!r}, "
+                f"not one of {', '.join(get_args(MaxTokensField))}"
+            )
+
+
+class Gate:
+    """Lets requests through, a bounded number at a time; to be entered with `async with`.
+
+    An endpoint that is overloaded or away tells so to one request, but it concerns all of them: all
+    of them wait, and then half as many go at a time. Each answer lets a little more through again,
+    as TCP does (additive increase, multiplicative decrease).
+
+    Args:
+        most: Requests at a time, 1 or more.
+        backoff: Seconds of the first pause where the endpoint names no time; they double.
+        patience: Seconds without an answer after which to give up.
+    """
+
+    def __init__(self, most: int, backoff: float, patience: float) -> None:
+        self._most = most
+        self._backoff = backoff
+        self._patience = patience
+        self._room = float(most)
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._resume_at = 0.0
+        self._paused_at = 0.0
+        self._pauses = 0
+        self._away_since: float | None = None
+
+    async def __aenter__(self) -> Gate:
+        while True:
+            if (pause := self._resume_at - monotonic()) > 0:
+                await asyncio.sleep(pause)
+            elif self._inside >= int(self._room):
+                await self._wait_for_room()
+            else:
+                self._inside += 1
+                return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._inside -= 1
+        self._wake_one()
+
+    def answered(self) -> None:
+        """The endpoint is there, and answers."""
+        self._away_since = None
+        self._pauses = 0
+        self._room = min(self._most, self._room + 1 / self._room)
+        self._wake_one()
+
+    def wait(self, seconds: float) -> None:
+        """Nothing goes for some time, of which the endpoint told in time."""
+        self._resume_at = max(self._resume_at, monotonic() + seconds)
+
+    def pause(self, sent_at: float, reason: str, seconds: float | None = None) -> None:
+        """The endpoint takes no requests now.
+
+        Args:
+            sent_at: When the request was sent that found out, of `time.monotonic`.
+            reason: Why, for the message.
+            seconds: How long the endpoint wants to be left alone, if it says so.
+
+        Raises:
+            InputError: That has lasted, or would last, for longer than `patience`.
+        """
+        now = monotonic()
+        self._away_since = now if self._away_since is None else self._away_since
+        left = self._away_since + self._patience - now
+        if left <= 0 or (seconds or 0) > left:
+            wanted = f" (it asks to wait for {seconds:.0f} s)" if seconds else ""
+            raise InputError(
+                f"{reason}, and no answer came for {now - self._away_since:.0f} s{wanted}; "
+                "start again when it answers: what is recorded is not asked again"
+            )
+        if sent_at >= self._paused_at:  # who was sent before the last pause knows nothing new
+            self._paused_at = now
+            self._pauses += 1
+            self._room = max(1.0, self._room / 2)
+            if seconds is None:
+                longest = min(_LONGEST_PAUSE, self._backoff * 2.0 ** min(self._pauses - 1, 30))
+                seconds = min(left, longest * random.uniform(0.5, 1))
+        self.wait(seconds or 0)
+
+    async def _wait_for_room(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # somebody else must have the turn
+                self._wake_one()
+            raise
+
+    def _wake_one(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 class _FailedError(Exception):
@@ -182,21 +355,13 @@ class ChatClient:
             for_now = status in (408, 409, 425) or status >= httpx.codes.INTERNAL_SERVER_ERROR
             raise (_FailedForNowError if for_now else _FailedError)(said)
         try:
-            completion = parse_completion(answer)
+            reply = parse_reply(key, answer, seconds)
         except MalformedError as error:
             raise _FailedForNowError(str(error)) from error
         self._gate.answered()
-        used = completion.prompt_tokens + completion.completion_tokens
+        used = reply.prompt_tokens + reply.completion_tokens
         self._gate.wait(refill_seconds(headers, used))
-        return Reply(
-            key,
-            completion.text,
-            completion.finish_reason,
-            completion.prompt_tokens,
-            completion.completion_tokens,
-            seconds,
-            logprobs=completion.logprobs,
-        )
+        return reply
 
     async def _exchange(
         self, method: str, url: str, body: bytes | None
@@ -226,75 +391,3 @@ class ChatClient:
                 return response.status_code, response.headers, bytes(received)
         finally:
             self._idle.append(http)
-
-
-MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
-_ABOVE_ZERO = ("request_seconds", "patience_seconds", "backoff_seconds", "max_response_mib")
-_AT_LEAST_ONE = ("concurrency", "attempts", "give_up_after")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAIConfig:
-    """How an endpoint is asked.
-
-    Attributes:
-        url: What `/chat/completions` and `/models` are below.
-        api_key_env: The environment variable that holds the key; no key is sent where it is empty.
-        concurrency: Requests at a time at most, 1 or more.
-        attempts: How often a request is sent before it counts as failed, 1 or more.
-        request_seconds: Time for a whole answer, above 0.
-        patience_seconds: How long the endpoint may refuse connections, or refuse requests for
-            their rate (429), without an answer in between, above 0.
-        backoff_seconds: The first pause before asking again where the endpoint names none; it
-            doubles, up to a minute, and is randomly up to half as long. Above 0.
-        give_up_after: Requests in a row that may fail, after all attempts, before the endpoint
-            counts as broken; 1 or more.
-        max_response_mib: Longest answer that is read, above 0.
-        logprobs: Whether to ask for the tokens' log-probabilities.
-        max_tokens_field: What the endpoint calls the limit of new tokens: OpenAI's reasoning models
-            take only `max_completion_tokens`.
-        body: Further fields of each request, such as `{"top_p": 0.9}`; they replace the engine's,
-            and null leaves one out, such as a `seed` that the endpoint does not know.
-
-    Raises:
-        ValueError: A value is out of range; the message names field and value.
-
-    Example:
-        >>> OpenAIConfig(url="http://localhost:8000/v1/").url
-        'http://localhost:8000/v1'
-        >>> OpenAIConfig(concurrency=0)
-        Traceback (most recent call last):
-        ...
-        ValueError: concurrency is 0, not at least 1
-    """
-
-    url: str = "http://127.0.0.1:8000/v1"
-    api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = 32
-    attempts: int = 4
-    request_seconds: float = 300.0
-    patience_seconds: float = 600.0
-    backoff_seconds: float = 1.0
-    give_up_after: int = 100
-    max_response_mib: float = 16.0
-    logprobs: bool = False
-    max_tokens_field: MaxTokensField = "max_tokens"
-    body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "url", self.url.rstrip("/"))
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url is {self.url!r}, not like http://127.0.0.1:8000/v1")
-        for name in _ABOVE_ZERO:
-            value = getattr(self, name)
-            if not (value > 0 and isfinite(value)):
-                raise ValueError(f"{name} is {value}, not above 0")
-        for name in _AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
-        if self.max_tokens_field not in get_args(MaxTokensField):
-            raise ValueError(
-                f"max_tokens_field is {self.max_tokens_field!r}, "
-                f"not one of {', '.join(get_args(MaxTokensField))}"
-            )

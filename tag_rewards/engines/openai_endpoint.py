@@ -1,6 +1,6 @@
 """The engine for any OpenAI-compatible endpoint: `vllm serve`, or a closed model's.
 
-An asyncio event loop in a thread of its own, for callers that are not asynchronous.
+It asks in a thread of its own, so that its callers need not be asynchronous.
 """
 
 from __future__ import annotations

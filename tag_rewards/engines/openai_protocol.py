@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from tag_rewards.engines.base import TokenLogprob, chat_messages
+from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
 from tag_rewards.files.text import encodable, one_line
 
 if TYPE_CHECKING:
@@ -23,17 +22,6 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 class MalformedError(ValueError):
     """A body that is not what the API's description says; the message says in what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What matters of a chat completion; see `Reply` for the fields."""
-
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    logprobs: tuple[TokenLogprob, ...] | None
 
 
 def request_body(
@@ -68,8 +56,13 @@ def request_body(
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
-def parse_completion(body: bytes) -> Completion:
-    """What a chat completion says.
+def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
+    """The reply that the body of a chat completion holds.
+
+    Args:
+        key: The request's.
+        body: Of the answer.
+        seconds: From asking to the whole answer.
 
     Raises:
         MalformedError: The body is no JSON, or lacks a choice with a message.
@@ -83,11 +76,13 @@ def parse_completion(body: bytes) -> Completion:
     usage = answer.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     reason = choice.get("finish_reason")
-    return Completion(
+    return Reply(
+        key=key,
         text=encodable(text or ""),
         finish_reason=encodable(reason) if isinstance(reason, str) else "",
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
+        seconds=seconds,
         logprobs=_logprobs(choice.get("logprobs")),
     )
 

@@ -1,8 +1,6 @@
 """The engine that runs vLLM on a cluster, through `ray.data.llm`.
 
-Options of the engine for clusters.
-
-Requests and replies as rows of a Ray dataset.
+Requests and replies are rows of a Ray dataset.
 """
 
 from __future__ import annotations

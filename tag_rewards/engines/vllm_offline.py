@@ -1,7 +1,4 @@
-"""The engine that runs vLLM in this program, without a server.
-
-Options of vLLM, for the engines that run it themselves.
-"""
+"""The engine that runs vLLM in this program, without a server."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.completions.masking import face_area
 from tag_rewards.evaluation.faithfulness import AREAS, CONTAINED, HIT_IOU, named_areas
 from tag_rewards.evaluation.measures import JudgedFaces
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
+from tag_rewards.geometry.boxes import face_area
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -111,3 +111,49 @@ def scale_boxes(boxes: ArrayLike, x: float, y: float) -> NDArray[np.float64]:
         [[10.0, 200.0, 30.0, 400.0]]
     """
     return as_boxes(boxes) * np.array([x, y, x, y], dtype=np.float64)
+
+
+_FOREHEAD = 0.25
+"""Height of the forehead, which the 68 landmarks leave out, relative to the rest of the face."""
+
+
+def whole_pixels(boxes: ArrayLike, width: int, height: int) -> NDArray[np.int64]:
+    """Boxes cut to an image and rounded outwards to whole pixels; without those outside it.
+
+    Args:
+        boxes: (n, 4) in pixels.
+        width: Of the image.
+        height: Of the image.
+
+    Returns:
+        (m, 4): x1, y1, x2, y2 with x1 < x2 and y1 < y2; pixel x2 is the first not covered.
+
+    Example:
+        >>> whole_pixels([[1.2, 2.0, 4.5, 9.0], [20, 20, 30, 30]], 10, 8).tolist()
+        [[1, 2, 5, 8]]
+    """
+    inside = clip_boxes(boxes, width, height)
+    inside = inside[box_area(inside) > 0]
+    return np.asarray(np.hstack([np.floor(inside[:, :2]), np.ceil(inside[:, 2:])]), np.int64)
+
+
+def face_area(landmarks: NDArray[np.float64] | None, width: int, height: int) -> NDArray[np.int64]:
+    """The box of a face from jaw to forehead in whole pixels, (4,); the image where it is unknown.
+
+    Args:
+        landmarks: (68, 2) in pixels, or None.
+        width: Of the image.
+        height: Of the image.
+
+    Example:
+        >>> points = np.tile([[20.0, 40.0], [60.0, 80.0]], (34, 1))
+        >>> face_area(points, 100, 100).tolist(), face_area(None, 100, 100).tolist()
+        ([20, 30, 60, 80], [0, 0, 100, 100])
+    """
+    if landmarks is not None:
+        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+        low[1] -= _FOREHEAD * (high[1] - low[1])
+        inside = whole_pixels([*low, *high], width, height)
+        if len(inside):
+            return np.asarray(inside[0])
+    return np.array([0, 0, width, height])

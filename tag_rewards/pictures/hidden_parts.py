@@ -6,8 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tag_rewards.completions.completion import read_completions
-from tag_rewards.completions.counterfactual import mask_face
-from tag_rewards.completions.masking import hide
+from tag_rewards.completions.counterfactual import hide, mask_face
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.journal import read_records
 from tag_rewards.pictures.layout import whole_image

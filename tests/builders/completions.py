@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tag_rewards.completions.asking import GenerationConfig
 from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
-from tag_rewards.completions.run import GenerationConfig, generate
+from tag_rewards.completions.run import generate
 from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.geometry import BoxSpace

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tag_rewards.completions.asking import GenerationConfig
 from tag_rewards.completions.completion import answer_logprob, read_completions
-from tag_rewards.completions.run import GenerationConfig, model_fingerprint
+from tag_rewards.completions.run import model_fingerprint
 from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.errors import InputError
 from tag_rewards.prepare.eval_set import METADATA_KEY

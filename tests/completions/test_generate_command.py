@@ -27,7 +27,7 @@ def made(monkeypatch):
         calls.append((name, model, options))
         return FakeEngine(model)
 
-    monkeypatch.setattr("tag_rewards.commands.generate.make_engine", make_engine)
+    monkeypatch.setattr("tag_rewards.completions.run.make_engine", make_engine)
     return calls
 
 

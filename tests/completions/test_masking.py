@@ -5,14 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.completions.masking import (
-    covered,
-    elsewhere,
-    face_area,
-    face_colour,
-    hide,
-    whole_pixels,
-)
+from tag_rewards.completions.counterfactual import covered, elsewhere, face_colour, hide
+from tag_rewards.geometry.boxes import face_area, whole_pixels
 
 WIDTH, HEIGHT = 80, 60
 FACE = np.array([10, 5, 70, 58])

@@ -121,6 +121,53 @@ def test_a_package_that_is_not_there(engine, package, remedy):
     assert remedy in run.stdout
 
 
+OWN = """
+class Mine:
+    name = "mine"
+    def __init__(self, model, shout="no"):
+        self.model, self.shout = model, shout
+    def generate(self, requests):
+        return iter(())
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+
+def nothing(model):
+    return model
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "my_engines.py").write_text(OWN)
+    yield
+    sys.modules.pop("my_engines", None)
+
+
+def test_an_engine_of_ones_own(own):
+    with make_engine("my_engines:Mine", "m", {"shout": "yes"}) as engine:
+        assert (engine.name, engine.model, engine.shout) == ("mine", "m", "yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("my_engines:Yours", {}, "--engine my_engines:Yours: the module my_engines has no 'Yours'"),
+        ("my_engines:Mine", {"url": "x"}, "my_engines:Mine: got an unexpected keyword argument 'u"),
+        ("my_engines:OWN", {}, "my_engines has no 'OWN'"),
+        ("my_engines:__name__", {}, "it is 'my_engines', not a class or function"),
+        ("my_engines:nothing", {}, "what it makes has no name; see tag_rewards.engines.Engine"),
+    ],
+)
+def test_what_is_no_engine_of_ones_own(own, name, options, message):
+    with pytest.raises(InputError) as error:
+        make_engine(name, "m", options)
+    assert message in str(error.value)
+
+
 def test_vllm_without_a_gpu():
     """Nothing that vLLM would refuse on a CPU, and no more memory than was asked for."""
     arguments = VLLMConfig().engine_arguments(on_gpu=False)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tag_rewards.engines.base import Reply
 from tag_rewards.engines.openai_protocol import (
-    Completion,
     MalformedError,
     error_message,
-    parse_completion,
+    parse_reply,
     refill_seconds,
     retry_after,
     served_models,
@@ -88,9 +88,10 @@ def test_refill(headers, seconds):
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_read_or_refused(body):
-    for read in (parse_completion, served_models):
-        with suppress(MalformedError):
-            assert isinstance(read(body), (Completion, tuple))
+    with suppress(MalformedError):
+        assert isinstance(parse_reply("a", body), Reply)
+    with suppress(MalformedError):
+        assert isinstance(served_models(body), tuple)
     assert len(error_message(body)) < 400
 
 
@@ -98,10 +99,10 @@ def test_any_body_is_read_or_refused(body):
 def test_whatever_else_is_beside_a_text(content, usage, logprobs, reason):
     choice = {"message": {"content": "text"}, "logprobs": {"content": logprobs}}
     body = {"choices": [{**choice, "finish_reason": reason}], "usage": usage, "other": content}
-    completion = parse_completion(json.dumps(body).encode())
-    assert completion.text == "text"
-    assert completion.prompt_tokens >= 0
-    completion.finish_reason.encode()
+    reply = parse_reply("a", json.dumps(body).encode())
+    assert reply.text == "text"
+    assert reply.prompt_tokens >= 0
+    reply.finish_reason.encode()
 
 
 @pytest.mark.parametrize(

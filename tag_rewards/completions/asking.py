@@ -1,0 +1,155 @@
+"""Questions to an engine, whose answers are kept in groups.
+
+Where a model is run here, rows are asked a chunk at a time, and a chunk that was cut short is asked
+again as a whole: what a model computes for one row depends, in the last digits, on the rows beside
+it, and so a run that was stopped ends with the file of one that was not. The answers of an endpoint
+are kept one by one, as they come: they cost money, and it mixes them with other people's anyhow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+from tag_rewards.engines.base import Request
+from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from tag_rewards.engines.base import Engine, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationConfig:
+    """How a model is asked.
+
+    Attributes:
+        max_tokens: Most tokens of a completion, 1 or more.
+        temperature: Of the sampling, 0 or more; 0 is greedy.
+        seed: Of the sampling; each face has its own, made of this one and its id.
+        chunk: Faces that are asked together and kept together, 1 or more; None keeps each as its
+            answer comes (see the top of this module).
+        retry_failed: Ask again where the engine gave an error instead of a text.
+
+    Raises:
+        ValueError: A value is out of range; the message names field and value.
+    """
+
+    max_tokens: int = 2048
+    temperature: float = 0.0
+    seed: int = 0
+    chunk: int | None = None
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_tokens", self.max_tokens), ("chunk", self.chunk)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}, not at least 1")
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}, not at least 0")
+
+    def settings(self) -> dict[str, Any]:
+        """What of it decides the answers."""
+        return {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "chunk": self.chunk,
+        }
+
+
+class Question(NamedTuple):
+    """Requests that are answered together; their keys are unique among all questions."""
+
+    id: str
+    requests: tuple[Request, ...]
+
+
+class Answered(NamedTuple):
+    """The replies to a question, in the order of its requests."""
+
+    id: str
+    replies: tuple[Reply, ...]
+
+
+def unanswered(ids: Sequence[str], answered: Collection[str], chunk: int | None) -> set[str]:
+    """The questions that are still to be asked: the whole of each chunk that is not complete.
+
+    Example:
+        >>> sorted(unanswered(["a", "b", "c", "d", "e"], {"a", "b", "c"}, chunk=2))
+        ['c', 'd', 'e']
+        >>> sorted(unanswered(["a", "b", "c", "d", "e"], {"a", "b", "c"}, chunk=None))
+        ['d', 'e']
+    """
+    chunks = [ids[start : start + (chunk or 1)] for start in range(0, len(ids), chunk or 1)]
+    return {key for keys in chunks if any(key not in answered for key in keys) for key in keys}
+
+
+def ask(
+    engine: Engine, questions: Iterable[Question], chunk: int | None
+) -> Iterator[list[Answered]]:
+    """Ask all questions.
+
+    Args:
+        engine: What answers.
+        questions: Taken as they are needed.
+        chunk: How many are asked at a time; None asks all, and gives each as it is answered.
+
+    Yields:
+        Questions with their replies: a chunk in the order of its questions, or one at a time.
+
+    Raises:
+        InputError: The engine cannot go on, or left a question without a reply.
+    """
+    if chunk is None:
+        for answered in _ask(engine, questions):
+            yield [answered]
+        return
+    source = iter(questions)
+    while group := list(islice(source, chunk)):
+        answers = {answered.id: answered for answered in _ask(engine, group)}
+        yield [answers[question.id] for question in group]
+
+
+def _ask(engine: Engine, questions: Iterable[Question]) -> Iterator[Answered]:
+    waiting: dict[str, tuple[str, ...]] = {}
+    question_of: dict[str, str] = {}
+    replies: dict[str, Reply] = {}
+
+    def requests() -> Iterator[Request]:
+        for question in questions:
+            keys = tuple(request.key for request in question.requests)
+            waiting[question.id] = keys
+            question_of.update(dict.fromkeys(keys, question.id))
+            yield from question.requests
+
+    for reply in engine.generate(requests()):
+        replies[reply.key] = reply
+        key = question_of.pop(reply.key)
+        if not any(one in question_of for one in waiting[key]):
+            yield Answered(key, tuple(replies.pop(one) for one in waiting.pop(key)))
+    if waiting:
+        raise InputError(
+            f"engine {engine.name} gave no reply to {len(waiting)} questions, the first of them "
+            f"{next(iter(waiting))!r}; start again, and only they are asked"
+        )
+
+
+def request(key: str, sample: str, prompt: str, image: bytes, config: GenerationConfig) -> Request:
+    """A request about an image, sampled with the sample's own seed."""
+    seed = crc32(f"{config.seed} {sample}".encode())
+    return Request(key, prompt, image, seed, config.temperature, config.max_tokens)
+
+
+def file_fingerprint(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
