@@ -1,4 +1,4 @@
-"""What a completion is scored against: the label, what a detector saw, and the box space.
+"""What a completion is scored against: the label, what a detector saw, box space and form.
 
 A target travels as one plain JSON string in the `ground_truth` column of the RL data, so that every
 training stack can carry it and other tools can read it.
@@ -12,19 +12,16 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.facs import require_expression
+from tag_rewards.forms import form_named
 from tag_rewards.geometry.spaces import BoxSpace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tag_rewards.trace import Box
-
-__all__ = ["AUEvidence", "Polygon", "Target"]
+    from tag_rewards.geometry.matching import Box
+    from tag_rewards.geometry.matching import Polygon as Polygon
 
 VERSION = 1
-
-#: The outlines of a region, one for each of its parts; an outline is its corners (x, y) in order.
-Polygon = tuple[tuple[tuple[float, float], ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +30,9 @@ class AUEvidence:
 
     Attributes:
         au: AU number, 1 to 99.
-        probability: how sure the detector is, in [0, 1].
+        probability: How sure the detector is, in [0, 1].
         box: x1, y1, x2, y2 in the target's box space, with x1 < x2 and y1 < y2.
-        polygon: the region itself in the same coordinates, as one outline for each of its parts;
+        polygon: The region itself in the same coordinates, as one outline for each of its parts;
             None if only the box is known.
 
     Raises:
@@ -68,11 +65,12 @@ class Target:
     """What a completion is scored against.
 
     Attributes:
-        label: the expression; a synonym is replaced by the canonical label.
-        evidence: the AUs that the detector saw, each at most once; empty if it saw none or found
+        label: The expression; a synonym is replaced by the canonical label.
+        evidence: The AUs that the detector saw, each at most once; empty if it saw none or found
             no face, in which case the grounding reward abstains. Boxes lie inside the image.
-        box_space: the coordinates of the boxes, those of the evidence and those that the model
+        box_space: The coordinates of the boxes, those of the evidence and those that the model
             is asked for.
+        form: How the completion is written, as `tag_rewards.forms.form_named` takes it.
 
     Raises:
         ValueError: a field is wrong; the message names the field, the value and what to do.
@@ -90,6 +88,7 @@ class Target:
     label: str
     evidence: tuple[AUEvidence, ...]
     box_space: BoxSpace
+    form: str = "tag"
     by_au: dict[int, AUEvidence] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +100,12 @@ class Target:
             raise ValueError(f"label: {error}") from None
         if not isinstance(self.box_space, BoxSpace):
             raise ValueError(f"box_space: {self.box_space!r} is no BoxSpace")
+        if not isinstance(self.form, str):
+            raise ValueError(f"form: {self.form!r:.80} is not a string")
+        try:
+            form_named(self.form)
+        except ValueError as error:
+            raise ValueError(f"form: {error}") from None
         object.__setattr__(self, "label", label)
         object.__setattr__(self, "evidence", tuple(self.evidence))
         width, height = self.box_space.extent
@@ -124,10 +129,10 @@ class Target:
         object.__setattr__(self, "by_au", by_au)
 
     def __hash__(self) -> int:
-        return hash((self.label, self.evidence, self.box_space))
+        return hash((self.label, self.evidence, self.box_space, self.form))
 
     def to_json(self) -> str:
-        """One line of JSON; `Target.from_json` is its inverse.
+        """One line of JSON; `Target.from_json` is its inverse. TAG's own form is left out.
 
         Example:
             >>> print(Target("joy", (), BoxSpace.normalized_1000()).to_json())
@@ -140,6 +145,8 @@ class Target:
             "box_space": self.box_space.to_dict(),
             "evidence": [_evidence_fields(evidence) for evidence in self.evidence],
         }
+        if self.form != "tag":
+            fields["form"] = self.form
         return json.dumps(fields, allow_nan=False)
 
     @classmethod
@@ -161,7 +168,8 @@ class Target:
                 f"a target is a JSON object as Target.to_json() writes it, not {text[:80]!r} "
                 f"({error})"
             ) from None
-        _check_fields("", fields, required=("version", "label", "box_space", "evidence"))
+        required = ("version", "label", "box_space", "evidence")
+        _check_fields("", fields, required, optional=("form",))
         if fields["version"] != VERSION:
             raise ValueError(
                 f"version: {fields['version']!r:.80} is unknown; "
@@ -176,7 +184,7 @@ class Target:
         if not isinstance(fields["evidence"], list):
             raise ValueError(f"evidence: {fields['evidence']!r:.80} is not a list")
         evidence = tuple(_read_evidence(i, item) for i, item in enumerate(fields["evidence"]))
-        return cls(fields["label"], evidence, box_space)
+        return cls(fields["label"], evidence, box_space, fields.get("form", "tag"))
 
 
 def _evidence_fields(evidence: AUEvidence) -> dict[str, Any]:

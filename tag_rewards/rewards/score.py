@@ -20,13 +20,14 @@ from tag_rewards.facs import canonical_expression
 from tag_rewards.geometry.matching import match
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
-from tag_rewards.trace import Claim, Trace, parse_trace
+from tag_rewards.trace import Claim, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tag_rewards.rewards.config import GroundingConfig
     from tag_rewards.target import Target
+    from tag_rewards.trace import Trace
 
 
 _aus_of = attrgetter("aus")
@@ -206,7 +207,6 @@ SCORE_KEYS = (
 )
 
 _DEFAULT = RewardConfig()
-_NO_TEXT = Trace("", (), "", (), None, ("there is no text",))
 
 
 def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> dict[str, float]:
@@ -241,9 +241,7 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
         >>> [round(scores[key], 3) for key in ("score", "format", "accuracy", "grounding")]
         [0.905, 1.0, 1.0, 0.762]
     """
-    if text is None:
-        return score_trace(_NO_TEXT, target, config)
-    return score_trace(parse_trace(text, target.box_space.extent), target, config)
+    return score_trace(read_trace(target, text), target, config)
 
 
 def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -> dict[str, float]:

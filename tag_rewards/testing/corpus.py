@@ -6,8 +6,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.errors import InputError
-from tag_rewards.testing.hostile import FILLINGS, FRAGMENTS, FRAMES, ODD_BOXES, hostile_text
-from tag_rewards.testing.traces import HONEST_FORMS, honest_text, text_of
+from tag_rewards.forms import form_named
+from tag_rewards.testing.hostile import ODD_BOXES, fillings, fragments, frames, hostile_text
+from tag_rewards.testing.traces import HONEST_TRACES, honest_text
+from tag_rewards.trace import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,31 +48,32 @@ def samples(targets: Sequence[Target], hacks: Sequence[Hack]) -> list[Sample]:
     """
     found = []
     for target in targets:
-        truth = target.to_json()
-        found += [Sample("an honest trace", text_of(form(target)), truth) for form in HONEST_FORMS]
+        truth, form = target.to_json(), form_named(target.form)
+        honest = [text_of(trace(target), form=form) for trace in HONEST_TRACES]
+        found += [Sample("an honest trace", text, truth) for text in honest]
         found.append(Sample("no completion", None, truth))
         for hack in hacks:
             text = hack.apply(target)
             if text is not None:
                 found.append(Sample(hack.name, text, truth))
-        found += [Sample("a fragment", fragment, truth) for fragment in FRAGMENTS]
-        before, _, after = honest_text(target).partition("<bbox>")
-        _, _, after = after.partition("</bbox>")
+        found += [Sample("a fragment", fragment, truth) for fragment in fragments(form)]
+        before, _, after = honest_text(target).partition(form.box[0])
+        _, _, after = after.partition(form.box[1])
         for box in ODD_BOXES:
-            found.append(Sample("an odd box", f"{before}<bbox>{box}</bbox>{after}", truth))
+            text = f"{before}{form.write_box(box)}{after}"
+            found.append(Sample("an odd box", text, truth))
         found += [Sample("a drawn completion", text, truth) for text in _drawn(target)]
     return found
 
 
 def long_samples(target: Target) -> Iterator[Sample]:
     """Repetitions of everything everywhere, the short ones first."""
-    truth = target.to_json()
+    truth, form = target.to_json(), form_named(target.form)
     for size in SIZES:
-        frames = FRAMES_OF_THE_LONGEST if size == SIZES[-1] else FRAMES
-        for filling in FILLINGS:
-            for frame in frames:
+        for filling in fillings(form):
+            for frame in FRAMES_OF_THE_LONGEST if size == SIZES[-1] else frames(form):
                 name = f"{filling} {frame}, {size:,} characters"
-                yield Sample(name, hostile_text(filling, frame, size), truth)
+                yield Sample(name, hostile_text(filling, frame, size, form), truth)
 
 
 @lru_cache(maxsize=16)

@@ -18,9 +18,6 @@ from tag_rewards.testing.traces import (
     OBSERVATION,
     Honest,
     a_step,
-    answer,
-    text_of,
-    trace_of,
 )
 
 if TYPE_CHECKING:
@@ -145,7 +142,8 @@ def _wrong_order(honest: Honest) -> str | None:
 
 def _outside_of_the_loop(honest: Honest) -> str:
     text = honest.with_steps([*honest.steps, *honest.wrong_steps(1)])
-    return text.replace("Final conclusion:", "Final conclusion: <bbox>[1,2,30,40]</bbox>")
+    box, title = honest.form.write_box((1, 2, 30, 40)), honest.form.conclusion
+    return text.replace(title, f"{title} {box}")
 
 
 def _behind_a_wall(honest: Honest) -> str:
@@ -156,9 +154,10 @@ def _behind_a_wall(honest: Honest) -> str:
 
 def _two_loops(honest: Honest) -> str:
     [step] = honest.wrong_steps(1)
-    second = text_of(trace_of([step._replace(au=honest.aus[0])], (), honest.label))
-    loop = second[second.index("Verification") : second.index("Final")]
-    return honest.text.replace("Final", f"{loop}Final")
+    second = honest.with_steps([step._replace(au=honest.aus[0])])
+    form = honest.form
+    loop = second[second.index(form.loop) : second.index(form.conclusion)]
+    return honest.text.replace(form.conclusion, f"{loop}{form.conclusion}")
 
 
 _ALL: tuple[Component, ...] = ("format", "accuracy", "grounding")
@@ -173,25 +172,25 @@ HACKS: tuple[Hack, ...] = (
     Hack(
         "empty answer",
         "Visual-RFT #176: a substring test",
-        lambda h: h.with_answer("<answer></answer>"),
+        lambda h: h.with_answer("".join(h.form.answer)),
         removes=_ANSWER,
     ),
     Hack(
         "a part of the label",
         "the same",
-        lambda h: h.with_answer(answer(h.label[0])),
+        lambda h: h.with_answer(h.form.write_answer(h.label[0])),
         removes=_ANSWER,
     ),
     Hack(
         "all labels in one answer",
         "Visual-RFT #79",
-        lambda h: h.with_answer(answer(" or ".join(EXPRESSIONS))),
+        lambda h: h.with_answer(h.form.write_answer(" or ".join(EXPRESSIONS))),
         removes=_ANSWER,
     ),
     Hack(
         "one answer for each label",
         "the same with tags",
-        lambda h: h.with_answer("".join(map(answer, EXPRESSIONS))),
+        lambda h: h.with_answer("".join(map(h.form.write_answer, EXPRESSIONS))),
         removes=_ANSWER,
     ),
     Hack(
@@ -285,7 +284,7 @@ HACKS: tuple[Hack, ...] = (
     Hack(
         "boxes that cannot be read",
         "verl #5635: a broad except around the parser",
-        lambda h: h.text.replace("[", "[["),
+        lambda h: h.text.replace(h.form.box[0], f"{h.form.box[0]}["),
         removes=_FORM_AND_BOXES,
     ),
     Hack(
@@ -328,7 +327,7 @@ HACKS: tuple[Hack, ...] = (
     Hack(
         "nested answer tags",
         "a lazy regex",
-        lambda h: h.with_answer(answer(h.answer)),
+        lambda h: h.with_answer(h.form.write_answer(h.answer)),
         removes=_ANSWER,
     ),
 )

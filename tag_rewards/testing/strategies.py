@@ -13,20 +13,20 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
+from tag_rewards.forms import TAG, Form, form_named
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing.hacks import HACKS
-from tag_rewards.testing.hostile import FRAGMENTS
+from tag_rewards.testing.hostile import fragments
 from tag_rewards.testing.traces import (
-    HONEST_FORMS,
+    HONEST_TRACES,
     OBSERVATION,
     REGION,
     conclusion,
     honest_text,
-    text_of,
     trace_of,
 )
-from tag_rewards.trace import Box, Step, Trace
+from tag_rewards.trace import Box, Step, Trace, text_of
 
 _PIXELS = BoxSpace.pixels(512, 512)
 
@@ -163,29 +163,30 @@ def valid_traces(draw: st.DrawFn) -> Trace:
 
 
 def honest_texts(target: Target) -> st.SearchStrategy[str]:
-    """The honest trace in each of its forms."""
-    return st.sampled_from([text_of(form(target)) for form in HONEST_FORMS])
+    """The honest trace in each of the ways of writing it."""
+    form = form_named(target.form)
+    return st.sampled_from([text_of(trace(target), form=form) for trace in HONEST_TRACES])
 
 
 @st.composite
 def malformed_texts(draw: st.DrawFn, target: Target) -> str:
     """The honest trace after one to four accidents: parts lost, doubled, replaced or cut off."""
-    text = honest_text(target)
+    text, pieces = honest_text(target), _pieces(form_named(target.form))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = draw(st.integers(start, min(len(text), start + 60)))
-        new = draw(st.one_of(st.sampled_from(("", text[start:end] * 2)), _pieces()))
+        new = draw(st.one_of(st.sampled_from(("", text[start:end] * 2)), pieces))
         text = text[:start] + new + draw(st.sampled_from((text[end:], text[end:], "")))
     return text
 
 
-def hostile_texts() -> st.SearchStrategy[str]:
+def hostile_texts(form: Form = TAG) -> st.SearchStrategy[str]:
     """Pieces of the grammar in any order, with any text between them."""
-    return st.one_of(st.text(), st.lists(_pieces(), max_size=40).map("".join))
+    return st.one_of(st.text(), st.lists(_pieces(form), max_size=40).map("".join))
 
 
-def _pieces() -> st.SearchStrategy[str]:
-    return st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=10))
+def _pieces(form: Form) -> st.SearchStrategy[str]:
+    return st.one_of(st.sampled_from(fragments(form)), st.text(max_size=10))
 
 
 def hacked_texts(target: Target) -> st.SearchStrategy[str]:
@@ -200,6 +201,6 @@ def completions(target: Target) -> st.SearchStrategy[str | None]:
         st.none(),
         honest_texts(target),
         malformed_texts(target),
-        hostile_texts(),
+        hostile_texts(form_named(target.form)),
         hacked_texts(target),
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.forms import form_named
 from tag_rewards.geometry.matching import iou
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import Box, Step, Trace, write_step
+from tag_rewards.trace import Box, Step, Trace, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,32 +55,9 @@ def conclusion(aus: Sequence[int], label: str) -> str:
     return f"Combined {named} indicate a dominant emotion of {label}."
 
 
-def answer(label: str) -> str:
-    """The answer of a trace.
-
-    Example:
-        >>> answer("sadness")
-        '<answer> sadness </answer>'
-    """
-    return f"<answer> {label} </answer>"
-
-
 def trace_of(steps: Sequence[Step], aus: Sequence[int], label: str) -> Trace:
     """A trace with these steps, whose conclusion names these AUs."""
     return Trace(ANALYSIS, tuple(steps), conclusion(aus, label), tuple(aus), label)
-
-
-def text_of(trace: Trace) -> str:
-    """As `tag_rewards.trace.render`, without the check that the trace is well-formed."""
-    return "\n".join(
-        (
-            f"Global analysis: {trace.global_analysis}",
-            "Verification loop:",
-            *(write_step(step, "→") for step in trace.steps),
-            f"Final conclusion: {trace.conclusion}",
-            answer(trace.answer or ""),
-        )
-    )
 
 
 def named_trace(target: Target) -> Trace:
@@ -123,7 +101,7 @@ def shared_trace(target: Target, names: bool = True) -> Trace:
 
 
 #: The ways of writing an honest trace that `tag_rewards.score` takes for the same.
-HONEST_FORMS: tuple[Callable[[Target], Trace], ...] = (named_trace, ordered_trace, shared_trace)
+HONEST_TRACES: tuple[Callable[[Target], Trace], ...] = (named_trace, ordered_trace, shared_trace)
 
 
 def honest_text(target: Target) -> str:
@@ -134,7 +112,7 @@ def honest_text(target: Target) -> str:
         >>> [score(honest_text(target), target)["score"] for target in TARGETS]
         [1.0, 1.0, 1.0]
     """
-    return text_of(named_trace(target))
+    return text_of(named_trace(target), form=form_named(target.form))
 
 
 def a_step(box: Box | None, au: int | None) -> Step:
@@ -147,6 +125,7 @@ class Honest:
 
     Attributes:
         target: what an AU detector saw.
+        form: how its completions are written.
         label: its label.
         boxes: where it saw its AUs, in their order.
         aus: these AUs.
@@ -159,29 +138,28 @@ class Honest:
     Example:
         >>> from tag_rewards.testing.traces import TARGETS
         >>> honest = Honest(TARGETS[1])
-        >>> print(honest.with_steps(honest.steps[:1], aus=(15,)))
-        Global analysis: A face.
-        Verification loop:
-        Inspect face (AU15) → movement → <bbox>[310,640,690,760]</bbox>
-        Final conclusion: Combined AU15 indicate a dominant emotion of sadness.
-        <answer> sadness </answer>
+        >>> _, _, step, conclusion, _ = honest.with_steps(honest.steps[:1], (15,)).splitlines()
+        >>> step.startswith("Inspect face (AU15) → movement → "), conclusion
+        (True, 'Final conclusion: Combined AU15 indicate a dominant emotion of sadness.')
     """
 
     def __init__(self, target: Target) -> None:
         trace = named_trace(target)
         self.target = target
+        self.form = form_named(target.form)
         self.label = target.label
         self.boxes: list[Box] = [item.box for item in target.evidence]
         self.aus = trace.conclusion_aus
         self.other_aus = tuple(au for au in ACTION_UNITS if au not in self.aus)
         self.steps = trace.steps
-        self.text = text_of(trace)
-        self.answer = answer(self.label)
+        self.text = text_of(trace, form=self.form)
+        self.answer = self.form.write_answer(self.label)
         self.conclusion = conclusion(self.aus, self.label)
 
     def with_steps(self, steps: Sequence[Step], aus: Sequence[int] | None = None) -> str:
         """The text with other steps, and with other AUs in its conclusion."""
-        return text_of(trace_of(steps, self.aus if aus is None else aus, self.label))
+        trace = trace_of(steps, self.aus if aus is None else aus, self.label)
+        return text_of(trace, form=self.form)
 
     def with_boxes(self, boxes: Sequence[Box]) -> str:
         """The text with other boxes, one for each step."""

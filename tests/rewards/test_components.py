@@ -23,8 +23,8 @@ from tag_rewards.rewards import (
 )
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing.strategies import boxes, named_attempts, targets
-from tag_rewards.testing.traces import named_trace, text_of, trace_of
-from tag_rewards.trace import Step, Trace, parse_trace
+from tag_rewards.testing.traces import named_trace, trace_of
+from tag_rewards.trace import Step, Trace, parse_trace, text_of
 
 A, B = (100.0, 100.0, 200.0, 200.0), (300.0, 300.0, 400.0, 400.0)
 HALF_A = (100.0, 100.0, 200.0, 150.0)  # IoU 0.5 with A

@@ -13,7 +13,8 @@ from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing import hacks
 from tag_rewards.testing.hacks import Hack, hacks_against
 from tag_rewards.testing.strategies import targets
-from tag_rewards.testing.traces import TARGETS, Honest, honest_text, ordered_trace, text_of
+from tag_rewards.testing.traces import TARGETS, Honest, honest_text, ordered_trace
+from tag_rewards.trace import text_of
 
 TARGET = TARGETS[0]
 HONEST = honest_text(TARGET)

@@ -24,7 +24,7 @@ from tag_rewards.rewards import (
     score_batch,
 )
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.testing.hostile import FILLINGS, FRAMES, hostile_text
+from tag_rewards.testing.hostile import fillings, frames, hostile_text
 from tag_rewards.testing.strategies import (
     action_units,
     attempts,
@@ -36,17 +36,16 @@ from tag_rewards.testing.strategies import (
     targets,
 )
 from tag_rewards.testing.traces import (
-    HONEST_FORMS,
+    HONEST_TRACES,
     named_trace,
     ordered_trace,
     shared_trace,
-    text_of,
     trace_of,
 )
-from tag_rewards.trace import Step, parse_trace, render
+from tag_rewards.trace import Step, parse_trace, render, text_of
 
 SIDE = 512
-HONEST = st.sampled_from(HONEST_FORMS)
+HONEST = st.sampled_from(HONEST_TRACES)
 
 UNIT_KEYS = ("score", "format", "accuracy", "grounding", "mean_iou", "au_precision", "au_recall")
 TARGET = Target(
@@ -359,8 +358,8 @@ def test_a_face_at_rest_can_score_one():
 
 
 @pytest.mark.parametrize("size", [30_000, 1_000_000])
-@pytest.mark.parametrize("frame", FRAMES)
-@pytest.mark.parametrize("filling", FILLINGS)
+@pytest.mark.parametrize("frame", frames())
+@pytest.mark.parametrize("filling", fillings())
 def test_hostile_text_is_scored_in_50_ms(filling, frame, size):
     """30,000 characters are read whole, a million are refused."""
     text = hostile_text(filling, frame, size)
@@ -375,6 +374,6 @@ def test_hostile_text_is_scored_in_50_ms(filling, frame, size):
 
 
 def test_a_megabyte_of_good_boxes_is_no_trace():
-    trace = parse_trace(FILLINGS["good boxes"] * 30_000)
+    trace = parse_trace(fillings()["good boxes"] * 30_000)
     assert trace.steps == ()
     assert "characters" in trace.errors[0]

@@ -11,7 +11,7 @@ import pytest
 
 from tag_rewards.testing import PROMISES, RewardContract
 from tag_rewards.testing.corpus import SIZES
-from tag_rewards.testing.hostile import FILLINGS, FRAMES
+from tag_rewards.testing.hostile import fillings, frames
 
 REPO = Path(__file__).resolve().parents[2]
 PAGE = (REPO / "docs" / "testing.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def test_the_options_are_those_of_the_code():
 
 def test_the_numbers_of_the_long_texts_are_those_of_the_code():
     short, middle, long = (f"{size:,}" for size in SIZES)
-    assert f"{len(FILLINGS)} patterns in up to {len(FRAMES)} places" in PAGE
+    assert f"{len(fillings())} patterns in up to {len(frames())} places" in PAGE
     assert f"of {short}, {middle} and {long} characters" in PAGE
 
 
