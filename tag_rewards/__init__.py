@@ -4,7 +4,7 @@ from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.score import score, score_batch
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import parse_trace, render
+from tag_rewards.trace import parse_trace, read_trace, render
 
 __all__ = [
     "AUEvidence",
@@ -12,6 +12,7 @@ __all__ = [
     "RewardConfig",
     "Target",
     "parse_trace",
+    "read_trace",
     "render",
     "score",
     "score_batch",

@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from tag_rewards.errors import InputError
+from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -70,7 +72,7 @@ class Form:
             raise ValueError("a form has no empty field: each title, mark and word says something")
         if len(set(words)) < len(words):
             raise ValueError(f"a form has different titles and marks, not {', '.join(words)}")
-        box = (1.0, 20.0, 300.5, 400.0)
+        box = (1.0, 20.0, 300.0, 400.0)
         if self.read_numbers(self.write_numbers(box)) != box:
             raise ValueError(f"write_numbers gives {self.write_numbers(box)!r}, which is not read")
 
@@ -180,21 +182,15 @@ def form_named(name: str) -> Form:
         name: A key of `FORMS`, or `package.module:NAME` for one of your own, which is imported.
 
     Raises:
-        ValueError: There is no such form; the message says which there are.
+        InputError: There is no such form; the message says which there are.
 
     Example:
         >>> form_named("tag") is TAG, form_named("tag_rewards.forms:TAG") is TAG
         (True, True)
     """
-    form = FORMS.get(name)
-    if form is None and isinstance(name, str) and ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            form = getattr(import_module(module), attribute, None)
-        except (ImportError, ValueError) as error:
-            raise ValueError(f"the form {name!r:.80} cannot be imported: {error}") from None
+    form = load_named("the form", name) if ":" in name else FORMS.get(name)
     if not isinstance(form, Form):
-        raise ValueError(
+        raise InputError(
             f"{name!r:.80} is no form; give one of {', '.join(FORMS)}, or package.module:NAME of "
             "a tag_rewards.forms.Form"
         )

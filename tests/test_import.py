@@ -35,6 +35,6 @@ def test_it_takes_less_than_a_fifth_of_a_second():
 def test_all_is_there():
     assert set(tag_rewards.__all__) == {
         *("AUEvidence", "BoxSpace", "RewardConfig", "Target"),
-        *("parse_trace", "render", "score", "score_batch"),
+        *("parse_trace", "read_trace", "render", "score", "score_batch"),
     }
     assert all(hasattr(tag_rewards, name) for name in tag_rewards.__all__)

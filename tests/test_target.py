@@ -98,6 +98,14 @@ def test_a_numpy_au_is_refused_since_json_cannot_carry_it():
         ),
         ("label", 4, "label: 4 is not a string"),
         ("labels", [], "labels is unknown; a target has version, label, box_space, evidence"),
+        ("form", "qwen", "form: 'qwen' is no form; give one of tag, or package.module:NAME of a"),
+        ("form", "json:loads", "form: 'json:loads' is no form"),
+        (
+            "form",
+            "nothing.here:F",
+            "form: the form nothing.here:F: there is no module nothing",
+        ),
+        ("form", {}, "form: {} is not a string"),
         ("box_space", ..., "box_space is missing"),
         ("box_space", "pixels", "box_space: 'pixels' is not an object"),
         ("box_space/kind", "inches", "box_space: box space kind 'inches' is not one of pixels"),
@@ -150,3 +158,12 @@ def test_a_huge_value_is_not_quoted_in_full(name):
     with pytest.raises(ValueError, match=r"^\S") as error:
         Target.from_json(json.dumps(fields | {name: "y" * 1_000_000}))
     assert len(str(error.value)) < 400
+
+
+def test_a_target_carries_its_form_by_name():
+    target = Target.from_json(json.dumps(PLAIN))
+    assert Target.from_json(changed("form", "tag")) == target
+    assert "form" not in json.loads(target.to_json())
+    own = Target.from_json(changed("form", "tag_rewards.forms:TAG"))
+    assert json.loads(own.to_json())["form"] == "tag_rewards.forms:TAG"
+    assert Target.from_json(own.to_json()) == own != target

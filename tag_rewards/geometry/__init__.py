@@ -1,6 +1,6 @@
 """Boxes, coordinate spaces, landmarks, and the regions of Action Units on a face.
 
-`boxes`, `spaces`, `overlap` and `matching` know nothing of faces; `landmarks` and `regions` do.
+`boxes`, `spaces` and `matching` know nothing of faces; `landmarks` and `regions` do.
 """
 
 from tag_rewards.geometry.au_rules import AU_REGIONS, Anchor, RegionRule
@@ -19,7 +19,14 @@ from tag_rewards.geometry.landmarks import (
     inner_eye_distance,
     mirror_landmarks,
 )
-from tag_rewards.geometry.matching import Box, Matching, MatchingConfig, Region, match
+from tag_rewards.geometry.matching import (
+    Box,
+    Matching,
+    MatchingConfig,
+    Polygon,
+    Region,
+    match,
+)
 from tag_rewards.geometry.regions import au_box, au_boxes, au_region, au_regions, jaa_centres
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes, smart_resize
 
@@ -37,6 +44,7 @@ __all__ = [
     "BoxSpace",
     "Matching",
     "MatchingConfig",
+    "Polygon",
     "Region",
     "RegionRule",
     "as_boxes",

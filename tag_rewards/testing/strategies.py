@@ -10,6 +10,8 @@ For property tests of a reward function of your own::
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import strategies as st
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
@@ -26,7 +28,10 @@ from tag_rewards.testing.traces import (
     honest_text,
     trace_of,
 )
-from tag_rewards.trace import Box, Step, Trace, text_of
+from tag_rewards.trace import Step, Trace, text_of
+
+if TYPE_CHECKING:
+    from tag_rewards.geometry.matching import Box
 
 _PIXELS = BoxSpace.pixels(512, 512)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.forms import form_named
-from tag_rewards.geometry.matching import iou
+from tag_rewards.geometry.matching import Box, iou
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import Box, Step, Trace, text_of
+from tag_rewards.trace import Step, Trace, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
