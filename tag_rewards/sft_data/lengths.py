@@ -103,7 +103,8 @@ def _size(image: bytes, conversation: Conversation) -> tuple[int, int]:
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            return opened.size
+            width, height = opened.size
+            return width, height
     except UnidentifiedImageError:
         raise InputError(
             f"{conversation}: field 'images' has an image that cannot be read"
