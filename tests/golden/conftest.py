@@ -1,4 +1,4 @@
-"""What the golden tests share: a made project that every command has been run in, and goldens.
+"""What the golden tests share: goldens, and a made project that commands are run in.
 
 A golden is a text file of `expected/`, written by Python 3.11; there numbers are exact. `sum` of
 3.12 and other versions of NumPy differ in the last digit: elsewhere, 12 digits count. They are
@@ -320,58 +320,90 @@ def listing():
 
 # --- a project ---------------------------------------------------------------------------------
 
+_OPENFACE = ("--openface", "faces/openface")
+_PROTOCOL = ("--protocol", "made-faces/test")
+_EVAL = ("eval", "--resamples", 300)
+
+_COMMANDS = {
+    "faces": ("made-faces", "faces", "--train", 12, "--test", 8, "--size", 64, "--seed", 3),
+    "data": (
+        *("prepare", "faces", *_PROTOCOL, *_OPENFACE, "--canvas", 64, "--prompt", "short"),
+        *("--out", "data"),
+    ),
+    "evidence": (
+        *("annotate", "faces", "--detector", "openface-csv", "-o", "folder=faces/openface"),
+        *("--no-cache", "--out", "evidence"),
+    ),
+    "quality": (
+        *("quality", "faces", *_PROTOCOL, *_OPENFACE, "--out", "quality.parquet"),
+        *("--require", "laplacian>=p20", "--require", "|yaw|<=45"),
+    ),
+    "asked": (
+        *("generate", "data/eval.parquet", "--out", "asked/completions.jsonl", "--counterfactual"),
+        *("--model", "writer", "--engine", "openai", "-o", "url=URL"),
+    ),
+    "eval sft": (
+        *(*_EVAL, "--data", "data/eval.parquet", "--predictions", "sft.jsonl"),
+        *("--out", "results/sft"),
+    ),
+    "eval grpo": (
+        *(*_EVAL, "--data", "data/eval.parquet", "--predictions", "grpo.jsonl", "--seed", 4),
+        *("--out", "results/grpo"),
+    ),
+    "eval dataset": (
+        *(*_EVAL, "--dataset", "faces", "--protocol", "rafdb/basic-test", "--allow-mismatch"),
+        *("--evidence", "evidence", "--canvas", 64, "--predictions", "grpo.jsonl"),
+        *("--train-data", "data/rl_train.parquet", "--out", "results/dataset"),
+    ),
+    "eval asked": (
+        *(*_EVAL, "--data", "data/eval.parquet", "--predictions", "asked/completions.jsonl"),
+        *("--counterfactual", "asked/counterfactual.jsonl", "--out", "results/asked"),
+    ),
+}
+
+_NEEDS = {
+    "data": ["faces"],
+    "evidence": ["faces"],
+    "quality": ["faces"],
+    "asked": ["data"],
+    "eval sft": ["data"],
+    "eval grpo": ["data"],
+    "eval dataset": ["data", "evidence"],
+    "eval asked": ["asked"],
+}
+
 
 class Project:
-    """A folder in which commands are run; `told` is what each printed, by name."""
+    """A folder in which commands are run, those that a test needs when it asks for them."""
 
-    def __init__(self, folder):
-        self.folder, self.told = folder, {}
-
-    def run(self, name, *arguments):
-        self.told[name] = tag_rewards(self.folder, *arguments)
+    def __init__(self, folder, url):
+        self._folder, self._url, self._told = folder, url, {}
 
     def __truediv__(self, name):
-        return self.folder / name
+        return self._folder / name
+
+    def told(self, name):
+        """What a command of `_COMMANDS` printed; it is run once, after those that it needs."""
+        if name not in self._told:
+            for needed in _NEEDS.get(name, ()):
+                self.told(needed)
+            self._told[name] = self.run(*_COMMANDS[name])
+            if name == "faces":
+                for unseen in UNSEEN:
+                    (self / "faces" / "openface" / f"{unseen}_aligned.csv").unlink()
+        return self._told[name]
+
+    def run(self, *arguments, needs=()):
+        """What `tag-rewards ARGUMENTS` prints, run after those commands of `_COMMANDS`."""
+        for name in needs:
+            self.told(name)
+        filled = [str(one).replace("url=URL", f"url={self._url}") for one in arguments]
+        return tag_rewards(self._folder, *filled)
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory, endpoint):
     """Twelve made faces to train on and eight to test on, and what becomes of them."""
-    made = Project(tmp_path_factory.mktemp("golden"))
-    for path in INPUTS.iterdir():
-        if path.is_dir():
-            shutil.copytree(path, made / path.name)
-        else:
-            shutil.copy(path, made.folder)
-    openface = ("--openface", "faces/openface")
-    protocol = ("--protocol", "made-faces/test")
-    size = ("--train", 12, "--test", 8, "--size", 64, "--seed", 3)
-    made.run("made-faces", "made-faces", "faces", *size)
-    for name in UNSEEN:
-        (made / "faces" / "openface" / f"{name}_aligned.csv").unlink()
-    small = ("--canvas", 64, "--prompt", "short")
-    made.run("prepare", "prepare", "faces", *protocol, *openface, *small, "--out", "data")
-    detector = ("--detector", "openface-csv", "-o", "folder=faces/openface", "--no-cache")
-    made.run("annotate", "annotate", "faces", *detector, "--out", "evidence")
-    limits = ("--require", "laplacian>=p20", "--require", "|yaw|<=45")
-    made.run(
-        "quality", "quality", "faces", *protocol, *openface, *limits, "--out", "quality.parquet"
-    )
-    asked = ("--out", "asked/completions.jsonl", "--counterfactual", "--engine", "openai")
-    model = ("--model", "writer", "-o", f"url={endpoint}")
-    made.run("generate", "generate", "data/eval.parquet", *asked, *model)
-    for name, more in {
-        "sft": ("--data", "data/eval.parquet", "--predictions", "sft.jsonl"),
-        "grpo": ("--data", "data/eval.parquet", "--predictions", "grpo.jsonl", "--seed", 4),
-        "dataset": (
-            *("--dataset", "faces", "--protocol", "rafdb/basic-test", "--allow-mismatch"),
-            *("--evidence", "evidence", "--canvas", 64),
-            *("--predictions", "grpo.jsonl", "--train-data", "data/rl_train.parquet"),
-        ),
-        "asked": (
-            *("--data", "data/eval.parquet", "--predictions", "asked/completions.jsonl"),
-            *("--counterfactual", "asked/counterfactual.jsonl"),
-        ),
-    }.items():
-        made.run(f"eval {name}", "eval", *more, "--out", f"results/{name}", "--resamples", 300)
-    return made
+    folder = tmp_path_factory.mktemp("golden")
+    shutil.copytree(INPUTS, folder, dirs_exist_ok=True)
+    return Project(folder, endpoint)

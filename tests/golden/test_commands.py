@@ -22,6 +22,7 @@ def without(record, *names):
 
 
 def test_made_faces(project, golden, picture):
+    project.told("faces")
     faces = project / "faces"
     records = [["label", line] for line in (faces / "EmoLabel" / "list_patition_label.txt").open()]
     images = sorted((faces / "Image" / "aligned").iterdir())
@@ -38,18 +39,37 @@ def test_made_faces(project, golden, picture):
 
 
 def test_datasets(project, golden):
-    project.run("datasets", "datasets")
-    project.run("check", "datasets", "check", "made-faces/test", "faces")
-    golden("datasets.txt", project.told["datasets"] + project.told["check"])
+    told = project.run("datasets")
+    told += project.run("datasets", "check", "made-faces/test", "faces", needs=["faces"])
+    golden("datasets.txt", told)
 
 
 PREPARED = {
     "data": None,
-    "large": ("--canvas", 300, "--box-space", "normalized_1000", "--top-k", 3, "--polygons"),
+    "large": (
+        *OPENFACE,
+        "--canvas",
+        300,
+        "--box-space",
+        "normalized_1000",
+        "--top-k",
+        3,
+        "--polygons",
+    ),
     "imprecise": (
-        *("--canvas", 112, "--box-space", "resized", "--min-probability", 0.5, "--seed", 7),
+        *(
+            *OPENFACE,
+            "--canvas",
+            112,
+            "--box-space",
+            "resized",
+            "--min-probability",
+            0.5,
+            "--seed",
+            7,
+        ),
         *("--sft-box-jitter", 0.1, "--sft-box-growth", 0.25, "--sft-au-error", 0.4),
-        *("--prompt", "short"),
+        *("--prompt", "short", "--seed", 7),
     ),
     "annotated": ("--evidence", "evidence", "--canvas", 64, "--quality", "quality.parquet"),
 }
@@ -59,9 +79,10 @@ PREPARED = {
 def test_prepare(project, golden, rows, name):
     options = PREPARED[name]
     if options:
-        source = () if "--evidence" in options else OPENFACE
-        project.run(name, "prepare", "faces", *PROTOCOL, *source, *options, "--out", name)
-    told = project.told[name if options else "prepare"]
+        needs = ["evidence", "quality"] if "--evidence" in options else ["faces"]
+        told = project.run("prepare", "faces", *PROTOCOL, *options, "--out", name, needs=needs)
+    else:
+        told = project.told("data")
     records = []
     for path in sorted((project / name).glob("*.parquet")):
         records += [[path.name, row] for row in rows(path)]
@@ -71,8 +92,9 @@ def test_prepare(project, golden, rows, name):
 
 
 def test_annotate(project, golden, rows, listing):
+    told = project.told("evidence")
     files = sorted((project / "evidence").glob("*.parquet"))
-    golden("annotate.txt", project.told["annotate"] + listing(project / "evidence"))
+    golden("annotate.txt", told + listing(project / "evidence"))
     golden("annotate.jsonl", rows(*files, without=["version"])[:10])
 
 
@@ -81,14 +103,13 @@ def test_annotate_with_dlib(project, golden, rows, photograph):
     (project / "photos").mkdir()
     (project / "photos" / "a.jpg").write_bytes(photograph)
     (project / "photos" / "b.jpg").write_bytes(b"no image")
-    arguments = ("--detector", "dlib", "--out", "seen", "--no-cache")
-    project.run("dlib", "annotate", "photos", *arguments)
+    told = project.run("annotate", "photos", "--detector", "dlib", "--out", "seen", "--no-cache")
     found = rows(*sorted((project / "seen").glob("*.parquet")), without=["version"])
-    golden("annotate-dlib.jsonl", [*project.told["dlib"].splitlines(), *found])
+    golden("annotate-dlib.jsonl", [*told.splitlines(), *found])
 
 
 def test_quality(project, golden, rows):
-    golden("quality.txt", project.told["quality"])
+    golden("quality.txt", project.told("quality"))
     # NumPy's versions differ in the last digit of a variance.
     golden(
         "quality.jsonl",
@@ -110,19 +131,17 @@ def test_score(project, golden, inputs):
     for name in ("honest, smile", "boxes a little off", "cut in the middle", "NaN and infinity"):
         (project / "answer.txt").write_text(texts[name]["text"])
         (project / "target.json").write_text(json.dumps(targets[texts[name]["target"]]))
-        project.run("score", "score", "answer.txt", "--target", "target.json")
-        told += f"{name}\n{project.told['score']}\n"
+        scores = project.run("score", "answer.txt", "--target", "target.json")
+        told += f"{name}\n{scores}\n"
     golden("score.txt", told)
 
 
-EVALUATED = ("sft", "grpo", "dataset", "asked")
-
-
-@pytest.mark.parametrize("name", EVALUATED)
+@pytest.mark.parametrize("name", ["sft", "grpo", "dataset", "asked"])
 def test_eval(project, golden, rows, name):
+    told = project.told(f"eval {name}")
     folder = project / "results" / name
     results = without(json.loads((folder / "results.json").read_text()), "versions")
-    golden(f"eval-{name}.txt", project.told[f"eval {name}"])
+    golden(f"eval-{name}.txt", told)
     golden(f"eval-{name}.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     golden(f"eval-{name}.jsonl", rows(folder / "samples.parquet"))
     golden(
@@ -135,31 +154,32 @@ def test_eval(project, golden, rows, name):
 
 
 def test_compare(project, golden):
-    project.run("compare", "compare", "results/sft", "results/grpo", "--resamples", 300)
-    golden("compare.txt", project.told["compare"])
+    both = ("results/sft", "results/grpo", "--resamples", 300)
+    golden("compare.txt", project.run("compare", *both, needs=["eval sft", "eval grpo"]))
 
 
 def test_eval_table(project, golden):
-    project.run("table", "eval-table", "results/grpo", "results/dataset", "--resamples", 300)
-    golden("eval-table.txt", project.told["table"])
+    both = ("results/grpo", "results/dataset", "--resamples", 300)
+    golden("eval-table.txt", project.run("eval-table", *both, needs=["eval grpo", "eval dataset"]))
 
 
 def test_generate(project, golden):
     """The completions of a model behind an endpoint, with parts of the faces hidden too."""
-    lines = []
+    lines = project.told("asked").splitlines()
     for name in ("completions.jsonl", "counterfactual.jsonl"):
         answers = map(json.loads, (project / "asked" / name).read_text().splitlines())
         lines += [without(answer, "seconds") for answer in answers]
-    golden("generate.jsonl", [*project.told["generate"].splitlines(), *lines])
+    golden("generate.jsonl", lines)
 
 
 def test_report(project, golden, page, listing):
     out = project / "report"
-    project.run(
-        "report", "report", "results/sft", "results/grpo", "--run", "run", "--out", "report"
+    told = project.run(
+        *("report", "results/sft", "results/grpo", "--run", "run", "--out", "report"),
+        needs=["eval sft", "eval grpo"],
     )
     golden("report.txt", page(out / "index.html"))
-    told = project.told["report"] + listing(out)
+    told += listing(out)
     for path in sorted(out.glob("*.csv")):
         lines = path.read_text().splitlines()
         told += "\n".join([path.name, *(one for one in lines if not one.startswith("versions,"))])
@@ -168,10 +188,10 @@ def test_report(project, golden, page, listing):
 
 
 def test_summarize(project, golden, listing):
-    project.run("summarize", "summarize", "run", "--data", "data")
+    told = project.run("summarize", "run", "--data", "data", needs=["data"])
     golden("summarize.md", (project / "run" / "summary.md").read_text())
     golden("summarize.jsonl", (project / "run" / "metrics.jsonl").read_text())
-    golden("summarize.txt", project.told["summarize"] + listing(project / "run"))
+    golden("summarize.txt", told + listing(project / "run"))
 
 
 # --- traces ------------------------------------------------------------------------------------
@@ -183,18 +203,20 @@ BUILDS = {
 
 
 @pytest.mark.parametrize("name", BUILDS)
-def test_traces_build(project, golden, rows, listing, endpoint, name):
+def test_traces_build(project, golden, rows, listing, name):
     build = (
         *("traces", "build", "faces", *PROTOCOL, *OPENFACE, "--model", "writer", "--out", name),
-        *("-o", f"url={endpoint}", "--canvas", 64, "--format-retries", 1, *BUILDS[name]),
+        *("-o", "url=URL", "--canvas", 64, "--format-retries", 1, *BUILDS[name]),
     )
-    project.run("build", *build, "--no-export")
-    project.run("export", "traces", "export", name, "--held-out", 0.3, "--prompt", "short")
-    # Judged again, more strictly.
-    project.run("judged", *build, "--min-grounding", 0.7, "--format-retries", 0, "--no-export")
-    project.run("status", "traces", "status", name)
-    told = [project.told[command] for command in ("build", "export", "judged", "status")]
-    golden(f"traces-{name}.txt", "\n".join([*told, listing(project / name / "traces")]))
+    stricter = ("--min-grounding", 0.7, "--format-retries", 0)  # what is recorded is judged again
+    told = [
+        project.run(*build, "--no-export", needs=["faces"]),
+        project.run("traces", "export", name, "--held-out", 0.3, "--prompt", "short"),
+        project.run(*build, *stricter, "--no-export"),
+        project.run("traces", "status", name),
+        listing(project / name / "traces"),
+    ]
+    golden(f"traces-{name}.txt", "\n".join(told))
     golden(f"traces-{name}.md", (project / name / "traces" / "README.md").read_text())
     golden(f"traces-{name}.jsonl", _exported(project / name / "traces", rows))
 
