@@ -1,6 +1,8 @@
 """`tag-rewards eval`, `compare` and `eval-table`."""
 
 # Annotations stay real objects here: typer reads them.
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +23,7 @@ from tag_rewards.commands.options import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from tag_rewards.evaluation.run import EvaluationData
+    from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.prepare.face_target import AnnotationConfig
 
 _TRAIN_FILE = "rl_train.parquet"
@@ -83,7 +85,9 @@ def evaluate(
     from rich.console import Console
 
     from tag_rewards.commands.evaluation_tables import results_tables
-    from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files, prepared_data
+    from tag_rewards.datasets.protocols import load_protocol, protocol_named
+    from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
+    from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
     from tag_rewards.prepare.face_target import AnnotationConfig
 
     config = EvaluationConfig(resamples, seed)
@@ -95,7 +99,7 @@ def evaluate(
                 "--protocol, --openface, --evidence and --allow-mismatch belong to --dataset; "
                 "eval.parquet says what it is of"
             )
-        loaded = prepared_data(data)
+        faces, images = read_evaluation_set(data), partial(read_images, data)
         if train_data is None and data.with_name(_TRAIN_FILE).is_file():
             train_data = data.with_name(_TRAIN_FILE)
     else:
@@ -104,8 +108,22 @@ def evaluate(
             annotation = AnnotationConfig(canvas, box_space, top_k, min_probability, min_confidence)
         except ValueError as error:
             raise InputError(str(error)) from error
-        loaded = _dataset(dataset, protocol, openface, evidence, allow_mismatch, annotation)
-    results = evaluate_files(loaded, predictions, out, train_data, counterfactual, config).results
+        if protocol is None:
+            raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
+        named = protocol_named(protocol)
+        loaded = load_protocol(named, dataset, allow_mismatch=allow_mismatch, splits=[named.split])
+        faces = evaluation_set(loaded, face_source(dataset, openface, evidence), annotation)
+        images = partial(_canvas_images, loaded, annotation)
+    results, _ = evaluate_files(
+        faces,
+        images,
+        predictions,
+        out,
+        train_data=train_data,
+        counterfactual=counterfactual,
+        config=config,
+        source=str(data or dataset),
+    )
     console = Console(highlight=False)
     for part in results_tables(results):
         console.print(part)
@@ -116,22 +134,14 @@ def evaluate(
     console.print(f"Written to {out}", markup=False)
 
 
-def _dataset(
-    root: Path,
-    protocol: str | None,
-    openface: Path | None,
-    evidence: list[Path] | None,
-    allow_mismatch: bool,
-    annotation: "AnnotationConfig",
-) -> "EvaluationData":
-    from tag_rewards.datasets.protocols import load_protocol, protocol_named
-    from tag_rewards.evaluation.run import dataset_data
+def _canvas_images(
+    loaded: "LoadedProtocol", annotation: "AnnotationConfig", rows: Collection[int]
+) -> dict[int, bytes]:
+    """What the model saw of some faces of a dataset, encoded."""
+    from tag_rewards.files.images import encode_image
+    from tag_rewards.prepare.face_target import canvas_image
 
-    if protocol is None:
-        raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
-    named = protocol_named(protocol)
-    loaded = load_protocol(named, root, allow_mismatch=allow_mismatch, splits=[named.split])
-    return dataset_data(loaded, root, face_source(root, openface, evidence), annotation)
+    return {row: encode_image(canvas_image(loaded.evaluated[row], annotation)) for row in rows}
 
 
 def compare(

@@ -9,8 +9,8 @@ from .make import (
     ENGINE_OPTIONS,
     make_engine,
 )
-from .openai_client import OpenAIConfig
 from .openai_endpoint import OpenAIEngine
+from .openai_protocol import OpenAIConfig
 from .ray_data import (
     RayConfig,
     RayEngine,

@@ -8,51 +8,52 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tag_rewards.engines.openai_protocol import OpenAIConfig
+from tag_rewards.engines.ray_data import RayConfig
+from tag_rewards.engines.vllm_offline import VLLMConfig
 from tag_rewards.errors import InputError
 from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from tag_rewards.engines.base import Engine
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """An engine: what it does, its class, its configurations, whose fields are its options."""
+
     help: str
-    make: Callable[..., Engine]
+    module: str
+    name: str
     install: str
-    options: Mapping[str, Callable[[str], Any]]
+    configs: tuple[type, ...]
+    others: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
 
+    @property
+    def options(self) -> dict[str, Callable[[str], Any]]:
+        """How each option is read."""
+        of_fields = {
+            one.name: _READ.get(str(one.type).removesuffix(" | None"), str)
+            for config in self.configs
+            for one in fields(config)
+        }
+        return {**of_fields, **self.others}
 
-def _openai(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.openai_client import OpenAIConfig
-    from tag_rewards.engines.openai_endpoint import OpenAIEngine
-
-    return OpenAIEngine(model, OpenAIConfig(**options))
-
-
-def _vllm(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.vllm_offline import VLLMConfig, VLLMEngine
-
-    own = _split(options, ("held",))
-    return VLLMEngine(model, VLLMConfig(**options), **own)
-
-
-def _ray(model: str, **options: Any) -> Engine:
-    from tag_rewards.engines.ray_data import RayConfig, RayEngine
-    from tag_rewards.engines.vllm_offline import VLLMConfig
-
-    own = _split(options, _RAY_OPTIONS)
-    return RayEngine(model, VLLMConfig(**options), RayConfig(**own))
-
-
-def _split(options: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Take some options out of others."""
-    return {name: options.pop(name) for name in names if name in options}
+    def make(self, model: str, options: dict[str, Any]) -> Engine:
+        """The engine; raises ImportError where a package is missing."""
+        engine = getattr(import_module(f"tag_rewards.engines.{self.module}"), self.name)
+        made = []
+        for config in self.configs:
+            own = [one.name for one in fields(config) if one.name in options]
+            made.append(config(**{name: options.pop(name) for name in own}))
+        result: Engine = engine(model, *made, **options)
+        return result
 
 
 def _yes_or_no(text: str) -> bool:
@@ -69,55 +70,37 @@ def _json_object(text: str) -> dict[str, Any]:
     return value
 
 
-_VLLM_OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "tensor_parallel_size": int,
-    "max_model_len": int,
-    "dtype": str,
-    "gpu_memory_utilization": float,
-    "kv_cache_gib": float,
-    "logprobs": _yes_or_no,
-    "arguments": _json_object,
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "bool": _yes_or_no,
+    "Mapping[str, Any]": _json_object,
 }
 
-_RAY_OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "replicas": int,
-    "batch_size": int,
-    "held": int,
-    "gpu": _yes_or_no,
-    "content_format": str,
-}
+_STACK = "recipes/setup.sh installs the training stack, which has vLLM"
 
 _ENTRIES = {
     "openai": _Entry(
         "asks an OpenAI-compatible endpoint, such as that of `vllm serve`",
-        _openai,
+        "openai_endpoint",
+        "OpenAIEngine",
         'pip install "tag-rewards[traces]"',
-        {
-            "url": str,
-            "api_key_env": str,
-            "concurrency": int,
-            "attempts": int,
-            "request_seconds": float,
-            "patience_seconds": float,
-            "backoff_seconds": float,
-            "give_up_after": int,
-            "max_response_mib": float,
-            "logprobs": _yes_or_no,
-            "max_tokens_field": str,
-            "body": _json_object,
-        },
+        (OpenAIConfig,),
     ),
     "vllm": _Entry(
         "runs vLLM in this program, on the GPUs of this machine or its CPU",
-        _vllm,
-        "recipes/setup.sh installs the training stack, which has vLLM",
-        {"held": int, **_VLLM_OPTIONS},
+        "vllm_offline",
+        "VLLMEngine",
+        _STACK,
+        (VLLMConfig,),
+        {"held": int},
     ),
     "ray": _Entry(
         "runs vLLM on a cluster through ray.data.llm: that of RAY_ADDRESS, or this machine",
-        _ray,
-        "recipes/setup.sh installs the training stack, which has vLLM and Ray",
-        {**_RAY_OPTIONS, **_VLLM_OPTIONS},
+        "ray_data",
+        "RayEngine",
+        f"{_STACK} and Ray",
+        (VLLMConfig, RayConfig),
     ),
 }
 
@@ -184,17 +167,17 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
         raise InputError(
             f"{name!r} is no engine; give one of {', '.join(_ENTRIES)}, or package.module:NAME"
         )
-    values = {}
+    values, readers = {}, entry.options
     for option, text in (options or {}).items():
-        if option not in entry.options:
-            known = ", ".join(entry.options)
+        if option not in readers:
+            known = ", ".join(readers)
             raise InputError(f"engine {name} has no option {option}; it has {known}")
         try:
-            values[option] = entry.options[option](text)
+            values[option] = readers[option](text)
         except ValueError as error:
             raise InputError(f"engine {name}: {option} is {text!r} ({error})") from error
     try:
-        return entry.make(model, **values)
+        return entry.make(model, values)
     except ImportError as error:
         raise InputError(f"engine {name} needs a package ({error}); {entry.install}") from error
     except InputError:

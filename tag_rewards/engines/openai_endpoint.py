@@ -10,13 +10,13 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tag_rewards.engines.openai_client import ChatClient, OpenAIConfig
+from tag_rewards.engines.openai_client import ChatClient
+from tag_rewards.engines.openai_protocol import OpenAIConfig
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
     from concurrent.futures import Future
-    from types import TracebackType
 
     from tag_rewards.engines.base import Reply, Request
 
@@ -102,12 +102,7 @@ class OpenAIEngine:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:

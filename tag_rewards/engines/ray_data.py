@@ -21,7 +21,6 @@ from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
 
 
 ERROR = "__inference_error__"
@@ -178,12 +177,7 @@ class RayEngine:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._processor = None
         self._open.close()
 

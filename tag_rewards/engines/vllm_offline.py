@@ -15,7 +15,6 @@ from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
 
     from tag_rewards.engines.base import Request
 
@@ -146,12 +145,7 @@ class VLLMEngine:
         self._sampling = self._llm.model_config.get_diff_sampling_param()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.llm_engine.engine_core.shutdown()

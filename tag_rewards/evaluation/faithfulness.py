@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from math import exp
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.target import Target
     from tag_rewards.trace import Box, Step, Trace
+
+    Areas = Mapping[str, Sequence[float]]
 
 #: IoU from which a box counts as a hit.
 HIT_IOU = 0.5
@@ -402,35 +403,19 @@ def _boxes_where_possible(faces: NDArray[np.float64]) -> NDArray[np.float64]:
         return boxes
 
 
-class Areas(Protocol):
-    """The boxes of the areas of one face by name: a mapping, or `FaceAreas`."""
-
-    def __getitem__(self, name: str, /) -> Sequence[float]: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceAreas:
-    """One face of `area_boxes`, shape (len(AREAS), 4).
+def areas_of_faces(boxes: NDArray[np.float64]) -> list[Areas | None]:
+    """The boxes of each face of `area_boxes` by area, None where they are not known.
 
     Example:
         >>> from tag_rewards.geometry import average_face
-        >>> areas = FaceAreas(area_boxes([average_face() * 100 + 256])[0])
+        >>> [areas] = areas_of_faces(area_boxes([average_face() * 100 + 256]))
         >>> [round(value) for value in areas["chin"]]
         [181, 466, 331, 577]
     """
-
-    boxes: NDArray[np.float64]
-
-    def __getitem__(self, name: str) -> Sequence[float]:
-        return cast("list[float]", self.boxes[_INDEX[name]].tolist())
-
-
-def areas_of_faces(boxes: NDArray[np.float64]) -> list[FaceAreas | None]:
-    """The faces of `area_boxes`, None where its boxes are not known."""
     known = ~np.isnan(boxes[:, 0, 0])
     return [
-        FaceAreas(of_face) if is_known else None
-        for of_face, is_known in zip(boxes, known, strict=True)
+        dict(zip(AREAS, of_face, strict=True)) if is_known else None
+        for of_face, is_known in zip(boxes.tolist(), known, strict=True)
     ]
 
 

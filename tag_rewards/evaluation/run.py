@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,14 +49,7 @@ from tag_rewards.evaluation.results import (
     write_results,
 )
 from tag_rewards.files.journal import read_records
-from tag_rewards.prepare.eval_set import (
-    EvaluationFace,
-    EvaluationSet,
-    evaluation_set,
-    read_evaluation_set,
-    read_images,
-    read_targets,
-)
+from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet, read_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -66,9 +58,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.completions.completion import Completion
-    from tag_rewards.datasets.protocols import LoadedProtocol
-    from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.prepare.face_target import AnnotationConfig
     from tag_rewards.target import Target
 
 
@@ -100,65 +89,28 @@ class Evaluation(NamedTuple):
     rows: list[FaceRow]
 
 
-class EvaluationData(NamedTuple):
-    """What is evaluated on, and how to get the encoded images of some of its faces."""
-
-    name: str
-    faces: EvaluationSet
-    images: Callable[[Collection[int]], dict[int, bytes]]
-
-
-def prepared_data(path: Path) -> EvaluationData:
-    """The `eval.parquet` of `tag-rewards prepare`.
-
-    Raises:
-        InputError: It is another file, or a value of it is wrong.
-        OSError: It cannot be opened.
-    """
-    return EvaluationData(str(path), read_evaluation_set(path), partial(read_images, path))
-
-
-def dataset_data(
-    loaded: LoadedProtocol, root: Path, source: FaceSource | None, annotation: AnnotationConfig
-) -> EvaluationData:
-    """A dataset itself.
-
-    Args:
-        loaded: A protocol's data.
-        root: Its folder.
-        source: What a detector saw in it; None if none was asked.
-        annotation: Canvas, box space and thresholds with which the model was asked.
-
-    Raises:
-        InputError: What a detector saw cannot be trusted.
-        OSError: A file cannot be opened.
-    """
-    from tag_rewards.files.images import encode_image
-    from tag_rewards.prepare.face_target import canvas_image
-
-    def images(rows: Collection[int]) -> dict[int, bytes]:
-        return {row: encode_image(canvas_image(loaded.evaluated[row], annotation)) for row in rows}
-
-    return EvaluationData(str(root), evaluation_set(loaded, source, annotation), images)
-
-
 def evaluate_files(
-    data: EvaluationData,
+    data: EvaluationSet,
+    images: Callable[[Collection[int]], dict[int, bytes]],
     completions: Path,
     out: Path,
+    *,
     train_data: Path | None = None,
     counterfactual: Path | None = None,
     config: EvaluationConfig | None = None,
+    source: str = "",
 ) -> Evaluation:
     """Evaluate a file of completions, and write `results.json` and the tables of its faces.
 
     Args:
-        data: `prepared_data` or `dataset_data`.
+        data: What the model was asked about.
+        images: Gives the encoded images of some of its faces.
         completions: What the model wrote, one JSON object a line.
         out: Folder of the results; made if needed.
         train_data: `rl_train.parquet`, for the baseline of mean boxes; None to leave that out.
         counterfactual: The file of `tag-rewards generate --counterfactual`, if there is one.
         config: Options.
+        source: Where the data are, for the record.
 
     Raises:
         InputError: The completions are not of these faces or of several models, or a file is
@@ -167,15 +119,15 @@ def evaluate_files(
     """
     config = config or EvaluationConfig()
     written = read_completions(completions)
-    matched = match_faces(completions, written, data.faces.faces)
+    matched = match_faces(completions, written, data.faces)
     sources = {
-        "data": data.name,
+        "data": source,
         "predictions": str(completions),
         "predictions_sha256": sha256(completions.read_bytes()).hexdigest(),
         "train_data": None if train_data is None else str(train_data),
     }
     results, rows = evaluate(
-        data.faces,
+        data,
         matched,
         None if train_data is None else read_targets(train_data),
         config,
@@ -185,11 +137,11 @@ def evaluate_files(
     if counterfactual is not None:
         results = _with_counterfactual(results, counterfactual, config)
     choices = choose(rows, config.seed)
-    images = data.images({choice.row for choice in choices})
+    shown = images({choice.row for choice in choices})
     out.mkdir(parents=True, exist_ok=True)
     write_face_rows(out, rows)
     write_gallery(
-        out, [GalleryFace(kind, rank, images[row], rows[row]) for kind, rank, row in choices]
+        out, [GalleryFace(kind, rank, shown[row], rows[row]) for kind, rank, row in choices]
     )
     write_results(out, results)
     return Evaluation(results, rows)

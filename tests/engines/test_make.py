@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tag_rewards.engines.make import ENGINE_NAMES, ENGINE_OPTIONS, make_engine
-from tag_rewards.engines.openai_client import OpenAIConfig
+from tag_rewards.engines.openai_protocol import OpenAIConfig
 from tag_rewards.engines.vllm_offline import VLLMConfig
 from tag_rewards.errors import InputError
 

@@ -51,9 +51,9 @@ def test_a_model_that_looks_where_it_says(folder):
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
     assert summary.n == FACES
     assert summary.left_out == {}
-    assert summary.claimed == (1, 1, 1)
-    assert summary.elsewhere == (0, 0, 0)
-    assert summary.difference == (1, 1, 1)
+    assert summary.claimed[:3] == (1, 1, 1)
+    assert summary.elsewhere[:3] == (0, 0, 0)
+    assert summary.difference[:3] == (1, 1, 1)
     assert summary.overlap == 0
     assert records(folder)[0]["answer_claimed_masked"] == "neutral"
     assert records(folder)[0]["answers_elsewhere_masked"] == ["happiness", "happiness"]
@@ -62,22 +62,23 @@ def test_a_model_that_looks_where_it_says(folder):
 def test_a_model_that_says_it_looks_elsewhere(folder):
     run(folder, FakeEngine(answer=claims([FOREHEAD])))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed == (0, 0, 0)
+    assert summary.claimed[:3] == (0, 0, 0)
     assert summary.difference.value <= 0
 
 
 def test_a_model_that_claims_the_whole_image_wins_nothing(folder):
     run(folder, FakeEngine(answer=claims([(0, 0, SIDE, SIDE)])))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed == summary.elsewhere == (1, 1, 1)
-    assert summary.difference == (0, 0, 0)
+    assert summary.claimed[:3] == summary.elsewhere[:3] == (1, 1, 1)
+    assert summary.difference[:3] == (0, 0, 0)
     assert summary.overlap == 1
 
 
 def test_a_model_that_does_not_look_at_all(folder):
     run(folder, FakeEngine(answer=lambda _: trace("fear")))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed == summary.elsewhere == summary.difference == (0, 0, 0)
+    figures = (summary.claimed, summary.elsewhere, summary.difference)
+    assert [figure[:3] for figure in figures] == [(0, 0, 0)] * 3
 
 
 def test_what_is_asked_are_the_masked_images_with_the_same_question(folder):
@@ -131,7 +132,7 @@ def test_an_answer_that_goes_missing_has_changed(folder):
 
     run(folder, FakeEngine(answer=answer))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed == summary.elsewhere == (1, 1, 1)
+    assert summary.claimed[:3] == summary.elsewhere[:3] == (1, 1, 1)
 
 
 def test_a_failed_question_is_left_out_and_asked_again_when_told_to(folder):
