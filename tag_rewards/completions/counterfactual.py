@@ -15,6 +15,7 @@ from zlib import crc32
 
 import cv2
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from tag_rewards.completions.asking import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.completions.completion import read_completions
@@ -355,12 +356,8 @@ def _groups(boxes: NDArray[np.int64]) -> list[list[int]]:
     """Indices of boxes that overlap, directly or through others."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     meet = np.all(np.minimum(high, boxes[:, 2:]) > np.maximum(low, boxes[:, :2]), axis=2)
-    groups: list[list[int]] = []
-    for index in range(len(boxes)):
-        touching = [group for group in groups if meet[index, group].any()]
-        groups = [group for group in groups if group not in touching]
-        groups.append(sorted([index, *(one for group in touching for one in group)]))
-    return groups
+    count, group_of = connected_components(meet, directed=False)
+    return [np.flatnonzero(group_of == group).tolist() for group in range(count)]
 
 
 def _extent_area(boxes: NDArray[np.int64]) -> int:

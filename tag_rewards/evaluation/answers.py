@@ -68,9 +68,9 @@ def strict_answer(trace: Trace, labels: Collection[str], truncated: bool = False
     """The label that a trace gives.
 
     Args:
-        trace: the parsed completion.
-        labels: the declared labels.
-        truncated: whether the completion ended at its token limit.
+        trace: The parsed completion.
+        labels: The declared labels.
+        truncated: Whether the completion ended at its token limit.
 
     Example:
         >>> from tag_rewards.trace import parse_trace
@@ -94,9 +94,9 @@ class Dialect:
     """The words of one dataset in FERBench.
 
     Attributes:
-        candidates: the label as it is written there -> the canonical label, in the order in which
+        candidates: The label as it is written there -> the canonical label, in the order in which
             they are looked for.
-        alternatives: other words -> the canonical label, likewise.
+        alternatives: Other words -> the canonical label, in the same order.
     """
 
     candidates: Mapping[str, str]
@@ -168,10 +168,16 @@ def _first_answer(text: str) -> str:
     return ""
 
 
-_ORDER_OF_ALTERNATIVES = (
-    *("anger", "contempt", "disgust", "fear"),
-    *("happiness", "sadness", "neutral", "surprise"),
-)
+_ORDER_OF_ALTERNATIVES = [
+    "anger",
+    "contempt",
+    "disgust",
+    "fear",
+    "happiness",
+    "sadness",
+    "neutral",
+    "surprise",
+]
 _COMMON = {
     "contempt": ("scorn", "disdain"),
     "disgust": ("revulsion", "repulsion"),

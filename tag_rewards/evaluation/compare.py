@@ -1,6 +1,6 @@
-"""Two models on the same faces: is one better, or could it be the draw of the faces?
+"""Two models on the same faces, and one model over several protocols and all their faces together.
 
-One model over several protocols: each dataset, and all faces together.
+Both are made from the rows of the faces: what is wanted is a function of sums of `row_columns`.
 """
 
 from __future__ import annotations
@@ -241,13 +241,7 @@ def cross_dataset(
     """
     _require_one_model(models)
     rows = [
-        DatasetFigures(
-            one.results.protocol,
-            len(one.rows),
-            one.results.figures,
-            one.results.mismatches,
-        )
-        for one in models
+        DatasetFigures(of.protocol, len(rows), of.figures, of.mismatches) for _, of, rows in models
     ]
     return rows if len(models) < 2 else [*rows, _pooled(models, n_resamples, seed)]
 
