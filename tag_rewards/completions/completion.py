@@ -19,16 +19,17 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.forms import TAG, form_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tag_rewards.engines.base import Reply, TokenLogprob
+    from tag_rewards.forms import Form
     from tag_rewards.prepare.eval_set import EvaluationFace
 
 
-_ANSWER, _ANSWER_END = "<answer>", "</answer>"
 _DIGITS = 6  # of a log-probability; the model itself is not as exact
 _ROUNDING = 1e-3  # log-probabilities of half precision come out a little above 0
 
@@ -60,11 +61,12 @@ class Completion:
     model: str = ""
 
     @classmethod
-    def from_reply(cls, key: str, reply: Reply, model: str) -> Completion:
-        """The completion for a sample, from an engine's reply."""
-        logprob = None if reply.logprobs is None else answer_logprob(reply.logprobs)
+    def from_reply(cls, face: EvaluationFace, reply: Reply, model: str) -> Completion:
+        """The completion for a face, from an engine's reply."""
+        form = form_named(face.target.form)
+        logprob = None if reply.logprobs is None else answer_logprob(reply.logprobs, form)
         return cls(
-            id=key,
+            id=face.id,
             completion=reply.text,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,
@@ -75,10 +77,10 @@ class Completion:
         )
 
 
-def answer_logprob(tokens: Sequence[TokenLogprob]) -> float | None:
-    """Sum of the log-probabilities of the tokens that hold the answer between its tags.
+def answer_logprob(tokens: Sequence[TokenLogprob], form: Form = TAG) -> float | None:
+    """Sum of the log-probabilities of the tokens that hold the answer between its marks.
 
-    A token counts if at least one character of it belongs to the answer; spaces next to the tags
+    A token counts if at least one character of it belongs to the answer; spaces next to the marks
     do not, since a model that is unsure of them is not unsure of the answer. A token's place is
     found from the texts of the tokens before it.
 
@@ -92,9 +94,10 @@ def answer_logprob(tokens: Sequence[TokenLogprob]) -> float | None:
         -0.5
     """
     text = "".join(token.token for token in tokens)
-    if text.count(_ANSWER) != 1 or text.count(_ANSWER_END) != 1:
+    before, behind = form.answer
+    if text.count(before) != 1 or text.count(behind) != 1:
         return None
-    begin, end = text.index(_ANSWER) + len(_ANSWER), text.index(_ANSWER_END)
+    begin, end = text.index(before) + len(before), text.index(behind)
     answer = text[begin:end].strip()
     if not answer:  # also where the end stands before the beginning
         return None

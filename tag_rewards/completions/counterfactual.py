@@ -26,7 +26,7 @@ from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 from tag_rewards.geometry.boxes import face_area, whole_pixels
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
-from tag_rewards.trace import parse_trace
+from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tag_rewards.completions.asking import GenerationConfig
     from tag_rewards.engines.base import Engine, Reply
     from tag_rewards.prepare.eval_set import EvaluationFace
+    from tag_rewards.trace import Trace
 
 NO_COMPLETION, NO_ANSWER, NO_CLAIM = "no completion", "no answer", "no claimed box in the image"
 FAILED = "no answer of the engine"
@@ -98,7 +99,7 @@ def mask_face(
     """
     height, width = image.shape[:2]
     space = BoxSpace.pixels(width, height)
-    boxes = [claim.box for claim in parse_trace(completion).claims]
+    boxes = [claim.box for claim in read_trace(face.target, completion).claims]
     claimed = whole_pixels(convert_boxes(boxes, face.target.box_space, space), width, height)
     points = None
     if face.landmarks is not None:
@@ -273,27 +274,30 @@ def ask_counterfactuals(
             questions = _questions(data, chosen, texts, notes, config, generation)
             for group in ask(engine(), questions, generation.chunk):
                 journal.append(
-                    [_record(key, texts[key], notes.pop(key), replies) for key, replies in group]
+                    [
+                        _record(faces[key], texts[key], notes.pop(key), replies)
+                        for key, replies in group
+                    ]
                 )
                 if on_answers:
                     on_answers(len(group))
         journal.finish(list(faces))
 
 
-def _answer(text: str) -> str | None:
-    """The canonical label that a text answers."""
-    answer = parse_trace(text).answer
-    return None if answer is None else canonical_expression(answer)
+def _answer(trace: Trace) -> str | None:
+    """The canonical label that a trace answers."""
+    return None if trace.answer is None else canonical_expression(trace.answer)
 
 
 def _left_out(face: EvaluationFace, text: str | None) -> str:
     """Why a face is not asked about again; empty if it is."""
     if text is None:
         return NO_COMPLETION
-    if _answer(text) is None:
+    trace = read_trace(face.target, text)
+    if _answer(trace) is None:
         return NO_ANSWER
     width, height = face.target.box_space.extent
-    boxes = [claim.box for claim in parse_trace(text).claims]
+    boxes = [claim.box for claim in trace.claims]
     inside = whole_pixels(boxes, int(width), int(height))
     return "" if len(inside) else NO_CLAIM
 
@@ -337,15 +341,17 @@ def _areas(masked: MaskedFace, image: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def _record(
-    key: str, text: str, areas: Mapping[str, Any], replies: tuple[Reply, ...]
+    face: EvaluationFace, text: str, areas: Mapping[str, Any], replies: tuple[Reply, ...]
 ) -> dict[str, Any]:
     if any(reply.error for reply in replies):
-        return {"id": key, "left_out": FAILED}
-    claimed, *others = (_answer(reply.text) for reply in replies)
+        return {"id": face.id, "left_out": FAILED}
+    answer, claimed, *others = (
+        _answer(read_trace(face.target, one)) for one in (text, *(reply.text for reply in replies))
+    )
     return {
-        "id": key,
+        "id": face.id,
         "left_out": "",
-        "answer": _answer(text),
+        "answer": answer,
         "answer_claimed_masked": claimed,
         "answers_elsewhere_masked": others,
         **areas,

@@ -180,8 +180,10 @@ def generate(
             go on.
         OSError: A file cannot be read or written.
     """
-    ids = [face.id for face in read_evaluation_set(data).faces]
+    faces = read_evaluation_set(data).faces
+    ids = [face.id for face in faces]
     _require_unique(data, ids)
+    by_id = dict(zip(ids, faces, strict=True))
     settings = {"data": file_fingerprint(data), **settings, **config.settings()}
     with Journal(out, settings) as journal:
         answered = {
@@ -196,7 +198,7 @@ def generate(
             asked = engine()
             for group in ask(asked, _questions(data, wanted, config), config.chunk):
                 completions = (
-                    Completion.from_reply(key, reply, asked.model) for key, [reply] in group
+                    Completion.from_reply(by_id[key], reply, asked.model) for key, [reply] in group
                 )
                 journal.append([asdict(completion) for completion in completions])
                 if on_answers:

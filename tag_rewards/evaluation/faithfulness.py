@@ -27,7 +27,7 @@ from tag_rewards.geometry.matching import iou, match
 from tag_rewards.mentions import mentioned_aus
 from tag_rewards.rewards import score_trace
 from tag_rewards.rewards.score import f_score
-from tag_rewards.trace import parse_trace
+from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ def face_row(
     """
     target = face.target
     text = None if completion is None else completion.completion
-    trace = parse_trace(text or "", target.box_space.extent)
+    trace = read_trace(target, text)
     scores = score_trace(trace, target)
     judged = judge(trace, target, areas) if target.evidence else None
     if completion is None or text is None:

@@ -67,9 +67,7 @@ def test_perfect_traces_beat_every_baseline(made, run, tmp_path):
         assert found["model"][name].value == 1
         for baseline in ("random boxes", "mean boxes", "whole face"):
             assert found[baseline][name].high < found["model"][name].low
-    assert [row.id for row in model.samples] == [
-        face.id for face in read_evaluation_set(data).faces
-    ]
+    assert [row.id for row in model.rows] == [face.id for face in read_evaluation_set(data).faces]
     images = {row.id: row.image for row in read_rl_parquet(data)}
     gallery = read_gallery(out)
     assert {one.kind for one in gallery} == {"best", "worst", "random"}
@@ -102,7 +100,7 @@ def test_from_the_dataset_as_from_what_prepare_wrote(made, run, tmp_path):
     )
     assert (code, err) == (0, "")
     first, second = (read_model(tmp_path / name) for name in "ab")
-    assert first.samples == second.samples
+    assert first.rows == second.rows
     assert first.results.faithfulness == second.results.faithfulness
     assert [one.image for one in read_gallery(tmp_path / "a")] == [
         one.image for one in read_gallery(tmp_path / "b")
