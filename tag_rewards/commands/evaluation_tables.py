@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
-    from tag_rewards.evaluation.figures import Figure
+    from tag_rewards.evaluation.measures import Figure
     from tag_rewards.evaluation.results import Results
 
 

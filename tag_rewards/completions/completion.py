@@ -22,7 +22,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.forms import TAG, form_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tag_rewards.engines.base import Reply, TokenLogprob
@@ -119,17 +119,14 @@ def read_completions(path: Path) -> dict[str, Completion]:
         OSError: The file cannot be opened.
     """
     completions: dict[str, Completion] = {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            completion = _parse(f"{path}: line {number}", line)
-            if completion.id in completions:
-                raise InputError(
-                    f"{path}: line {number}: field 'id': {completion.id!r} is there a second time; "
-                    "give one completion for each face"
-                )
-            completions[completion.id] = completion
+    for where, record in json_lines(path):
+        completion = _completion(where, record)
+        if completion.id in completions:
+            raise InputError(
+                f"{where}: field 'id': {completion.id!r} is there a second time; "
+                "give one completion for each face"
+            )
+        completions[completion.id] = completion
     if not completions:
         raise InputError(f"{path} has no completions; has the model been asked?")
     return completions
@@ -175,13 +172,28 @@ def model_name(path: Path, completions: Iterable[Completion]) -> str:
     return names[0] if names else ""
 
 
-def _parse(where: str, line: str) -> Completion:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{where} is {line.strip()[:60]!r}, not a JSON object")
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a file with one on each line, each with its place, for messages.
+
+    Raises:
+        InputError: A line is no JSON object.
+        OSError: The file cannot be opened.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}: line {number}"
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{where} is not JSON ({error})") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{where} is {line.strip()[:60]!r}, not a JSON object")
+            yield where, record
+
+
+def _completion(where: str, record: dict[str, Any]) -> Completion:
     name = record.get("id")
     if not isinstance(name, str) or not name:
         raise InputError(f"{where}: field 'id' is {name!r:.60}, not the name of a face")

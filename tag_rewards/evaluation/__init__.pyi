@@ -15,15 +15,13 @@ from .faithfulness import (
     AREAS,
     judge,
 )
-from .figures import (
-    Figure,
-    difference_figure,
-    mean_figure,
-)
 from .measures import (
     MEASURES,
+    Figure,
     JudgedFaces,
     Measure,
+    difference_figure,
+    mean_figure,
 )
 from .results import (
     ClaimRow,

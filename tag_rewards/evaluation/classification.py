@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from tag_rewards.evaluation.figures import Figure, resampled_sums
+from tag_rewards.evaluation.measures import Figure, resampled_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

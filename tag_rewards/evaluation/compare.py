@@ -17,8 +17,7 @@ from tag_rewards.evaluation.classification import (
     confusion_rates,
     encode,
 )
-from tag_rewards.evaluation.figures import Figure, resampled_sums
-from tag_rewards.evaluation.measures import MEASURES, measure_sums
+from tag_rewards.evaluation.measures import MEASURES, Figure, measure_sums, resampled_sums
 from tag_rewards.evaluation.results import (
     FaceRow,
     Results,

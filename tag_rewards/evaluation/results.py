@@ -62,8 +62,7 @@ import pyarrow.parquet as pq
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
 from tag_rewards.evaluation.classification import ClassFigures, Classification
-from tag_rewards.evaluation.figures import Figure
-from tag_rewards.evaluation.measures import MEASURES, JudgedFaces
+from tag_rewards.evaluation.measures import MEASURES, Figure, JudgedFaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tag_rewards.completions.completion import match_faces, model_name, read_completions
+from tag_rewards.completions.completion import (
+    json_lines,
+    match_faces,
+    model_name,
+    read_completions,
+)
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN, dialect_of
 from tag_rewards.evaluation.box_baselines import baseline_faces, mean_boxes
@@ -27,14 +32,15 @@ from tag_rewards.evaluation.faithfulness import (
     areas_of_faces,
     face_row,
 )
-from tag_rewards.evaluation.figures import (
+from tag_rewards.evaluation.measures import (
     LEVEL,
     Figure,
+    JudgedFaces,
     difference_figure,
     mean_figure,
+    measure_sums,
     resampled_sums,
 )
-from tag_rewards.evaluation.measures import JudgedFaces, measure_sums
 from tag_rewards.evaluation.results import (
     MODEL,
     AUFigures,
@@ -48,7 +54,6 @@ from tag_rewards.evaluation.results import (
     write_gallery,
     write_results,
 )
-from tag_rewards.files.journal import read_records
 from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet, read_targets
 
 if TYPE_CHECKING:
@@ -368,7 +373,7 @@ def summarize_counterfactual(
     """
     claimed, others, masked, overlap = [], [], [], []
     left_out: Counter[str] = Counter()
-    for number, record in enumerate(read_records(path), start=1):
+    for where, record in json_lines(path):
         try:
             if record["left_out"]:
                 left_out[record["left_out"]] += 1
@@ -382,7 +387,7 @@ def summarize_counterfactual(
             overlap.append(float(np.mean(record["overlap"])))
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"{path}: line {number} has no field {error}; give the file that "
+                f"{where} has no field {error}; give the file that "
                 "`tag-rewards generate --counterfactual` wrote"
             ) from error
     if not claimed:

@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 import tag_rewards
-from tag_rewards.evaluation.figures import Figure
+from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import GALLERY_FILE
 from tag_rewards.pictures.layout import PANEL
 from tag_rewards.pictures.sheet import draw_faces

@@ -18,8 +18,7 @@ import numpy as np
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
 from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross_dataset
-from tag_rewards.evaluation.figures import Figure
-from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.measures import MEASURES, Figure
 from tag_rewards.evaluation.results import MODEL, read_face_rows, read_gallery, read_results
 from tag_rewards.facs import au_name
 from tag_rewards.report.drawings import row_shares
@@ -421,7 +420,7 @@ def _each(
 
 def _pair_table(pair: Sequence[Entry], models: Sequence[EvaluatedModel]) -> Table:
     first, second = pair
-    compared = compare_models(*models)
+    compared = compare_models(models[0], models[1])
     rows = (
         (
             measure_name(one.name),

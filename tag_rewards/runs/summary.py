@@ -14,7 +14,7 @@ import numpy as np
 
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.compare import Difference
-from tag_rewards.evaluation.figures import difference_figure, mean_figure
+from tag_rewards.evaluation.measures import difference_figure, mean_figure
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
 from tag_rewards.pictures.layout import whole_image

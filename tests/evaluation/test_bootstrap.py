@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tag_rewards.evaluation.figures import difference_figure, mean_figure
+from tag_rewards.evaluation.measures import difference_figure, mean_figure
 
 samples = st.lists(st.floats(-10, 10), min_size=1, max_size=30)
 

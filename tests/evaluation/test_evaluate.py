@@ -12,8 +12,7 @@ from tag_rewards.completions.completion import Completion, match_faces, model_na
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
 from tag_rewards.evaluation.compare import read_model, row_columns, statistics
-from tag_rewards.evaluation.figures import Figure
-from tag_rewards.evaluation.measures import measure_sums
+from tag_rewards.evaluation.measures import Figure, measure_sums
 from tag_rewards.evaluation.results import (
     FACES_OF_A_KIND,
     MODEL,

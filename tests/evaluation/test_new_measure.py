@@ -4,7 +4,6 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from tag_rewards.report.table import read_entries
 from test_evaluate import CONFIG, data, mixed
 
 from tag_rewards.commands.evaluation_tables import (
@@ -22,7 +21,7 @@ from tag_rewards.evaluation.results import (
     write_results,
 )
 from tag_rewards.evaluation.run import evaluate
-from tag_rewards.report.tables import faithfulness_table, pairs
+from tag_rewards.report.tables import faithfulness_table, pairs, read_entries
 
 SHARP = Measure(
     "share of sharp boxes",

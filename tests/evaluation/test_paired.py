@@ -19,8 +19,7 @@ from tag_rewards.evaluation.compare import (
     row_columns,
     statistics,
 )
-from tag_rewards.evaluation.figures import Figure, difference_figure
-from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.measures import MEASURES, Figure, difference_figure
 from tag_rewards.evaluation.results import FaceRow, Faces, Results
 
 LABELS = ("happiness", "fear")

@@ -1,7 +1,7 @@
 import pytest
 
 from tag_rewards.evaluation.compare import Difference
-from tag_rewards.evaluation.figures import Figure
+from tag_rewards.evaluation.measures import Figure
 from tag_rewards.runs.summary import (
     compare,
     comparison_section,
