@@ -1,10 +1,22 @@
-"""Asks a model again about faces on which a part is hidden: what it claims, and as much elsewhere.
+"""Asks a model again about faces on which a part is hidden: does the answer depend on the claims?
+
+The boxes that a trace claims are hidden in the image and the same question is asked again; and, for
+comparison, as much is hidden elsewhere on the face. If the answer changes more often in the first
+case than in the second, the claimed regions are what the model looks at, and not a story told after
+the fact. `tag_rewards.evaluation.summarize_counterfactual` counts.
 
 What is hidden gets the mean colour of the face. A blur would let through what it is to hide: a
 blurred open mouth is still a dark spot. That a flat patch looks unnatural does not matter here,
 because the same patches are laid on the face elsewhere for comparison.
 
-`tag_rewards.evaluation.summarize_counterfactual` has the file that it writes.
+`counterfactual.jsonl` has one JSON object a line, in the order of the data::
+
+    {"id": "test_0001", "left_out": "", "answer": "fear", "answer_claimed_masked": "surprise",
+     "answers_elsewhere_masked": ["fear", "fear", null], "masked": 0.21,
+     "masked_elsewhere": [0.21, 0.21, 0.2], "overlap": [0.0, 0.0, 0.08]}
+
+Answers are canonical labels, null where there is none; `masked` is the hidden share of the face,
+`overlap` the share of what is hidden elsewhere that is claimed, for want of room.
 """
 
 from __future__ import annotations
