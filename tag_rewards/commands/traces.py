@@ -118,7 +118,7 @@ def build(
     from tag_rewards.quality.table import read_rejected
     from tag_rewards.traces import run
     from tag_rewards.traces.config import BuildConfig, BuildData
-    from tag_rewards.traces.policy import PolicyConfig
+    from tag_rewards.traces.prompts import PolicyConfig
     from tag_rewards.traces.verifier import VerifyConfig
 
     if bool(evidence) == bool(openface):

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -136,7 +136,7 @@ def prepare_sft_data(
         for split in SPLITS
     }
     record: dict[str, Any] = {"seed": config.seed}
-    record |= {split: [part.to_record() for part in parts[split]] for split in SPLITS}
+    record |= {split: [part.record for part in parts[split]] for split in SPLITS}
     same = _same_as_before(out, record)
     with staged(out, last=RECORD_FILE) as scratch:
         for split, found in parts.items():
@@ -144,8 +144,8 @@ def prepare_sft_data(
             if len(found) == 1 and (found[0].times == 1).all():
                 (scratch / name).symlink_to(found[0].file.path)
             elif found and not (same and (out / name).is_file()):
+                on_start(sum(part.file.n_rows for part in found))
                 mixed = [(part.file, part.times) for part in found]
-                on_start(sum(file.n_rows for file, _ in mixed))
                 write_mixed(scratch / name, mixed, split, on_rows)
         text = json.dumps(record, indent=2) + "\n"
         (scratch / RECORD_FILE).write_text(text, encoding="utf-8")
@@ -166,39 +166,18 @@ def _existing(
     return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class _Part(NamedTuple):
     """A file that is trained on, known to fit.
 
     Attributes:
         file: The file.
-        weight: How often its rows come in an epoch.
-        times: How many times each of them comes, (rows,); 0 for one that is left out as too long.
-        n_too_long: Rows that are left out.
-        longest: Tokens of the longest row.
-        mean: Tokens of a row on average.
-        sha256: Of its messages and images in order.
+        times: How many times each of its rows comes, (rows,); 0 for one that is left out.
+        record: What `sft_data.json` says of it.
     """
 
     file: ConversationFile
-    weight: float
     times: NDArray[np.int64]
-    n_too_long: int
-    longest: int
-    mean: float
-    sha256: str
-
-    def to_record(self) -> dict[str, Any]:
-        return {
-            "file": str(self.file.path),
-            "sha256": self.sha256,
-            "weight": self.weight,
-            "rows": self.file.n_rows,
-            "too_long_left_out": self.n_too_long,
-            "rows_in_an_epoch": int(self.times.sum()),
-            "longest": self.longest,
-            "mean": self.mean,
-        }
+    record: dict[str, Any]
 
 
 def _check(
@@ -228,17 +207,18 @@ def _check(
             f"{longest}: set MAX_LENGTH={longest} (and MAX_TOKENS to no less), or DROP_LONG=1 to "
             "leave them out"
         )
-    return _Part(
-        file=file,
-        weight=weight,
-        times=repetitions(
-            file.n_rows, weight, too_long, np.random.default_rng([config.seed, place])
-        ),
-        n_too_long=len(too_long),
-        longest=longest,
-        mean=round(sum(lengths) / max(file.n_rows, 1), 1),
-        sha256=content.hexdigest(),
-    )
+    times = repetitions(file.n_rows, weight, too_long, np.random.default_rng([config.seed, place]))
+    record = {
+        "file": str(file.path),
+        "sha256": content.hexdigest(),
+        "weight": weight,
+        "rows": file.n_rows,
+        "too_long_left_out": len(too_long),
+        "rows_in_an_epoch": int(times.sum()),
+        "longest": longest,
+        "mean": round(sum(lengths) / max(file.n_rows, 1), 1),
+    }
+    return _Part(file, times, record)
 
 
 def repetitions(

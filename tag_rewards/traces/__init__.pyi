@@ -8,12 +8,12 @@ from .ledger import (
     open_ledger,
     read_ledger,
 )
-from .policy import PolicyConfig
 from .progress import (
     BuildStatus,
     status,
 )
 from .prompts import (
+    PolicyConfig,
     WriterPrompt,
     load_prompt,
 )

@@ -23,7 +23,7 @@ from tag_rewards.files.text import printable
 from tag_rewards.pictures.marks import trace_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
 from tag_rewards.target import Target
-from tag_rewards.trace import parse_trace
+from tag_rewards.trace import read_trace
 from tag_rewards.traces.verifier import REASONS
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ class Tally:
         self.modes[attempt.mode] += 1
         self.rows[split] += 1
         self.evidence_aus.update(item.au for item in target.evidence)
-        claimed = parse_trace(attempt.text, target.box_space.extent).claims
-        self.claimed_aus.update({au for claim in claimed for au in claim.aus})
+        claims = read_trace(target, attempt.text).claims
+        self.claimed_aus.update({au for claim in claims for au in claim.aus})
 
 
 def _by_first(counts: Counter[tuple[T, Any]]) -> Counter[T]:

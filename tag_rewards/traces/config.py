@@ -17,7 +17,7 @@ from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenF
 from tag_rewards.files.images import ImageError, content_hash, encode_image
 from tag_rewards.prepare.face_target import AnnotationConfig, annotate, canvas_image
 from tag_rewards.target import Target
-from tag_rewards.traces.policy import MODES, PolicyConfig
+from tag_rewards.traces.prompts import MODES, PolicyConfig
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 from tag_rewards.traces.verifier import VerifyConfig
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.traces.policy import Mode
-    from tag_rewards.traces.prompts import WriterPrompt
+    from tag_rewards.traces.prompts import Mode, WriterPrompt
 
 BUILD_FILE = "build.json"
 FORMAT = 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, SFTRow
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
-from tag_rewards.trace import parse_trace
+from tag_rewards.trace import read_trace
 from tag_rewards.traces.card import CARD_FILE, Card, Examples, Tally, share_of, write_card
 from tag_rewards.traces.config import data_of, known_face, read_build_record
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
@@ -199,47 +199,47 @@ def export_ledger(
             left_out = {item.id: item for item in ledger.left_out()}
             files = {"train": train, "test": test, "rejected": rejected}
             exported = _Export(config, image, held_out, files, left_out)
+            exported.tally.left_out.update(
+                (item.reason, item.details) for item in left_out.values()
+            )
             for sample, history in _by_sample(ledger, run.verifier):
                 exported.add(sample, history)
                 if on_sample:
                     on_sample()
-        exported.tally.waiting = max(0, run.about["samples"] - exported.n_settled)
+        settled = exported.asked + len(left_out)
+        exported.tally.waiting = max(0, run.about["samples"] - settled)
         write_card(folder, exported.card(run))
     return exported.tally
 
 
+@dataclass(slots=True)
 class _Export:
     """The files that are being written, and what is known of them so far."""
 
-    def __init__(
-        self,
-        config: ExportConfig,
-        image: Callable[[TraceSample], bytes | LeftOutSample],
-        held_out: float | None,
-        files: dict[str, RecordFile],
-        left_out: dict[str, LeftOutSample],
-    ) -> None:
-        self.tally = Tally()
-        self.tally.left_out.update((item.reason, item.details) for item in left_out.values())
-        self.n_settled = len(left_out)  # and those that were asked about
-        self._config, self._image, self._held_out = config, image, held_out
-        self._files, self._left_out = files, left_out
-        self._accepted, self._rejected = Examples(EXAMPLES), Examples(EXAMPLES)
+    config: ExportConfig
+    image: Callable[[TraceSample], bytes | LeftOutSample]
+    held_out: float | None
+    files: dict[str, RecordFile]
+    left_out: dict[str, LeftOutSample]
+    tally: Tally = field(default_factory=Tally)
+    accepted: Examples = field(default_factory=lambda: Examples(EXAMPLES))
+    rejected: Examples = field(default_factory=lambda: Examples(EXAMPLES))
+    asked: int = 0  # samples that were asked about, and are not left out by now
 
     def add(self, sample: TraceSample, history: History) -> None:
         """Write a sample's rows, and count them."""
         target = Target.from_json(sample.target)
         if history:
             self.tally.count_attempts(target, history)
-            self.n_settled += sample.id not in self._left_out
+            self.asked += sample.id not in self.left_out
         kept = next((row for row in history if row[1].accepted and _is_trainable(row[0])), None)
         for attempt, verdict in history:
             if not verdict.accepted:
                 later = kept is not None and attempt.number < kept[0].number
                 judged = Judged(sample, attempt, verdict)
-                self._files["rejected"].write(_rejected_row(judged, target.label, later))
-                if parse_trace(attempt.text, target.box_space.extent).claims:  # to be seen
-                    self._rejected.add(verdict.reason, judged)
+                self.files["rejected"].write(_rejected_row(judged, target.label, later))
+                if read_trace(target, attempt.text).claims:  # to be seen
+                    self.rejected.add(verdict.reason, judged)
         if kept is not None:
             self._keep(Judged(sample, *kept), target)
         elif any(verdict.accepted for _, verdict in history):
@@ -247,15 +247,15 @@ class _Export:
 
     def _keep(self, judged: Judged, target: Target) -> None:
         sample, attempt, verdict = judged
-        image = self._left_out.get(sample.id) or self._image(sample)
+        image = self.left_out.get(sample.id) or self.image(sample)
         if isinstance(image, LeftOutSample):
             self.tally.lost[image.reason] += 1
             return
-        split = _split(sample, self._held_out)
-        file = self._files[split]
+        split = _split(sample, self.held_out)
+        file = self.files[split]
         row = SFTRow(
-            data_source=self._config.data_source,
-            prompt=self._config.prompt,
+            data_source=self.config.data_source,
+            prompt=self.config.prompt,
             image=image,
             trace=attempt.text,
             label=target.label,
@@ -273,24 +273,24 @@ class _Export:
             }
         )
         self.tally.count_accepted(target, attempt, split)
-        self._accepted.add(target.label, judged)
+        self.accepted.add(target.label, judged)
 
     def card(self, run: Run) -> Card:
         """What is told of all this, with the images that are still there."""
-        accepted, rejected = self._accepted.chosen(), self._rejected.chosen()
+        accepted, rejected = self.accepted.chosen(), self.rejected.chosen()
         pictured = {
             sample.id: image
             for sample, *_ in (*accepted, *rejected)
-            if isinstance(image := self._image(sample), bytes)
+            if isinstance(image := self.image(sample), bytes)
         }
         return Card(
             tally=self.tally,
             accepted=[item for item in accepted if item.sample.id in pictured],
             rejected=[item for item in rejected if item.sample.id in pictured],
             images=pictured,
-            data_source=self._config.data_source,
-            prompt=self._config.prompt,
-            held_out=self._held_out,
+            data_source=self.config.data_source,
+            prompt=self.config.prompt,
+            held_out=self.held_out,
             verifier=run.verifier,
             criteria=json.loads(run.config),
         )

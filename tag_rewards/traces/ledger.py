@@ -40,7 +40,7 @@ from tag_rewards.traces.verifier import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tag_rewards.traces.policy import PolicyConfig
+    from tag_rewards.traces.prompts import PolicyConfig
 
 LEDGER_FILE = "ledger.sqlite"
 """Its name in the folder of a build."""

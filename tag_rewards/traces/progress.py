@@ -12,7 +12,7 @@ from tag_rewards.files.lock import writer_of
 from tag_rewards.files.text import duration
 from tag_rewards.traces.config import read_build_record
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
-from tag_rewards.traces.policy import PolicyConfig
+from tag_rewards.traces.prompts import PolicyConfig
 
 if TYPE_CHECKING:
     from tag_rewards.traces.ledger import Counts

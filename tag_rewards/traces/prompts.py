@@ -1,6 +1,14 @@
-"""The writer's prompts: jinja2 templates in files, versioned by the hash of their text.
+"""What a sample is asked next, given what came of it so far, and in which words.
 
-A template may use these fields, and `<image>` exactly once:
+From the paper's figure: a format failure is tried again up to N times, a wrong prediction up to N
+times with *label elimination* (the wrong label leaves the candidates). Ours, since the paper does
+not say: mistakes are told back; a trace that is ungrounded, cut off or empty is tried again as a
+format failure is; a blind question always leaves at least two candidates, because with one the
+label would be shown; a label that is shown is not found by elimination, so that in rationalised
+mode a wrong answer is told back.
+
+The words are jinja2 templates in files, versioned by the hash of their text. A template may use
+these fields, and `<image>` exactly once:
 
 | field | |
 |---|---|
@@ -23,7 +31,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, UndefinedError
@@ -33,27 +41,140 @@ from jinja2.nodes import Name
 
 from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
+from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, as_boxes, au_box, average_face, clip_boxes
 from tag_rewards.prepare.prompts import describe_space
 from tag_rewards.prepare.template_traces import AUBox, write_trace
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.traces.policy import Question
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from tag_rewards.traces.policy import Mode
+    from tag_rewards.forms import Form
+    from tag_rewards.traces.verifier import Verdict
+
+Mode = Literal["blind", "rationalised"]
+"""Whether the writer is not told the label (the paper's way), or is."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+Settled = Literal["accepted", "format", "label", "candidates", "engine"]
+"""Why nothing more is asked: the trace is accepted; N format failures, wrong answers or errors of
+the engine; or elimination has left a single label."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """How often, and how, a sample is asked about.
+
+    Attributes:
+        format_retries: Times that it is asked again after a text that is no trace, cut off, empty
+            or ungrounded; at least 0.
+        label_retries: Times that it is asked again after a wrong answer, at least 0.
+        engine_retries: Times that it is asked again when the engine gave no text, at least 0.
+        temperatures: Of the attempts by their number; the last one holds for all that follow.
+
+    Raises:
+        InputError: A value is out of range; the message names option and value.
+    """
+
+    format_retries: int = 3
+    label_retries: int = 3
+    engine_retries: int = 2
+    temperatures: tuple[float, ...] = (0.7, 0.9, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("format_retries", "label_retries", "engine_retries"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, not at least 0")
+        if not self.temperatures:
+            raise InputError("temperatures is empty; give one or more, such as 0.7,0.9,1.0")
+        for temperature in self.temperatures:
+            if not 0 <= temperature <= 2:
+                raise InputError(f"temperatures has {temperature}, not 0 to 2")
+
+    def temperature(self, number: int) -> float:
+        """Of an attempt by its number, from 1."""
+        return self.temperatures[min(number, len(self.temperatures)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The next attempt on a sample.
+
+    Attributes:
+        number: Of the attempt, from 1.
+        candidates: The labels that it may answer.
+        eliminated: Those that it answered before, wrongly, in that order.
+        errors: What was wrong with the attempt before, one sentence each; empty if nothing was, or
+            if a wrong answer was eliminated.
+    """
+
+    number: int
+    candidates: tuple[str, ...]
+    eliminated: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+def next_question(
+    history: Sequence[tuple[int, Verdict]],
+    labels: tuple[str, ...],
+    mode: Mode,
+    config: PolicyConfig,
+) -> Question | Settled:
+    """What to ask next, or why nothing.
+
+    Args:
+        history: Numbers of the attempts so far and what the verifier says of them, by number.
+        labels: All candidates, in their order.
+        mode: Whether the label is shown.
+        config: How often to ask.
+
+    Example:
+        >>> next_question([], ("fear", "anger"), "blind", PolicyConfig())
+        Question(number=1, candidates=('fear', 'anger'), eliminated=(), errors=())
+    """
+    verdicts = [verdict for _, verdict in history]
+    if any(verdict.accepted for verdict in verdicts):
+        return "accepted"
+    errors_of_engine = sum(verdict.reason == "engine_error" for verdict in verdicts)
+    wrong = [verdict.answer for verdict in verdicts if verdict.reason == "wrong_label"]
+    if errors_of_engine > config.engine_retries:
+        return "engine"
+    if len(wrong) > config.label_retries:
+        return "label"
+    if len(verdicts) - errors_of_engine - len(wrong) > config.format_retries:
+        return "format"
+    eliminated = tuple(dict.fromkeys(wrong)) if mode == "blind" else ()
+    candidates = tuple(label for label in labels if label not in eliminated)
+    if eliminated and len(candidates) < 2:
+        return "candidates"
+    number = history[-1][0] + 1 if history else 1
+    return Question(number, candidates, eliminated, _errors(verdicts, mode))
+
+
+def _errors(verdicts: Sequence[Verdict], mode: Mode) -> tuple[str, ...]:
+    """What is told back: what was wrong with the last text that there was."""
+    texts = [verdict for verdict in verdicts if verdict.reason != "engine_error"]
+    if not texts or (texts[-1].reason == "wrong_label" and mode == "blind"):
+        return ()  # an eliminated label says it, and the details would name the true one
+    return tuple(texts[-1].details.split("\n"))
+
+
+def attempt_seed(seed: int, sample: str, number: int) -> int:
+    """The seed of an attempt's sampling, 0 to 2**31 - 1: of the build's seed, sample and number.
+
+    Example:
+        >>> attempt_seed(0, "train_00001", 1) == attempt_seed(0, "train_00001", 2)
+        False
+    """
+    key = f"{seed}\0{sample}\0{number}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(key).digest()[:4], "big") >> 1
+
 
 IMAGE_TAG = "<image>"
-
-GRAMMAR = """\
-Global analysis: one sentence about the face as a whole
-Verification loop:
-Inspect REGION (AU NUMBER) → what you observe there → <bbox>[x1,y1,x2,y2]</bbox>
-(one such line for each AU)
-Final conclusion: the AUs, and what they indicate
-<answer> EXPRESSION </answer>"""
 
 _FIELDS = ("candidates", "eliminated", "aus", "box_space", "width", "height", "grammar", "example")
 _FIELDS_OF: dict[str, tuple[str, ...]] = {
@@ -116,7 +237,7 @@ class WriterPrompt:
             "box_space": describe_space(space),
             "width": round(width),
             "height": round(height),
-            "grammar": GRAMMAR,
+            "grammar": _grammar(form_named(target.form)),
             "example": _example(question.candidates[seed % len(question.candidates)], space),
             "errors": [_plain(error) for error in question.errors],
         }
@@ -217,6 +338,17 @@ def _plain(error: str) -> str:
     """A mistake may quote the model, who may have written what engines take for an image."""
     plain = error.encode("utf-8", "replace").decode().replace("\0", "?")
     return plain.replace("<image>", "(image)").replace("<video>", "(video)").replace("<|", "< |")
+
+
+def _grammar(form: Form) -> str:
+    box = form.write_box(form.numbers)
+    step = form.write_step("REGION (AU NUMBER)", "what you observe there", box)
+    return form.write(
+        "one sentence about the face as a whole",
+        [step, "(one such line for each AU)"],
+        "the AUs, and what they indicate",
+        "EXPRESSION",
+    )
 
 
 @lru_cache(maxsize=64)

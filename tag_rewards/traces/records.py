@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
-    from tag_rewards.traces.policy import Mode
+    from tag_rewards.traces.prompts import Mode
     from tag_rewards.traces.verifier import Verdict
 
 LeftOutReason = Literal[

@@ -1,6 +1,6 @@
 """`tag-rewards traces build`: ask, verify, record, and ask again, until every sample is settled.
 
-What is asked follows from what the ledger says of a sample alone (`tag_rewards.traces.policy`), so
+What is asked follows from what the ledger says of a sample alone (`tag_rewards.traces.prompts`), so
 it does not matter to it which engine answers, in which order answers come, or how often the build
 is stopped: what is recorded is never asked again. Every sample that is not settled is asked its
 next question, round after round; the rounds end with one that has nothing to ask.
@@ -24,9 +24,8 @@ from tag_rewards.files.whole import write_whole
 from tag_rewards.target import Target
 from tag_rewards.traces.config import BUILD_FILE, known_face, new_face, require_same_build
 from tag_rewards.traces.ledger import LEDGER_FILE, open_ledger, read_ledger
-from tag_rewards.traces.policy import Question, Settled, attempt_seed, next_question
 from tag_rewards.traces.progress import Progress
-from tag_rewards.traces.prompts import load_prompt
+from tag_rewards.traces.prompts import Question, Settled, attempt_seed, load_prompt, next_question
 from tag_rewards.traces.records import Attempt, Judged, LeftOutSample
 from tag_rewards.traces.verifier import verify
 

@@ -13,7 +13,7 @@ from tag_rewards import __version__
 from tag_rewards.errors import InputError
 from tag_rewards.facs import canonical_expression
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
-from tag_rewards.trace import Trace, parse_trace
+from tag_rewards.trace import Trace, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +162,7 @@ def verify(
         return Verdict(False, "engine_error", error)
     if not text.strip():
         return Verdict(False, "empty", "there is no text")
-    trace = parse_trace(text, target.box_space.extent)
+    trace = read_trace(target, text)
     scores = score_trace(trace, target, RewardConfig(grounding=config.grounding))
     answer = canonical_expression(trace.answer or "") or ""
     reason, details = _reason(text, trace, answer, scores, target, config, finish_reason)

@@ -13,7 +13,7 @@ from tag_rewards.engines.base import Reply
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.run import annotate_folder
 from tag_rewards.traces.ledger import read_ledger
-from tag_rewards.traces.policy import PolicyConfig, attempt_seed
+from tag_rewards.traces.prompts import PolicyConfig, attempt_seed
 from tag_rewards.traces.verifier import VerifyConfig
 from tests.builders.writer import FakeEngine, fake_trace
 

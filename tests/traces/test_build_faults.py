@@ -11,7 +11,7 @@ import pytest
 from tag_rewards.engines.make import make_engine
 from tag_rewards.errors import InputError
 from tag_rewards.traces.ledger import open_ledger, read_ledger
-from tag_rewards.traces.policy import PolicyConfig, attempt_seed
+from tag_rewards.traces.prompts import PolicyConfig, attempt_seed
 from tests.builders import environment
 from tests.builders.endpoint import RESET, answer, completion, http, serving
 from tests.builders.writer import MODEL, FakeEngine, fake_trace

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.traces.policy import PolicyConfig, Question, attempt_seed, next_question
+from tag_rewards.traces.prompts import PolicyConfig, Question, attempt_seed, next_question
 from tests.builders.ledger import LABELS, WHAT_CAME, history
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.traces.ledger import open_ledger, read_ledger
-from tag_rewards.traces.policy import PolicyConfig, Question, next_question
 from tag_rewards.traces.progress import status as read_status
+from tag_rewards.traces.prompts import PolicyConfig, Question, next_question
 from tests.builders.ledger import LABELS, WHAT_CAME, attempt, history
 from tests.builders.writer import FakeEngine
 

@@ -8,8 +8,7 @@ from tag_rewards import AUEvidence, BoxSpace, Target, parse_trace
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.rewards import format_reward
-from tag_rewards.traces.policy import Question
-from tag_rewards.traces.prompts import load_prompt
+from tag_rewards.traces.prompts import Question, load_prompt
 
 SEEN = (AUEvidence(14, 0.78, (81, 322, 416, 407)), AUEvidence(4, 0.46, (235, 119, 345, 188)))
 SPACES = [BoxSpace.pixels(512, 512), BoxSpace.normalized_1000()]

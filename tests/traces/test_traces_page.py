@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.traces.policy import PolicyConfig
-from tag_rewards.traces.prompts import load_prompt
+from tag_rewards.traces.prompts import PolicyConfig, load_prompt
 from tag_rewards.traces.records import LEFT_OUT_REASONS
 from tag_rewards.traces.verifier import REASONS, VerifyConfig
 from tests.builders.command import command
