@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.report.cards import Card
     from tag_rewards.report.tables import Entry, Table, Tables
-    from tag_rewards.runs.curves import Curve
+    from tag_rewards.runs.folder import StepMetrics
 
 INDEX = "index.html"
 
@@ -46,23 +46,14 @@ class Part(NamedTuple):
     Attributes:
         entry: The results.
         verdict: In one sentence, whether the model beats the baselines.
-        faithfulness: The model beside the baselines.
-        aus: Each AU.
-        classes: Each label.
-        confusion: Counts.
-        shares: The same as shares of each row.
-        settings: How it was evaluated.
+        tables: By what they are of: `faithfulness`, `aus`, `classes`, `confusion`, `shares` of its
+            rows, `settings`.
         cards: The faces of the gallery.
     """
 
     entry: Entry
     verdict: str
-    faithfulness: Table
-    aus: Table
-    classes: Table
-    confusion: Table
-    shares: Table
-    settings: Table
+    tables: Mapping[str, Table]
     cards: Sequence[Card]
 
 
@@ -94,13 +85,11 @@ class Content(NamedTuple):
     @property
     def tables(self) -> Iterator[Table]:
         """Every table, in the order of the page."""
-        yield from (self.overview, self.classification)
-        yield from (*self.across.tables, *self.pairs.tables)
+        yield from (self.overview, self.classification, *self.across.tables, *self.pairs.tables)
         if self.counterfactual:
             yield self.counterfactual
         for part in self.parts:
-            yield from (part.faithfulness, part.aus, part.classes, part.confusion, part.shares)
-            yield part.settings
+            yield from part.tables.values()
 
 
 def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) -> list[Path]:
@@ -122,7 +111,6 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     """
     entries = read_entries(folders)
     metrics = None if run is None else read_metrics(run)
-    curves = {} if metrics is None else logged_curves(metrics)
     content = make_content(entries)
     au_iou = draw_au_iou({entry.name: entry.results.by_au for entry in entries})
     drawings = {"au-iou": au_iou}
@@ -137,7 +125,7 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     page = _render(
         content=content,
         au_iou=inline_svg(au_iou, "au-iou", "Mean IoU of each AU; the tables say the same"),
-        curves=_inline_curves(curves),
+        curves=[] if metrics is None else _inline_curves(metrics),
         run="" if run is None else str(run),
         files=sorted(beside),
     )
@@ -177,17 +165,16 @@ def make_content(entries: Sequence[Entry]) -> Content:
 
 def _part(entry: Entry) -> Part:
     confusion, shares = tables.confusion_tables(entry)
-    return Part(
-        entry=entry,
-        verdict=tables.verdict(entry),
-        faithfulness=tables.faithfulness_table(entry),
-        aus=tables.au_table(entry),
-        classes=tables.class_table(entry),
-        confusion=confusion,
-        shares=shares,
-        settings=tables.settings_table(entry),
-        cards=face_cards(entry.gallery, str(entry.folder / GALLERY_FILE)),
-    )
+    shown = {
+        "faithfulness": tables.faithfulness_table(entry),
+        "aus": tables.au_table(entry),
+        "classes": tables.class_table(entry),
+        "confusion": confusion,
+        "shares": shares,
+        "settings": tables.settings_table(entry),
+    }
+    cards = face_cards(entry.gallery, str(entry.folder / GALLERY_FILE))
+    return Part(entry, tables.verdict(entry), shown, cards)
 
 
 def _drawings(part: Part) -> dict[str, Drawing]:
@@ -202,10 +189,10 @@ def _drawings(part: Part) -> dict[str, Drawing]:
     return drawings
 
 
-def _inline_curves(curves: Mapping[str, Curve]) -> list[Markup]:
+def _inline_curves(metrics: Sequence[StepMetrics]) -> list[Markup]:
     """Each curve for the page; in words the first and the last value, of the held-out faces."""
     inline = []
-    for component, curve in curves.items():
+    for component, curve in logged_curves(metrics).items():
         steps, values = curve.validation if curve.validation.steps else curve.training
         ends = f"{values[0]:.2f} at step {steps[0]}, {values[-1]:.2f} at step {steps[-1]}"
         words = f"{COMPONENTS[component]} over the steps: {ends}"

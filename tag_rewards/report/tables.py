@@ -10,6 +10,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -203,10 +204,13 @@ def overview_table(entries: Sequence[Entry]) -> Table:
         "evaluated with tag-rewards": lambda one: one.versions.get("tag-rewards"),
     }
     found = [entry.results for entry in entries]
-    groups = [Group("", [(name, *map(value, found)) for name, value in lines.items()])]
+    rows: list[Row] = [(name, *(value(one) for one in found)) for name, value in lines.items()]
+    groups = [Group("", rows)]
     reasons = dict.fromkeys(why for one in found for why in one.faces.left_out)
     if reasons:
-        counts = [(why, *(one.faces.left_out.get(why, 0) for one in found)) for why in reasons]
+        counts: list[Row] = [
+            (why, *(one.faces.left_out.get(why, 0) for one in found)) for why in reasons
+        ]
         groups.append(Group("faces without evidence, and why", counts))
     caption = "What was evaluated. No face is left out: every image of the split counts."
     return Table("overview", caption, _names(entries), groups)
@@ -219,25 +223,18 @@ def main_table(entries: Sequence[Entry]) -> Table:
     for parser in parsers:
         found = [entry.results.classification.get(parser) for entry in entries]
 
-        def row(
-            name: str,
-            value: Callable[[Classification], Cell],
-            found: Sequence[Classification | None] = found,
-        ) -> Row:
-            return (name, *(None if one is None else value(one) for one in found))
-
-        causes = dict.fromkeys(why for one in found if one for why in one.no_answer)
-        rows = [
-            row(measure_name("accuracy"), lambda one: one.accuracy),
-            row(measure_name("uar"), lambda one: one.uar),
-            row(measure_name("macro_f1"), lambda one: one.macro_f1),
-            row(measure_name("ece"), lambda one: one.ece),
-            row("parse failures", lambda one: sum(one.no_answer.values())),
-            *(
-                row(f"– {NO_ANSWER.get(why, why)}", lambda one, why=why: one.no_answer.get(why, 0))
-                for why in causes
-            ),
-            row("left out by the parser", lambda one: one.dropped),
+        lines: dict[str, Callable[[Classification], Cell]] = {
+            measure_name("accuracy"): lambda one: one.accuracy,
+            measure_name("uar"): lambda one: one.uar,
+            measure_name("macro_f1"): lambda one: one.macro_f1,
+            measure_name("ece"): lambda one: one.ece,
+            "parse failures": lambda one: sum(one.no_answer.values()),
+        }
+        for why in dict.fromkeys(why for one in found if one for why in one.no_answer):
+            lines[f"– {NO_ANSWER.get(why, why)}"] = partial(_count, why)
+        lines["left out by the parser"] = lambda one: one.dropped
+        rows: list[Row] = [
+            (name, *(value(one) if one else None for one in found)) for name, value in lines.items()
         ]
         groups.append(Group(f"parser: {parser}", rows))
     caption = (
@@ -245,6 +242,10 @@ def main_table(entries: Sequence[Entry]) -> Table:
         "that is missing, is wrong. ↑ more is better, ↓ less is better."
     )
     return Table("classification", caption, _names(entries), groups)
+
+
+def _count(why: str, one: Classification) -> int:
+    return one.no_answer.get(why, 0)
 
 
 _COUNTERFACTUAL = {

@@ -88,6 +88,11 @@ class HeldOut(NamedTuple):
     steps: tuple[int, int]
     n_left_out: int
 
+    @property
+    def n_with_aus(self) -> int:
+        """Faces on which the detector saw an AU."""
+        return sum(bool(face.target.evidence) for face in self.faces)
+
 
 def write_summary(run: Path, data: Path) -> SummaryPaths:
     """Write `summary.md`, `curves.png`, `overlays.png` and `metrics.jsonl` into a run's folder.
@@ -148,11 +153,12 @@ def read_held_out(validation: Path, parquet: Path) -> HeldOut:
         for row, old, new in zip(rows, before, after, strict=True)
         if old is not None and new is not None
     ]
-    if not any(face.target.evidence for face in faces):
+    held_out = HeldOut(faces, (first, last), n_left_out=len(rows) - len(faces))
+    if not held_out.n_with_aus:
         raise InputError(
             f"{parquet}: no face with an AU has completions in {files[first]} and {files[last]}"
         )
-    return HeldOut(faces, (first, last), n_left_out=len(rows) - len(faces))
+    return held_out
 
 
 # --- pictures ----------------------------------------------------------------------------------
@@ -262,20 +268,11 @@ def _summary(held_out: HeldOut, training: Sequence[Target], run: Path, data: Pat
         f"the model, step {held_out.steps[1]}": after,
         **baseline_completions(fit_template(training), targets),
     }
-    means = {
-        who: {name: float(np.mean(values)) for name, values in measure(texts, targets).items()}
-        for who, texts in completions.items()
-    }
+    values = {who: measure(texts, targets) for who, texts in completions.items()}
     sections = [
         "# Summary of the run",
-        comparison_section(
-            compare(before, after, targets),
-            held_out.steps,
-            n_faces=len(targets),
-            n_with_aus=sum(bool(target.evidence) for target in targets),
-            n_left_out=held_out.n_left_out,
-        ),
-        baseline_section(means),
+        comparison_section(compare(before, after, targets), held_out),
+        baseline_section(values),
         "## Pictures\n\n![Reward components over the steps](curves.png)\n\n"
         "![Boxes on held-out faces before and after](overlays.png)",
         time_section(read_timings(run / "timings.jsonl")),
@@ -286,14 +283,10 @@ def _summary(held_out: HeldOut, training: Sequence[Target], run: Path, data: Pat
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def comparison_section(
-    differences: Sequence[Difference],
-    steps: tuple[int, int],
-    n_faces: int,
-    n_with_aus: int,
-    n_left_out: int,
-) -> str:
+def comparison_section(differences: Sequence[Difference], held_out: HeldOut) -> str:
     """Before and after, with intervals, and in words whether the difference is clear of zero."""
+    (first, last), n_left_out = held_out.steps, held_out.n_left_out
+    head = ("", f"before (step {first})", f"after (step {last})", "difference", "")
     rows = [
         (
             COMPONENTS[one.name],
@@ -304,22 +297,21 @@ def comparison_section(
         )
         for one in differences
     ]
-    head = ("", f"before (step {steps[0]})", f"after (step {steps[1]})", "difference", "")
     text = (
         f"## Held-out faces, before and after\n\n{_table(head, rows)}\n\n"
-        f"{n_faces} held-out faces, {n_with_aus} of them with AUs: grounding, mean IoU and AU F1 "
-        "are means over those. In brackets the 95 % bootstrap interval; that of the difference is "
-        "of the paired samples. All figures are from 0 to 1, and scored with the default options "
-        "of the reward, whatever the run was trained with."
+        f"{len(held_out.faces)} held-out faces, {held_out.n_with_aus} of them with AUs: grounding, "
+        "mean IoU and AU F1 are means over those. In brackets the 95 % bootstrap interval; that of "
+        "the difference is of the paired samples. All figures are from 0 to 1, and scored with the "
+        "default options of the reward, whatever the run was trained with."
     )
     if n_left_out:
         text += f" {n_left_out} held-out faces have no completion in both steps and are left out."
     return text
 
 
-def baseline_section(means: Mapping[str, Mapping[str, float]]) -> str:
-    """The mean of each component for the model and for each baseline."""
-    rows = [(who, *(f"{values[name]:.3f}" for name in COMPARED)) for who, values in means.items()]
+def baseline_section(values: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """The mean of each component for the model and for each baseline, from what `measure` gives."""
+    rows = [(who, *(f"{np.mean(of[name]):.3f}" for name in COMPARED)) for who, of in values.items()]
     head = ("", *(COMPONENTS[name] for name in COMPARED))
     return (
         f"## Beside baselines that do not look at the face\n\n{_table(head, rows)}\n\n"
@@ -332,8 +324,8 @@ def time_section(times: Sequence[StageTime]) -> str:
     """How long each stage took; "" if that is not known."""
     if not times:
         return ""
-    rows = [(time.stage, _minutes(time.seconds)) for time in times]
-    rows.append(("all", _minutes(sum(time.seconds for time in times))))
+    rows = [(stage, _minutes(seconds)) for stage, seconds in times]
+    rows.append(("all", _minutes(sum(seconds for _, seconds in times))))
     return f"## Times\n\n{_table(('stage', 'time'), rows)}"
 
 

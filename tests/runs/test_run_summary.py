@@ -3,6 +3,7 @@ import pytest
 from tag_rewards.evaluation.compare import Difference
 from tag_rewards.evaluation.measures import Figure
 from tag_rewards.runs.summary import (
+    HeldOut,
     compare,
     comparison_section,
     settings_section,
@@ -110,7 +111,7 @@ def test_comparison_counts_faces_without_aus_for_accuracy_only(run):
 )
 def test_the_verdict_is_whether_the_interval_is_clear_of_zero(low, high, verdict):
     figure = Figure((low + high) / 2, low, high, 9)
-    section = comparison_section([Difference("format", *[figure] * 3)], (0, 1), 9, 9, 0)
+    section = comparison_section([Difference("format", *[figure] * 3)], HeldOut([], (0, 1), 0))
     assert f"| {verdict} |" in section
 
 
