@@ -33,7 +33,7 @@ def score(
     from rich.table import Table
 
     from tag_rewards.rewards import score as score_text
-    from tag_rewards.trace import parse_trace
+    from tag_rewards.trace import read_trace
 
     truth, text = read_target(target), read_text(completion)
     table = Table("score", "value")
@@ -41,7 +41,7 @@ def score(
         table.add_row(name, f"{value:.3f}")
     console = Console(highlight=False)
     console.print(table)
-    for mistake in parse_trace(text, truth.box_space.extent).errors:
+    for mistake in read_trace(truth, text).errors:
         console.print(f"- {mistake}", markup=False)
 
 

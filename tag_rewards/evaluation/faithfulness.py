@@ -172,14 +172,13 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
         areas: The box of every area of this face (`areas_of_faces`); None if unknown.
 
     Example:
-        >>> from tag_rewards import AUEvidence, BoxSpace, Target, parse_trace
+        >>> from tag_rewards import AUEvidence, BoxSpace, Target
+        >>> from tag_rewards.trace import Step, Trace
         >>> target = Target(
         ...     "joy", (AUEvidence(12, 0.9, (20, 60, 80, 90)),), BoxSpace.pixels(100, 100)
         ... )
-        >>> trace = parse_trace(
-        ...     "Verification loop: Inspect lips (AU12) → up → <bbox>[20,60,80,75]</bbox> "
-        ...     "Final conclusion: AU12 and AU6, but no AU4."
-        ... )
+        >>> steps = (Step("lips", "up", (20, 60, 80, 75), 12),)
+        >>> trace = Trace("A smile.", steps, "AU12 and AU6, but no AU4.", (12, 6), "joy")
         >>> judged = judge(trace, target, {"lip": (10, 50, 90, 95)})
         >>> judged.mean_iou, judged.hit_rate, judged.au_precision, judged.text_box_agreement
         (0.5, 1.0, 0.5, 1.0)

@@ -58,7 +58,9 @@ def _pictures(
         image = decode_image(row.image, f"{data}: the image of {row.id!r}")
         height, width = image.shape[:2]
         whole = whole_image(image)
-        claims = claim_marks(text, ModelView(face.target.box_space, width, height))
+        claims = claim_marks(
+            text, ModelView(face.target.box_space, width, height), face.target.form
+        )
         pictures = [FacePicture(row.id, f"answer: {record['answer']}", image, claims, whole)]
         masked = mask_face(face, text, image, config)
         answers = [record["answer_claimed_masked"], *record["answers_elsewhere_masked"]]

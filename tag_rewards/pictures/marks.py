@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tag_rewards.colours import assign_colours
 from tag_rewards.errors import InputError
 from tag_rewards.facs import au_name
+from tag_rewards.forms import form_named
 from tag_rewards.geometry import BoxSpace, box_iou, clip_boxes, convert_boxes
 from tag_rewards.prepare.canvas import place
 from tag_rewards.trace import parse_trace
@@ -101,7 +102,7 @@ def trace_marks(image: NDArray[np.uint8], target: Target, completion: str) -> tu
     """
     height, width = image.shape[:2]
     view = ModelView(target.box_space, width, height)
-    return target_marks(target, view) + claim_marks(completion, view)
+    return target_marks(target, view) + claim_marks(completion, view, target.form)
 
 
 def target_marks(target: Target, view: ModelView) -> tuple[Mark, ...]:
@@ -117,13 +118,13 @@ def target_marks(target: Target, view: ModelView) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def claim_marks(completion: str, view: ModelView) -> tuple[Mark, ...]:
+def claim_marks(completion: str, view: ModelView, form: str = "tag") -> tuple[Mark, ...]:
     """The boxes that a trace claims, cut to the image; any text will do.
 
     Boxes that lie outside the image are left out. A box with several AUs is a mark for each.
     """
     marks = []
-    for claim in parse_trace(completion).claims:
+    for claim in parse_trace(completion, form=form_named(form)).claims:
         [[x1, y1, x2, y2]] = clip_boxes(view.to_image(claim.box), view.width, view.height).tolist()
         if x1 < x2 and y1 < y2:
             box = (x1, y1, x2, y2)

@@ -263,7 +263,9 @@ def sft_row(rl: RLRow, annotation: Annotation, config: PrepareConfig) -> SFTRow:
         data_source=rl.data_source,
         prompt=rl.prompt,
         image=rl.image,
-        trace=write_trace(target.label, claims, annotation.face_box, rng, style=config.prompt),
+        trace=write_trace(
+            target.label, claims, annotation.face_box, rng, style=config.prompt, form=target.form
+        ),
         label=target.label,
         split=rl.split,
         index=rl.index,

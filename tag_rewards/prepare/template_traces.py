@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.forms import form_named
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
@@ -218,8 +219,9 @@ def write_trace(
     face_box: Box,
     rng: np.random.Generator,
     style: PromptName = "tag",
+    form: str = "tag",
 ) -> str:
-    """Write a trace in the form that `tag_rewards.trace.parse_trace` reads.
+    """Write a trace that `tag_rewards.trace.read_trace` reads.
 
     Steps go by AU number, which in FACS runs from the brow to the chin. A face without an active
     AU gets one step, over the whole face and without an AU.
@@ -230,15 +232,18 @@ def write_trace(
         face_box: Box around the face, for a face without an active AU.
         rng: Chooses the wording.
         style: `tag` varies its sentences; `short` always uses the shortest, for small models.
+        form: The target's form.
 
     Example:
         >>> rng, smile = np.random.default_rng(0), AUBox(12, (30, 70, 80, 90))
-        >>> print(write_trace("happiness", [smile], (9, 9, 99, 99), rng, style="short"))
-        Global analysis: a cheerful face.
-        Verification loop:
-        Inspect mouth corners (AU12) → corners up → <bbox>[30,70,80,90]</bbox>
-        Final conclusion: AU12 indicate happiness.
-        <answer> happiness </answer>
+        >>> text = write_trace("happiness", [smile], (9, 9, 99, 99), rng, style="short")
+        >>> from tag_rewards.trace import parse_trace
+        >>> trace = parse_trace(text)
+        >>> trace.global_analysis, trace.conclusion, trace.answer
+        ('a cheerful face.', 'AU12 indicate happiness.', 'happiness')
+        >>> trace.steps
+        (Step(region='mouth corners', observation='corners up', box=(30.0, 70.0, 80.0, 90.0), \
+au=12, other_aus=()),)
     """
 
     def wording(phrases: Sequence[str]) -> str:
@@ -262,5 +267,6 @@ def write_trace(
             conclusion=conclusion.format(aus=named, label=label),
             conclusion_aus=aus,
             answer=label,
-        )
+        ),
+        form=form_named(form),
     )

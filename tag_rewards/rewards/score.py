@@ -75,16 +75,14 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
         >>> from tag_rewards.rewards.config import GroundingConfig
         >>> from tag_rewards.geometry.spaces import BoxSpace
         >>> from tag_rewards.target import AUEvidence, Target
-        >>> from tag_rewards.trace import parse_trace
+        >>> from tag_rewards.trace import Step, Trace
         >>> target = Target(
         ...     "joy", (AUEvidence(12, 0.9, (20, 60, 80, 90)),), BoxSpace.pixels(100, 100)
         ... )
-        >>> loop = "Verification loop: Inspect lips (AU12) → up → <bbox>[20,60,80,{}]</bbox> "
-        >>> trace = parse_trace(loop.format(90) + "Final conclusion: AU12.")
-        >>> grounding_reward(trace, target, GroundingConfig()).reward
+        >>> for box in (20, 60, 80, 90), (20, 60, 80, 75):
+        ...     trace = Trace("A smile.", (Step("lips", "up", box, 12),), "AU12.", (12,), "joy")
+        ...     print(round(grounding_reward(trace, target, GroundingConfig()).reward, 3))
         1.0
-        >>> trace = parse_trace(loop.format(75) + "Final conclusion: AU12.")
-        >>> round(grounding_reward(trace, target, GroundingConfig()).reward, 3)
         0.429
     """
     evidence = target.by_au
@@ -173,11 +171,10 @@ def format_reward(trace: Trace) -> float:
     there is a slope to learn on. 1 for a well-formed trace.
 
     Example:
+        >>> from tag_rewards.forms import TAG
         >>> from tag_rewards.trace import parse_trace
-        >>> text = (
-        ...     "Global analysis: A smile. Verification loop: Inspect lips → up → "
-        ...     "<bbox>[4,8,12,11]</bbox> Final conclusion: AU12. <answer> joy </answer>"
-        ... )
+        >>> step = TAG.write_step("lips", "up", TAG.write_box((4, 8, 12, 11)))
+        >>> text = TAG.write("A smile.", [step], "AU12.", "joy")
         >>> format_reward(parse_trace(text)), format_reward(parse_trace(text + " Bye!"))
         (1.0, 0.5)
         >>> format_reward(parse_trace(text.replace("A smile.", "")))
@@ -232,11 +229,9 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
         >>> target = Target(
         ...     "happiness", (AUEvidence(12, 0.9, (20, 60, 80, 90)),), BoxSpace.pixels(100, 100)
         ... )
-        >>> text = '''Global analysis: A broad smile.
-        ... Verification loop:
-        ... Inspect mouth corners (AU12) → pulled up → <bbox>[20,60,80,82]</bbox>
-        ... Final conclusion: AU12 indicates a dominant emotion of happiness.
-        ... <answer> happiness </answer>'''
+        >>> from tag_rewards.trace import Step, Trace, render
+        >>> step = Step("mouth corners", "pulled up", (20, 60, 80, 82), 12)
+        >>> text = render(Trace("A broad smile.", (step,), "AU12 shows joy.", (12,), "happiness"))
         >>> scores = score(text, target)
         >>> [round(scores[key], 3) for key in ("score", "format", "accuracy", "grounding")]
         [0.905, 1.0, 1.0, 0.762]

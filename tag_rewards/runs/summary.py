@@ -33,7 +33,7 @@ from tag_rewards.runs.folder import (
     validation_files,
     write_metrics,
 )
-from tag_rewards.trace import parse_trace
+from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -200,7 +200,7 @@ def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Drawing:
 
 def _verdict(text: str, target: Target) -> str:
     """What the model answered, and what its boxes earned."""
-    answer = parse_trace(text).answer
+    answer = read_trace(target, text).answer
     label = canonical_expression(answer) if answer is not None else None
     scores = score(text, target)
     right = "✓" if scores["accuracy"] == 1 else "✗"

@@ -230,6 +230,7 @@ class WriterPrompt:
         """
         space = target.box_space
         width, height = space.extent
+        candidate = question.candidates[seed % len(question.candidates)]
         fields: dict[str, Any] = {
             "candidates": list(question.candidates),
             "eliminated": list(question.eliminated),
@@ -238,7 +239,7 @@ class WriterPrompt:
             "width": round(width),
             "height": round(height),
             "grammar": _grammar(form_named(target.form)),
-            "example": _example(question.candidates[seed % len(question.candidates)], space),
+            "example": _example(candidate, space, target.form),
             "errors": [_plain(error) for error in question.errors],
         }
         if self.mode == "rationalised":
@@ -341,6 +342,7 @@ def _plain(error: str) -> str:
 
 
 def _grammar(form: Form) -> str:
+    """A completion with words in the place of what the model is to say."""
     box = form.write_box(form.numbers)
     step = form.write_step("REGION (AU NUMBER)", "what you observe there", box)
     return form.write(
@@ -352,7 +354,7 @@ def _grammar(form: Form) -> str:
 
 
 @lru_cache(maxsize=64)
-def _example(label: str, space: BoxSpace) -> str:
+def _example(label: str, space: BoxSpace, form: str) -> str:
     """A trace of an average face in the middle of the image, with the AUs typical of a label."""
     extent = np.array(space.extent)
     face = average_face() * 0.15 * extent.min() + extent * [0.5, 0.45]
@@ -360,4 +362,4 @@ def _example(label: str, space: BoxSpace) -> str:
     boxes = np.rint(clip_boxes(found, *extent)).astype(int).tolist()
     claims = [AUBox(au, tuple(box)) for au, box in zip(PROTOTYPES[label], boxes, strict=True)]
     whole = np.rint([*face.min(axis=0), *face.max(axis=0)]).astype(int).tolist()
-    return write_trace(label, claims, tuple(whole), np.random.default_rng(0))
+    return write_trace(label, claims, tuple(whole), np.random.default_rng(0), form=form)

@@ -147,14 +147,11 @@ def verify(
         >>> from tag_rewards import AUEvidence, BoxSpace, Target
         >>> smile = AUEvidence(12, 0.9, (20, 60, 80, 90))
         >>> target = Target("happiness", (smile,), BoxSpace.pixels(100, 100))
-        >>> text = '''Global analysis: A broad smile.
-        ... Verification loop:
-        ... Inspect mouth corners (AU12) → pulled up → <bbox>[20,60,80,82]</bbox>
-        ... Final conclusion: AU12 indicates a dominant emotion of {0}.
-        ... <answer> {0} </answer>'''
-        >>> verify(text.format("happiness"), target, VerifyConfig()).reason
+        >>> from tag_rewards.testing import honest_text
+        >>> text = honest_text(target)
+        >>> verify(text, target, VerifyConfig()).reason
         'accepted'
-        >>> verdict = verify(text.format("sadness"), target, VerifyConfig())
+        >>> verdict = verify(text.replace("happiness", "sadness"), target, VerifyConfig())
         >>> verdict.reason, verdict.details
         ('wrong_label', 'the answer is sadness, the label happiness')
     """

@@ -242,6 +242,16 @@ HOSTILE = {
         422,
         "ground_truth: a target of 100000 characters; at most 65536 are read",
     ),
+    "a module named as form": (
+        b'{"completions": ["a"], "ground_truth": {"form": "antigravity:TAG"}}',
+        422,
+        "ground_truth: the form 'antigravity:TAG' is none of the server's: tag",
+    ),
+    "the same in a string": (
+        json.dumps({"completions": ["a"], "ground_truth": r'{"f\u006frm": "idle:TAG"}'}).encode(),
+        422,
+        "ground_truth: the form 'idle:TAG' is none of the server's: tag",
+    ),
     "a long object as target": (
         f'{{"completions": ["a"], "ground_truths": [{{"a": "{"b" * 100_000}"}}]}}'.encode(),
         422,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
+
+from tag_rewards.forms import FORMS, TAG
 
 __all__ = [
     "OpenRLHFRequest",
@@ -26,17 +29,32 @@ EXAMPLE_TARGET: dict[str, Any] = {
     "box_space": {"kind": "pixels", "width": 512, "height": 512},
     "evidence": [{"au": 12, "probability": 0.9, "box": [120, 330, 390, 450]}],
 }
-EXAMPLE_COMPLETION = """Global analysis: a bright face.
-Verification loop:
-Inspect mouth corners (AU12) → pulled up → <bbox>[118,340,380,445]</bbox>
-Final conclusion: AU12 indicates happiness.
-<answer> happiness </answer>"""
+EXAMPLE_COMPLETION = TAG.write(
+    "a bright face.",
+    [TAG.write_step("mouth corners (AU12)", "pulled up", TAG.write_box((118, 340, 380, 445)))],
+    "AU12 indicates happiness.",
+    "happiness",
+)
+
+# What may stand in the JSON of a target whose form is a module's: `form`, and a letter of it as an
+# escape. Others need not be read twice.
+_MAY_NAME_A_FORM = re.compile(r"form|\\u")
 
 
-def _not_too_long(target: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+def _acceptable(target: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
     chars = len(json.dumps(target)) if isinstance(target, dict) else len(target or "")
     if chars > MAX_TARGET_CHARS:
         raise ValueError(f"a target of {chars} characters; at most {MAX_TARGET_CHARS} are read")
+    fields: Any = target
+    if isinstance(target, str) and _MAY_NAME_A_FORM.search(target):
+        try:
+            fields = json.loads(target)
+        except (ValueError, RecursionError):
+            return target  # no target; the scorer says so
+    form = fields.get("form") if isinstance(fields, dict) else None
+    if isinstance(form, str) and form not in FORMS:
+        # A client could have any module imported.
+        raise ValueError(f"the form {form!r:.80} is none of the server's: {', '.join(FORMS)}")
     return target
 
 
@@ -46,7 +64,7 @@ Completion = Annotated[
 ]
 GroundTruth = Annotated[
     str | dict[str, Any] | None,
-    AfterValidator(_not_too_long),
+    AfterValidator(_acceptable),
     Field(description="The target: the string that `Target.to_json()` gives, or the same object."),
 ]
 Completions = Annotated[list[Completion], FailFast()]
