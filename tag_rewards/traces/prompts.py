@@ -239,7 +239,7 @@ class WriterPrompt:
             "width": round(width),
             "height": round(height),
             "grammar": _grammar(form_named(target.form)),
-            "example": _example(question.candidates[seed % len(question.candidates)], space),
+            "example": _example(candidate, space, target.form),
             "errors": [_plain(error) for error in question.errors],
         }
         if self.mode == "rationalised":
@@ -342,6 +342,7 @@ def _plain(error: str) -> str:
 
 
 def _grammar(form: Form) -> str:
+    """A completion with words in the place of what the model is to say."""
     box = form.write_box(form.numbers)
     step = form.write_step("REGION (AU NUMBER)", "what you observe there", box)
     return form.write(
