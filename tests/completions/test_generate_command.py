@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app
-from tag_rewards.commands import generate as command
+from tag_rewards.engines import make
 from tag_rewards.errors import InputError
 from tests.builders.completions import FakeEngine, write_faces
 
@@ -112,7 +112,5 @@ def test_an_unknown_engine_is_named(data, tmp_path):
 
 
 def test_options_that_only_say_how_are_options_of_engines():
-    from tag_rewards.engines.make import ENGINE_OPTIONS
-
-    known = {option for options in ENGINE_OPTIONS.values() for option in options}
-    assert known >= command._ONLY_HOW
+    known = {option for options in make.ENGINE_OPTIONS.values() for option in options}
+    assert known >= make._ONLY_HOW

@@ -71,7 +71,7 @@ def test_perfect_traces_beat_every_baseline(made, run, tmp_path):
     images = {row.id: row.image for row in read_rl_parquet(data)}
     gallery = read_gallery(out)
     assert {one.kind for one in gallery} == {"best", "worst", "random"}
-    assert all(one.image == images[one.sample.id] for one in gallery)
+    assert all(one.image == images[one.row.id] for one in gallery)
     assert model.results.config["train_data"] == str(made / "data" / "rl_train.parquet")
 
 
