@@ -92,23 +92,22 @@ def show(
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
     wanted = _aus(aus)
     pixels = [read_image(path) for path in images]
-    height, width = pixels[0].shape[:2]
-    truth = None if target is None else read_target(target)
-    space = truth.box_space if truth else _space(box_space, width, height, canvas)
-    view = ModelView(space, width, height, canvas)
-    if truth:
-        view.check()
-        note = f"target: {truth.label}"
-        pictures = [FacePicture(images[0].name, note, pixels[0], target_marks(truth, view))]
-    else:
+    if target is None:
+        height, width = pixels[0].shape[:2]
+        view = ModelView(_space(box_space, width, height, canvas), width, height, canvas)
+        seen = _detect(images, openface, evidence)
         pictures = [
             picture_of_detection(
                 path.name, image, detection, min_probability=min_probability, aus=wanted
             )
-            for path, image, detection in zip(
-                images, pixels, _detect(images, openface, evidence), strict=True
-            )
+            for path, image, detection in zip(images, pixels, seen, strict=True)
         ]
+    else:
+        truth = read_target(target)
+        view = ModelView.of(truth, pixels[0], canvas)
+        view.check()
+        marks = target_marks(truth, view)
+        pictures = [FacePicture(images[0].name, f"target: {truth.label}", pixels[0], marks)]
     if trace is not None:
         claims = claim_marks(read_text(trace), view)
         pictures = [pictures[0]._replace(marks=pictures[0].marks + claims)]

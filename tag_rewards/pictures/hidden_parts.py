@@ -56,11 +56,8 @@ def _pictures(
             continue
         face, text = by_id[row.id], texts[row.id].completion or ""
         image = decode_image(row.image, f"{data}: the image of {row.id!r}")
-        height, width = image.shape[:2]
         whole = whole_image(image)
-        claims = claim_marks(
-            text, ModelView(face.target.box_space, width, height), face.target.form
-        )
+        claims = claim_marks(text, ModelView.of(face.target, image))
         pictures = [FacePicture(row.id, f"answer: {record['answer']}", image, claims, whole)]
         masked = mask_face(face, text, image, config)
         answers = [record["answer_claimed_masked"], *record["answers_elsewhere_masked"]]

@@ -44,20 +44,28 @@ class Mark(NamedTuple):
 
 
 class ModelView(NamedTuple):
-    """How the coordinates that a model writes lie on an image.
+    """How what a model writes lies on an image.
 
     Attributes:
-        space: The coordinates.
+        space: The coordinates of its boxes.
         width: Of the image in pixels.
         height: Of the image in pixels.
         canvas: Side of the square canvas on which the model saw the image (`prepare --canvas`);
             None if it saw the image itself.
+        form: The name of the form in which its boxes are written.
     """
 
     space: BoxSpace
     width: int
     height: int
     canvas: int | None = None
+    form: str = "tag"
+
+    @classmethod
+    def of(cls, target: Target, image: NDArray[np.uint8], canvas: int | None = None) -> ModelView:
+        """That of what is written about a target, on its image (height, width, 3)."""
+        height, width = image.shape[:2]
+        return cls(target.box_space, width, height, canvas, target.form)
 
     def check(self) -> None:
         """See that the coordinates can be those of the image.
@@ -100,9 +108,8 @@ def trace_marks(image: NDArray[np.uint8], target: Target, completion: str) -> tu
         target: What the completion is about.
         completion: What the model wrote.
     """
-    height, width = image.shape[:2]
-    view = ModelView(target.box_space, width, height)
-    return target_marks(target, view) + claim_marks(completion, view, target.form)
+    view = ModelView.of(target, image)
+    return target_marks(target, view) + claim_marks(completion, view)
 
 
 def target_marks(target: Target, view: ModelView) -> tuple[Mark, ...]:
@@ -118,13 +125,14 @@ def target_marks(target: Target, view: ModelView) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def claim_marks(completion: str, view: ModelView, form: str = "tag") -> tuple[Mark, ...]:
+def claim_marks(completion: str, view: ModelView) -> tuple[Mark, ...]:
     """The boxes that a trace claims, cut to the image; any text will do.
 
     Boxes that lie outside the image are left out. A box with several AUs is a mark for each.
     """
     marks = []
-    for claim in parse_trace(completion, form=form_named(form)).claims:
+    # Without an extent: a box that leaves the image is drawn as far as it lies on it.
+    for claim in parse_trace(completion, form=form_named(view.form)).claims:
         [[x1, y1, x2, y2]] = clip_boxes(view.to_image(claim.box), view.width, view.height).tolist()
         if x1 < x2 and y1 < y2:
             box = (x1, y1, x2, y2)
