@@ -22,6 +22,7 @@ from tag_rewards.geometry.landmarks import average_face
 from tag_rewards.prepare.eval_set import METADATA_KEY
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow
 from tag_rewards.target import AUEvidence, Target
+from tests.builders.trace import smile
 
 SIDE = 64
 SPACE = BoxSpace.pixels(SIDE, SIDE)
@@ -57,14 +58,7 @@ def write_faces(path, count, landmarks=True):
 
 
 def trace(answer, boxes=(MOUTH,)):
-    steps = "\n".join(
-        f"Inspect mouth corners (AU12) → up → <bbox>[{x1},{y1},{x2},{y2}]</bbox>"
-        for x1, y1, x2, y2 in boxes
-    )
-    return (
-        f"Global analysis: A face.\nVerification loop:\n{steps}\n"
-        f"Final conclusion: AU12 shows it.\n<answer> {answer} </answer>"
-    )
+    return smile(answer, boxes)
 
 
 def some_answer(request):

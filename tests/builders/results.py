@@ -20,7 +20,7 @@ from tag_rewards.evaluation.results import (
 )
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import Step, Trace, render
+from tests.builders.trace import honest
 
 LABELS = ("neutral", "happiness", "sadness")
 SPACE = BoxSpace.pixels(96, 96)
@@ -37,17 +37,6 @@ def smile(dx=0, label="happiness"):
         AUEvidence(6, 0.72, (18 + dx, 30, 64 + dx, 52)),
     )
     return Target(label, evidence, SPACE)
-
-
-def trace(target, shift=0, answer=None):
-    steps = tuple(
-        Step("face", "active", (e.box[0] + shift, e.box[1], e.box[2] + shift, e.box[3]), e.au)
-        for e in target.evidence
-    )
-    named = " + ".join(f"AU{au}" for au in target.by_au)
-    return render(
-        Trace("A face.", steps, f"{named}: seen.", tuple(target.by_au), answer or target.label)
-    )
 
 
 def image(shade=180):
@@ -89,7 +78,7 @@ def made_samples(count=8):
     for index in range(count):
         target = smile(index % 20, LABELS[1 + index % 2])
         answer = LABELS[0] if index % 3 == 2 else target.label
-        text = trace(target, shift=index % 12, answer=answer)
+        text = honest(target, dx=index % 12, label=answer)
         rows.append(sample(f"face_{index:03d}", target, text, answer, 1 - index / count))
     return rows
 

@@ -9,7 +9,7 @@ import numpy as np
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.prepare.rows import ParquetRows, RLRow
 from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import Step, Trace, render
+from tests.builders.trace import honest
 
 SPACE = BoxSpace.pixels(64, 64)
 
@@ -31,17 +31,6 @@ class MadeRun:
         return Target("neutral", (), SPACE)
 
     @staticmethod
-    def complete(target, shift=0, label=None):
-        """The honest trace of a target, its boxes `shift` pixels to the right."""
-        steps = tuple(
-            Step("face", "active", (e.box[0] + shift, e.box[1], e.box[2] + shift, e.box[3]), e.au)
-            for e in target.evidence
-        ) or (Step("whole face", "at rest", (0, 0, 64, 64)),)
-        aus = tuple(target.by_au)
-        named = " + ".join(f"AU{au}" for au in aus) or "No AU"
-        return render(Trace("A face.", steps, f"{named}: seen.", aus, label or target.label))
-
-    @staticmethod
     def image():
         return cv2.imencode(".png", np.full((64, 64, 3), 180, np.uint8))[1].tobytes()
 
@@ -52,9 +41,9 @@ class MadeRun:
             folder.mkdir(parents=True)
         self.write_parquet("rl_train", [self.smile(dx) for dx in (1, 2, 3)])
         self.write_parquet("rl_test", self.targets)
-        self.generations(0, [self.complete(t, shift=9, label="anger") for t in self.targets])
+        self.generations(0, [honest(t, dx=9, label="anger") for t in self.targets])
         self.generations(5, ["" for _ in self.targets])
-        self.generations(10, [self.complete(t) for t in self.targets])
+        self.generations(10, [honest(t) for t in self.targets])
         self.metrics = self.out / "metrics.jsonl"
         self.metrics.write_text(
             "".join(

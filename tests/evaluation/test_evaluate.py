@@ -44,6 +44,7 @@ from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet
 from tag_rewards.report.tables import faithfulness_table, pairs, read_entries
 from tag_rewards.rewards import score
 from tag_rewards.target import AUEvidence, Target
+from tests.builders.trace import honest, loop, step
 
 LABELS = ("neutral", "happiness", "fear")
 AUS = {"neutral": (), "happiness": (6, 12), "fear": (1, 4, 20)}
@@ -68,20 +69,7 @@ def data(count=9):
 
 
 def words(target, shift=0, label=None):
-    steps = (
-        "\n".join(
-            f"Inspect mouth (AU{item.au}) → seen → <bbox>"
-            f"[{','.join(f'{value + shift:g}' for value in item.box)}]</bbox>"
-            for item in target.evidence
-        )
-        or "Inspect whole face → at rest → <bbox>[1,1,199,199]</bbox>"
-    )
-    named = " + ".join(f"AU{au}" for au in target.by_au) or "No AU"
-    label = label or target.label
-    return (
-        f"Global analysis: a face.\nVerification loop:\n{steps}\n"
-        f"Final conclusion: {named}.\n<answer> {label} </answer>"
-    )
+    return honest(target, shift, shift, label, region="mouth")
 
 
 def oracle(of):
@@ -159,10 +147,10 @@ def test_rows_say_what_the_reward_says():
             st.sampled_from(
                 [
                     "<answer>fear</answer>",
-                    "Inspect x (AU1, AU2) → y → <bbox>[0,0,1e-300,1e-300]</bbox>",
-                    "Verification loop: Inspect lips (AU12) → y → <bbox>[0,0,1e-300,1e-300]</bbox>",
-                    "Verification loop: Inspect lips → AU4 → <bbox>[-1e6,-1e6,1e6,1e6]</bbox>",
-                    "Verification loop: Inspect lips (AU99) → y → <bbox>[1,1,5,5]</bbox>",
+                    step((1, 2), "0,0,1e-300,1e-300"),
+                    loop(step(12, "0,0,1e-300,1e-300")),
+                    loop(step(None, "-1e6,-1e6,1e6,1e6", said="AU4")),
+                    loop(step(99, (1, 1, 5, 5))),
                     "<answer>" * 20_000,
                 ]
             ),

@@ -22,6 +22,7 @@ from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, parse_trace
+from tests.builders.trace import loop, step
 
 SPACE = BoxSpace.pixels(200, 200)
 
@@ -65,18 +66,13 @@ def columns_of(judged):
 
 
 def parse(text, aus="AU12"):
-    return parse_trace(f"Verification loop: {text} Final conclusion: {aus}.")
+    return parse_trace(f"{loop(text)} Final conclusion: {aus}.")
 
 
 @pytest.fixture
 def one():
     target, landmarks = face(np.random.default_rng(0), spread=0)
     return target, areas_of_faces(area_boxes([landmarks]))[0]
-
-
-def step(au, box, words="lips", said=""):
-    name = f" (AU{au})" if au else ""
-    return f"Inspect {words}{name} → {said or 'up'} → <bbox>[{','.join(map(str, box))}]</bbox> "
 
 
 def test_a_perfect_trace_is_worth_one_throughout(one):
@@ -109,7 +105,7 @@ def test_several_boxes_for_one_au_are_worth_their_mean(one):
     target, areas = one
     box = target.by_au[12].box
     far = tuple(value + 150 for value in box)
-    judged = judge(parse(step(12, box) + step(12, far)), target, areas)
+    judged = judge(parse(f"{step(12, box)} {step(12, far)}"), target, areas)
     assert judged.iou_by_au[12] == 0.5
     assert [claim.iou for claim in judged.claims] == [1, 0]
 
@@ -134,7 +130,7 @@ def test_boxes_without_a_name_belong_to_the_aus_of_the_conclusion(one):
         (step(9, (1, 1, 2, 2)), "Nothing", {9}),
         (step(12, (1, 1, 2, 2), said="as AU17 shows"), "AU12", {12, 17}),
         (step(12, (1, 1, 2, 2), said="without AU17"), "AU12", {12}),
-        (step(12, (1, 1, 2, 2), words="AU2 region"), "AU12", {2, 12}),
+        (step(12, (1, 1, 2, 2), region="AU2 region"), "AU12", {2, 12}),
         ("", "No AU", set()),
     ],
 )
@@ -300,7 +296,7 @@ def test_faces_without_evidence_count_nowhere():
 def test_figures_by_au():
     target, _ = face(np.random.default_rng(0))
     box = target.by_au[12].box
-    judged = [judge(parse(step(12, box) + step(9, box), "AU12, AU9"), target, None)] * 3
+    judged = [judge(parse(f"{step(12, box)} {step(9, box)}", "AU12, AU9"), target, None)] * 3
     _, by_au = figures(judged)
     rows = {one.au: one for one in by_au}
     assert sorted(rows) == [1, 4, 9, 12, 25]

@@ -11,19 +11,15 @@ import inspect
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from tag_rewards import AUEvidence, BoxSpace, Target
 from tag_rewards.integrations import areal, easyr1, nemo_rl, openrlhf, oumi, slime
+from tests.builders.trace import honest, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-TARGET = Target("happiness", (AUEvidence(12, 0.9, (20, 60, 80, 90)),), BoxSpace.pixels(100, 100))
+TARGET = target("happiness", {12: (20, 60, 80, 90)})
 TRUTH = TARGET.to_json()
-TEXT = """Global analysis: A broad smile.
-Verification loop:
-Inspect mouth corners (AU12) → pulled up → <bbox>[20,60,80,82]</bbox>
-Final conclusion: AU12 indicates a dominant emotion of happiness.
-<answer> happiness </answer>"""
+TEXT = honest(target("happiness", {12: (20, 60, 80, 82)}))
 PROMPT = "<|im_start|>user\nWhich emotion?<|im_end|>\n<|im_start|>assistant\n"
 END = "<|im_end|>"
 

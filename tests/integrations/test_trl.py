@@ -27,6 +27,7 @@ from tag_rewards.integrations.trl import (
 )
 from tag_rewards.rewards import RewardConfig, score
 from tag_rewards.target import AUEvidence, Target
+from tests.builders.trace import honest
 
 TARGET = Target(
     "happiness",
@@ -35,12 +36,7 @@ TARGET = Target(
 )
 TRUTH = TARGET.to_json()
 NO_EVIDENCE = json.dumps({**json.loads(TRUTH), "evidence": []})
-HONEST = (
-    "Global analysis: A smile.\nVerification loop:\n"
-    "Inspect mouth corners (AU12) → up → <bbox>[20,60,80,90]</bbox>\n"
-    "Inspect cheeks (AU6) → raised → <bbox>[10,30,90,60]</bbox>\n"
-    "Final conclusion: AU12 + AU6.\n<answer> happiness </answer>"
-)
+HONEST = honest(TARGET)
 TEXTS = [
     HONEST,
     HONEST.replace("80,90]", "70,80]"),

@@ -14,6 +14,7 @@ from tag_rewards.pictures.layout import PANEL, face_view
 from tag_rewards.pictures.marks import Mark, ModelView, claim_marks, target_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
 from tag_rewards.target import AUEvidence, Target
+from tests.builders.trace import loop, step
 
 # Machado, Oliveira and Fernandes (2009): what is left of linear RGB without one kind of cone.
 WITHOUT_CONES = {
@@ -264,9 +265,6 @@ def test_a_note_says_what_was_seen(detection, note, n_marks):
     draw_faces([picture])
 
 
-CLAIM = "Verification loop: Inspect mouth corners (AU12) → up → <bbox>{}</bbox>"
-
-
 @pytest.mark.parametrize(
     ("space", "box", "canvas", "expected"),
     [
@@ -281,7 +279,7 @@ CLAIM = "Verification loop: Inspect mouth corners (AU12) → up → <bbox>{}</bb
 def test_claims_and_targets_lie_where_the_model_saw_them(space, box, canvas, expected):
     view = ModelView(space, 200, 100, canvas)
     view.check()
-    [claim] = claim_marks(CLAIM.format(box), view)
+    [claim] = claim_marks(loop(step(12, box)), view)
     assert claim.box == pytest.approx(expected)
     assert (claim.au, claim.claimed) == (12, True)
     x1, y1, x2, y2 = box
@@ -302,10 +300,10 @@ def test_pixels_of_another_shape_are_an_error(canvas):
 HOSTILE = [
     "",
     "nonsense <bbox>[1,2",
-    CLAIM.format("[-9e9,-5,9e9,5]"),
-    CLAIM.format("[900,900,999,999]"),
-    "Verification loop: " + "Inspect x (AU1, AU2) → y → <bbox>[1,2,30,40]</bbox> " * 40,
-    "Verification loop: Inspect x → y → <bbox>[1,2,3,4]</bbox>",
+    loop(step(12, "-9e9,-5,9e9,5")),
+    loop(step(12, (900, 900, 999, 999))),
+    loop(*[step((1, 2), (1, 2, 30, 40))] * 40),
+    loop(step(None, (1, 2, 3, 4))),
 ]
 
 

@@ -9,6 +9,7 @@ from tag_rewards.pictures.layout import place_labels
 from tag_rewards.runs.curves import draw_curves, training_series, validation_series
 from tag_rewards.runs.folder import StepMetrics
 from tag_rewards.runs.summary import Face, choose_faces, draw_overlays
+from tests.builders.trace import loop, step
 
 
 def test_series_are_read_from_the_names_that_verl_logs():
@@ -77,10 +78,10 @@ def test_faces_are_spread_over_the_list_and_have_aus_of_their_own(run):
 HOSTILE = [
     "",
     "nonsense <bbox>[1,2",
-    "Verification loop: Inspect x → y → <bbox>[-9e9,-5,9e9,5]</bbox>",
-    "Verification loop: Inspect x → y → <bbox>[900,900,999,999]</bbox>",
-    "Verification loop: Inspect x (AU99) → y → <bbox>[1,2,3,4]</bbox>",
-    "Verification loop: " + "Inspect x (AU1, AU2) → y → <bbox>[1,2,30,40]</bbox> " * 40,
+    loop(step(None, "-9e9,-5,9e9,5")),
+    loop(step(None, (900, 900, 999, 999))),
+    loop(step(99, (1, 2, 3, 4))),
+    loop(*[step((1, 2), (1, 2, 30, 40))] * 40),
 ]
 
 

@@ -17,12 +17,13 @@ from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
 from tag_rewards.geometry import BoxSpace, average_face
 from tag_rewards.pictures import sheet as face_pictures
-from tag_rewards.target import AUEvidence, Target
+from tag_rewards.target import Target
+from tests.builders.trace import loop, step, target
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 LANDMARKS = average_face() * 20 + 50
-TRACE = "Verification loop: Inspect mouth corners (AU12) → up → <bbox>[30,70,70,95]</bbox>"
-TARGET = Target("joy", (AUEvidence(12, 0.8, (28, 68, 72, 95)),), BoxSpace.pixels(100, 100))
+TRACE = loop(step(12, (30, 70, 70, 95)))
+TARGET = target("joy", {12: (28, 68, 72, 95)}, probability=0.8)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.builders.trace import smile
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -188,11 +190,7 @@ class Endpoint(BaseHTTPRequestHandler):
         time.sleep(self.seconds)
         image = str(json.loads(body)["messages"]).encode()
         answer = ("fear", "anger", "happiness")[hashlib.sha256(image).digest()[0] % 3]
-        text = (
-            "Global analysis: A face.\nVerification loop:\n"
-            "Inspect mouth corners (AU12) → up → <bbox>[30,60,80,90]</bbox>\n"
-            f"Final conclusion: AU12 shows it.\n<answer> {answer} </answer>"
-        )
+        text = smile(answer, [(30, 60, 80, 90)])
         tokens = [{"token": word, "logprob": -0.01} for word in text.split(" ")]
         choice = {"index": 0, "finish_reason": "stop", "logprobs": {"content": tokens}}
         choice["message"] = {"role": "assistant", "content": text}

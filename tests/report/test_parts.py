@@ -24,7 +24,8 @@ from tag_rewards.report.cards import MAX_CLAIMS, draw_face
 from tag_rewards.report.drawings import COLOURS, draw_au_iou, draw_confusion, inline_svg
 from tag_rewards.report.tables import Change, Group, Table, to_csv
 from tag_rewards.target import Target
-from tests.builders.results import SPACE, smile, trace
+from tests.builders.results import SPACE, smile
+from tests.builders.trace import honest, loop, step
 
 REPO = Path(__file__).resolve().parents[2]
 GREY = np.full((96, 96, 3), 128, np.uint8)
@@ -59,7 +60,7 @@ def test_a_row_of_another_width_is_a_bug():
 
 
 def test_detector_dashed_model_solid_one_name_for_both():
-    drawing = draw_face(GREY, trace_marks(GREY, smile(), trace(smile(), shift=4)))
+    drawing = draw_face(GREY, trace_marks(GREY, smile(), honest(smile(), dx=4)))
     assert [outline.dashed for outline in drawing.outlines] == [True, True, False, False]
     assert [label.text for label in drawing.labels] == ["AU12", "AU6"]
     pixel = drawing.outlines[0].width / 40
@@ -84,7 +85,7 @@ def test_boxes_are_in_the_box_space_of_the_target():
     """The same trace on an image of twice the size, which the model saw as 96 x 96."""
     large = cv2.resize(GREY, (192, 192))
     drawings = [
-        draw_face(image, trace_marks(image, smile(), trace(smile()))) for image in (GREY, large)
+        draw_face(image, trace_marks(image, smile(), honest(smile()))) for image in (GREY, large)
     ]
     corners = [[outline[:4] for outline in drawing.outlines] for drawing in drawings]
     assert np.allclose(*corners, atol=PANEL / 96)
@@ -100,9 +101,7 @@ def test_the_embedded_image_is_small_whatever_the_image_is():
 
 
 def test_of_too_many_boxes_the_first_are_drawn():
-    text = "Verification loop: " + "".join(
-        f"Inspect lips (AU12) → up → <bbox>[{n},2,60,40]</bbox> " for n in range(50)
-    )
+    text = loop(*(step(12, (n, 2, 60, 40)) for n in range(50)))
     drawing = draw_face(GREY, trace_marks(GREY, smile(), text))
     assert len(drawing.outlines) == 2 + MAX_CLAIMS
     assert drawing.left_out == 50 - MAX_CLAIMS

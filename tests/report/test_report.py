@@ -21,10 +21,10 @@ from tests.builders.results import (
     made_samples,
     sample,
     smile,
-    trace,
     write_made,
     write_run,
 )
+from tests.builders.trace import honest, loop, step
 
 
 def report(tmp_path, *folders, run=None):
@@ -174,7 +174,7 @@ def test_the_gallery_has_each_face_once_in_a_fixed_order(tmp_path):
     )
     dashed = [e for e in first.all("rect") if "dashed" in e.attributes.get("class", "")]
     assert len(dashed) == 2 * 2
-    assert trace(smile()) in first.one("pre").text
+    assert honest(smile()) in first.one("pre").text
 
 
 def test_without_images_the_gallery_says_what_to_do(tmp_path):
@@ -190,9 +190,8 @@ HOSTILE = [
     "{{ 7 * 7 }}{% raw %}${alert(1)}",
     "<!-- <a href='javascript:alert(1)'> &lt;b&gt; ]]> </html>",
     "nul \x00 bell \x07 reorder \u202e\u2066 broken \ud800 end",
-    "Verification loop: "
-    + "".join(f"Inspect lips (AU12) → up → <bbox>[{n / 9},2,60,40]</bbox> " for n in range(400)),
-    "Verification loop: Inspect x (AU99) → y → <bbox>[-9e9,-5,9e9,5]</bbox>",
+    loop(*(step(12, (n / 9, 2, 60, 40)) for n in range(400))),
+    loop(step(99, "-9e9,-5,9e9,5")),
     "x" * 30_000,
 ]
 

@@ -10,6 +10,7 @@ from tag_rewards.runs.summary import (
     time_section,
     write_summary,
 )
+from tests.builders.trace import honest
 
 PICTURES = ("curves.png", "overlays.png")
 
@@ -97,8 +98,8 @@ def test_bad_input_is_told_and_nothing_is_written(run, break_it, message):
 
 def test_comparison_counts_faces_without_aus_for_accuracy_only(run):
     targets = [run.smile(), run.nothing_seen()]
-    right = [run.complete(target) for target in targets]
-    wrong = [run.complete(target, label="anger") for target in targets]
+    right = [honest(target) for target in targets]
+    wrong = [honest(target, label="anger") for target in targets]
     grounding = compare(["", ""], right, targets)[0]
     assert (grounding.name, grounding.second.value) == ("grounding", 1)
     accuracy = compare(wrong, right, targets)[1]

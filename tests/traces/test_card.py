@@ -10,8 +10,6 @@ import pytest
 
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import BoxSpace
-from tag_rewards.target import AUEvidence, Target
 from tag_rewards.traces.card import (
     _REASON_COLOURS,
     CARD_FILE,
@@ -23,10 +21,11 @@ from tag_rewards.traces.card import (
 )
 from tag_rewards.traces.records import Attempt, Judged, TraceSample
 from tag_rewards.traces.verifier import REASONS, Verdict
+from tests.builders.trace import step, target
 
-TARGET = Target("fear", (AUEvidence(5, 0.9, (20, 30, 60, 50)),), BoxSpace.pixels(112, 112))
+TARGET = target("fear", {5: (20, 30, 60, 50)}, side=112)
 SAMPLE = TraceSample("train_00001", "train", TARGET.to_json(), "ab")
-TEXT = "Inspect eyes (AU5) → wide → <bbox>[22,30,66,52]</bbox>\n<answer> anger </answer>"
+TEXT = step(5, (22, 30, 66, 52)) + "\n<answer> anger </answer>"
 ATTEMPT = Attempt(
     *("train_00001", 1, "blind", "?", "f00d" * 16, ("fear",), "a|b", "openai", 1, 0.7, TEXT),
     *("stop", 50, 20, 0.1, "", "ab"),

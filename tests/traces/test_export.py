@@ -74,7 +74,7 @@ def test_the_first_accepted_trace_of_each_sample_is_trained_on(build, faces):
     tally = export(build, faces)
     assert {path.name for path in (build / "traces").iterdir()} == FILES | PICTURES
     rows = {row.id: row for row in traces(build)}
-    # Of five kinds of face, `small_build` has one that is never accepted.
+    # Of five kinds of face, `tests.builders.ledger` has one that is never accepted.
     expected = {row.id: sft for place, (row, sft) in enumerate(faces[:20]) if place % 5 != 2}
     assert rows.keys() == expected.keys()
     for name, row in rows.items():
