@@ -1,7 +1,12 @@
 from . import strategies
-from .contract import ContractViolation, RewardContract, assert_reward_contract, from_batch
+from .contract import (
+    PROMISES,
+    ContractViolation,
+    RewardContract,
+    assert_reward_contract,
+    from_batch,
+)
 from .hacks import HACKS, Hack, hacks_against
-from .promises import PROMISES
 from .traces import TARGETS, honest_text
 
 __all__ = [

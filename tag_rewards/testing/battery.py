@@ -1,23 +1,123 @@
-"""One run of a reward function over the corpus, which the promises are judged by."""
+"""One run of a reward function over many completions, which the promises are judged by."""
 
 from __future__ import annotations
 
 import multiprocessing
 import pickle
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.errors import InputError
-from tag_rewards.testing.corpus import Sample, long_samples, samples
-from tag_rewards.testing.isolated import CannotLoadError, Isolated
-from tag_rewards.testing.outcomes import Died, Outcome, Returned, TimedOut, observe, same
-from tag_rewards.testing.traces import honest_text
+from tag_rewards.forms import form_named
+from tag_rewards.testing.hostile import ODD_BOXES, fillings, fragments, frames, hostile_text
+from tag_rewards.testing.isolated import (
+    CannotLoadError,
+    Died,
+    Isolated,
+    Outcome,
+    Returned,
+    TimedOut,
+    observe,
+    same,
+)
+from tag_rewards.testing.traces import HONEST_TRACES, honest_text
+from tag_rewards.trace import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tag_rewards.testing.contract import RewardContract
-    from tag_rewards.testing.outcomes import RewardFunction
+    from tag_rewards.target import Target
+    from tag_rewards.testing.hacks import Hack
+    from tag_rewards.testing.isolated import RewardFunction
+
+#: Lengths of the long texts in characters: what hangs on the shortest is reported for that.
+#: The longest would take a sound reward too long in every frame; it stands in these.
+SIZES = (300, 30_000, 1_000_000)
+FRAMES_OF_THE_LONGEST = ("alone", "in the loop")
+
+#: How many completions Hypothesis draws for each target.
+DRAWN = 60
+
+
+class Sample(NamedTuple):
+    """A completion to score.
+
+    Attributes:
+        name: what it is, in a few words.
+        completion: the text, or None.
+        ground_truth: the target as JSON.
+    """
+
+    name: str
+    completion: str | None
+    ground_truth: str
+
+
+def samples(targets: Sequence[Target], hacks: Sequence[Hack]) -> list[Sample]:
+    """Honest, hacked, malformed and hostile completions for each target; the same every time.
+
+    Raises:
+        InputError: Hypothesis is not installed.
+    """
+    found = []
+    for target in targets:
+        truth, form = target.to_json(), form_named(target.form)
+        honest = [text_of(trace(target), form=form) for trace in HONEST_TRACES]
+        found += [Sample("an honest trace", text, truth) for text in honest]
+        found.append(Sample("no completion", None, truth))
+        for hack in hacks:
+            text = hack.apply(target)
+            if text is not None:
+                found.append(Sample(hack.name, text, truth))
+        found += [Sample("a fragment", fragment, truth) for fragment in fragments(form)]
+        before, _, after = honest_text(target).partition(form.box[0])
+        _, _, after = after.partition(form.box[1])
+        for box in ODD_BOXES:
+            text = f"{before}{form.write_box(box)}{after}"
+            found.append(Sample("an odd box", text, truth))
+        found += [Sample("a drawn completion", text, truth) for text in _drawn(target)]
+    return found
+
+
+def long_samples(target: Target) -> Iterator[Sample]:
+    """Repetitions of everything everywhere, the short ones first."""
+    truth, form = target.to_json(), form_named(target.form)
+    for size in SIZES:
+        for filling in fillings(form):
+            for frame in FRAMES_OF_THE_LONGEST if size == SIZES[-1] else frames(form):
+                name = f"{filling} {frame}, {size:,} characters"
+                yield Sample(name, hostile_text(filling, frame, size, form), truth)
+
+
+@lru_cache(maxsize=16)
+def _drawn(target: Target) -> list[str | None]:
+    try:
+        from hypothesis import HealthCheck, Phase, given, settings
+
+        from tag_rewards.testing.strategies import completions
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        raise InputError(
+            "the battery needs hypothesis; pip install 'tag-rewards[testing]'"
+        ) from None
+    found: list[str | None] = []
+
+    @settings(
+        max_examples=DRAWN,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(completions(target))
+    def collect(completion: str | None) -> None:
+        found.append(completion)
+
+    collect()
+    return found
+
 
 # A function that has to be stopped on this many completions is not asked about the rest.
 _MOST_STOPS = 3
@@ -37,33 +137,40 @@ class Battery:
     there are tried in this one. Close it after use.
 
     Args:
-        contract: the function, and what to check.
+        fn: The reward function.
+        targets: What completions are made for and scored against.
+        hacks: Ways of gaming it that are tried.
+        key: Where the reward stands in a mapping.
+        seconds: CPU time that one completion may take.
 
     Raises:
-        InputError: the function's results do not have the key that the contract names, or it can
-            neither be pickled nor be forked.
+        InputError: The function's results do not have the key, or it can neither be pickled nor be
+            forked.
 
     Attributes:
-        contract: the function, and what to check.
-        other: the function in another process.
-        pickling_problem: why it could not be brought there by pickle; "" if it could.
+        other: The function in another process.
+        honest: What it does with an honest trace.
+        pickling_problem: Why it could not be brought there by pickle; "" if it could.
     """
 
-    def __init__(self, contract: RewardContract) -> None:
-        self.contract = contract
+    def __init__(
+        self,
+        fn: RewardFunction,
+        targets: Sequence[Target],
+        hacks: Sequence[Hack],
+        key: str,
+        seconds: float,
+    ) -> None:
+        self._fn, self._targets, self._hacks, self._seconds = fn, targets, hacks, seconds
         self.pickling_problem = ""
         self.other = self._isolated()
         self.honest = Answer(self._honest_sample(), self.other.first)
         outcome = self.honest.outcome
-        if (
-            isinstance(outcome, Returned)
-            and not outcome.bare
-            and contract.key not in outcome.values
-        ):
+        if isinstance(outcome, Returned) and not outcome.bare and key not in outcome.values:
             self.close()
             raise InputError(
                 f"the result has the keys {', '.join(outcome.values)}, and none is "
-                f"{contract.key!r}; name the one that is the reward with key="
+                f"{key!r}; name the one that is the reward with key="
             )
 
     def close(self) -> None:
@@ -71,12 +178,12 @@ class Battery:
         self.other.close()
 
     def _honest_sample(self) -> Sample:
-        target = self.contract.targets[0]
+        target = self._targets[0]
         return Sample("an honest trace", honest_text(target), target.to_json())
 
     def _isolated(self) -> Isolated:
         _, *call = self._honest_sample()
-        fn, seconds = self.contract.fn, self.contract.seconds
+        fn, seconds = self._fn, self._seconds
         try:
             return Isolated(fn, (call[0], str(call[1])), seconds)
         except CannotLoadError as error:
@@ -104,7 +211,7 @@ class Battery:
             return [self.honest]
         found: list[Answer] = []
         stops = 0
-        for sample in samples(self.contract.targets, self.contract.hacks):
+        for sample in samples(self._targets, self._hacks):
             found.append(Answer(sample, self.ask(sample)))
             stops += _stopped(found[-1].outcome)
             if stops == _MOST_STOPS:
@@ -114,7 +221,7 @@ class Battery:
     def long_answers(self) -> Iterator[Answer]:
         """Long texts, the short ones first, and what the function does with them."""
         if not self.hopeless:
-            for sample in long_samples(self.contract.targets[0]):
+            for sample in long_samples(self._targets[0]):
                 yield Answer(sample, self.ask(sample))
 
     @cached_property
@@ -126,7 +233,7 @@ class Battery:
         answered = [
             answer.sample for answer in self.answers if isinstance(answer.outcome, Returned)
         ]
-        fn = self.contract.fn
+        fn = self._fn
         first = [observe(fn, *sample[1:]) for sample in answered]
         second = [observe(fn, *sample[1:]) for sample in reversed(answered)][::-1]
         return list(zip(answered, first, second, strict=True))
@@ -141,7 +248,7 @@ class Battery:
         """What a pickled copy of the function does with the steady samples, in this process."""
         if self.pickling_problem:
             return self.steady
-        copy: RewardFunction = pickle.loads(pickle.dumps(self.contract.fn))
+        copy: RewardFunction = pickle.loads(pickle.dumps(self._fn))
         return [Answer(sample, observe(copy, *sample[1:])) for sample, _ in self.steady]
 
     def shortest(self, answer: Answer, fails: Callable[[Outcome], bool]) -> Answer:

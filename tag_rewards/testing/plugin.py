@@ -111,9 +111,7 @@ class ContractNode(pytest.Collector):
     @cached_property
     def battery(self) -> Battery:
         """The function at work, shared by the tests of its promises."""
-        from tag_rewards.testing.battery import Battery
-
-        battery = Battery(self.contract)
+        battery = self.contract.battery()
         self.addfinalizer(battery.close)
         return battery
 

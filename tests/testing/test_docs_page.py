@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tag_rewards.testing import PROMISES, RewardContract
-from tag_rewards.testing.corpus import SIZES
+from tag_rewards.testing.battery import SIZES
 from tag_rewards.testing.hostile import fillings, frames
 
 REPO = Path(__file__).resolve().parents[2]
