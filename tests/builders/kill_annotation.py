@@ -4,15 +4,13 @@ python -m tests.builders.kill_annotation [KILLS] [SEED]
 """
 
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.builders import environment
 from tests.builders.annotation import FakeDetector, records, run, write_images
+from tests.builders.kill import killed
 
 IMAGES = 300
 SECONDS = 0.002
@@ -42,18 +40,14 @@ def kill_and_restart(folder, kills, seed):
     run(folder / "images", folder / "undisturbed", FakeDetector())
     hits, done = 0, []
     while hits < kills:
-        command = [sys.executable, "-m", "tests.builders.kill_annotation", "run", str(folder)]
-        process = subprocess.Popen(command, env=environment())
-        try:
-            process.wait(timeout=rng.uniform(0.2, 2.5))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            hits += 1
-        process.wait()
+        hit, ended, _ = killed(
+            "tests.builders.kill_annotation", "run", folder, after=rng.uniform(0.2, 2.5)
+        )
+        hits += hit
         shards = folder / "out"
         count = len(records(shards)) if any(shards.glob("evidence-*.parquet")) else 0
         done.append(count)
-        if process.returncode == 0:
+        if ended:
             check(folder)
             clear(folder)
     annotate(folder)

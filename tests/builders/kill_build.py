@@ -12,7 +12,6 @@ already is no answer; it is not counted.)
 import argparse
 import json
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.run import build as build_traces
 from tests.builders import environment
+from tests.builders.kill import killed
 from tests.builders.writer import MODEL, FakeEngine
 
 LONGEST = 6.0
@@ -135,15 +135,17 @@ def kill_and_restart(folder, kills, seed, faces, delay):
         marks = []
         while hits < kills or builds == 0:
             out = f"built-{builds}"
-            command = [sys.executable, "-m", "tests.builders.kill_build", "run", folder, out, url]
-            process = subprocess.Popen(command, env=environment())
-            try:
-                process.wait(timeout=rng.uniform(0.5, LONGEST) if hits < kills else 120)
-            except subprocess.TimeoutExpired:
-                before = set(seeds_sent(log))
-                process.send_signal(signal.SIGKILL)
-                hits += 1
-            if process.wait() == 0:
+            hit, ended, before = killed(
+                "tests.builders.kill_build",
+                "run",
+                folder,
+                out,
+                url,
+                after=rng.uniform(0.5, LONGEST) if hits < kills else 120,
+                note=lambda: set(seeds_sent(log)),
+            )
+            hits += hit
+            if ended:
                 assert rows(folder, out) == expected
                 seeds = sent()
                 assert set(seeds) == {attempt.seed for attempt, _ in expected}
@@ -157,7 +159,6 @@ def kill_and_restart(folder, kills, seed, faces, delay):
                 marks.clear()
                 builds += 1
             else:
-                assert process.returncode == -signal.SIGKILL
                 marks.append((before, len(sent()), seeds_recorded(folder, out)))
         return Outcome(hits, builds, len(expected), answered, recorded, recorded_again, lost)
     finally:

@@ -43,32 +43,35 @@ def image(shade=180):
     return cv2.imencode(".png", np.full((96, 96, 3), shade, np.uint8))[1].tobytes()
 
 
+def face_row(name="", label="", answer=None, **fields):
+    """The row of a face; what a test does not say is nothing, or follows from the answer."""
+    plain = {
+        "no_answer": "" if answer else "no_tag",
+        "answer_compat": answer,
+        "completion": "",
+        "target": "{}",
+        "confidence": None,
+        "abstained": False,
+        **dict.fromkeys(("score", "format", "grounding"), 0.0),
+    }
+    return FaceRow(name, label, answer, **{**plain, **fields})
+
+
 def sample(name, target, completion, answer=None, mean_iou=0.5):
     """A row whose scores are made up, but for those that the report shows."""
-    return FaceRow(
-        id=name,
-        label=target.label,
-        answer=answer,
-        no_answer="" if answer else "no_tag",
-        answer_compat=answer,
+    n_aus = len(target.evidence)
+    return face_row(
+        name,
+        target.label,
+        answer,
         completion=completion,
         target=target.to_json(),
-        confidence=None,
         abstained=not target.evidence,
-        score=mean_iou,
-        format=1.0,
-        grounding=mean_iou,
-        mean_iou=mean_iou,
-        hit_rate=1.0,
-        au_precision=1.0,
-        au_recall=1.0,
-        au_f1=1.0,
-        n_aus=len(target.evidence),
-        n_placed=len(target.evidence),
-        n_mentions=len(target.evidence),
         hallucinated=0.0,
-        text_box_agreement=None,
         claims=tuple(ClaimRow(e.au, mean_iou, e.box, "face", None) for e in target.evidence),
+        **dict.fromkeys(("score", "grounding", "mean_iou"), mean_iou),
+        **dict.fromkeys(("format", "hit_rate", "au_precision", "au_recall", "au_f1"), 1.0),
+        **dict.fromkeys(("n_aus", "n_placed", "n_mentions"), n_aus),
     )
 
 

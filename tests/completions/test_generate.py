@@ -3,9 +3,6 @@
 import itertools
 import json
 import random
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,7 +17,6 @@ from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.errors import InputError
 from tag_rewards.prepare.eval_set import METADATA_KEY
 from tag_rewards.prepare.rows import EvalRow, ParquetRows
-from tests.builders import environment
 from tests.builders.completions import (
     METADATA,
     FakeEngine,
@@ -30,6 +26,7 @@ from tests.builders.completions import (
     trace,
     write_faces,
 )
+from tests.builders.kill import killed
 
 FACES = 23
 
@@ -65,17 +62,14 @@ def test_killed_at_many_moments_the_files_are_those_of_an_undisturbed_run(tmp_pa
     write_faces(tmp_path / "eval.parquet", 60)
     run(tmp_path / "undisturbed", FakeEngine(), chunk)
     folder, rng = tmp_path / "killed", random.Random()
-    program = [sys.executable, "-m", "tests.builders.completions", str(folder), str(chunk or 0)]
     hits = rounds = 0
     while hits < 4 and rounds < 12:
         rounds += 1
-        process = subprocess.Popen(program, env=environment())
-        try:
-            process.wait(timeout=rng.uniform(0.5, 1.5))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            hits += 1
-        if process.wait() == 0:
+        hit, ended, _ = killed(
+            "tests.builders.completions", folder, chunk or 0, after=rng.uniform(0.5, 1.5)
+        )
+        hits += hit
+        if ended:
             assert files(folder) == files(tmp_path / "undisturbed")
             for path in folder.iterdir():
                 path.unlink()

@@ -16,12 +16,13 @@ from tag_rewards.evaluation.faithfulness import (
     judge,
 )
 from tag_rewards.evaluation.measures import MEASURES, measure_sums, resampled_sums
-from tag_rewards.evaluation.results import MODEL, FaceRow, judged_faces
+from tag_rewards.evaluation.results import MODEL, judged_faces
 from tag_rewards.evaluation.run import faithfulness_figures
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, parse_trace
+from tests.builders.results import face_row
 from tests.builders.trace import loop, step
 
 SPACE = BoxSpace.pixels(200, 200)
@@ -57,11 +58,8 @@ def figures(judged, baselines=None):
 
 def columns_of(judged):
     """Of faces that all have a completion; None is a face without evidence."""
-    plain = dict.fromkeys(("id", "label", "answer", "no_answer", "completion", "target"), "")
-    plain |= {"answer_compat": None, "confidence": None}
-    plain |= dict.fromkeys(("score", "format", "grounding"), 0.0)
     return judged_faces(
-        [FaceRow(**plain, abstained=not one, **(one.columns() if one else {})) for one in judged]
+        [face_row(abstained=not one, **(one.columns() if one else {})) for one in judged]
     )
 
 

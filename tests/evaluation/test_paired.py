@@ -20,34 +20,21 @@ from tag_rewards.evaluation.compare import (
     statistics,
 )
 from tag_rewards.evaluation.measures import MEASURES, Figure, difference_figure
-from tag_rewards.evaluation.results import FaceRow, Faces, Results
+from tag_rewards.evaluation.results import Faces, Results
+from tests.builders.results import face_row
 
 LABELS = ("happiness", "fear")
 
 
 def row(index, answer, label=None, iou=0.5, **fields):
-    label = label or LABELS[index % 2]
     plain = {
-        "id": f"face_{index}",
-        "label": label,
-        "answer": answer,
-        "no_answer": "" if answer else "no_tag",
         "answer_compat": answer or "unknown",
-        "completion": "...",
-        "target": "{}",
-        "confidence": None,
-        "abstained": False,
-        **dict.fromkeys(("score", "format", "grounding", "hit_rate"), 0.0),
         "mean_iou": iou,
         **dict.fromkeys(("au_precision", "au_recall", "au_f1"), 0.5),
-        "n_aus": 2,
-        "n_placed": 2,
-        "n_mentions": 2,
+        **dict.fromkeys(("n_aus", "n_placed", "n_mentions"), 2),
         "hallucinated": 0.5,
-        "text_box_agreement": None,
-        "claims": (),
     }
-    return FaceRow(**{**plain, **fields})
+    return face_row(f"face_{index}", label or LABELS[index % 2], answer, **{**plain, **fields})
 
 
 def model(samples, protocol="made/test", labels=LABELS, name="", folder="a"):
