@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from tag_rewards.detectors import Detection, FaceObservation, make_detector
-from tag_rewards.evidence import AnnotateConfig, ImageFolder, annotate_folder, read_evidence
+from tag_rewards.evidence import AnnotateConfig, ImageFolder, annotate, read_evidence
 from tag_rewards.geometry import average_face
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ class Rounds:
         out = self.scratch / "out"
         shutil.rmtree(out, ignore_errors=True)
         marks: list[tuple[int, Cost]] = []
-        annotate_folder(
+        annotate(
             self.images,
             out,
             make_detector("dlib"),
-            AnnotateConfig(**config),
+            AnnotateConfig(**{"workers": 1, **config}),
             on_images=lambda count: marks.append((count, now())),
         )
         skipped = config.get("workers") or 1
@@ -125,7 +125,7 @@ class Rounds:
         out = self.scratch / "out"
         shutil.rmtree(out, ignore_errors=True)
         detector, options = make_detector("dlib"), AnnotateConfig(**config)
-        return Cost(seconds(lambda: annotate_folder(self.images, out, detector, options)), math.nan)
+        return Cost(seconds(lambda: annotate(self.images, out, detector, options)), math.nan)
 
 
 def two_nodes(rounds: Rounds, out: Path, *, lose: bool) -> float:
@@ -148,9 +148,7 @@ def two_nodes(rounds: Rounds, out: Path, *, lose: bool) -> float:
     try:
         config = AnnotateConfig(ray=True, batch_size=BATCH_ON_NODES)
         detector = make_detector("dlib")
-        return seconds(
-            lambda: annotate_folder(rounds.images, out, detector, config, on_images=count)
-        )
+        return seconds(lambda: annotate(rounds.images, out, detector, config, on_images=count))
     finally:
         del os.environ["RAY_ADDRESS"]
         ray.shutdown()
@@ -163,7 +161,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def compare_nodes(rounds: Rounds, scratch: Path) -> bool:
     """Print the times with and without a lost node; return whether the rows are the same."""
-    annotate_folder(rounds.images, scratch / "plain", make_detector("dlib"), AnnotateConfig())
+    annotate(rounds.images, scratch / "plain", make_detector("dlib"), AnnotateConfig())
     whole = two_nodes(rounds, scratch / "whole", lose=False)
     lost = two_nodes(rounds, scratch / "lost", lose=True)
     same = rows(scratch / "plain") == rows(scratch / "whole") == rows(scratch / "lost")
@@ -222,7 +220,7 @@ def memory(images: Path, scratch: Path) -> list[tuple[int, float, float]]:
     sampler = threading.Thread(target=sample)
     sampler.start()
     try:
-        annotate_folder(images, scratch / "memory", Instant(), AnnotateConfig(), on_images=count)
+        annotate(images, scratch / "memory", Instant(), AnnotateConfig(workers=1), on_images=count)
     finally:
         over.set()
         sampler.join()

@@ -47,13 +47,13 @@ class Options:
 def draw_faces(options: Options, out: Path) -> Path:
     """Parquet files of made faces in the form that the tiny VLM was pretrained on."""
     from tag_rewards.datasets.made_faces import write_dataset
-    from tag_rewards.prepare import AnnotationConfig, PrepareConfig, prepare
+    from tag_rewards.prepare import PrepareConfig, TargetConfig, prepare
 
     data, faces = out / "data", out / "made_faces"
     if not (data / "prepare.json").exists():
         if not faces.exists():
             write_dataset(faces, options.faces, options.held_out)
-        annotation = AnnotationConfig(canvas=112, top_k=8)
+        annotation = TargetConfig(canvas=112, top_k=8)
         prepare(faces, faces / "openface", data, PrepareConfig(annotation, prompt="short"))
     return data
 

@@ -17,7 +17,10 @@ def annotate(
         Path, typer.Argument(metavar="DIR", help="Folder with images, in folders below it too.")
     ],
     detector: Annotated[
-        str, typer.Option(help=f"What looks at them: {', '.join(DETECTOR_NAMES)}.")
+        str,
+        typer.Option(
+            help=f"What looks at them: {', '.join(DETECTOR_NAMES)}; or package.module:name."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the evidence; made if needed.")],
     option: Annotated[
@@ -60,32 +63,35 @@ def annotate(
     from rich.console import Console
 
     from tag_rewards.evidence.cache import default_cache_folder
-    from tag_rewards.evidence.run import AnnotateConfig, annotate_folder
-    from tag_rewards.evidence.summary import draw_summary
+    from tag_rewards.evidence.counts import draw_counts
+    from tag_rewards.evidence.run import AnnotateConfig
+    from tag_rewards.evidence.run import annotate as run
 
     if cache and no_cache:
         raise InputError("--cache and --no-cache exclude each other")
     options = name_values("--option", option)
     try:
         config = AnnotateConfig(
-            workers=workers,
+            # A process even for one worker, so that a crash of the detector costs one image.
+            workers=1 if workers is None and not ray else workers,
             ray=ray,
             cache=None if no_cache else cache or default_cache_folder(),
             retry_failed=retry_failed,
         )
     except ValueError as error:
         raise InputError(str(error)) from error
+    made = make_detector(detector, options)
     with progress("Annotating") as bar:
-        summary = annotate_folder(
+        counts = run(
             images,
             out,
-            make_detector(detector, options),
+            made,
             config,
             options=options,
             on_start=bar.start,
             on_images=bar.advance,
         )
-    draw_summary(summary).savefig(out / "summary.png", dpi=110)
+    draw_counts(counts).savefig(out / "summary.png", dpi=110)
     console = Console()
-    console.print(summary.to_table())
+    console.print(counts.to_table())
     console.print(f"Written to {out}")

@@ -24,7 +24,7 @@ from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol
-    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.prepare.face_target import TargetConfig
 
 _TRAIN_FILE = "rl_train.parquet"
 
@@ -88,7 +88,7 @@ def evaluate(
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
     from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
-    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.prepare.face_target import TargetConfig
 
     config = EvaluationConfig(resamples, seed)
     if (data is None) == (dataset is None):
@@ -105,7 +105,7 @@ def evaluate(
     else:
         assert dataset is not None
         try:
-            annotation = AnnotationConfig(canvas, box_space, top_k, min_probability, min_confidence)
+            annotation = TargetConfig(canvas, box_space, top_k, min_probability, min_confidence)
         except ValueError as error:
             raise InputError(str(error)) from error
         if protocol is None:
@@ -135,7 +135,7 @@ def evaluate(
 
 
 def _canvas_images(
-    loaded: "LoadedProtocol", annotation: "AnnotationConfig", rows: Collection[int]
+    loaded: "LoadedProtocol", annotation: "TargetConfig", rows: Collection[int]
 ) -> dict[int, bytes]:
     """What the model saw of some faces of a dataset, encoded."""
     from tag_rewards.files.images import encode_image

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.target import Target
 
-ProtocolOption = typer.Option(help="What the dataset is, such as rafdb/basic-test; see `datasets`.")
+ProtocolOption = typer.Option(
+    help="What the dataset is, such as rafdb/basic-test (see `datasets`), or package.module:NAME."
+)
 AllowMismatch = Annotated[
     bool,
     typer.Option("--allow-mismatch", help="Record counts that differ from the published ones."),

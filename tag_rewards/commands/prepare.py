@@ -18,6 +18,7 @@ from tag_rewards.commands.options import (
     ProtocolOption,
     QualityFile,
     TopK,
+    face_source,
 )
 from tag_rewards.errors import InputError
 
@@ -82,17 +83,17 @@ def prepare(
 
     from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
-    from tag_rewards.evidence.of_dataset import EvidenceRows
-    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.prepare.run import PrepareConfig
     from tag_rewards.prepare.run import prepare as run
-    from tag_rewards.prepare.template_traces import Imprecision
+    from tag_rewards.prepare.texts import Imprecision
 
-    if (openface is None) == (not evidence):
+    faces = face_source(dataset, openface, evidence)
+    if faces is None:
         raise InputError("give one of --openface and --evidence")
     try:
         config = PrepareConfig(
-            annotation=AnnotationConfig(
+            annotation=TargetConfig(
                 canvas=canvas,
                 box_space=box_space,
                 top_k=top_k,
@@ -107,9 +108,8 @@ def prepare(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    faces = openface or EvidenceRows(evidence or [], dataset)
     with progress("Preparing") as bar:
-        report = run(
+        counts = run(
             dataset,
             faces,
             out,
@@ -121,7 +121,7 @@ def prepare(
             on_sample=bar.advance,
         )
     console = Console()
-    console.print(report.to_table())
-    for mismatch in report.mismatches:
+    console.print(counts.to_table())
+    for mismatch in counts.mismatches:
         console.print(f"Not as published: {mismatch}")
     console.print(f"Written to {out}")

@@ -59,25 +59,26 @@ def quality(
     from rich.console import Console
 
     from tag_rewards.commands.progress import progress
-    from tag_rewards.datasets.protocols import load_protocol
     from tag_rewards.quality.limits import Limit
-    from tag_rewards.quality.summary import draw_quality, quality_table
-    from tag_rewards.quality.table import judge, measure_samples, write_quality
+    from tag_rewards.quality.overview import draw_quality, quality_table
+    from tag_rewards.quality.table import judge_images
 
     try:
         limits = [Limit.parse(text) for text in require or []]
     except ValueError as error:
         raise InputError(f"--require: {error}") from error
-    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
-    if source := face_source(dataset, openface, evidence):
-        source.require_any(loaded.samples)
-    splits = {sample.split for sample in loaded.samples}
     with progress("Measuring") as bar:
-        bar.start(len(loaded.samples))
-        rows = list(measure_samples(loaded.samples, source, on_image=bar.advance))
-    judged = judge(rows, limits, splits - (set() if filter_evaluated else {loaded.protocol.split}))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_quality(out, judged)
+        judged = judge_images(
+            dataset,
+            protocol,
+            out,
+            limits,
+            source=face_source(dataset, openface, evidence),
+            filter_evaluated=filter_evaluated,
+            allow_mismatch=allow_mismatch,
+            on_start=bar.start,
+            on_image=bar.advance,
+        )
     picture = out.with_suffix(".png")
     draw_quality(judged).savefig(picture, dpi=110)
     console = Console()

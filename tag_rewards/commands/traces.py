@@ -114,7 +114,7 @@ def build(
     """
     from tag_rewards.commands.progress import build_bar
     from tag_rewards.engines.make import make_engine
-    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.quality.table import read_rejected
     from tag_rewards.traces import run
     from tag_rewards.traces.config import BuildConfig, BuildData
@@ -132,7 +132,7 @@ def build(
                 openface=openface,
                 **({"splits": tuple(split)} if split else {}),
                 allow_mismatch=allow_mismatch,
-                annotation=AnnotationConfig(
+                annotation=TargetConfig(
                     canvas=canvas,
                     box_space=box_space,
                     top_k=top_k,

@@ -34,8 +34,9 @@ from tag_rewards.completions.completion import read_completions
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
 from tag_rewards.files.journal import Journal
-from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
+from tag_rewards.geometry import box_area
 from tag_rewards.geometry.boxes import face_area, whole_pixels
+from tag_rewards.prepare.canvas import Canvas
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.trace import read_trace
@@ -110,9 +111,9 @@ def mask_face(
         config: How to mask.
     """
     height, width = image.shape[:2]
-    space = BoxSpace.pixels(width, height)
+    canvas = Canvas.whole(width, height, face.target.box_space)
     boxes = [claim.box for claim in read_trace(face.target, completion).claims]
-    claimed = whole_pixels(convert_boxes(boxes, face.target.box_space, space), width, height)
+    claimed = whole_pixels(canvas.to_image(boxes), width, height)
     points = None
     if face.landmarks is not None:
         points = face.landmarks * (np.array([width, height]) / face.target.box_space.extent)

@@ -22,6 +22,7 @@ from .sample import (
     Dataset,
     FaceSample,
     LeftOut,
+    SplitCounts,
     load_image,
     unpack,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "LoadedProtocol",
     "MadeFace",
     "Protocol",
+    "SplitCounts",
     "load_image",
     "load_protocol",
     "make_face",

@@ -43,19 +43,10 @@ if TYPE_CHECKING:
 
 Release = Literal["old", "new"]
 
-AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(
-    {
-        0: "neutral",
-        1: "happiness",
-        2: "sadness",
-        3: "surprise",
-        4: "fear",
-        5: "disgust",
-        6: "anger",
-        7: "contempt",
-    }
-)
+_NAMES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
 """AffectNet's label ids; nothing beyond this file uses them."""
+
 
 _NOT_LABELS = ("none of the expressions", "uncertain expression", "no face")
 _MEANINGS = {**AFFECTNET_LABELS, **dict(enumerate(_NOT_LABELS, start=8))}

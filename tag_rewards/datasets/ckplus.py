@@ -22,25 +22,18 @@ from tag_rewards.datasets.reading import (
     read_words,
     visible,
 )
-from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CKPLUS_LABELS: Mapping[int, str] = MappingProxyType(
-    {
-        0: "neutral",
-        1: "anger",
-        2: "contempt",
-        3: "disgust",
-        4: "fear",
-        5: "happiness",
-        6: "sadness",
-        7: "surprise",
-    }
-)
+_NAMES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+CKPLUS_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
 """CK+'s label ids; nothing beyond this file uses them."""
+
+CKPLUS_COUNTS: Mapping[str, SplitCounts] = MappingProxyType({"test": SplitCounts(327)})
+"""Sequences with an expression (Lucey et al. 2010)."""
 
 WITHOUT_LABEL = "sequence without an expression"
 

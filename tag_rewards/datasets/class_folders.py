@@ -11,7 +11,7 @@ CAER-S is `train/` and `test/` with Anger, Disgust, Fear, Happy, Neutral, Sad, S
 is `Train/`, `Val/` and `Test/` with Angry, ..., Surprise, or the aligned faces that come in
 archives of their own (`Train_Aligned_Faces/`, also inside `Train/`); the labels of its test images
 are not public, so that these lie outside a class folder and are left out. FER2013 is found on
-Kaggle likewise, as `train/` and `test/`, its two test sets in one.
+Kaggle in this layout too, as `train/` and `test/`, its two test sets in one.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 OUTSIDE = "image outside a class folder"
 NO_IMAGE = "file that is no image"
 
+# fmt: off
 _SPLITS = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
 }
+# fmt: on
 _LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
 
 

@@ -19,17 +19,8 @@ from tag_rewards.datasets.sample import Dataset, FaceSample
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXPW_LABELS: Mapping[int, str] = MappingProxyType(
-    {
-        0: "anger",
-        1: "disgust",
-        2: "fear",
-        3: "happiness",
-        4: "sadness",
-        5: "surprise",
-        6: "neutral",
-    }
-)
+_NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+EXPW_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
 """ExpW's label ids; nothing beyond this file uses them."""
 
 _LAYOUT = "ExpW has label/label.lst and image/origin/*.jpg"

@@ -13,25 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, read_table
-from tag_rewards.datasets.sample import SIDE, Dataset, FaceSample
+from tag_rewards.datasets.sample import SIDE, Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-FER2013_LABELS: Mapping[int, str] = MappingProxyType(
-    {
-        0: "anger",
-        1: "disgust",
-        2: "fear",
-        3: "happiness",
-        4: "sadness",
-        5: "surprise",
-        6: "neutral",
-    }
-)
+_NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+FER2013_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
 """FER2013's label ids; nothing beyond this file uses them."""
+
+FER2013_COUNTS: Mapping[str, SplitCounts] = MappingProxyType(
+    {"train": SplitCounts(28709), "val": SplitCounts(3589), "test": SplitCounts(3589)}
+)
+"""Images of the published splits (Goodfellow et al. 2013)."""
 
 USAGES: Mapping[str, str] = MappingProxyType(
     {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}

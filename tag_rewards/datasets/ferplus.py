@@ -12,13 +12,9 @@
   in one folder it keeps the last one's image, so that the others are left out here.
 
 There is no single FERPlus test set: which rows have a label, and which label, is up to a rule on
-the votes, see `ferplus_rules`.
-
-From the ten votes on a face to its label: the rules by which FERPlus is used.
-
-Each rule takes the votes of a row, one whole number for each of `COLUMNS`, and returns the label,
-one of `LABELS`, or why there is none: `UNKNOWN`, `NO_FACE` or `NO_AGREEMENT`. Of equal votes the
-first column wins.
+the votes. Each of `RULES` takes the votes of a row, one whole number for each of `COLUMNS`, and
+returns the label, one of `LABELS`, or why there is none: `UNKNOWN`, `NO_FACE` or `NO_AGREEMENT`. Of
+equal votes the first column wins.
 
 `majority`, `crossentropy` and `multi_target` follow the authors' reader (`src/ferplus.py` of
 https://github.com/microsoft/FERPlus, after https://arxiv.org/abs/1608.01041), which first takes
@@ -34,17 +30,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.datasets import fer2013
 from tag_rewards.datasets.reading import Builder, first_existing, read_table
-from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
+# fmt: off
 LABELS = (
-    *("neutral", "happiness", "surprise", "sadness"),
-    *("anger", "disgust", "fear", "contempt"),
+    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
 )
+# fmt: on
 """In the order of the table's columns."""
 
 COLUMNS = (*LABELS, "unknown", "NF")
@@ -136,6 +133,37 @@ RULES: Mapping[str, Callable[[Sequence[int]], str]] = MappingProxyType(
 """Every rule by its name."""
 
 
+_TOTALS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
+    {
+        "majority": (25060, 3199, 3153),
+        "crossentropy": (27956, 3505, 3505),
+        "multi_target": (27671, 3472, 3472),
+        "argmax10": (28389, 3553, 3546),
+        "argmax8": (28559, 3579, 3573),
+    }
+)
+_MAJORITY_TEST = dict(zip(LABELS, (1090, 893, 396, 384, 273, 18, 83, 16), strict=True))
+
+
+def ferplus_counts(rule: str) -> Mapping[str, SplitCounts]:
+    """The rows of the vote table (Barsoum et al. 2016) that have a label under a rule.
+
+    Args:
+        rule: One of `RULES`.
+
+    Example:
+        >>> ferplus_counts("argmax8")["test"].total
+        3573
+    """
+    train, val, test = _TOTALS[rule]
+    labels = _MAJORITY_TEST if rule == "majority" else {}
+    return {
+        "train": SplitCounts(train),
+        "val": SplitCounts(val),
+        "test": SplitCounts(test, labels),
+    }
+
+
 def _without_single(votes: Sequence[int]) -> list[int]:
     return [count if count > 1 else 0 for count in votes]
 
@@ -175,7 +203,7 @@ def read_ferplus(root: str | Path, rule: str = "majority") -> Dataset:
     Args:
         root: The folder that holds the vote table and the images; the pixels of `fer2013.csv` are
             taken if they are there.
-        rule: One of `ferplus_rules.RULES`.
+        rule: One of `RULES`.
 
     Returns:
         The samples in the order of the table, named as their image without `.png`; a later row of

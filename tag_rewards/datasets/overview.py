@@ -1,7 +1,4 @@
-"""Protocols, and what a dataset's folder holds of one, as tables for the terminal.
-
-How many images of each label a dataset's splits have, in one picture.
-"""
+"""Protocols, and what a dataset's folder holds of one: tables for the terminal and a picture."""
 
 from __future__ import annotations
 
@@ -114,7 +111,7 @@ def draw_label_distribution(
         title: Of the picture.
         labels: The declared labels, from top to bottom.
         found: Images by split and label; at least one split.
-        published: Published counts likewise, where they are known.
+        published: Published counts by split and label, where they are known.
     """
     height = 0.34 * len(labels) + 1.3
     figure = Figure(figsize=(1.4 + 3.4 * len(found), height), dpi=150, layout="constrained")

@@ -2,8 +2,6 @@
 
 Published figures of FER do not reproduce because splits and labels are left implicit. A protocol
 states them, and its published counts are checked when it is loaded.
-
-What a protocol is, its data, and how the two are compared.
 """
 
 from __future__ import annotations
@@ -16,23 +14,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tag_rewards.datasets import published_counts as protocol_counts
 from tag_rewards.datasets.affectnet import read_affectnet
-from tag_rewards.datasets.ckplus import read_ckplus
+from tag_rewards.datasets.ckplus import CKPLUS_COUNTS, read_ckplus
 from tag_rewards.datasets.class_folders import read_class_folders
 from tag_rewards.datasets.expw import read_expw
-from tag_rewards.datasets.fer2013 import read_fer2013
-from tag_rewards.datasets.ferplus import RULES, read_ferplus
-from tag_rewards.datasets.rafdb import read_rafdb
-from tag_rewards.datasets.sample import MissingFilesError
+from tag_rewards.datasets.fer2013 import FER2013_COUNTS, read_fer2013
+from tag_rewards.datasets.ferplus import RULES, ferplus_counts, read_ferplus
+from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
+from tag_rewards.datasets.sample import MissingFilesError, SplitCounts
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from tag_rewards.datasets.affectnet import Release
-    from tag_rewards.datasets.published_counts import SplitCounts
     from tag_rewards.datasets.sample import Dataset, FaceSample
 
 
@@ -129,7 +126,8 @@ def load_protocol(
     """Read a dataset's folder under a protocol and check the published counts.
 
     Args:
-        protocol: A name in `PROTOCOLS`, or a protocol.
+        protocol: A name in `PROTOCOLS`, `package.module:NAME` of a protocol of your own, or a
+            protocol.
         root: The dataset's folder.
         allow_mismatch: Record counts that differ instead of refusing them.
         allow_missing: List files that do not exist instead of refusing them.
@@ -178,7 +176,7 @@ def _ferplus(rule: str) -> Protocol:
         EXPRESSIONS,
         "test",
         partial(read_ferplus, rule=rule),
-        protocol_counts.ferplus(rule),
+        ferplus_counts(rule),
         "votes of Barsoum et al. 2016",
     )
 
@@ -190,7 +188,7 @@ def _affectnet(n_labels: int, release: Release, train: int, val: int) -> Protoco
         EXPRESSIONS[:n_labels],
         "val",
         partial(read_affectnet, release=release),
-        protocol_counts.affectnet(train, val),
+        {"train": SplitCounts(train), "val": SplitCounts(val)},
         "lists of Mollahosseini et al. 2017" if release == "old" else "the release itself",
     )
 
@@ -208,7 +206,7 @@ _ALL = (
         _SEVEN,
         "test",
         partial(read_rafdb, images="aligned"),
-        protocol_counts.RAFDB,
+        RAFDB_COUNTS,
         _RAFDB_SOURCE,
     ),
     Protocol(
@@ -217,7 +215,7 @@ _ALL = (
         _SEVEN,
         "test",
         partial(read_rafdb, images="original"),
-        protocol_counts.RAFDB,
+        RAFDB_COUNTS,
         _RAFDB_SOURCE,
     ),
     *(_ferplus(rule) for rule in RULES),
@@ -227,7 +225,7 @@ _ALL = (
         _SEVEN,
         "test",
         read_fer2013,
-        protocol_counts.FER2013,
+        FER2013_COUNTS,
         "Goodfellow et al. 2013",
     ),
     _affectnet(7, "old", 283901, 3500),
@@ -240,7 +238,7 @@ _ALL = (
         tuple(label for label in EXPRESSIONS if label != "neutral"),
         "test",
         read_ckplus,
-        protocol_counts.CKPLUS,
+        CKPLUS_COUNTS,
         "Lucey et al. 2010",
     ),
     Protocol("expw", "expw", _SEVEN, "test", read_expw),
@@ -259,6 +257,9 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({protocol.name: protocol fo
 def protocol_named(name: str) -> Protocol:
     """The protocol of that name.
 
+    Args:
+        name: One of `PROTOCOLS`, or `package.module:NAME` of a `Protocol` of your own.
+
     Raises:
         InputError: There is none; the message says which name is meant.
 
@@ -268,6 +269,13 @@ def protocol_named(name: str) -> Protocol:
         tag_rewards.errors.InputError: no protocol is named 'made-faces/tset'; \
 did you mean made-faces/test?
     """
+    if ":" in name:
+        own = load_named("--protocol", name)
+        if not isinstance(own, Protocol):
+            raise InputError(
+                f"--protocol {name} ({type(own).__name__}) is no tag_rewards.datasets.Protocol"
+            )
+        return own
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     close = [other for other in PROTOCOLS if other.startswith(name)] if name else []

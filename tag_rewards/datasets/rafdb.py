@@ -20,24 +20,25 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from tag_rewards.datasets.class_folders import read_folders
 from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, numbers, read_words
-from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-RAFDB_LABELS: Mapping[int, str] = MappingProxyType(
+_NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+RAFDB_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES, start=1)))
+"""RAF-DB's label ids. No two FER datasets share an order, so nothing beyond this file uses them."""
+
+_TRAIN = (1290, 281, 717, 4772, 1982, 705, 2524)
+_TEST = (329, 74, 160, 1185, 478, 162, 680)
+RAFDB_COUNTS: Mapping[str, SplitCounts] = MappingProxyType(
     {
-        1: "surprise",
-        2: "fear",
-        3: "disgust",
-        4: "happiness",
-        5: "sadness",
-        6: "anger",
-        7: "neutral",
+        "train": SplitCounts(12271, dict(zip(_NAMES, _TRAIN, strict=True))),
+        "test": SplitCounts(3068, dict(zip(_NAMES, _TEST, strict=True))),
     }
 )
-"""RAF-DB's label ids. No two FER datasets share an order, so nothing beyond this file uses them."""
+"""Images of the published splits (Li et al. 2017)."""
 
 RafdbImages = Literal["aligned", "original"]
 

@@ -1,6 +1,6 @@
-"""The folders of a dataset, and what a reader makes of them: samples, and counts of what is not.
+"""What readers of datasets share: folders, text files and tables, and samples made of them.
 
-Text files and tables, read with errors that say the line, the field and the value.
+Errors say the line, the field and the value.
 """
 
 from __future__ import annotations

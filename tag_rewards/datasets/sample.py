@@ -1,12 +1,8 @@
-"""What every dataset reader gives: labelled images, and the count of what it left out.
-
-The pixels of a sample, from its file or from the dataset's table.
-"""
+"""What every dataset reader gives: labelled images, and counts of what it left out."""
 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,12 +12,20 @@ import numpy as np
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import read_image
+from tag_rewards.files.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in whole numbers."""
+
+SIDE = 48
+"""Side in pixels of the images that FER2013's table holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,28 @@ class Dataset:
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
 
 
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """The published size of a split.
+
+    Attributes:
+        total: Its images.
+        labels: Its images by label; empty where only the total is known.
+
+    Raises:
+        ValueError: The labels do not add up to the total.
+    """
+
+    total: int
+    labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.labels and sum(self.labels.values()) != self.total:
+            raise ValueError(
+                f"the labels' counts add up to {sum(self.labels.values())}, not {self.total}"
+            )
+
+
 class MissingFilesError(InputError):
     """Files that labels need do not exist; the message names the first and their number.
 
@@ -76,12 +102,6 @@ class MissingFilesError(InputError):
         self.missing = missing
 
 
-Box = tuple[int, int, int, int]
-
-
-Region = Box
-
-
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A sample that does not become a row, and why (the same words for the same cause)."""
@@ -89,13 +109,13 @@ class LeftOut:
     reason: str
 
 
-def region_of(sample: FaceSample, width: int, height: int) -> Region:
+def labelled_part(sample: FaceSample, width: int, height: int) -> Box:
     """The part of an image that a sample is about: the dataset's face box, or all of it.
 
     Args:
         sample: The sample.
-        width: Of its image in pixels.
-        height: Likewise.
+        width: Width of its image in pixels.
+        height: Height of its image in pixels.
 
     Returns:
         x1, y1, x2, y2 in whole pixels, cut to the image.
@@ -105,9 +125,8 @@ def region_of(sample: FaceSample, width: int, height: int) -> Region:
 
     Example:
         >>> from pathlib import Path
-        >>> from tag_rewards.datasets.sample import FaceSample
         >>> box = (10.6, -4, 60, 50.2)
-        >>> region_of(FaceSample("a", Path("a.jpg"), "fear", "test", face_box=box), 80, 60)
+        >>> labelled_part(FaceSample("a", Path("a.jpg"), "fear", "test", face_box=box), 80, 60)
         (10, 0, 60, 51)
     """
     if sample.face_box is None:
@@ -123,9 +142,6 @@ def region_of(sample: FaceSample, width: int, height: int) -> Region:
     return left, top, right, bottom
 
 
-SIDE = 48
-
-
 def load_image(sample: FaceSample) -> NDArray[np.uint8]:
     """The image as BGR, (height, width, 3) uint8, turned as its EXIF orientation says.
 
@@ -135,7 +151,6 @@ def load_image(sample: FaceSample) -> NDArray[np.uint8]:
 
     Example:
         >>> from pathlib import Path
-        >>> from tag_rewards.datasets.sample import FaceSample
         >>> grey = bytes(range(48)) * 48
         >>> load_image(FaceSample("a", Path("a.png"), "fear", "test", grey))[0, 3].tolist()
         [3, 3, 3]
@@ -165,10 +180,9 @@ def unpack(samples: Iterable[FaceSample]) -> int:
             continue
         sample.path.parent.mkdir(parents=True, exist_ok=True)
         _, png = cv2.imencode(".png", _grey(sample.pixels))
-        # Moved into place whole: a cut file would be taken for a finished one by the next call.
-        part = sample.path.with_name(f".{sample.path.name}.part")
-        part.write_bytes(png.tobytes())
-        os.replace(part, sample.path)
+        # Whole, since a cut file would be taken for a finished one by the next call.
+        with whole(sample.path, synced=False) as file:
+            file.write(png.tobytes())
         written += 1
     return written
 

@@ -18,7 +18,7 @@ from tag_rewards.detectors import geometric_aus
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
-    detect_each,
+    OneByOne,
     file_digest,
     import_for,
     package_folder,
@@ -27,10 +27,7 @@ from tag_rewards.detectors.one_by_one import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.detectors.images import Prepared, Transform
-    from tag_rewards.detectors.observation import Detection, ImageInput
 
 REMEDY = "pip install 'tag-rewards[detect]'"
 
@@ -58,19 +55,17 @@ class DlibConfig:
             raise ValueError(f"min_score is {self.min_score}, not a finite number")
 
 
-class DlibDetector:
+class DlibDetector(OneByOne):
     """Finds faces and landmarks with dlib and judges AUs by them; a `Detector`.
 
-    It can be pickled; each process loads the models for itself at its first image. Faces smaller
-    than about 80 pixels are found only in images small enough to be enlarged (`images.prepare`).
-
-    Attributes:
-        name: `dlib`.
-        version: dlib's version, hash of the predictor's file, and the version of the AU formulas.
-        config: How it is run.
+    Faces smaller than about 80 pixels are found only in images small enough to be enlarged
+    (`images.prepare`).
 
     Args:
         config: How it is run.
+
+    Attributes:
+        version: dlib's version, hash of the predictor's file, and the version of the AU formulas.
 
     Raises:
         InputError: dlib or the predictor is not there.
@@ -96,14 +91,6 @@ class DlibDetector:
             f"score {self.config.min_score:g}, AU formulas {geometric_aus.VERSION} "
             f"({PREPARATION})"
         )
-
-    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
-        """Look at images; one result for each, in order.
-
-        Raises:
-            InputError: The predictor's file is no 68-point shape predictor.
-        """
-        return detect_each(images, self._look)
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
         find_faces, predict = _models(self._predictor)

@@ -14,8 +14,8 @@ from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
+    OneByOne,
     box_around,
-    detect_each,
     import_for,
     package_version,
     png_of,
@@ -29,10 +29,9 @@ from tag_rewards.detectors.openface.csv import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tag_rewards.detectors.images import Prepared
-    from tag_rewards.detectors.observation import Detection, ImageInput
 
 REMEDY = (
     "pip install libreface into a Python 3.9 environment of its own: it pins torch 2.0.0 and "
@@ -57,19 +56,17 @@ class LibreFaceConfig:
     device: str = "cpu"
 
 
-class LibreFaceDetector:
+class LibreFaceDetector(OneByOne):
     """Runs LibreFace's `get_facial_attributes_image`; a `Detector`.
 
-    It can be pickled. LibreFace judges one face of an image and loads its models anew for each
-    image. It gives no score of a face, so the confidence is 1.
-
-    Attributes:
-        name: `libreface`.
-        version: LibreFace's version.
-        config: How it is run.
+    LibreFace judges one face of an image and loads its models anew for each image. It gives no
+    score of a face, so the confidence is 1.
 
     Args:
         config: How it is run.
+
+    Attributes:
+        version: LibreFace's version.
 
     Raises:
         InputError: The package is missing.
@@ -81,14 +78,6 @@ class LibreFaceDetector:
         self.config = config or LibreFaceConfig()
         import_for(self.name, "libreface", REMEDY)
         self.version = f"libreface {package_version('libreface')} ({PREPARATION})"
-
-    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
-        """Look at images; one result for each, in order.
-
-        Raises:
-            InputError: The weights cannot be had.
-        """
-        return detect_each(images, self._look)
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
         with png_of(prepared.image) as path:

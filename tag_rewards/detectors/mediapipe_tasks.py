@@ -1,12 +1,10 @@
 """Landmarks and AUs by MediaPipe's Face Landmarker (Tasks API): 478 points and 52 blendshapes.
 
-ARKit's blendshapes, which MediaPipe gives, as FACS Action Units.
-
-The table is the one that py-feat publishes (2.1.5, `feat/utils/region_maps.py`, MIT), which names
-the AU and the muscle of each blendshape, with AU24 for `mouthPress` as its comments say. Left out
-are the shapes that it gives no AU: gaze, tongue, `jawForward/Left/Right`, `mouthLeft/Right`,
-`mouthClose`, `mouthRoll...`; and `cheekPuff`, an action descriptor (AD34). Nothing says that the
-lips part (AU25): `jawOpen` with closed lips is AU26 as well.
+The blendshapes are ARKit's. Which AU each shows is the table that py-feat publishes (2.1.5,
+`feat/utils/region_maps.py`, MIT), with AU24 for `mouthPress` as its comments say. Left out are the
+shapes that it gives no AU: gaze, tongue, `jawForward/Left/Right`, `mouthLeft/Right`, `mouthClose`,
+`mouthRoll...`; and `cheekPuff`, an action descriptor (AD34). Nothing says that the lips part
+(AU25): `jawOpen` with closed lips is AU26 as well.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
+    OneByOne,
     box_around,
-    detect_each,
     file_digest,
     import_for,
     package_version,
@@ -30,12 +28,20 @@ from tag_rewards.detectors.one_by_one import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tag_rewards.detectors.images import Prepared
-    from tag_rewards.detectors.observation import Detection, ImageInput
 
+
+REMEDY = "pip install 'mediapipe>=0.10.30'"
+MODEL_REMEDY = (
+    "give Google's face_landmarker.task, which the package does not bring: "
+    "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
+)
+
+BLENDSHAPE_SCALE = "blendshape_0_1"
+"""What `FaceObservation.raw` calls the coefficients."""
 
 AU_BLENDSHAPES: Mapping[int, tuple[str, ...]] = {
     1: ("browInnerUp",),
@@ -61,33 +67,6 @@ AU_BLENDSHAPES: Mapping[int, tuple[str, ...]] = {
 """AU number -> the blendshapes that show it."""
 
 
-def blendshape_aus(blendshapes: Mapping[str, float]) -> dict[int, float]:
-    """Blendshapes as AUs: the greatest of an AU's shapes, since one side is enough for an AU.
-
-    Args:
-        blendshapes: Name -> coefficient, 0 to 1; AUs of which no shape is there are left out.
-
-    Example:
-        >>> blendshape_aus({"mouthSmileLeft": 0.7, "mouthSmileRight": 0.5, "eyeLookInLeft": 0.9})
-        {12: 0.7}
-    """
-    return {
-        au: max(blendshapes[name] for name in names if name in blendshapes)
-        for au, names in AU_BLENDSHAPES.items()
-        if any(name in blendshapes for name in names)
-    }
-
-
-REMEDY = "pip install 'mediapipe>=0.10.30'"
-MODEL_REMEDY = (
-    "give Google's face_landmarker.task, which the package does not bring: "
-    "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker"
-)
-
-BLENDSHAPE_SCALE = "blendshape_0_1"
-"""What `FaceObservation.raw` calls the coefficients."""
-
-
 @dataclass(frozen=True, slots=True)
 class MediaPipeConfig:
     """How the Face Landmarker is run.
@@ -108,19 +87,16 @@ class MediaPipeConfig:
             raise ValueError(f"max_faces is {self.max_faces}, not at least 1")
 
 
-class MediaPipeDetector:
+class MediaPipeDetector(OneByOne):
     """Runs MediaPipe's Face Landmarker; a `Detector`.
 
-    It can be pickled; each process loads the model for itself at its first image. The landmarker
-    gives no score of a face, so the confidence is 1.
-
-    Attributes:
-        name: `mediapipe`.
-        version: mediapipe's version and the hash of the model's file.
-        config: How it is run.
+    The landmarker gives no score of a face, so the confidence is 1.
 
     Args:
         config: How it is run.
+
+    Attributes:
+        version: mediapipe's version and the hash of the model's file.
 
     Raises:
         InputError: The model or the package is missing.
@@ -137,14 +113,6 @@ class MediaPipeDetector:
             f"mediapipe {package_version('mediapipe')}, model {file_digest(config.model)}, "
             f"faces {config.max_faces} ({PREPARATION})"
         )
-
-    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
-        """Look at images; one result for each, in order.
-
-        Raises:
-            InputError: The model's file is no Face Landmarker.
-        """
-        return detect_each(images, self._look)
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
         mediapipe = import_for(self.name, "mediapipe", REMEDY)
@@ -178,6 +146,23 @@ class MediaPipeDetector:
                 )
             )
         return observations
+
+
+def blendshape_aus(blendshapes: Mapping[str, float]) -> dict[int, float]:
+    """Blendshapes as AUs: the greatest of an AU's shapes, since one side is enough for an AU.
+
+    Args:
+        blendshapes: Name -> coefficient, 0 to 1; AUs of which no shape is there are left out.
+
+    Example:
+        >>> blendshape_aus({"mouthSmileLeft": 0.7, "mouthSmileRight": 0.5, "eyeLookInLeft": 0.9})
+        {12: 0.7}
+    """
+    return {
+        au: max(blendshapes[name] for name in names if name in blendshapes)
+        for au, names in AU_BLENDSHAPES.items()
+        if any(name in blendshapes for name in names)
+    }
 
 
 @lru_cache(maxsize=2)

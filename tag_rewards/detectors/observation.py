@@ -1,19 +1,8 @@
 """What every AU detector gives: faces with landmarks and AUs, in one form.
 
-From a detector's face to TAG's activated list: AU, probability and box, most probable first.
-
-Every detector gives a probability for each AU (`FaceObservation.probabilities`). OpenFace itself
-has none. It has two opinions on each AU, trained apart: a presence (0 or 1) and an intensity on
-FACS's scale (1 is A, a trace; 5 is E, the maximum). They contradict each other on about one AU in
-ten: of 935 pairs on photographs 63 were present with intensity 0 and 35 absent with 1 or more. Our
-choice is their mean,
-
-    probability = (presence + intensity / 5) / 2
-
-and an AU is active from 0.6, the least that an AU reaches which both call visible: present, with
-at least a trace. AU28 has no intensity. Its missing opinion counts as 0, so that it reaches 0.5 and
-is never active by default: its presence alone was claimed on 12 of 16 photographs of faces. Ask for
-`min_probability=0.5` to rely on presence alone.
+Every detector gives a probability for each AU (`FaceObservation.probabilities`); its own file says
+how its scale becomes that. `activated_aus` makes TAG's activated list of it: AU, probability and
+box, most probable first.
 """
 
 from __future__ import annotations
@@ -43,9 +32,9 @@ class Pose(NamedTuple):
     """Head rotation in degrees; 0, 0, 0 looks into the camera.
 
     Attributes:
-        pitch: positive looks down.
-        yaw: positive turns to the right of the image.
-        roll: positive tilts clockwise in the image.
+        pitch: Positive looks down.
+        yaw: Positive turns to the right of the image.
+        roll: Positive tilts clockwise in the image.
     """
 
     pitch: float
@@ -64,15 +53,15 @@ class FaceObservation:
             can lie outside it. None if the detector gives none.
         probabilities: AU number -> how sure the detector is that the AU is there, in [0, 1]. Each
             detector's page in the docs says how its own scale becomes this one.
-        raw: name of a scale (such as `intensity_0_5`) -> AU number -> the value as the detector
+        raw: Name of a scale (such as `intensity_0_5`) -> AU number -> the value as the detector
             gave it.
-        confidence: how sure the detector is of the face, in [0, 1].
-        pose: head rotation, or None if the detector gives none.
-        detector: name of the detector.
-        version: its version, with whatever else decides its numbers, such as the model file.
+        confidence: How sure the detector is of the face, in [0, 1].
+        pose: Head rotation, or None if the detector gives none.
+        detector: Name of the detector.
+        version: Its version, with whatever else decides its numbers, such as the model file.
 
     Raises:
-        ValueError: a value is out of range; the message names field and value.
+        ValueError: A value is out of range; the message names field and value.
 
     Example:
         >>> face = FaceObservation((10, 10, 90, 90), None, {12: 0.8}, detector="mine")
@@ -106,8 +95,8 @@ class Detection(NamedTuple):
     """What came of one image: faces, no face, or a failure with its reason.
 
     Attributes:
-        faces: the faces, in no promised order; empty if none was found.
-        failure: why the image could not be looked at, one sentence; empty if it could.
+        faces: The faces, in no promised order; empty if none was found.
+        failure: Why the image could not be looked at, one sentence; empty if it could.
     """
 
     faces: tuple[FaceObservation, ...] = ()
@@ -121,8 +110,8 @@ class Detector(Protocol):
     one bad file does not stop a run. An exception means that the detector itself cannot work.
 
     Attributes:
-        name: what it is called on the command line.
-        version: decides, with the name and the image's content, what `detect` gives.
+        name: What it is called on the command line.
+        version: Decides, with the name and the image's content, what `detect` gives.
     """
 
     name: str
@@ -132,8 +121,6 @@ class Detector(Protocol):
         """Look at images; one result for each, in order."""
         ...
 
-
-"""E on FACS's scale of intensity."""
 
 MIN_CONFIDENCE = 0.725
 """OpenFace's own boundary between success and failure."""
@@ -172,7 +159,6 @@ def activated_aus(
             degenerate.
 
     Example:
-        >>> from tag_rewards.detectors.observation import FaceObservation
         >>> from tag_rewards.geometry import average_face
         >>> face = FaceObservation((60, 60, 140, 140), average_face() * 40 + 100, {6: 0.65, 12: 1})
         >>> [(evidence.au, evidence.probability) for evidence in activated_aus(face)]
@@ -204,7 +190,7 @@ def au_outlines(au: int, landmarks: ArrayLike) -> Polygon:
 
     Args:
         au: A key of `tag_rewards.geometry.AU_REGIONS`.
-        landmarks: iBUG-68 points, shape (68, 2).
+        landmarks: IBUG-68 points, shape (68, 2).
 
     Raises:
         ValueError: The AU is unknown, or the landmarks show no face.
@@ -235,7 +221,6 @@ def main_face(
         min_confidence: Least confidence, 0 to 1.
 
     Example:
-        >>> from tag_rewards.detectors.observation import FaceObservation
         >>> small = FaceObservation((0, 0, 9, 9), None)
         >>> large = FaceObservation((0, 0, 50, 60), None)
         >>> main_face([small, large]) is large

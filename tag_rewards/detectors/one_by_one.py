@@ -1,6 +1,6 @@
 """What detectors share that look at one image at a time through a Python package.
 
-Packages that a detector needs and that this one does not bring: what to do when they lack.
+The packages are not among this one's own, so that an error says what to install.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.files.images import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,29 +36,37 @@ PREPARATION = f"enlarged below {MIN_SIDE}, border {PAD}"
 """What is done to images (`images.prepare`), for a detector's version."""
 
 
-def detect_each(
-    images: Sequence[ImageInput], look: Callable[[Prepared], Sequence[FaceObservation]]
-) -> list[Detection]:
-    """Read and prepare each image and look at it; one that cannot be read is a failure.
+class OneByOne:
+    """A `Detector` that looks at one image at a time: a kind of it says what it sees in one.
 
-    Args:
-        images: Files or pixels.
-        look: Gives the faces, in pixels of the original image.
+    It can be pickled; each process loads the models for itself at its first image.
 
-    Example:
-        >>> import numpy as np
-        >>> detect_each([np.zeros((9, 9, 3), np.uint8)], lambda prepared: [])
-        [Detection(faces=(), failure='')]
+    Attributes:
+        name: What it is called on the command line.
+        version: Decides, with the name and the image's content, what it gives.
     """
-    return [_detect(image, look) for image in images]
 
+    name: str
+    version: str
 
-def _detect(image: ImageInput, look: Callable[[Prepared], Sequence[FaceObservation]]) -> Detection:
-    try:
-        prepared = prepare(read_any(image))
-    except (ImageError, OSError) as error:
-        return Detection(failure=str(error))
-    return Detection(tuple(look(prepared)))
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look at images; one result for each, in order. One that cannot be read is a failure.
+
+        Raises:
+            InputError: What the detector needs cannot be loaded.
+        """
+        return [self._detect(image) for image in images]
+
+    def _look(self, prepared: Prepared) -> Sequence[FaceObservation]:
+        """The faces of an image, in pixels of the original."""
+        raise NotImplementedError
+
+    def _detect(self, image: ImageInput) -> Detection:
+        try:
+            prepared = prepare(read_any(image))
+        except (ImageError, OSError) as error:
+            return Detection(failure=str(error))
+        return Detection(tuple(self._look(prepared)))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tag_rewards.detectors.landmark_maps import wflw_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
-    detect_each,
+    OneByOne,
     file_digest,
     import_for,
     package_version,
@@ -24,12 +24,9 @@ from tag_rewards.detectors.one_by_one import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike
 
     from tag_rewards.detectors.images import Prepared, Transform
-    from tag_rewards.detectors.observation import Detection, ImageInput
 
 REMEDY = (
     "pip install openface-test into an environment of its own: it pins numpy 1.26.4 and scipy 1.13"
@@ -59,19 +56,17 @@ class OpenFace3Config:
     device: str = "cpu"
 
 
-class OpenFace3Detector:
+class OpenFace3Detector(OneByOne):
     """Runs OpenFace 3's face, landmark and AU models; a `Detector`.
 
-    It can be pickled; each process loads the models for itself at its first image. AUs are judged
-    on each face's own crop; the package's own demonstration gives every face the AUs of the first.
-
-    Attributes:
-        name: `openface3`.
-        version: The package's version and the hashes of the weights.
-        config: How it is run.
+    AUs are judged on each face's own crop; the package's own demonstration gives every face the AUs
+    of the first.
 
     Args:
         config: How it is run.
+
+    Attributes:
+        version: The package's version and the hashes of the weights.
 
     Raises:
         InputError: A file of weights or the package is missing.
@@ -90,14 +85,6 @@ class OpenFace3Detector:
             f"openface-test {package_version('openface-test')}, weights "
             f"{' '.join(map(file_digest, files))} ({PREPARATION})"
         )
-
-    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
-        """Look at images; one result for each, in order.
-
-        Raises:
-            InputError: The package cannot be imported in full.
-        """
-        return detect_each(images, self._look)
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
         models = _models(self.config)

@@ -12,7 +12,7 @@ from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
-    detect_each,
+    OneByOne,
     import_for,
     package_version,
     png_of,
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tag_rewards.detectors.images import Prepared, Transform
-    from tag_rewards.detectors.observation import Detection, ImageInput
 
 REMEDY = "pip install 'py-feat>=2.1'"
 WEIGHTS_REMEDY = (
@@ -48,20 +47,17 @@ class PyFeatConfig:
     device: str = "cpu"
 
 
-class PyFeatDetector:
+class PyFeatDetector(OneByOne):
     """Runs py-feat's `Detectorv2`; a `Detector`.
 
-    It can be pickled; each process loads the models for itself at its first image. The 68 landmarks
-    are taken from the 478 mesh points by `landmark_maps`, not from py-feat's own `x_0` ... `y_67`,
-    whose jaw does not fit (see `docs/detectors.md`).
-
-    Attributes:
-        name: `pyfeat`.
-        version: py-feat's version; it downloads its weights by itself.
-        config: How it is run.
+    The 68 landmarks are taken from the 478 mesh points by `landmark_maps`, not from py-feat's own
+    `x_0` ... `y_67`, whose jaw does not fit (see `docs/detectors.md`).
 
     Args:
         config: How it is run.
+
+    Attributes:
+        version: py-feat's version; it downloads its weights by itself.
 
     Raises:
         InputError: The package is missing.
@@ -73,14 +69,6 @@ class PyFeatDetector:
         self.config = config or PyFeatConfig()
         import_for(self.name, "feat", REMEDY)
         self.version = f"py-feat {package_version('py-feat')}, Detectorv2 ({PREPARATION})"
-
-    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
-        """Look at images; one result for each, in order.
-
-        Raises:
-            InputError: The weights cannot be had.
-        """
-        return detect_each(images, self._look)
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
         detector = _detector(self.config)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,60 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A detector of this library, imported when it is asked for.
+
+    Attributes:
+        help: What it is, in one line.
+        module: Where it lies, below `tag_rewards.detectors`.
+        detector: Name of the class.
+        config: Name of its configuration, made of the options; empty where it takes these itself.
+        options: Name -> how its text is read.
+        required: The option that it cannot do without.
+    """
+
     help: str
-    make: Callable[..., Detector]
+    module: str
+    detector: str
+    config: str
     options: Mapping[str, Callable[[str], Any]]
     required: str = ""
-
-
-def _openface(**options: Any) -> Detector:
-    from tag_rewards.detectors.openface.program import OpenFaceConfig, OpenFaceDetector
-
-    return OpenFaceDetector(_config(OpenFaceConfig, options))
-
-
-def _openface_csv(folder: Path) -> Detector:
-    from tag_rewards.detectors.openface.folder import OpenFaceFolder
-
-    return OpenFaceFolder(folder)
-
-
-def _dlib(**options: Any) -> Detector:
-    from tag_rewards.detectors.dlib68 import DlibConfig, DlibDetector
-
-    return DlibDetector(_config(DlibConfig, options))
-
-
-def _mediapipe(**options: Any) -> Detector:
-    from tag_rewards.detectors.mediapipe_tasks import MediaPipeConfig, MediaPipeDetector
-
-    return MediaPipeDetector(_config(MediaPipeConfig, options))
-
-
-def _pyfeat(**options: Any) -> Detector:
-    from tag_rewards.detectors.pyfeat import PyFeatConfig, PyFeatDetector
-
-    return PyFeatDetector(_config(PyFeatConfig, options))
-
-
-def _libreface(**options: Any) -> Detector:
-    from tag_rewards.detectors.libreface import LibreFaceConfig, LibreFaceDetector
-
-    return LibreFaceDetector(_config(LibreFaceConfig, options))
-
-
-def _openface3(**options: Any) -> Detector:
-    from tag_rewards.detectors.openface3 import OpenFace3Config, OpenFace3Detector
-
-    return OpenFace3Detector(_config(OpenFace3Config, options))
-
-
-def _config(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-    """A detector's configuration; what it refuses, the user gave."""
-    try:
-        return kind(**options)
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -80,7 +46,9 @@ def _words(text: str) -> tuple[str, ...]:
 _ENTRIES = {
     "openface": _Entry(
         "runs OpenFace 2.x, your own installation",
-        _openface,
+        "openface.program",
+        "OpenFaceDetector",
+        "OpenFaceConfig",
         {
             "executable": Path,
             "batch_size": int,
@@ -92,34 +60,46 @@ _ENTRIES = {
     ),
     "openface-csv": _Entry(
         "reads a folder of CSV files that OpenFace 2.x wrote, one for each image",
-        _openface_csv,
+        "openface.folder",
+        "OpenFaceFolder",
+        "",
         {"folder": Path},
         required="folder",
     ),
     "dlib": _Entry(
         "dlib's 68 landmarks, and approximate AUs from their geometry; needs no download",
-        _dlib,
+        "dlib68",
+        "DlibDetector",
+        "DlibConfig",
         {"predictor": Path, "min_score": float},
     ),
     "mediapipe": _Entry(
         "MediaPipe's Face Landmarker, AUs from its blendshapes; needs its model file",
-        _mediapipe,
+        "mediapipe_tasks",
+        "MediaPipeDetector",
+        "MediaPipeConfig",
         {"model": Path, "max_faces": int},
         required="model",
     ),
     "pyfeat": _Entry(
         "py-feat 2.x, probabilities of 24 AUs; downloads its weights",
-        _pyfeat,
+        "pyfeat",
+        "PyFeatDetector",
+        "PyFeatConfig",
         {"device": str},
     ),
     "libreface": _Entry(
         "LibreFace, presence and intensity of AUs; downloads its weights",
-        _libreface,
+        "libreface",
+        "LibreFaceDetector",
+        "LibreFaceConfig",
         {"weights": Path, "device": str},
     ),
     "openface3": _Entry(
         "OpenFace 3.0, presence of 8 AUs; needs its folder of weights",
-        _openface3,
+        "openface3",
+        "OpenFace3Detector",
+        "OpenFace3Config",
         {"weights": Path, "device": str},
     ),
 }
@@ -137,8 +117,10 @@ def make_detector(name: str, options: Mapping[str, str] | None = None) -> Detect
     """A detector by its name.
 
     Args:
-        name: One of `DETECTOR_NAMES`.
-        options: Values of its `DETECTOR_OPTIONS` as text, such as `{"processes": "4"}`.
+        name: One of `DETECTOR_NAMES`, or `package.module:name` of your own: a `Detector`, or what
+            makes one, such as its class.
+        options: Values of its `DETECTOR_OPTIONS` as text, such as `{"processes": "4"}`. A detector
+            of your own is given them as keyword arguments, as text.
 
     Raises:
         InputError: The name or an option is unknown, a value is refused, or what the detector needs
@@ -152,9 +134,13 @@ def make_detector(name: str, options: Mapping[str, str] | None = None) -> Detect
         ...
         tag_rewards.errors.InputError: 'libd' is no detector; give one of ...
     """
+    if ":" in name:
+        return _named_detector(name, dict(options or {}))
     entry = _ENTRIES.get(name)
     if entry is None:
-        raise InputError(f"{name!r} is no detector; give one of {', '.join(_ENTRIES)}")
+        raise InputError(
+            f"{name!r} is no detector; give one of {', '.join(_ENTRIES)}, or package.module:name"
+        )
     values = {}
     for option, text in (options or {}).items():
         if option not in entry.options:
@@ -166,4 +152,35 @@ def make_detector(name: str, options: Mapping[str, str] | None = None) -> Detect
             raise InputError(f"detector {name}: {option} is {text!r} ({error})") from error
     if entry.required and entry.required not in values:
         raise InputError(f"detector {name} needs its option {entry.required}")
-    return entry.make(**values)
+    module = import_module(f"tag_rewards.detectors.{entry.module}")
+    make = getattr(module, entry.detector)
+    if not entry.config:
+        return make(**values)  # type: ignore[no-any-return]
+    try:
+        config = getattr(module, entry.config)(**values)
+    except ValueError as error:  # what a configuration refuses, the user gave
+        raise InputError(str(error)) from error
+    return make(config)  # type: ignore[no-any-return]
+
+
+def _named_detector(name: str, options: dict[str, str]) -> Detector:
+    """A detector of the user's own, of `package.module:name`."""
+    found = load_named("--detector", name)
+    if callable(found):
+        try:
+            inspect.signature(found).bind(**options)
+        except TypeError as error:
+            raise InputError(f"detector {name}: its options do not fit ({error})") from error
+        try:
+            found = found(**options)
+        except ValueError as error:
+            raise InputError(f"detector {name}: {error}") from error
+    elif options:
+        raise InputError(f"detector {name} is made already and takes no option {min(options)}")
+    texts = (getattr(found, "name", None), getattr(found, "version", None))
+    if not all(isinstance(text, str) for text in texts) or not hasattr(found, "detect"):
+        raise InputError(
+            f"detector {name} ({type(found).__name__}) lacks a name, a version (both text) or a "
+            "method detect; see tag_rewards.detectors.Detector"
+        )
+    return found  # type: ignore[no-any-return]

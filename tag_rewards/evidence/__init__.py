@@ -1,6 +1,6 @@
 """What a detector saw in a folder of images, as evidence parquet: `tag-rewards annotate`.
 
-`annotate_folder` writes it, resumable at any moment; `read_evidence` reads it; `prepare` takes it.
+`annotate` writes it, resumable at any moment; `read_evidence` reads it; `prepare` takes it.
 """
 
 import lazy_loader

@@ -1,4 +1,8 @@
-from .image_folder import ImageFolder
+from .counts import (
+    EvidenceCounts,
+    count_evidence,
+    draw_counts,
+)
 from .of_dataset import (
     EvidenceRows,
     FaceSource,
@@ -6,26 +10,28 @@ from .of_dataset import (
 )
 from .rows import (
     EVIDENCE_SCHEMA,
-    Evidence,
+    EvidenceRow,
     read_evidence,
     write_evidence_table,
 )
 from .run import (
     AnnotateConfig,
-    annotate_folder,
+    ImageFolder,
+    annotate,
 )
-from .summary import EvidenceSummary
 
 __all__ = [
     "EVIDENCE_SCHEMA",
     "AnnotateConfig",
-    "Evidence",
+    "EvidenceCounts",
+    "EvidenceRow",
     "EvidenceRows",
-    "EvidenceSummary",
     "FaceSource",
     "ImageFolder",
     "OpenFaceCsvs",
-    "annotate_folder",
+    "annotate",
+    "count_evidence",
+    "draw_counts",
     "read_evidence",
     "write_evidence_table",
 ]

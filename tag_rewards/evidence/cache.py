@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.rows import Evidence
+from tag_rewards.evidence.rows import EvidenceRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,7 +74,7 @@ class EvidenceCache:
                 "WITHOUT ROWID"
             )
 
-    def get(self, sha256: str, detector: str, version: str, image: str) -> Evidence | None:
+    def get(self, sha256: str, detector: str, version: str, image: str) -> EvidenceRow | None:
         """What the detector saw in an image with this content, as the row of `image`."""
         if not self.path.exists():  # on another machine of a cluster
             return None
@@ -83,7 +83,7 @@ class EvidenceCache:
             found = connection.execute("SELECT row FROM evidence WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
-        return Evidence.from_record({**json.loads(zlib.decompress(found[0])), "image": image})
+        return EvidenceRow.from_record({**json.loads(zlib.decompress(found[0])), "image": image})
 
     def put(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep what `entry` made, together."""
@@ -91,7 +91,7 @@ class EvidenceCache:
             connection.executemany("INSERT OR REPLACE INTO evidence VALUES (?, ?)", rows)
 
     @staticmethod
-    def entry(row: Evidence) -> tuple[bytes, bytes]:
+    def entry(row: EvidenceRow) -> tuple[bytes, bytes]:
         """A row as `put` takes it."""
         text = json.dumps(row.to_record(), separators=(",", ":"))
         return _key(row.sha256, row.detector, row.version), zlib.compress(text.encode(), 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.detectors.observation import Detection
-from tag_rewards.evidence.rows import Evidence, evidence_table
+from tag_rewards.evidence.rows import EvidenceRow, evidence_table
 from tag_rewards.files.images import ImageError, content_hash, oriented_size, read_image
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Looker:
 
     def look(self, images: Sequence[str]) -> Looked:
         """Look at images, given relative to the folder; one row for each, in order."""
-        rows: dict[str, Evidence] = {}
+        rows: dict[str, EvidenceRow] = {}
         contents: dict[str, bytes] = {}
         for image in images:
             found = self._known(image)
@@ -82,7 +82,7 @@ class Looker:
         row = self._row(image, data, Detection(failure=reason))
         return Looked(evidence_table([row]))
 
-    def _known(self, image: str) -> bytes | Evidence:
+    def _known(self, image: str) -> bytes | EvidenceRow:
         """The image's row if it needs no detector, else its bytes."""
         path = self.root / image
         try:
@@ -96,12 +96,12 @@ class Looker:
             return self.cache.get(content_hash(data), name, version, image) or data
         return data
 
-    def _row(self, image: str, data: bytes, detection: Detection) -> Evidence:
+    def _row(self, image: str, data: bytes, detection: Detection) -> EvidenceRow:
         path = self.root / image
         width, height = oriented_size(path, data) if data else (0, 0)
         # Without the folder, so that it means the same elsewhere.
         reason = re.sub(r"\s+", " ", detection.failure.replace(str(path), image)).strip()
-        return Evidence(
+        return EvidenceRow(
             image=image,
             sha256=content_hash(data) if data else "",
             status="failed" if reason else "observed" if detection.faces else "no_face",

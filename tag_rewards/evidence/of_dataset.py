@@ -1,4 +1,4 @@
-"""Where `prepare` takes the faces of an image from: OpenFace's own CSV files, or evidence."""
+"""What a detector saw in the images of a dataset: in OpenFace's own CSV files, or in evidence."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tag_rewards.datasets.sample import FaceSample, Region
+    from tag_rewards.datasets.sample import Box, FaceSample
     from tag_rewards.detectors.observation import FaceObservation
-    from tag_rewards.evidence.rows import Evidence
-
-    Landmarks = NDArray[np.float64]
-
+    from tag_rewards.evidence.rows import EvidenceRow
 
 NO_CSV = LeftOut("no OpenFace CSV: no face found")
 NO_ROWS = LeftOut("OpenFace CSV without rows: no face found")
@@ -122,7 +119,7 @@ class EvidenceRows:
     def __init__(self, source: str | Path | Sequence[str | Path], dataset: Path) -> None:
         self.dataset = dataset
         self._places: dict[str, _Place] = {}
-        self._groups: OrderedDict[tuple[Path, int], list[Evidence]] = OrderedDict()
+        self._groups: OrderedDict[tuple[Path, int], list[EvidenceRow]] = OrderedDict()
         for path in evidence_files(source):
             with open_evidence(path) as file:
                 for group in range(file.num_row_groups):
@@ -176,7 +173,7 @@ class EvidenceRows:
                 "give the evidence of one detector"
             )
 
-    def _group(self, path: Path, group: int) -> list[Evidence]:
+    def _group(self, path: Path, group: int) -> list[EvidenceRow]:
         key = (path, group)
         if key not in self._groups:
             with open_evidence(path) as file:
@@ -188,14 +185,21 @@ class EvidenceRows:
 
 
 def faces_of(
-    sample: FaceSample, faces: Sequence[FaceObservation], region: Region
+    sample: FaceSample, faces: Sequence[FaceObservation], part: Box
 ) -> Sequence[FaceObservation]:
-    """Those of an image's faces that can be the sample's: all, or those in its own face box."""
+    """Those of an image's faces that can be the sample's: all, or those in its own face box.
+
+    Args:
+        sample: The sample.
+        faces: The faces of its image.
+        part: What of the image the sample is about (`labelled_part`).
+    """
     if sample.face_box is None:
         return faces
-    return [face for face in faces if face.landmarks is None or _is_in(face.landmarks, region)]
+    return [face for face in faces if face.landmarks is None or lies_in(face.landmarks, part)]
 
 
-def _is_in(landmarks: Landmarks, region: Region) -> bool:
+def lies_in(landmarks: NDArray[np.float64], part: Box) -> bool:
+    """Whether the centre of a face, landmarks (68, 2), lies in a part of the image."""
     centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
-    return bool(((centre > region[:2]) & (centre < region[2:])).all())
+    return bool(((centre > part[:2]) & (centre < part[2:])).all())

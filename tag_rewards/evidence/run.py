@@ -1,7 +1,8 @@
-"""From a folder of images to a folder of evidence."""
+"""From a folder of images to a folder of evidence: `annotate`."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,30 +10,28 @@ from typing import TYPE_CHECKING
 
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.cache import EvidenceCache
-from tag_rewards.evidence.image_folder import ImageFolder
+from tag_rewards.evidence.counts import EvidenceCounts, count_evidence, failed_csv
 from tag_rewards.evidence.look import Looker, looks_up_by_name
-from tag_rewards.evidence.on_ray import look_on_ray
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
-from tag_rewards.evidence.summary import EvidenceSummary, failed_csv, summarize
-from tag_rewards.evidence.workers import WorkerPool
+from tag_rewards.evidence.workers import look_at, require_started
+from tag_rewards.files.images import IMAGE_SUFFIXES
 from tag_rewards.files.whole import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from tag_rewards.detectors.observation import Detector
-    from tag_rewards.evidence.look import Looked
 
 FAILED_FILE = "failed.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotateConfig:
-    """How a folder is annotated; nothing here changes the rows.
+    """How `annotate` goes about it; nothing here changes the rows.
 
     Attributes:
-        workers: Processes, at least 1; None is one, and with `ray` one for each core of the
-            cluster.
+        workers: Processes that look, at least 1. None looks in this process, where a detector that
+            crashes takes the run with it; with `ray` it is one for each core of the cluster.
         ray: Whether Ray Data does it.
         cache: Folder of the cache, or None for none.
         retry_failed: Whether images that failed before are looked at again.
@@ -61,7 +60,7 @@ class AnnotateConfig:
             raise ValueError(f"shard_seconds is {self.shard_seconds}, not above 0")
 
 
-def annotate_folder(
+def annotate(
     folder: str | Path,
     out: str | Path,
     detector: Detector,
@@ -70,17 +69,20 @@ def annotate_folder(
     options: Mapping[str, str] | None = None,
     on_start: Callable[[int, int], None] | None = None,
     on_images: Callable[[int], None] | None = None,
-) -> EvidenceSummary:
+) -> EvidenceCounts:
     """Look at every image below a folder and write what the detector saw.
 
     Started again, it goes on where it was stopped, whatever stopped it, and looks again at images
     that have changed since. Every image has exactly one row in the end.
 
+    With `workers` it starts processes, which import the script that calls it: put the call below
+    `if __name__ == "__main__":`.
+
     Args:
         folder: The folder; images below it in other folders count too.
         out: Folder for `evidence-*.parquet` and `failed.csv`, made if needed. It holds the evidence
             of one folder, detector and version.
-        detector: The detector; it must be possible to pickle it.
+        detector: The detector; processes get it by pickle.
         config: How it is done.
         options: What the detector was made with, to be noted beside the evidence.
         on_start: Called once with the number of images, and of those done before.
@@ -90,9 +92,8 @@ def annotate_folder(
         The counts of all rows, those of earlier runs included.
 
     Raises:
-        InputError: There is no image, `out` holds something else or another run writes to it, or
-            the detector's processes die on every image.
-        InputError: The detector says that it cannot work.
+        InputError: There is no image, `out` holds something else or another run writes to it, the
+            detector says that it cannot work, or its processes die on every image or cannot start.
         OSError: Evidence cannot be written.
 
     Example:
@@ -103,11 +104,12 @@ def annotate_folder(
         ...     image.parent.mkdir()
         ...     _ = cv2.imwrite(str(image), np.full((200, 200), 99, np.uint8))
         ...     dlib = make_detector("dlib")
-        ...     summary = annotate_folder(image.parent, Path(name, "evidence"), dlib)
-        >>> dict(summary.statuses)
+        ...     counts = annotate(image.parent, Path(name, "evidence"), dlib)
+        >>> dict(counts.statuses)
         {'no_face': 1}
     """
     config = config or AnnotateConfig()
+    require_started()
     root, out = Path(folder), Path(out)
     found = ImageFolder.scan(root, leave_out=out)
     root = root.resolve()
@@ -127,7 +129,7 @@ def annotate_folder(
             on_start(total, total - left)
         for image in refused.keys() - evidence.done:
             evidence.add(looker.fail(image, refused[image]).table)
-        for looked in _look(looker, todo, config):
+        for looked in look_at(looker, todo, config.workers, config.batch_size, ray=config.ray):
             if cache and looked.fresh:
                 cache.put(looked.fresh)
             new = evidence.add(looked.table)
@@ -137,21 +139,65 @@ def annotate_folder(
         if missing := len(set(todo) - evidence.done):
             raise InputError(f"{missing} images were not looked at; start it again")
         write_whole(out / FAILED_FILE, failed_csv(evidence.shards()))
-        return summarize(evidence.shards())
+        return count_evidence(evidence.shards())
 
 
-def _look(looker: Looker, images: Sequence[str], config: AnnotateConfig) -> Iterator[Looked]:
-    if not images:
-        return
-    if config.ray:
-        yield from look_on_ray(looker, images, config.batch_size, config.workers)
-        return
-    workers = config.workers or 1
-    # Every process gets some of a small folder.
-    size = min(config.batch_size, -(-len(images) // workers))
-    batches = (tuple(images[start : start + size]) for start in range(0, len(images), size))
-    with WorkerPool(looker, min(workers, -(-len(images) // size))) as pool:
-        yield from pool.run(batches)
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """The images below a folder.
+
+    Attributes:
+        root: The folder.
+        images: Path of each relative to it, with `/` between parts, in order.
+        unnameable: Those whose name is no UTF-8 text, as text with escapes; no table can name them.
+    """
+
+    root: Path
+    images: tuple[str, ...]
+    unnameable: tuple[str, ...] = ()
+
+    @classmethod
+    def scan(cls, root: Path, leave_out: Path | None = None) -> ImageFolder:
+        """List the images of a folder and of those below it, through links too.
+
+        Hidden files and folders (`.name`) are passed over.
+
+        Args:
+            root: The folder.
+            leave_out: A folder that is passed over if it lies below, such as the one written to.
+
+        Raises:
+            InputError: There is no such folder, or no image in it.
+        """
+        if not root.is_dir():
+            raise InputError(f"{root} is not a folder; give the folder with the images")
+        images, unnameable, n_others = [], [], 0
+        for name in _files(root, leave_out):
+            if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:
+                n_others += 1
+            elif (text := os.fsencode(name).decode(errors="backslashreplace")) != name:
+                unnameable.append(text)
+            else:
+                images.append(name)
+        if not images and not unnameable:
+            raise InputError(f"{root} holds no image ({n_others} other files)")
+        return cls(root, tuple(sorted(images)), tuple(sorted(unnameable)))
+
+
+def _files(root: Path, leave_out: Path | None) -> Iterator[str]:
+    """Files below a folder, relative to it; a folder that is linked into itself only once."""
+    omitted = leave_out.resolve() if leave_out else None
+    above: dict[str, frozenset[str]] = {str(root): frozenset()}
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real, parents = os.path.realpath(folder), above.pop(folder)
+        if real in parents or (omitted and Path(real) == omitted):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        above.update((os.path.join(folder, name), parents | {real}) for name in folders)
+        for name in files:
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()
 
 
 def _refused(found: ImageFolder, detector: Detector) -> dict[str, str]:

@@ -6,7 +6,6 @@ killed at any moment: what its last shards do not hold is looked at again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -20,6 +19,7 @@ import pyarrow as pa
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import EVIDENCE_SCHEMA, open_evidence, write_evidence_table
 from tag_rewards.files.images import content_hash
+from tag_rewards.files.lock import lock_file
 from tag_rewards.files.whole import write_whole
 
 if TYPE_CHECKING:
@@ -173,12 +173,7 @@ class EvidenceFolder:
             raise InputError(f"{self.path} is not empty and holds no evidence; give another --out")
         self.path.mkdir(parents=True, exist_ok=True)
         file = stack.enter_context((self.path / LOCK).open("w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another run writes to {self.path}; wait for it or give another --out"
-            ) from None
+        lock_file(file, f"another run writes to {self.path}; wait for it or give another --out")
 
     def _check_manifest(self, manifest: Manifest) -> None:
         path = self.path / MANIFEST

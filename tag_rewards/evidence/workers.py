@@ -1,15 +1,17 @@
-"""Processes that look at images, each with its own detector.
+"""Who looks at images: this process, processes of its own, or Ray Data.
 
-A detector is foreign code: it can crash, or be killed for its memory. Then its batch is tried again
-image by image, and an image on which a process dies once more has failed; the others are there. The
-processes end with the one that started them, also if that is killed.
+A detector is foreign code: it can crash, or be killed for its memory. In a process of its own, its
+batch is then tried again image by image, and an image on which a process dies once more has failed;
+the others are there. The processes end with the one that started them, also if that is killed.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import socket
 import threading
 import traceback
 from collections import deque
@@ -17,12 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tag_rewards.errors import InputError
+from tag_rewards.files.ray_cluster import ray_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
@@ -34,7 +37,54 @@ IN_FLIGHT = 2
 MOST_DEATHS = 10
 """Deaths without any image in between, after which the detector and not an image is at fault."""
 
+BATCHES_IN_BLOCK = 4
+"""Batches of a task of Ray; its rows come together, and are done again if its machine is lost."""
+
+_NOT_GUARDED = 86
+"""Exit code of a process that came to start processes while it was importing the script."""
+
 Batch: TypeAlias = tuple[str, ...]
+
+
+def look_at(
+    looker: Looker, images: Sequence[str], workers: int | None, batch_size: int, *, ray: bool
+) -> Iterator[Looked]:
+    """Look at images; what came of them as it is done, in no order.
+
+    Args:
+        looker: What is done for each image.
+        images: Relative to the looker's folder.
+        workers: Processes, at least 1; None is this one, and with `ray` every core of the cluster.
+        batch_size: Images that a detector is given at a time, at least 1.
+        ray: Whether Ray Data starts the processes.
+
+    Raises:
+        InputError, RuntimeError: As `WorkerPool.run` and `look_on_ray`.
+    """
+    if not images:
+        return
+    if ray:
+        yield from look_on_ray(looker, images, batch_size, workers)
+        return
+    # Every process gets some of a small folder.
+    size = min(batch_size, -(-len(images) // (workers or 1)))
+    batches = (tuple(images[start : start + size]) for start in range(0, len(images), size))
+    if workers is None:
+        yield from map(looker.look, batches)
+        return
+    with WorkerPool(looker, min(workers, -(-len(images) // size))) as pool:
+        yield from pool.run(batches)
+
+
+def require_started() -> None:
+    """End a process of a `WorkerPool` whose import of the script came to annotate again.
+
+    Raises:
+        SystemExit: The process is still being started; the pool knows by the exit code.
+    """
+    # What multiprocessing itself goes by before it refuses to start a process.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(_NOT_GUARDED)
 
 
 class _Refusal(NamedTuple):
@@ -87,8 +137,8 @@ class WorkerPool:
         After an error the pool is of no further use.
 
         Raises:
-            InputError: The processes die whatever the image.
-            InputError: The detector says that it cannot work.
+            InputError: The processes cannot start or die whatever the image, or the detector says
+                that it cannot work.
             RuntimeError: The detector raises something else; the message has its traceback.
         """
         source = iter(batches)
@@ -99,9 +149,10 @@ class WorkerPool:
                 return
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
-                try:
-                    looked: Looked | _Refusal = worker.connection.recv()
-                except (EOFError, OSError):
+                looked: Looked | _Refusal | None = None
+                with suppress(EOFError, OSError):
+                    looked = worker.connection.recv()
+                if looked is None:
                     yield from self._bury(worker)
                     continue
                 if isinstance(looked, _Refusal):
@@ -126,6 +177,12 @@ class WorkerPool:
     def _bury(self, worker: _Worker) -> Iterator[Looked]:
         """Replace a dead process and see to its batches; the first is the one it died on."""
         worker.process.join()
+        if worker.process.exitcode == _NOT_GUARDED:
+            raise InputError(
+                "the detector's processes import the script that starts them, and it starts them "
+                'again; put what it does below `if __name__ == "__main__":`, or look in one '
+                "process with workers=None"
+            )
         cause = _cause(worker.process.exitcode)
         self._deaths += 1
         if self._deaths == MOST_DEATHS:
@@ -188,3 +245,83 @@ def _receive(connection: Connection, batches: SimpleQueue[Batch]) -> None:
             batches.put(connection.recv())
     except (EOFError, OSError):  # the parent has ended
         os._exit(0)
+
+
+def look_on_ray(
+    looker: Looker, images: Sequence[str], batch_size: int, workers: int | None
+) -> Iterator[Looked]:
+    """Look at images through Ray Data; what came of them as it is done, in no order.
+
+    Joins the cluster of `RAY_ADDRESS`, or starts one on this machine for the time. When a machine
+    is lost, Ray does its images again elsewhere: a row can come twice.
+
+    Args:
+        looker: What is done for each image.
+        images: Relative to the looker's folder.
+        batch_size: Images that a detector is given at a time.
+        workers: Actors, one core each; None takes every core of the cluster.
+
+    Raises:
+        InputError: Ray is not installed or stops, a machine does not have the images, or as
+            `WorkerPool.run`.
+        RuntimeError: As `WorkerPool.run`.
+    """
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise InputError(f"--ray needs Ray ({error}); pip install 'ray[data]'") from error
+
+    with ray_cluster(ray):
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False  # the caller has one
+        most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        blocks = max(1, len(images) // (batch_size * BATCHES_IN_BLOCK))
+        looked = ray.data.from_items(
+            [{"image": image} for image in images], override_num_blocks=blocks
+        ).map_batches(
+            _Actor,
+            fn_constructor_args=(looker,),
+            batch_size=batch_size,
+            num_cpus=1,
+            # Fewer will do: after the loss of a machine there is no place for all.
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
+        )
+        try:
+            for row in looked.iter_rows():
+                answer = pickle.loads(row["answer"])
+                if isinstance(answer, Exception):
+                    raise answer
+                yield answer
+        except ray.exceptions.RayError as error:
+            raise InputError(f"Ray stopped: {str(error).strip().splitlines()[-1]}") from error
+
+
+class _Actor:
+    """Looks at images on whichever machine of the cluster it is put.
+
+    It has a process for the detector, so that a crash fails the image and not the actor. What ends
+    the run is an answer too: Ray would wrap it beyond recognition.
+    """
+
+    def __init__(self, looker: Looker) -> None:
+        self._root = looker.root
+        self._pool = WorkerPool(looker, 1)
+        self._end: InputError | RuntimeError | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        images = tuple(str(image) for image in batch["image"])
+        if self._end is None:
+            try:
+                return {"answer": [pickle.dumps(looked) for looked in self._look(images)]}
+            except (InputError, RuntimeError) as error:  # which ends the pool's run too
+                self._end = error
+        return {"answer": [pickle.dumps(self._end)]}
+
+    def _look(self, images: tuple[str, ...]) -> Iterator[Looked]:
+        if not self._root.is_dir():
+            raise InputError(
+                f"{self._root} is not there on {socket.gethostname()}; every machine of the "
+                "cluster needs the images under the same path"
+            )
+        return self._pool.run([images])

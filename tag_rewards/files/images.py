@@ -1,4 +1,4 @@
-"""Width and height of an encoded image, from its header alone."""
+"""Images as files, bytes and pixels: read, measured, encoded, told apart by their content."""
 
 from __future__ import annotations
 
@@ -15,99 +15,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# fmt: off
+IMAGE_SUFFIXES = frozenset({
+    ".bmp", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif",
+    ".tiff", ".webp",
+})
+# fmt: on
+"""What names of images end with, in small letters; other files are passed over and counted."""
+
+PNG_UP_TO = 256
+"""Largest width in pixels that is stored as PNG. On small images JPEG's blocks and halved colour
+resolution are as large as a mouth corner, and PNG costs little."""
+
+JPEG_QUALITY = 95
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
+_JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 # Start of frame, which holds the size; C4, C8 and CC are other segments.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def image_size(data: bytes) -> tuple[int, int] | None:
-    r"""Width and height in pixels of a PNG or a JPEG; None for any other format, or a cut header.
-
-    Decoding would take a thousand times as long. A JPEG's EXIF orientation is not looked at: verl
-    shows a model the pixels as they are stored.
-
-    Example:
-        >>> image_size(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x70\0\0\0\x38\x08")
-        (112, 56)
-    """
-    if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 24:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if not data.startswith(_JPEG):
-        return None
-    at = len(_JPEG)
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _FRAMES:
-            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-        # A marker may be padded with FF; every other segment before the frame states its length.
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-IMAGE_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("bmp", "jp2", "jpe", "jpeg", "jpg", "pbm", "pgm"),
-        *("png", "pnm", "ppm", "tif", "tiff", "webp"),
-    )
-)
-
-
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF, _ORIENTATION = b"Exif\0\0", 0x0112
-
-
 _LYING = frozenset(range(5, 9))  # orientations that swap width and height
-
-
-def content_hash(data: bytes) -> str:
-    """SHA-256 of an image's bytes, 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def oriented_size(path: Path, data: bytes) -> tuple[int, int]:
-    """Width and height of an image as `read_image` gives it; (0, 0) if it cannot be read.
-
-    From the header where that is enough: decoding takes a few per cent of a detector's time.
-
-    Args:
-        path: The image.
-        data: Its bytes.
-    """
-    size = image_size(data)
-    if size is None or (not data.startswith(b"\xff\xd8") and b"eXIf" in data):
-        try:
-            height, width = read_image(path).shape[:2]
-        except (ImageError, OSError):
-            return 0, 0
-        return width, height
-    width, height = size
-    return (height, width) if _jpeg_orientation(data) in _LYING else (width, height)
-
-
-def _jpeg_orientation(data: bytes) -> int:
-    """EXIF orientation of a JPEG, 1 to 8; 1, upright, where it says nothing."""
-    start = data.find(_EXIF, 0, 1 << 17)
-    if start < 0:
-        return 1
-    tiff = data[start + len(_EXIF) : start + len(_EXIF) + (1 << 16)]
-    order = "little" if tiff.startswith(b"II") else "big"
-
-    def number(at: int, length: int) -> int:
-        return int.from_bytes(tiff[at : at + length], order)  # type: ignore[arg-type]
-
-    first = number(4, 4)
-    for entry in range(first + 2, first + 2 + 12 * number(first, 2), 12):
-        if number(entry, 2) == _ORIENTATION:
-            return number(entry + 8, 2)
-    return 1
-
-
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-
-
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535
 
 
@@ -119,14 +46,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image as BGR, (height, width, 3) uint8, turned as its EXIF orientation says.
 
     Grey becomes BGR, 16 bits become 8, and what is transparent is laid on black. OpenFace turns
-    images likewise, so that its landmarks fit.
+    images in the same way, so that its landmarks fit.
 
     Raises:
         ImageError: The file is no image that OpenCV knows, or one that is cut.
         OSError: The file cannot be opened.
     """
     data = path.read_bytes()
-    is_jpeg = data.startswith(_JPEG_START)
+    is_jpeg = data.startswith(_JPEG)
     # OpenCV 4 fills the missing part of a cut JPEG with grey and says nothing.
     if is_jpeg and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
         raise ImageError(f"{path} is cut ({len(data)} bytes without a JPEG end); copy it again")
@@ -194,10 +121,72 @@ def _turn(image: NDArray[np.uint8], mirrored: bool, quarters: int) -> NDArray[np
     return np.rot90(image[:, ::-1] if mirrored else image, quarters)
 
 
-PNG_UP_TO = 256
+def image_size(data: bytes) -> tuple[int, int] | None:
+    r"""Width and height in pixels of a PNG or a JPEG; None for any other format, or a cut header.
+
+    Decoding would take a thousand times as long. A JPEG's EXIF orientation is not looked at: verl
+    shows a model the pixels as they are stored.
+
+    Example:
+        >>> image_size(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x70\0\0\0\x38\x08")
+        (112, 56)
+    """
+    if data.startswith(_PNG) and data[12:16] == b"IHDR" and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if not data.startswith(_JPEG):
+        return None
+    at = len(_JPEG)
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _JPEG_FRAMES:
+            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
+            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+        # A marker may be padded with FF; every other segment before the frame states its length.
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
-JPEG_QUALITY = 95
+def oriented_size(path: Path, data: bytes) -> tuple[int, int]:
+    """Width and height of an image as `read_image` gives it; (0, 0) if it cannot be read.
+
+    From the header where that is enough: decoding takes a few per cent of a detector's time.
+
+    Args:
+        path: The image.
+        data: Its bytes.
+    """
+    size = image_size(data)
+    if size is None or (not data.startswith(_JPEG) and b"eXIf" in data):
+        try:
+            height, width = read_image(path).shape[:2]
+        except (ImageError, OSError):
+            return 0, 0
+        return width, height
+    width, height = size
+    return (height, width) if _jpeg_orientation(data) in _LYING else (width, height)
+
+
+def _jpeg_orientation(data: bytes) -> int:
+    """EXIF orientation of a JPEG, 1 to 8; 1, upright, where it says nothing."""
+    start = data.find(_EXIF, 0, 1 << 17)
+    if start < 0:
+        return 1
+    tiff = data[start + len(_EXIF) : start + len(_EXIF) + (1 << 16)]
+    order = "little" if tiff.startswith(b"II") else "big"
+
+    def number(at: int, length: int) -> int:
+        return int.from_bytes(tiff[at : at + length], order)  # type: ignore[arg-type]
+
+    first = number(4, 4)
+    for entry in range(first + 2, first + 2 + 12 * number(first, 2), 12):
+        if number(entry, 2) == _ORIENTATION:
+            return number(entry + 8, 2)
+    return 1
+
+
+def content_hash(data: bytes) -> str:
+    """SHA-256 of an image's bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def encode_image(image: NDArray[np.uint8]) -> bytes:

@@ -6,16 +6,17 @@ run with other settings does not go on with the file.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.files.lock import lock_file
+from tag_rewards.files.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 _SHOWN = 60  # characters of a setting in a message: a digest is longer and says no more
@@ -37,6 +38,7 @@ class Journal:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "answers.jsonl"
         ...     with Journal(path, {"model": "A"}) as journal:
@@ -64,7 +66,11 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock = os.open(self._settings_path, os.O_RDWR | os.O_CREAT, 0o644)
-            self._take_lock()
+            lock_file(
+                self._lock,
+                f"{self.path} is being written by another process; wait for its end, or give "
+                "another file",
+            )
             self._check_settings()
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             self._repair()
@@ -99,24 +105,11 @@ class Journal:
         content = b"".join(_line(self.records[key]) for key in order)
         if content == self.path.read_bytes():
             return
-        scratch = self.path.with_suffix(".partial")
-        with scratch.open("wb") as file:
+        with whole(self.path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, self.path)
-
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{self.path} is being written by another process; wait for its end, or give "
-                "another file"
-            ) from None
 
     def _check_settings(self) -> None:
-        written = Path(self._settings_path).read_bytes()
+        written = self._settings_path.read_bytes()
         begun = self.path.exists() and self.path.stat().st_size > 0
         if not begun:
             os.ftruncate(self._lock, 0)

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file beside the file, which the system frees with the process."""
+"""One writer at a time: a lock on a file, which the system frees with the process."""
 
 from __future__ import annotations
 
@@ -7,27 +7,51 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import TextIOWrapper
 
 _TRIES = 5
 
 
+def lock_file(file: IO[str] | int, refusal: str) -> None:
+    """Hold an open file, or its descriptor, alone until it is closed.
+
+    Raises:
+        InputError: Another process holds it; the message is `refusal`.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(refusal) from None
+
+
 @contextmanager
 def write_lock(path: Path) -> Iterator[None]:
-    """Be the only one who writes to a file.
+    """Be the only one who writes to a file; `NAME.lock` beside it says which process that is.
 
     Raises:
         InputError: Another process is; the message says which.
         OSError: The lock file cannot be made.
     """
-    with _lock_file(path).open("a+") as lock:
-        _take(lock, path)
+    with _lock_of(path).open("a+") as lock:
+        for attempt in range(1, _TRIES + 1):
+            lock.seek(0)
+            writer = lock.read().strip() or "unknown"
+            refusal = f"process {writer} writes to {path}; wait for it, or give another folder"
+            try:
+                lock_file(lock, refusal)
+                break
+            except InputError:  # a writer, or `writer_of`, which holds it for a moment
+                if attempt == _TRIES:
+                    raise
+                time.sleep(0.02)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         try:
             yield
         finally:
@@ -35,8 +59,8 @@ def write_lock(path: Path) -> Iterator[None]:
 
 
 def writer_of(path: str | Path) -> int | None:
-    """The process that writes to a ledger, or None; asking disturbs nobody."""
-    lock = _lock_file(Path(path))
+    """The process that holds the `write_lock` of a file, or None; asking disturbs nobody."""
+    lock = _lock_of(Path(path))
     if not lock.exists():
         return None
     with lock.open() as file:
@@ -47,23 +71,5 @@ def writer_of(path: str | Path) -> int | None:
     return None
 
 
-def _lock_file(path: Path) -> Path:
+def _lock_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
-
-
-def _take(lock: TextIOWrapper, path: Path) -> None:
-    for attempt in range(_TRIES):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:  # a writer, or `writer_of`, which holds it for a moment
-            if attempt == _TRIES - 1:
-                lock.seek(0)
-                raise InputError(
-                    f"process {lock.read().strip() or 'unknown'} writes to {path}; "
-                    "wait for it, or give another folder"
-                ) from None
-            time.sleep(0.02)
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()

@@ -1,4 +1,4 @@
-"""A parquet file that is written row by row."""
+"""Parquet files: written row by row, and opened against the schema that they should have."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+    from typing_extensions import Self
+
+
+class ParquetError(InputError):
+    """A row or file that breaks the schema; the message names file, row, field and value."""
 
 
 ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
@@ -42,7 +48,7 @@ class RecordFile:
         self._waiting: list[dict[str, Any]] = []
         self._writer = pq.ParquetWriter(path, schema)
 
-    def __enter__(self) -> RecordFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -57,9 +63,9 @@ class RecordFile:
         finally:
             self._writer.close()
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Add a row, a value for each column."""
-        self._waiting.append(record)
+    def write(self, row: Any) -> None:
+        """Add a row, a value for each column by name."""
+        self._waiting.append(row)
         self.n_rows += 1
         if len(self._waiting) == ROWS_IN_GROUP:
             self._flush()
@@ -70,36 +76,36 @@ class RecordFile:
             self._waiting.clear()
 
 
-def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+def open_parquet(
+    path: Path, schema: pa.Schema, command: str = "tag-rewards prepare"
+) -> pq.ParquetFile:
     """Open a file and check that it has the columns of a schema; use it with `with`.
+
+    Args:
+        path: The file.
+        schema: The columns; others may be there too.
+        command: What writes such a file, for the error.
 
     Raises:
         ParquetError: It is no parquet file, or a column is missing or has another type.
         OSError: It cannot be opened.
     """
+    remedy = f"write it with `{command}`"
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        raise ParquetError(
-            f"{path} is not a parquet file ({error}); write it with `tag-rewards prepare`"
-        ) from error
-    try:
-        found = file.schema_arrow
-        for field in schema:
-            if field.name not in found.names:
-                raise ParquetError(
-                    f"{path} has no column {field.name!r}; it has {', '.join(found.names)}"
-                )
-            if found.field(field.name).type != field.type:
-                raise ParquetError(
-                    f"{path}: column {field.name!r} is {found.field(field.name).type}, "
-                    f"not {field.type}; write it with `tag-rewards prepare`"
-                )
-    except ParquetError:
+        raise ParquetError(f"{path} is not a parquet file ({error}); {remedy}") from error
+    there = file.schema_arrow
+    for column in schema:
+        index = there.get_field_index(column.name)
+        if index < 0:
+            problem = f"{path} has no column {column.name!r}; it has {', '.join(there.names)}"
+        elif there.field(index).type != column.type:
+            problem = (
+                f"{path}: column {column.name!r} is {there.field(index).type}, not {column.type}"
+            )
+        else:
+            continue
         file.close()
-        raise
+        raise ParquetError(f"{problem}; {remedy}")
     return file
-
-
-class ParquetError(InputError):
-    """A row or file that breaks the schema; the message names file, row, field and value."""

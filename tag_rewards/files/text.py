@@ -1,4 +1,4 @@
-"""What went wrong, as it goes into a record."""
+"""Text for records and for people: what a file can hold, messages in one line, durations."""
 
 from __future__ import annotations
 

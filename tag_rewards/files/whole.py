@@ -1,4 +1,4 @@
-"""Files of one folder that appear together or not at all."""
+"""Files that are there whole or not at all, one or several of a folder together."""
 
 from __future__ import annotations
 
@@ -6,10 +6,44 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@contextmanager
+def whole(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write to that gets its name when the block ends well.
+
+    A leftover of a stopped process is `.NAME.partial` beside it.
+
+    Args:
+        path: The file; an older one of the name is replaced.
+        synced: Whether it is on the disk then, so that it survives the machine's stop as well.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        yield file
+        file.flush()
+        if synced:
+            os.fsync(file.fileno())
+    partial.replace(path)
+    if synced:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text that is there whole or not at all."""
+    with whole(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager
@@ -47,13 +81,3 @@ def staged(out: Path, last: str) -> Iterator[Path]:
             with suppress(OSError):  # never made, or somebody else's files lie there by now
                 folder.rmdir()
         raise
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

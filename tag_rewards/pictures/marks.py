@@ -8,8 +8,8 @@ from tag_rewards.colours import assign_colours
 from tag_rewards.errors import InputError
 from tag_rewards.facs import au_name
 from tag_rewards.forms import form_named
-from tag_rewards.geometry import BoxSpace, box_iou, clip_boxes, convert_boxes
-from tag_rewards.prepare.canvas import place
+from tag_rewards.geometry import BoxSpace, box_iou, clip_boxes
+from tag_rewards.prepare.canvas import Canvas
 from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:
@@ -93,11 +93,9 @@ class ModelView(NamedTuple):
             >>> view.to_image([0, 25, 100, 75]).tolist()
             [[0.0, 0.0, 200.0, 100.0]]
         """
-        if self.canvas is None:
-            return convert_boxes(boxes, self.space, BoxSpace.pixels(self.width, self.height))
-        where = place(self.width, self.height, self.canvas)
-        moved = convert_boxes(boxes, self.space, BoxSpace.pixels(self.canvas, self.canvas))
-        return (moved - [where.left, where.top] * 2) / ([where.scale_x, where.scale_y] * 2)
+        part, side = (0, 0, self.width, self.height), self.canvas
+        size = (side, side) if side else (self.width, self.height)
+        return Canvas(part, size, self.space).to_image(boxes)
 
 
 def trace_marks(image: NDArray[np.uint8], target: Target, completion: str) -> tuple[Mark, ...]:

@@ -1,14 +1,11 @@
+from .canvas import Canvas
 from .eval_set import (
     EvaluationFace,
     EvaluationSet,
     evaluation_set,
     read_evaluation_set,
 )
-from .face_target import AnnotationConfig
-from .prompts import (
-    describe_space,
-    render_prompt,
-)
+from .face_target import TargetConfig
 from .rows import (
     IMAGE_TAG,
     EvalRow,
@@ -19,27 +16,30 @@ from .rows import (
 )
 from .run import (
     PrepareConfig,
-    PrepareReport,
+    PreparedCounts,
     prepare,
 )
-from .template_traces import (
+from .texts import (
     AUBox,
     Imprecision,
+    describe_space,
+    render_prompt,
     write_trace,
 )
 
 __all__ = [
     "IMAGE_TAG",
     "AUBox",
-    "AnnotationConfig",
+    "Canvas",
     "EvalRow",
     "EvaluationFace",
     "EvaluationSet",
     "Imprecision",
     "PrepareConfig",
-    "PrepareReport",
+    "PreparedCounts",
     "RLRow",
     "SFTRow",
+    "TargetConfig",
     "describe_space",
     "evaluation_set",
     "prepare",

@@ -1,89 +1,166 @@
-"""The square canvas that a model sees, and where an image lies on it.
+"""Where an image lies in what a model sees, and in which numbers its boxes are written there.
 
-Images keep their aspect ratio and are centred on black (a stretched face would show other AUs);
-RAF-DB's aligned images are square and fill it.
+`prepare` puts an image on a square canvas. It keeps its aspect ratio and is centred on black (a
+stretched face would show other AUs); RAF-DB's aligned images are square and fill it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
 
 import cv2
 import numpy as np
 
-from tag_rewards.geometry import scale_boxes
+from tag_rewards.geometry import BoxSpace, smart_resize
 
 if TYPE_CHECKING:
+    import shapely
     from numpy.typing import ArrayLike, NDArray
 
-"""Largest canvas in pixels that is stored as PNG. On small images JPEG's blocks and halved colour
-resolution are as large as a mouth corner, and PNG costs little."""
+    from tag_rewards.datasets.sample import Box
+    from tag_rewards.target import Polygon
+
+BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
+BOX_SPACES: tuple[BoxSpaceName, ...] = get_args(BoxSpaceName)
+
+_PROCESSOR = "qwen2_5_vl"  # the one that "resized" stands for
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an image lies on the canvas, in canvas pixels.
+def box_space(name: BoxSpaceName, width: int, height: int) -> BoxSpace:
+    """The box space of that name for a canvas, or for an image that a model sees as it is.
 
-    Attributes:
-        left: x of its left edge.
-        top: y of its upper edge.
-        width: Its width there.
-        height: Its height there.
-        scale_x: Canvas pixels to one of the image, along x.
-        scale_y: Likewise along y; differs from `scale_x` by rounding only.
-        canvas: Side of the canvas.
-    """
+    Args:
+        name: `pixels`, `normalized_1000`, or `resized`: pixels after Qwen2.5-VL's processor has
+            resized it.
+        width: Its width in pixels.
+        height: Its height in pixels.
 
-    left: int
-    top: int
-    width: int
-    height: int
-    scale_x: float
-    scale_y: float
-    canvas: int
-
-    def boxes(self, boxes: ArrayLike) -> NDArray[np.float64]:
-        """Boxes (n, 4) in pixels of the image, moved to the canvas and cut to the image there.
-
-        A box outside the image comes back without area.
-
-        Example:
-            >>> place(200, 100, canvas=100).boxes([[0, 0, 200, 100], [50, 50, 150, 150]]).tolist()
-            [[0.0, 25.0, 100.0, 75.0], [25.0, 50.0, 75.0, 75.0]]
-        """
-        moved = scale_boxes(boxes, self.scale_x, self.scale_y) + [self.left, self.top] * 2
-        right, bottom = self.left + self.width, self.top + self.height
-        return np.clip(moved, [self.left, self.top] * 2, [right, bottom] * 2)
-
-    def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image on the canvas, (canvas, canvas, 3)."""
-        shrinks = self.width < image.shape[1]
-        resized = cv2.resize(
-            image,
-            (self.width, self.height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
-        )
-        board = np.zeros((self.canvas, self.canvas, 3), np.uint8)
-        board[self.top : self.top + self.height, self.left : self.left + self.width] = resized
-        return board
-
-
-def place(width: int, height: int, canvas: int) -> Placement:
-    """Fit an image of `width` x `height` pixels into a square canvas of side `canvas`, centred.
+    Raises:
+        ValueError: A side is out of range.
 
     Example:
-        >>> place(100, 100, canvas=512)
-        Placement(left=0, top=0, width=512, height=512, scale_x=5.12, scale_y=5.12, canvas=512)
+        >>> box_space("resized", 512, 512).extent
+        (504.0, 504.0)
     """
-    scale = canvas / max(width, height)
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    return Placement(
-        left=(canvas - new_width) // 2,
-        top=(canvas - new_height) // 2,
-        width=new_width,
-        height=new_height,
-        scale_x=new_width / width,
-        scale_y=new_height / height,
-        canvas=canvas,
-    )
+    if name == "normalized_1000":
+        return BoxSpace.normalized_1000()
+    if name == "resized":
+        height, width = smart_resize(height, width)
+        return BoxSpace.resized(_PROCESSOR, width, height)
+    return BoxSpace.pixels(width, height)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A part of an image as a model sees it: in the middle of a canvas, as large as it gets.
+
+    Coordinates are of three kinds: pixels of the image, pixels of the canvas, and those of the box
+    space, which boxes are written in and which span the canvas.
+
+    Attributes:
+        part: What is shown: x1, y1, x2, y2 in whole pixels of the image.
+        size: Width and height of the canvas in pixels.
+        space: The box space.
+
+    Example:
+        >>> from tag_rewards.geometry import BoxSpace
+        >>> canvas = Canvas((0, 0, 200, 100), (512, 512), BoxSpace.normalized_1000())
+        >>> canvas.place, canvas.box([0, 0, 100, 100])
+        ((0, 128, 512, 256), (0, 250, 500, 750))
+        >>> canvas.to_image([0, 250, 500, 750]).tolist()
+        [[0.0, 0.0, 100.0, 100.0]]
+    """
+
+    part: Box
+    size: tuple[int, int]
+    space: BoxSpace
+
+    @classmethod
+    def whole(cls, width: int, height: int, space: BoxSpace) -> Canvas:
+        """An image that the model sees as it is."""
+        return cls((0, 0, width, height), (width, height), space)
+
+    @cached_property
+    def place(self) -> Box:
+        """Where the part lies on the canvas: left, top, width and height in canvas pixels."""
+        x1, y1, x2, y2 = self.part
+        scale = min(self.size[0] / (x2 - x1), self.size[1] / (y2 - y1))
+        width, height = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
+        return (self.size[0] - width) // 2, (self.size[1] - height) // 2, width, height
+
+    def points(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (n, 2) of the image in the box space; they can lie outside of what is shown."""
+        moved: NDArray[np.float64] = self._to_canvas(points) * self._zoom
+        return moved
+
+    def boxes(self, boxes: ArrayLike) -> NDArray[np.float64]:
+        """Boxes (n, 4) of the image in the box space, cut to the part.
+
+        A box outside of it comes back without area.
+        """
+        corners = self._to_canvas(np.reshape(boxes, (-1, 2, 2)))
+        low = np.array(self.place[:2])
+        cut: NDArray[np.float64] = np.clip(corners, low, low + self.place[2:]) * self._zoom
+        return cut.reshape(-1, 4)
+
+    def box(self, box: ArrayLike) -> Box | None:
+        """A box of the image in the box space, in integers; None when nothing of it is left."""
+        x1, y1, x2, y2 = (int(value) for value in np.rint(self.boxes(box)[0]))
+        return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+    def polygon(self, region: shapely.Geometry, box: Box) -> Polygon:
+        """A region of the image in the box space, cut to the part, to one decimal.
+
+        Args:
+            region: Polygons in pixels of the image.
+            box: Its box as `box` gives it, whose outline is the answer where nothing but the box is
+                left: in the middle between two sides of the face that both lie outside.
+        """
+        import shapely  # slow to import, and boxes do without
+
+        low = np.array(self.place[:2]) * self._zoom
+        shown = shapely.box(*low, *(low + np.array(self.place[2:]) * self._zoom))
+        cut = shapely.get_parts(shapely.transform(region, self.points).intersection(shown))
+        # What only touches the image's edge would come back as a line or a point.
+        parts = [part for part in cut if part.area > 0] or [shapely.box(*box)]
+        outlines = (shapely.get_coordinates(part)[:-1].tolist() for part in parts)
+        return tuple(tuple((round(x, 1), round(y, 1)) for x, y in outline) for outline in outlines)
+
+    def to_image(self, boxes: ArrayLike) -> NDArray[np.float64]:
+        """Boxes (n, 4) of the box space in pixels of the image, not cut to it."""
+        corners = np.reshape(boxes, (-1, 2, 2)) * np.divide(self.size, self.space.extent)
+        moved: NDArray[np.float64] = (corners - self.place[:2]) / self._scale + self.part[:2]
+        return moved.reshape(-1, 4)
+
+    def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The canvas with the part of the image on it, (height, width, 3) uint8."""
+        x1, y1, x2, y2 = self.part
+        left, top, width, height = self.place
+        resized = cv2.resize(
+            image[y1:y2, x1:x2],
+            (width, height),
+            interpolation=cv2.INTER_AREA if width < x2 - x1 else cv2.INTER_CUBIC,
+        )
+        board = np.zeros((self.size[1], self.size[0], 3), np.uint8)
+        board[top : top + height, left : left + width] = resized
+        return board
+
+    def _to_canvas(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (..., 2) of the image in pixels of the canvas."""
+        moved: NDArray[np.float64] = (
+            np.subtract(points, self.part[:2]) * self._scale + self.place[:2]
+        )
+        return moved
+
+    @cached_property
+    def _scale(self) -> NDArray[np.float64]:
+        """Canvas pixels to one of the image, along x and y; they differ by rounding only."""
+        x1, y1, x2, y2 = self.part
+        return np.divide(self.place[2:], (x2 - x1, y2 - y1))
+
+    @cached_property
+    def _zoom(self) -> NDArray[np.float64]:
+        """Units of the box space to a canvas pixel, along x and y."""
+        return np.divide(self.space.extent, self.size)

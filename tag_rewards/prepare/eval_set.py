@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tag_rewards.facs import require_expression
 from tag_rewards.files.images import ImageError, oriented_size
 from tag_rewards.files.parquet import ParquetError, open_parquet
 from tag_rewards.prepare.face_target import face_target
-from tag_rewards.prepare.rows import EVAL_SCHEMA, RL_SCHEMA, as_points
+from tag_rewards.prepare.rows import EVAL_SCHEMA, METADATA_KEY, RL_SCHEMA, as_points, as_target
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.prepare.face_target import AnnotationConfig
+    from tag_rewards.prepare.face_target import TargetConfig
 
-
-METADATA_KEY = "tag_rewards"
-"""Of the JSON in the metadata of `eval.parquet`."""
 
 NO_SOURCE = LeftOut("no detector was asked")
 
@@ -79,7 +77,7 @@ class EvaluationSet:
 
 
 def evaluation_set(
-    loaded: LoadedProtocol, source: FaceSource | None, config: AnnotationConfig
+    loaded: LoadedProtocol, source: FaceSource | None, config: TargetConfig
 ) -> EvaluationSet:
     """The evaluated split as `prepare` writes it to `eval.parquet`, without decoding an image.
 
@@ -106,13 +104,10 @@ def evaluation_set(
     )
 
 
-def _face(
-    sample: FaceSample, source: FaceSource | None, config: AnnotationConfig
-) -> EvaluationFace:
+def _face(sample: FaceSample, source: FaceSource | None, config: TargetConfig) -> EvaluationFace:
     faces = NO_SOURCE if source is None else source.faces(sample)
-    face = (
-        faces if isinstance(faces, LeftOut) else face_target(sample, faces, *_size(sample), config)
-    )
+    width, height = (0, 0) if isinstance(faces, LeftOut) else _size(sample)
+    face = face_target(sample, faces, width, height, config)
     if isinstance(face, LeftOut):
         return EvaluationFace(sample.id, Target(sample.label, (), config.space), None, face.reason)
     return EvaluationFace(sample.id, face.target, face.landmarks)
@@ -125,22 +120,6 @@ def _size(sample: FaceSample) -> tuple[int, int]:
     if not width:
         raise ImageError(f"{sample.path} is not an image that OpenCV can read; replace it")
     return width, height
-
-
-def file_metadata(loaded: LoadedProtocol, config: Mapping[str, Any]) -> dict[str, str]:
-    """The metadata of `eval.parquet`.
-
-    Args:
-        loaded: The protocol's data.
-        config: How it was prepared, as plain JSON values.
-    """
-    content = {
-        "protocol": loaded.protocol.name,
-        "labels": loaded.protocol.labels,
-        "mismatches": loaded.mismatches,
-        "config": config,
-    }
-    return {METADATA_KEY: json.dumps(content)}
 
 
 def read_evaluation_set(path: str | Path) -> EvaluationSet:
@@ -210,42 +189,31 @@ def _parse(
     where: str, target: str, name: str, points: NDArray[np.float64], left_out: str
 ) -> EvaluationFace:
     try:
-        return EvaluationFace(name, Target.from_json(target), as_points(points), left_out)
+        return EvaluationFace(name, as_target(target), as_points(points), left_out)
     except ParquetError as error:
         raise ParquetError(f"{where}: {error}") from error
-    except ValueError as error:
-        raise ParquetError(f"{where}: field 'reward_model.ground_truth': {error}") from error
 
 
 def read_targets(path: Path) -> list[Target]:
     """The targets of an RL file, such as `rl_train.parquet`.
 
     Raises:
-        ParquetError: it is no such file, or a target is wrong; names file, row and field.
-        OSError: it cannot be opened.
+        ParquetError: It is no such file, or a target is wrong; names file, row and field.
+        OSError: It cannot be opened.
     """
     with open_parquet(path, RL_SCHEMA) as file:
-        texts = [
-            text
-            for batch in file.iter_batches(columns=["reward_model"])
-            for text in batch["reward_model"].field("ground_truth").to_pylist()
-        ]
-    return [_target(f"{path}: row {row}", text) for row, text in enumerate(texts)]
-
-
-def _target(where: str, text: str) -> Target:
-    try:
-        return Target.from_json(text)
-    except ValueError as error:
-        raise ParquetError(f"{where}: field 'reward_model.ground_truth': {error}") from error
+        batches = file.iter_batches(columns=["reward_model"])
+        texts = [batch["reward_model"].field("ground_truth").to_pylist() for batch in batches]
+    rows = enumerate(chain.from_iterable(texts))
+    return [as_target(text, f"{path}: row {row}: ") for row, text in rows]
 
 
 def read_images(path: Path, rows: Collection[int]) -> dict[int, bytes]:
     """The encoded images of some rows; only the row groups that hold them are read.
 
     Raises:
-        ParquetError: it is no RL or evaluation file.
-        OSError: it cannot be opened.
+        ParquetError: It is no RL or evaluation file.
+        OSError: It cannot be opened.
     """
     images: dict[int, bytes] = {}
     with open_parquet(path, RL_SCHEMA) as file:

@@ -1,15 +1,13 @@
-"""The rows of the parquet files that verl trains on, their Arrow schemas and their checks.
+"""The RL, SFT and evaluation rows, and their parquet files, checked when written and when read.
 
 Columns are those that verl 0.9 reads (`RLHFDataset`, `MultiTurnSFTDataset`): a prompt or messages
-with one `<image>` for every entry of `images`.
-
-Parquet files of RL, SFT and evaluation rows, checked when written and when read.
-
-An error names file, row and field. Writing and reading stream, so a dataset need not fit in memory.
+with one `<image>` for every entry of `images`. An error names file, row and field. Writing and
+reading stream, so a dataset need not fit in memory.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,10 +22,14 @@ from tag_rewards.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
+    from tag_rewards.datasets.protocols import LoadedProtocol
+
+
+METADATA_KEY = "tag_rewards"
+"""Of the JSON in the metadata of `eval.parquet`."""
 
 IMAGE_TAG = "<image>"
 ABILITY = "facial_expression_recognition"
@@ -115,10 +117,7 @@ class RLRow:
             ParquetError: A field has a value that no row of ours has; names field and value.
         """
         [prompt] = _contents("prompt", record["prompt"], ["user"])
-        try:
-            target = Target.from_json(record["reward_model"]["ground_truth"])
-        except ValueError as error:
-            raise ParquetError(f"field 'reward_model.ground_truth': {error}") from error
+        target = as_target(record["reward_model"]["ground_truth"])
         image = _image(record["images"])
         _require_size(image, target)
         return cls(
@@ -162,6 +161,22 @@ class EvalRow:
         return cls(RLRow.from_record(record), as_points(points), record["left_out"])
 
 
+def as_target(text: str, where: str = "") -> Target:
+    """The field `reward_model.ground_truth` of a row.
+
+    Args:
+        text: The field.
+        where: What the error begins with.
+
+    Raises:
+        ParquetError: It is no target.
+    """
+    try:
+        return Target.from_json(text)
+    except ValueError as error:
+        raise ParquetError(f"{where}field 'reward_model.ground_truth': {error}") from error
+
+
 def as_points(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """The field `landmarks` of a row as (68, 2); None if it is empty.
 
@@ -191,9 +206,9 @@ class SFTRow:
         index: Position in the file, from 0.
         id: Name of the sample in its dataset.
         trace_source: Who wrote the trace; `template` for ours.
-        box_jitter: Imprecision of its boxes, see `tag_rewards.prepare.template_traces.imprecise`.
-        box_growth: How much too large they are, likewise.
-        au_error: Probability that one of its AUs is wrong, likewise.
+        box_jitter: Imprecision of its boxes; this and the next two as `Imprecision` has them.
+        box_growth: How much too large they are.
+        au_error: Probability that one of its AUs is wrong.
     """
 
     data_source: str
@@ -265,12 +280,28 @@ def _image(images: list[dict[str, bytes]]) -> bytes:
     return images[0]["bytes"]
 
 
+def eval_metadata(loaded: LoadedProtocol, config: Mapping[str, Any]) -> dict[str, str]:
+    """What `eval.parquet` says of itself.
+
+    Args:
+        loaded: The protocol's data.
+        config: How it was prepared, as plain JSON values.
+    """
+    content = {
+        "protocol": loaded.protocol.name,
+        "labels": loaded.protocol.labels,
+        "mismatches": loaded.mismatches,
+        "config": config,
+    }
+    return {METADATA_KEY: json.dumps(content)}
+
+
 _SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA, EvalRow: EVAL_SCHEMA}
 
 RowT = TypeVar("RowT", RLRow, SFTRow, EvalRow)
 
 
-class ParquetRows(Generic[RowT]):
+class ParquetRows(RecordFile, Generic[RowT]):
     """Writes rows to one parquet file as they come, a row group at a time; use it with `with`.
 
     Args:
@@ -291,26 +322,10 @@ class ParquetRows(Generic[RowT]):
     def __init__(
         self, path: Path, kind: type[RowT], metadata: Mapping[str, str] | None = None
     ) -> None:
+        schema = _SCHEMAS[kind]
+        super().__init__(path, schema.with_metadata(metadata) if metadata else schema)
         self.path = path
         self._kind: type[RowT] = kind
-        schema = _SCHEMAS[kind]
-        self._file = RecordFile(path, schema.with_metadata(metadata) if metadata else schema)
-
-    def __enter__(self) -> ParquetRows[RowT]:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._file.__exit__(kind, error, traceback)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows so far."""
-        return self._file.n_rows
 
     def write(self, row: RowT) -> None:
         """Add a row.
@@ -320,7 +335,7 @@ class ParquetRows(Generic[RowT]):
         """
         record = row.to_record()
         _parse(self.path, self.n_rows, record, self._kind)
-        self._file.write(record)
+        super().write(record)
 
 
 def read_rl_parquet(path: str | Path) -> Iterator[RLRow]:

@@ -1,9 +1,4 @@
-"""From a FER dataset and a detector's output to the parquet files of SFT, RL and evaluation.
-
-The parquet files of a protocol, written together, face by face.
-
-What `prepare` counted, as JSON and as a table.
-"""
+"""From a FER dataset and a detector's output to the parquet files of SFT, RL and evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
-from rich.table import Table
 
 from tag_rewards.datasets.protocols import RAFDB_LAYOUT, Protocol, load_protocol
 from tag_rewards.datasets.rafdb import unlabelled_images
@@ -26,11 +20,17 @@ from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import encode_image
 from tag_rewards.files.whole import staged
-from tag_rewards.prepare.eval_set import file_metadata
-from tag_rewards.prepare.face_target import AnnotationConfig, annotated, canvas_image
-from tag_rewards.prepare.prompts import PROMPT_NAMES, PromptName, render_prompt
-from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow
-from tag_rewards.prepare.template_traces import AUBox, Imprecision, imprecise, write_trace
+from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
+from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, eval_metadata
+from tag_rewards.prepare.texts import (
+    PROMPT_NAMES,
+    AUBox,
+    Imprecision,
+    PromptName,
+    imprecise,
+    render_prompt,
+    write_trace,
+)
 from tag_rewards.quality.table import without_rejected
 from tag_rewards.target import Target
 
@@ -38,14 +38,263 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
+    from numpy.typing import NDArray
+    from rich.table import Table
+
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.prepare.face_target import Annotation
+    from tag_rewards.prepare.face_target import FaceTarget
+
+    Drawn = tuple[FaceTarget, NDArray[np.uint8]]
+
+EVAL_FILE = "eval.parquet"
+COUNTS_FILE = "prepare.json"
+
+
+def parquet_files(names: Iterable[str]) -> tuple[str, ...]:
+    """The files for splits of these names, and that of the evaluation."""
+    rows = [f"{kind}_{name}.parquet" for kind in ("rl", "sft") for name in names]
+    return (*rows, EVAL_FILE)
+
+
+PARQUET_FILES = parquet_files(("train", "test"))
+"""What is written of a dataset with a train and a test split."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareConfig:
+    """What `prepare` makes.
+
+    Attributes:
+        annotation: Canvas, box space and thresholds.
+        imprecision: How far SFT traces are off; exact by default.
+        prompt: Name of the prompt's template; `short` also makes the traces short.
+        data_source: Name of the dataset in the files; verl groups its metrics by it. None is the
+            protocol's.
+        seed: Decides wording and imprecision, together with the sample's id.
+    """
+
+    annotation: TargetConfig = field(default_factory=TargetConfig)
+    imprecision: Imprecision = field(default_factory=Imprecision)
+    prompt: PromptName = "tag"
+    data_source: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.prompt not in PROMPT_NAMES:
+            raise ValueError(f"prompt {self.prompt!r} is not one of {', '.join(PROMPT_NAMES)}")
+        if self.data_source == "":
+            raise ValueError("data_source is empty; name the dataset")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, not 0 or more")
+
+
+def prepare(
+    dataset: str | Path,
+    faces: str | Path | FaceSource,
+    out: str | Path,
+    config: PrepareConfig | None = None,
+    *,
+    protocol: str | Protocol = RAFDB_LAYOUT,
+    allow_mismatch: bool = False,
+    quality: str | Path | None = None,
+    on_start: Callable[[int], None] | None = None,
+    on_sample: Callable[[], None] | None = None,
+) -> PreparedCounts:
+    """Write the parquet files of a dataset and of what a detector saw in it.
+
+    `rl_train` and `sft_train` hold the train split, `rl_test` and `sft_test` the evaluated one,
+    without the images in which no face was found; `eval.parquet` holds all of the evaluated split.
+    Where a protocol has a `val` split beside the one it evaluates, it goes to `rl_val` and
+    `sft_val`.
+
+    The files are written to a temporary folder inside `out` and moved at the end, so that
+    an error leaves `out`, and the folders above it, as they were. The same input, configuration
+    and seed give the same rows.
+
+    Args:
+        dataset: The dataset's folder.
+        faces: Folder of OpenFace CSV files, each named after its image's stem, or another source of
+            faces, such as `EvidenceRows`.
+        out: Folder to write the parquet files and `prepare.json` to; made if it is not there.
+        config: What to make.
+        protocol: What the dataset is, a name or a protocol; by default anything in RAF-DB's layout.
+        allow_mismatch: Record counts that differ from the published ones instead of refusing them.
+        quality: File that `tag-rewards quality` wrote; the images that it rejects are left out, and
+            `eval.parquet` says so if any of the evaluated split are.
+        on_start: Called once with the number of images.
+        on_sample: Called after each image.
+
+    Returns:
+        The counts; `prepare.json` holds them too.
+
+    Raises:
+        InputError: The input is unusable; one sentence that names file, row, field and value.
+        OSError: A file cannot be read or written.
+    """
+    dataset, out = Path(dataset), Path(out)
+    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
+    n_unlabelled = len(unlabelled_images(dataset, loaded.samples))
+    if quality is not None:
+        loaded = without_rejected(loaded, Path(quality))
+    names = split_names(loaded)
+    samples = [sample for sample in loaded.samples if sample.split in names]
+    config = config or PrepareConfig()
+    config = replace(config, data_source=config.data_source or loaded.protocol.dataset)
+    source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
+    source.require_any(samples)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder to write to")
+    if on_start:
+        on_start(len(samples))
+    counts = PreparedCounts(
+        loaded.protocol.name,
+        {split: PreparedSplit() for split in names},
+        loaded.mismatches,
+        loaded.dropped,
+        n_unlabelled,
+    )
+    with staged(out, last=COUNTS_FILE) as scratch:
+        with SplitFiles(scratch, loaded, config) as files:
+            for sample in samples:
+                found = face_on_canvas(sample, source.faces(sample), config.annotation)
+                face = found if isinstance(found, LeftOut) else found[0]
+                counts.splits[sample.split].count(sample.label, face)
+                files.write(sample, found)
+                if on_sample:
+                    on_sample()
+        _require_rows(counts)
+        content = {"config": asdict(config), **counts.to_dict()}
+        (scratch / COUNTS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    # Files of an earlier protocol with other splits would be taken for ones of this.
+    for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
+        (out / name).unlink(missing_ok=True)
+    return counts
+
+
+def _require_rows(counts: PreparedCounts) -> None:
+    for name, split in counts.splits.items():
+        if not split.rows:
+            reasons = "; ".join(f"{n}: {reason}" for reason, n in split.left_out.items())
+            raise InputError(
+                f"no {name} image is left of {split.images}"
+                f"{f' ({reasons})' if reasons else ''}; every split needs at least one"
+            )
+
+
+def split_names(loaded: LoadedProtocol) -> dict[str, str]:
+    """What the files of each split are called, for the splits that there are.
+
+    The evaluated split is `test`, whatever the dataset calls it. A `val` split beside it is kept
+    apart, for choosing a checkpoint; a `test` split beside an evaluated `val` is not written.
+    """
+    names = {"train": "train", "val": "val"} | {loaded.protocol.split: "test"}
+    here = {sample.split for sample in loaded.samples} | {loaded.protocol.split}
+    return {split: name for split, name in names.items() if split in here}
+
+
+class SplitFiles:
+    """RL and SFT rows of each split, and the evaluated split whole; use it with `with`.
+
+    Args:
+        folder: Where the files go.
+        loaded: The protocol's data.
+        config: What to make.
+    """
+
+    def __init__(self, folder: Path, loaded: LoadedProtocol, config: PrepareConfig) -> None:
+        protocol, annotation = loaded.protocol, config.annotation
+        self._config, self._evaluated = config, protocol.split
+        prompt = render_prompt(config.prompt, protocol.labels, annotation.space, annotation.top_k)
+        self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
+        self._files = ExitStack()
+        names = split_names(loaded)
+        self._rl = {
+            split: self._files.enter_context(ParquetRows(folder / f"rl_{name}.parquet", RLRow))
+            for split, name in names.items()
+        }
+        self._sft = {
+            split: self._files.enter_context(ParquetRows(folder / f"sft_{name}.parquet", SFTRow))
+            for split, name in names.items()
+        }
+        self._eval = self._files.enter_context(
+            ParquetRows(folder / EVAL_FILE, EvalRow, eval_metadata(loaded, asdict(annotation)))
+        )
+
+    def __enter__(self) -> SplitFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._files.__exit__(kind, error, traceback)
+
+    def write(self, sample: FaceSample, result: Drawn | LeftOut) -> None:
+        """Write what there is to write of one image.
+
+        Raises:
+            ImageError: The image of a face that is left out cannot be read.
+            OSError: It cannot be opened, or a file cannot be written.
+        """
+        is_evaluated = sample.split == self._evaluated
+        if isinstance(result, LeftOut):
+            if is_evaluated:
+                self._eval.write(self._left_out(sample, result))
+            return
+        face, image = result
+        rl = self._row(
+            image=encode_image(image),
+            target=face.target,
+            split=sample.split,
+            index=self._rl[sample.split].n_rows,
+            id=sample.id,
+        )
+        self._rl[sample.split].write(rl)
+        self._sft[sample.split].write(sft_row(rl, face, self._config))
+        if is_evaluated:
+            self._eval.write(EvalRow(replace(rl, index=self._eval.n_rows), face.landmarks))
+
+    def _left_out(self, sample: FaceSample, result: LeftOut) -> EvalRow:
+        rl = self._row(
+            image=encode_image(canvas_image(sample, self._config.annotation)),
+            target=Target(sample.label, (), self._config.annotation.space),
+            split=sample.split,
+            index=self._eval.n_rows,
+            id=sample.id,
+        )
+        return EvalRow(rl, None, result.reason)
+
+
+def sft_row(rl: RLRow, face: FaceTarget, config: PrepareConfig) -> SFTRow:
+    """The row of SFT for the face of a row of RL."""
+    # By id, so that a sample keeps its trace when others are added or left out.
+    rng = np.random.default_rng([config.seed, crc32(rl.id.encode())])
+    target = face.target
+    seen = [AUBox(item.au, face.au_boxes[item.au]) for item in target.evidence]
+    claims = imprecise(seen, face.au_boxes, target.box_space, config.imprecision, rng)
+    return SFTRow(
+        data_source=rl.data_source,
+        prompt=rl.prompt,
+        image=rl.image,
+        trace=write_trace(
+            target.label, claims, face.face_box, rng, style=config.prompt, form=target.form
+        ),
+        label=target.label,
+        split=rl.split,
+        index=rl.index,
+        id=rl.id,
+        box_jitter=config.imprecision.box_jitter,
+        box_growth=config.imprecision.box_growth,
+        au_error=config.imprecision.au_error,
+    )
 
 
 @dataclass(slots=True)
-class SplitReport:
+class PreparedSplit:
     """The counts of one split.
 
     Attributes:
@@ -66,7 +315,7 @@ class SplitReport:
     left_out: Counter[str] = field(default_factory=Counter)
     boxes_outside: int = 0
 
-    def count(self, label: str, result: Annotation | LeftOut) -> None:
+    def count(self, label: str, result: FaceTarget | LeftOut) -> None:
         """Count one labelled image."""
         self.images += 1
         if isinstance(result, LeftOut):
@@ -81,7 +330,7 @@ class SplitReport:
 
 
 @dataclass(slots=True)
-class PrepareReport:
+class PreparedCounts:
     """What came in, what went out and what was left out.
 
     Attributes:
@@ -93,14 +342,10 @@ class PrepareReport:
     """
 
     protocol: str
-    splits: dict[str, SplitReport]
+    splits: dict[str, PreparedSplit]
     mismatches: tuple[str, ...] = ()
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unlabelled: int = 0
-
-    def count(self, sample: FaceSample, result: Annotation | LeftOut) -> None:
-        """Count one labelled image."""
-        self.splits[sample.split].count(sample.label, result)
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""
@@ -125,6 +370,8 @@ class PrepareReport:
 
     def to_table(self) -> Table:
         """The counts for the terminal, a column for each split."""
+        from rich.table import Table
+
         table = Table(title="Prepared", title_justify="left")
         table.add_column("")
         for split in self.splits:
@@ -156,252 +403,3 @@ class PrepareReport:
         if self.unlabelled:
             table.caption = f"{self.unlabelled} images without a label were ignored"
         return table
-
-
-EVAL_FILE = "eval.parquet"
-
-
-def split_names(loaded: LoadedProtocol) -> dict[str, str]:
-    """What the files of each split are called, for the splits that there are.
-
-    The evaluated split is `test`, whatever the dataset calls it. A `val` split beside it is kept
-    apart, for choosing a checkpoint; a `test` split beside an evaluated `val` is not written.
-    """
-    names = {"train": "train", "val": "val"} | {loaded.protocol.split: "test"}
-    here = {sample.split for sample in loaded.samples} | {loaded.protocol.split}
-    return {split: name for split, name in names.items() if split in here}
-
-
-def parquet_files(names: Iterable[str]) -> tuple[str, ...]:
-    """The files for splits of these names, and that of the evaluation."""
-    rows = [f"{kind}_{name}.parquet" for kind in ("rl", "sft") for name in names]
-    return (*rows, EVAL_FILE)
-
-
-class SplitFiles:
-    """RL and SFT rows of each split, and the evaluated split whole; use it with `with`.
-
-    Args:
-        folder: Where the files go.
-        loaded: The protocol's data.
-        config: What to make.
-    """
-
-    def __init__(self, folder: Path, loaded: LoadedProtocol, config: PrepareConfig) -> None:
-        protocol, annotation = loaded.protocol, config.annotation
-        self._config, self._evaluated = config, protocol.split
-        prompt = render_prompt(config.prompt, protocol.labels, annotation.space, annotation.top_k)
-        self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
-        self._files = ExitStack()
-        names = split_names(loaded)
-        self._rl = {
-            split: self._files.enter_context(ParquetRows(folder / f"rl_{name}.parquet", RLRow))
-            for split, name in names.items()
-        }
-        self._sft = {
-            split: self._files.enter_context(ParquetRows(folder / f"sft_{name}.parquet", SFTRow))
-            for split, name in names.items()
-        }
-        self._eval = self._files.enter_context(
-            ParquetRows(folder / EVAL_FILE, EvalRow, file_metadata(loaded, asdict(annotation)))
-        )
-
-    def __enter__(self) -> SplitFiles:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._files.__exit__(kind, error, traceback)
-
-    def write(self, sample: FaceSample, result: Annotation | LeftOut) -> None:
-        """Write what there is to write of one image.
-
-        Raises:
-            ImageError: The image of a face that is left out cannot be read.
-            OSError: It cannot be opened, or a file cannot be written.
-        """
-        is_evaluated = sample.split == self._evaluated
-        if isinstance(result, LeftOut):
-            if is_evaluated:
-                self._eval.write(self._left_out(sample, result))
-            return
-        rl = self._row(
-            image=encode_image(result.image),
-            target=result.target,
-            split=sample.split,
-            index=self._rl[sample.split].n_rows,
-            id=sample.id,
-        )
-        self._rl[sample.split].write(rl)
-        self._sft[sample.split].write(sft_row(rl, result, self._config))
-        if is_evaluated:
-            self._eval.write(EvalRow(replace(rl, index=self._eval.n_rows), result.landmarks))
-
-    def _left_out(self, sample: FaceSample, result: LeftOut) -> EvalRow:
-        rl = self._row(
-            image=encode_image(canvas_image(sample, self._config.annotation)),
-            target=Target(sample.label, (), self._config.annotation.space),
-            split=sample.split,
-            index=self._eval.n_rows,
-            id=sample.id,
-        )
-        return EvalRow(rl, None, result.reason)
-
-
-def sft_row(rl: RLRow, annotation: Annotation, config: PrepareConfig) -> SFTRow:
-    """The row of SFT for the face of a row of RL."""
-    # By id, so that a sample keeps its trace when others are added or left out.
-    rng = np.random.default_rng([config.seed, crc32(rl.id.encode())])
-    target = annotation.target
-    seen = [AUBox(item.au, annotation.au_boxes[item.au]) for item in target.evidence]
-    claims = imprecise(seen, annotation.au_boxes, target.box_space, config.imprecision, rng)
-    return SFTRow(
-        data_source=rl.data_source,
-        prompt=rl.prompt,
-        image=rl.image,
-        trace=write_trace(
-            target.label, claims, annotation.face_box, rng, style=config.prompt, form=target.form
-        ),
-        label=target.label,
-        split=rl.split,
-        index=rl.index,
-        id=rl.id,
-        box_jitter=config.imprecision.box_jitter,
-        box_growth=config.imprecision.box_growth,
-        au_error=config.imprecision.au_error,
-    )
-
-
-PARQUET_FILES = parquet_files(("train", "test"))
-"""What is written of a dataset with a train and a test split."""
-
-REPORT_FILE = "prepare.json"
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareConfig:
-    """What `prepare` makes.
-
-    Attributes:
-        annotation: Canvas, box space and thresholds.
-        imprecision: How far SFT traces are off; exact by default.
-        prompt: Name of the prompt's template; `short` also makes the traces short.
-        data_source: Name of the dataset in the files; verl groups its metrics by it. None is the
-            protocol's.
-        seed: Decides wording and imprecision, together with the sample's id.
-    """
-
-    annotation: AnnotationConfig = field(default_factory=AnnotationConfig)
-    imprecision: Imprecision = field(default_factory=Imprecision)
-    prompt: PromptName = "tag"
-    data_source: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.prompt not in PROMPT_NAMES:
-            raise ValueError(f"prompt {self.prompt!r} is not one of {', '.join(PROMPT_NAMES)}")
-        if self.data_source == "":
-            raise ValueError("data_source is empty; name the dataset")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, not 0 or more")
-
-
-def prepare(
-    dataset: str | Path,
-    faces: str | Path | FaceSource,
-    out: str | Path,
-    config: PrepareConfig | None = None,
-    *,
-    protocol: str | Protocol = RAFDB_LAYOUT,
-    allow_mismatch: bool = False,
-    quality: str | Path | None = None,
-    on_start: Callable[[int], None] | None = None,
-    on_sample: Callable[[], None] | None = None,
-) -> PrepareReport:
-    """Write the parquet files of a dataset and of what a detector saw in it.
-
-    `rl_train` and `sft_train` hold the train split, `rl_test` and `sft_test` the evaluated one,
-    without the images in which no face was found; `eval.parquet` holds all of the evaluated split.
-    Where a protocol has a `val` split beside the one it evaluates, it goes to `rl_val` and
-    `sft_val`.
-
-    The files are written to a temporary folder inside `out` and moved at the end, so that
-    an error leaves `out`, and the folders above it, as they were. The same input, configuration
-    and seed give the same rows.
-
-    Args:
-        dataset: The dataset's folder.
-        faces: Folder of OpenFace CSV files, each named after its image's stem, or another source of
-            faces, such as `EvidenceRows`.
-        out: Folder to write the parquet files and `prepare.json` to; made if it is not there.
-        config: What to make.
-        protocol: What the dataset is; by default anything in RAF-DB's layout.
-        allow_mismatch: Record counts that differ from the published ones instead of refusing them.
-        quality: File that `tag-rewards quality` wrote; the images that it rejects are left out, and
-            `eval.parquet` says so if any of the evaluated split are.
-        on_start: Called once with the number of images.
-        on_sample: Called after each image.
-
-    Returns:
-        The counts; `prepare.json` holds them too.
-
-    Raises:
-        ValueError: The input is unusable (`InputError`, `InputError`, `FaceSourceError`,
-            `OpenFaceError`, `InputError`, `InputError`, `ImageError`, `InputError`); one
-            sentence that names file, row, field and value.
-        OSError: A file cannot be read or written.
-    """
-    dataset, out = Path(dataset), Path(out)
-    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
-    n_unlabelled = len(unlabelled_images(dataset, loaded.samples))
-    if quality is not None:
-        loaded = without_rejected(loaded, Path(quality))
-    names = split_names(loaded)
-    samples = [sample for sample in loaded.samples if sample.split in names]
-    config = config or PrepareConfig()
-    config = replace(config, data_source=config.data_source or loaded.protocol.dataset)
-    source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
-    source.require_any(samples)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give a folder to write to")
-    if on_start:
-        on_start(len(samples))
-    report = PrepareReport(
-        loaded.protocol.name,
-        {split: SplitReport() for split in names},
-        loaded.mismatches,
-        loaded.dropped,
-        n_unlabelled,
-    )
-    with staged(out, last=REPORT_FILE) as scratch:
-        with SplitFiles(scratch, loaded, config) as files:
-            for sample, result in annotated(samples, source, config.annotation):
-                report.count(sample, result)
-                files.write(sample, result)
-                if on_sample:
-                    on_sample()
-        _require_rows(report)
-        _write_report(scratch / REPORT_FILE, report, config)
-    # Files of an earlier protocol with other splits would be taken for ones of this.
-    for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
-        (out / name).unlink(missing_ok=True)
-    return report
-
-
-def _require_rows(report: PrepareReport) -> None:
-    for split, counts in report.splits.items():
-        if not counts.rows:
-            reasons = "; ".join(f"{n}: {reason}" for reason, n in counts.left_out.items())
-            raise InputError(
-                f"no {split} image is left of {counts.images}"
-                f"{f' ({reasons})' if reasons else ''}; every split needs at least one"
-            )
-
-
-def _write_report(path: Path, report: PrepareReport, config: PrepareConfig) -> None:
-    content = {"config": asdict(config), **report.to_dict()}
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """Which faces are good enough to learn from: `tag-rewards quality`.
 
-Measures of each image as columns of a parquet file, limits on them, and the rejected.
+`judge_images` writes parquet: the measures of each image, and by which limit it is rejected.
 """
 
 import lazy_loader

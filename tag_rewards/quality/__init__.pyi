@@ -4,8 +4,11 @@ from .measures import (
     head_pose,
     measure_quality,
 )
+from .overview import draw_quality, quality_table
 from .table import (
+    Judged,
     QualityRow,
+    judge_images,
     measure_samples,
     read_rejected,
     write_quality,
@@ -13,11 +16,15 @@ from .table import (
 
 __all__ = [
     "FaceQuality",
+    "Judged",
     "Limit",
     "QualityRow",
+    "draw_quality",
     "head_pose",
+    "judge_images",
     "measure_quality",
     "measure_samples",
+    "quality_table",
     "read_rejected",
     "write_quality",
 ]

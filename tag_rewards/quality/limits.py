@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,8 @@ class Limit:
         number: The bound, or the percentile, 0 to 100.
         percentile: Whether the bound is that percentile of the dataset's values.
         absolute: Whether it is of the measure's absolute value, as for angles.
+        bound: What a value is compared with: the number, or the percentile's value in the dataset;
+            None before `resolve`.
 
     Raises:
         ValueError: There is no such measure, or the percentile is not 0 to 100.
@@ -36,6 +38,7 @@ class Limit:
     number: float
     percentile: bool = False
     absolute: bool = False
+    bound: float | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
@@ -67,40 +70,25 @@ class Limit:
 
     def __str__(self) -> str:
         name = f"|{self.measure}|" if self.absolute else self.measure
-        return f"{name}{self.sign}{'p' if self.percentile else ''}{self.number:g}"
+        text = f"{name}{self.sign}{'p' if self.percentile else ''}{self.number:g}"
+        return f"{text} ({self.bound:.4g})" if self.percentile and self.bound is not None else text
 
     def value(self, measured: float) -> float:
         """What is compared with the bound."""
         return abs(measured) if self.absolute else measured
 
-
-@dataclass(frozen=True, slots=True)
-class ResolvedLimit:
-    """A limit whose bound is a number.
-
-    Attributes:
-        limit: As it was asked for.
-        bound: Its number, for a percentile that of the dataset.
-    """
-
-    limit: Limit
-    bound: float
-
     def is_kept(self, measured: float | None) -> bool:
-        """Whether a value is within the limit; one that is missing is not."""
-        if measured is None:
+        """Whether a value is within the limit, which is resolved; one that is missing is not."""
+        if measured is None or self.bound is None:
             return False
-        value = self.limit.value(measured)
-        return value >= self.bound if self.limit.sign == ">=" else value <= self.bound
-
-    def __str__(self) -> str:
-        return f"{self.limit} ({self.bound:.4g})" if self.limit.percentile else str(self.limit)
+        value = self.value(measured)
+        return value >= self.bound if self.sign == ">=" else value <= self.bound
 
 
 def resolve(
     limits: Sequence[Limit], columns: Mapping[str, Sequence[float | None]]
-) -> tuple[ResolvedLimit, ...]:
-    """Replace percentiles by numbers.
+) -> tuple[Limit, ...]:
+    """The limits with their bounds.
 
     Args:
         limits: What is asked for.
@@ -114,7 +102,7 @@ def resolve(
         >>> limit.bound, limit.is_kept(0.2), limit.is_kept(0.19)
         (0.2, True, False)
     """
-    return tuple(ResolvedLimit(limit, _bound(limit, columns)) for limit in limits)
+    return tuple(replace(limit, bound=_bound(limit, columns)) for limit in limits)
 
 
 def _bound(limit: Limit, columns: Mapping[str, Sequence[float | None]]) -> float:

@@ -1,7 +1,4 @@
-"""The quality of a dataset's images as a parquet file: measures, and why an image is rejected.
-
-A protocol's images without those that a quality file rejects.
-"""
+"""The quality of a dataset's images as a parquet file: measured, judged, written, and used."""
 
 from __future__ import annotations
 
@@ -10,28 +7,29 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.datasets.protocols import SPLITS
-from tag_rewards.datasets.sample import LeftOut, load_image, region_of
+from tag_rewards.datasets.protocols import SPLITS, load_protocol
+from tag_rewards.datasets.sample import LeftOut, labelled_part, load_image
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of
 from tag_rewards.files.images import ImageError
+from tag_rewards.files.whole import whole
 from tag_rewards.quality.limits import resolve
 from tag_rewards.quality.measures import MEASURES, measure_quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-    from tag_rewards.datasets.protocols import LoadedProtocol
+    from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.quality.limits import Limit, ResolvedLimit
+    from tag_rewards.quality.limits import Limit
     from tag_rewards.quality.measures import FaceQuality
 
 
@@ -81,7 +79,7 @@ class Judged(NamedTuple):
     """
 
     rows: list[QualityRow]
-    limits: tuple[ResolvedLimit, ...]
+    limits: tuple[Limit, ...]
     filtered: tuple[str, ...]
 
     def rejections(self) -> dict[str, Counter[str]]:
@@ -95,6 +93,50 @@ class Judged(NamedTuple):
     def images(self) -> Counter[str]:
         """Label -> images of the filtered splits."""
         return Counter(row.label for row in self.rows if row.split in self.filtered)
+
+
+def judge_images(
+    dataset: str | Path,
+    protocol: str | Protocol,
+    out: str | Path,
+    limits: Sequence[Limit] = (),
+    *,
+    source: FaceSource | None = None,
+    filter_evaluated: bool = False,
+    allow_mismatch: bool = False,
+    on_start: Callable[[int], None] | None = None,
+    on_image: Callable[[], None] | None = None,
+) -> Judged:
+    """Measure a dataset's images, say which are rejected, and write both to a file.
+
+    Args:
+        dataset: The dataset's folder.
+        protocol: What the dataset is.
+        out: Parquet file to write, whole or not at all; its folder is made if needed.
+        limits: What is asked of an image; nothing is rejected without one.
+        source: What a detector saw in them; None measures the whole images, without a face.
+        filter_evaluated: Whether images of the evaluated split are rejected too.
+        allow_mismatch: Record counts that differ from the published ones instead of refusing them.
+        on_start: Called once with the number of images.
+        on_image: Called after each.
+
+    Raises:
+        InputError: The dataset or what a detector saw in it cannot be used, or a percentile is
+            asked of a measure that no image has.
+        OSError: A file cannot be opened or written.
+    """
+    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
+    if source:
+        source.require_any(loaded.samples)
+    if on_start:
+        on_start(len(loaded.samples))
+    rows = measure_samples(loaded.samples, source, on_image=on_image)
+    kept_whole = set() if filter_evaluated else {loaded.protocol.split}
+    judged = judge(rows, limits, {sample.split for sample in loaded.samples} - kept_whole)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_quality(out, judged)
+    return judged
 
 
 def measure_samples(
@@ -135,8 +177,8 @@ def _measure(sample: FaceSample, faces: Sequence[FaceObservation]) -> QualityRow
     except ImageError:
         return QualityRow(sample.id, sample.split, sample.label, None)
     height, width = image.shape[:2]
-    region = region_of(sample, width, height)
-    quality = measure_quality(image, faces_of(sample, faces, region), region)
+    part = labelled_part(sample, width, height)
+    quality = measure_quality(image, faces_of(sample, faces, part), part)
     return QualityRow(sample.id, sample.split, sample.label, quality)
 
 
@@ -168,11 +210,11 @@ def judge(rows: Iterable[QualityRow], limits: Sequence[Limit], filtered: Collect
     return Judged(judged, resolved, tuple(split for split in SPLITS if split in filtered))
 
 
-def _broken(row: QualityRow, limits: Sequence[ResolvedLimit]) -> str:
+def _broken(row: QualityRow, limits: Sequence[Limit]) -> str:
     if row.quality is None:
         return UNREADABLE
     for one in limits:
-        if not one.is_kept(getattr(row.quality, one.limit.measure)):
+        if not one.is_kept(getattr(row.quality, one.measure)):
             return str(one)
     return ""
 
@@ -191,9 +233,8 @@ def write_quality(path: Path, judged: Judged) -> None:
     ]
     note = {"limits": [str(limit) for limit in judged.limits], "filtered": judged.filtered}
     schema = QUALITY_SCHEMA.with_metadata({_KEY: json.dumps(note)})
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.Table.from_pylist(records, schema=schema), partial)
-    partial.replace(path)
+    with whole(path) as file:
+        pq.write_table(pa.Table.from_pylist(records, schema=schema), file)
 
 
 class Rejected(NamedTuple):

@@ -15,7 +15,7 @@ from tag_rewards.datasets.sample import LeftOut
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.files.images import ImageError, content_hash, encode_image
-from tag_rewards.prepare.face_target import AnnotationConfig, annotate, canvas_image
+from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
 from tag_rewards.target import Target
 from tag_rewards.traces.prompts import MODES, PolicyConfig
 from tag_rewards.traces.records import LeftOutSample, TraceSample
@@ -60,7 +60,7 @@ class BuildData:
     openface: Path | None = None
     splits: tuple[str, ...] = SPLITS
     allow_mismatch: bool = False
-    annotation: AnnotationConfig = field(default_factory=AnnotationConfig)
+    annotation: TargetConfig = field(default_factory=TargetConfig)
 
     def __post_init__(self) -> None:
         if bool(self.evidence) == (self.openface is not None):
@@ -198,7 +198,7 @@ def data_of(record: dict[str, Any]) -> BuildData:
         openface=Path(openface) if openface else None,
         splits=tuple(record["splits"]),
         allow_mismatch=record["allow_mismatch"],
-        annotation=AnnotationConfig(**record["annotation"]),
+        annotation=TargetConfig(**record["annotation"]),
     )
 
 
@@ -217,7 +217,7 @@ class BuildFace(NamedTuple):
 
 
 def new_face(
-    sample: FaceSample, source: FaceSource, config: AnnotationConfig
+    sample: FaceSample, source: FaceSource, config: TargetConfig
 ) -> BuildFace | LeftOutSample:
     """Read the image of a sample that is taken up now, and make its target.
 
@@ -237,20 +237,20 @@ def new_face(
     if isinstance(sha256, LeftOutSample):
         return sha256
     try:
-        faces = source.faces(sample)
-        face = faces if isinstance(faces, LeftOut) else annotate(sample, faces, config)
+        face = face_on_canvas(sample, source.faces(sample), config)
     except FaceSourceError as error:  # not the image that was annotated
         return LeftOutSample(sample.id, "image_changed", str(error))
     except ImageError as error:
         return LeftOutSample(sample.id, "image_unreadable", str(error))
     if isinstance(face, LeftOut):
         return LeftOutSample(sample.id, "no_evidence", face.reason)
-    known = TraceSample(sample.id, sample.split, face.target.to_json(), sha256)
-    return BuildFace(known, face.target, encode_image(face.image))
+    target, image = face[0].target, face[1]
+    known = TraceSample(sample.id, sample.split, target.to_json(), sha256)
+    return BuildFace(known, target, encode_image(image))
 
 
 def known_face(
-    sample: FaceSample, known: TraceSample, config: AnnotationConfig
+    sample: FaceSample, known: TraceSample, config: TargetConfig
 ) -> BuildFace | LeftOutSample:
     """Read the image of a sample that the ledger knows; its target is as it was taken up.
 

@@ -23,8 +23,8 @@ from tag_rewards.errors import InputError
 from tag_rewards.files.parquet import RecordFile
 from tag_rewards.files.text import printable
 from tag_rewards.files.whole import staged
-from tag_rewards.prepare.prompts import render_prompt
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, SFTRow
+from tag_rewards.prepare.texts import render_prompt
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tag_rewards.prepare.prompts import PromptName
+    from tag_rewards.prepare.texts import PromptName
     from tag_rewards.traces.ledger import LedgerReader, Run
     from tag_rewards.traces.records import Attempt, TraceSample
     from tag_rewards.traces.verifier import Verdict

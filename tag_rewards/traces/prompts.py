@@ -43,8 +43,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, as_boxes, au_box, average_face, clip_boxes
-from tag_rewards.prepare.prompts import describe_space
-from tag_rewards.prepare.template_traces import AUBox, write_trace
+from tag_rewards.prepare.texts import AUBox, describe_space, write_trace
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import evidence_files, read_evidence
-from tag_rewards.evidence.run import AnnotateConfig, annotate_folder
+from tag_rewards.evidence.run import AnnotateConfig, annotate
 from tag_rewards.geometry import average_face
 
 
@@ -80,7 +80,7 @@ def write_images(folder, count, size=(32, 24)):
 
 
 def run(folder, out, detector=None, **config):
-    return annotate_folder(folder, out, detector or FakeDetector(), AnnotateConfig(**config))
+    return annotate(folder, out, detector or FakeDetector(), AnnotateConfig(**config))
 
 
 def records(out):

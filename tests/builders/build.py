@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tag_rewards.prepare.face_target import AnnotationConfig
+from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.run import build as build_traces
@@ -21,7 +21,7 @@ class Build:
             dataset=faces,
             protocol="made-faces/test",
             openface=faces / "openface",
-            annotation=AnnotationConfig(canvas=CANVAS),
+            annotation=TargetConfig(canvas=CANVAS),
         )
         self.config = BuildConfig(data)
 

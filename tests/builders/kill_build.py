@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.engines.make import make_engine
-from tag_rewards.prepare.face_target import AnnotationConfig
+from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.traces.config import BuildConfig, BuildData
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.run import build as build_traces
@@ -64,7 +64,7 @@ def build(folder, out, engine):
         dataset=faces,
         protocol="made-faces/test",
         openface=faces / "openface",
-        annotation=AnnotationConfig(canvas=64),
+        annotation=TargetConfig(canvas=64),
     )
     build_traces(BuildConfig(data), engine, folder / out)
 

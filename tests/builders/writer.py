@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tag_rewards.engines.base import Reply
 from tag_rewards.facs import PROTOTYPES
-from tag_rewards.prepare.template_traces import AUBox, write_trace
+from tag_rewards.prepare.texts import AUBox, write_trace
 from tests.builders.endpoint import Endpoint, completion
 
 _AU = re.compile(r"^- AU(\d+), .*: [\d.]+, \[(\d+), (\d+), (\d+), (\d+)\]$", re.MULTILINE)

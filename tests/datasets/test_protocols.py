@@ -1,5 +1,6 @@
 """Protocols: what they state, what they check, and the sentences with which they refuse."""
 
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,7 @@ from tag_rewards.datasets.protocols import (
     load_protocol,
     protocol_named,
 )
-from tag_rewards.datasets.published_counts import SplitCounts
-from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 
@@ -52,6 +52,30 @@ def test_data_as_published_is_loaded():
     assert loaded.samples == HERE.samples
     assert (loaded.mismatches, dict(loaded.dropped)) == ((), {})
     assert [sample.split for sample in loaded.evaluated] == ["test"] * 3
+
+
+OWN = """
+from pathlib import Path
+from tag_rewards.datasets import Dataset, FaceSample, Protocol
+
+def read(root):
+    return Dataset(tuple(FaceSample(s, Path(root, s), "fear", s) for s in ("train", "test")))
+
+MINE = Protocol("mine/test", "mine", ("fear",), "test", read)
+"""
+
+
+def test_a_protocol_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "own_protocol.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    loaded = load_protocol("own_protocol:MINE", "folder")
+    assert loaded.protocol.name == "mine/test"
+    assert [sample.id for sample in loaded.evaluated] == ["test"]
+    assert refusal("own_protocol:read", "folder") == (
+        "--protocol own_protocol:read (function) is no tag_rewards.datasets.Protocol"
+    )
+    assert refusal("own_protocol:MIEN", "folder").endswith("did you mean MINE?")
 
 
 def test_totals_alone_are_checked_too():

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,66 @@ def test_options_become_the_configuration(tmp_path):
     assert config.arguments == ("-wild", "-mloc", "a b.txt")
 
 
+OWN = """
+class Mine:
+    name = "mine"
+    def __init__(self, threshold="0.5"):
+        if not 0 <= float(threshold) <= 1:
+            raise ValueError(f"threshold is {threshold}, not 0 to 1")
+        self.version = f"1, threshold {threshold}"
+    def detect(self, images):
+        return [((), "") for _ in images]
+
+READY = Mine()
+NUMBER = 3
+
+def nothing():
+    return None
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "own_detector", raising=False)
+    (tmp_path / "own_detector.py").write_text(OWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "version"),
+    [
+        ("own_detector:Mine", {}, "1, threshold 0.5"),
+        ("own_detector:Mine", {"threshold": "0.7"}, "1, threshold 0.7"),
+        ("own_detector:READY", {}, "1, threshold 0.5"),
+    ],
+)
+def test_a_detector_of_ones_own(own, name, options, version):
+    detector = make_detector(name, options)
+    assert (detector.name, detector.version) == ("mine", version)
+    assert detector.detect([Path("a.png")]) == [((), "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("own_detector:Min", {}, "--detector own_detector:Min: the module own_detector has no 'Mi"),
+        (
+            "own_detector:Mine",
+            {"x": "1"},
+            "its options do not fit .*unexpected keyword argument",
+        ),
+        ("own_detector:Mine", {"threshold": "2"}, "own_detector:Mine: threshold is 2, not 0 to 1"),
+        ("own_detector:READY", {"x": "1"}, "own_detector:READY is made already and takes no opt"),
+        ("own_detector:NUMBER", {}, r"own_detector:NUMBER \(int\) lacks a name, a version"),
+        ("own_detector:nothing", {}, r"own_detector:nothing \(NoneType\) lacks a name"),
+    ],
+)
+def test_what_is_wrong_with_a_detector_of_ones_own(own, name, options, message):
+    with pytest.raises(InputError, match=message):
+        make_detector(name, options)
+
+
 def test_a_folder_of_csvs_by_name(tmp_path):
     row = OpenFaceRow(average_face() * 40 + 100, {12: 2.5}, {12: True})
     write_openface_csv(tmp_path / "face.csv", [row])
@@ -77,6 +138,10 @@ def test_the_page_names_every_detector_with_its_options():
 
 def test_the_pages_example_runs(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    code, own = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     exec(code, {})
     assert capsys.readouterr().out.startswith("[(25, 1.0), (12, 0.9")
+    names = {}
+    exec(own, names)
+    [detection] = names["MyDetector"](weights="other.onnx").detect([Path("a.png")])
+    assert detection.faces[0].probabilities == {12: 0.8}

@@ -9,7 +9,7 @@ import pytest
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.cache import FILE, EvidenceCache, default_cache_folder
-from tag_rewards.evidence.rows import Evidence
+from tag_rewards.evidence.rows import EvidenceRow
 from tests.builders.annotation import FakeDetector, records, run, write_images
 
 
@@ -82,7 +82,7 @@ def test_a_machine_without_the_cache_misses(tmp_path):
     assert EvidenceCache(tmp_path / "nowhere").get("ab", "fake", "1", "a.png") is None
     cache = EvidenceCache(tmp_path)
     cache.create()
-    row = Evidence("a.png", "ab", "no_face", "", 3, 4, "fake", "1")
+    row = EvidenceRow("a.png", "ab", "no_face", "", 3, 4, "fake", "1")
     cache.put([cache.entry(row), cache.entry(row)])
     found = cache.get("ab", "fake", "1", "b.png")
     assert (found.image, found.status, found.width) == ("b.png", "no_face", 3)

@@ -50,6 +50,14 @@ def test_a_photograph_becomes_evidence_a_table_and_a_picture(command, tmp_path):
     assert len(row["faces"][0]["landmarks"]) == 136
 
 
+def test_a_detector_of_ones_own_runs_in_processes_too(command, tmp_path):
+    write_images(tmp_path / "photos", 2)
+    detector = ("--detector", "tests.builders.annotation:FakeDetector", "-o", "version=7")
+    out = tmp_path / "evidence"
+    assert command("annotate", tmp_path / "photos", *detector, "--out", out)[0] == 0
+    assert {row["version"] for row in records(out).values()} == {"7"}
+
+
 def test_prepare_gives_the_same_files_from_evidence_as_from_csvs(command, dataset, tmp_path):
     folder = f"folder={dataset.openface}"
     arguments = ["--detector", "openface-csv", "-o", folder, "--out", tmp_path / "evidence"]

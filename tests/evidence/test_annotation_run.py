@@ -11,10 +11,9 @@ import pytest
 
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.image_folder import ImageFolder
 from tag_rewards.evidence.of_dataset import EvidenceRows
-from tag_rewards.evidence.rows import Evidence, evidence_table
-from tag_rewards.evidence.run import AnnotateConfig
+from tag_rewards.evidence.rows import EvidenceRow, evidence_table
+from tag_rewards.evidence.run import AnnotateConfig, ImageFolder
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
 from tag_rewards.files.images import oriented_size, read_image
 from tag_rewards.prepare.run import PARQUET_FILES, prepare
@@ -193,7 +192,7 @@ def evidence(out, manifest=MANIFEST):
 
 
 def table(*images):
-    rows = [Evidence(image, "", "failed", "why", 0, 0, "fake", "1") for image in images]
+    rows = [EvidenceRow(image, "", "failed", "why", 0, 0, "fake", "1") for image in images]
     return evidence_table(rows)
 
 

@@ -44,7 +44,7 @@ def test_a_detector_that_dies_on_every_image_is_at_fault_itself(tmp_path):
         name(images, index, f"crash{index}.png")
     message = r"the detector fake was killed by SIGKILL on every image \(10 times in a row\)"
     with pytest.raises(InputError, match=message):
-        run(images, tmp_path / "out", batch_size=5)
+        run(images, tmp_path / "out", workers=1, batch_size=5)
     assert multiprocessing.active_children() == []
 
 
@@ -58,7 +58,44 @@ def test_a_detector_that_cannot_work_ends_the_run_and_what_was_done_is_kept(tmp_
     assert len(statuses(tmp_path / "out")) == 5
     (images / "z" / "broken.png").rename(images / "z" / "bug.png")
     with pytest.raises(RuntimeError, match=r"(?s)Traceback.*KeyError: 'landmarks'"):
-        run(images, tmp_path / "out")
+        run(images, tmp_path / "out", workers=1)
+
+
+NOT_GUARDED = """
+import sys
+from tests.builders.annotation import FakeDetector, run
+print("imported")
+run(sys.argv[1], sys.argv[2], FakeDetector(), workers=int(sys.argv[3]) or None)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_script_without_a_main_guard(tmp_path, workers):
+    """In one process it needs none; else one sentence says that it does."""
+    write_images(tmp_path / "images", 4)
+    script = tmp_path / "script.py"
+    script.write_text(NOT_GUARDED)
+    arguments = [tmp_path / "images", tmp_path / "out", str(workers)]
+    ended = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if not workers:
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "imported\ndone\n", "")
+        assert len(statuses(tmp_path / "out")) == 4
+        return
+    assert ended.returncode == 1
+    assert "done" not in ended.stdout
+    assert ended.stderr.count("Traceback") == 1  # the processes say nothing
+    assert ended.stderr.splitlines()[-1] == (
+        "tag_rewards.errors.InputError: the detector's processes import the script that starts "
+        'them, and it starts them again; put what it does below `if __name__ == "__main__":`, or '
+        "look in one process with workers=None"
+    )
 
 
 def test_batches_are_asked_for_as_they_are_needed(tmp_path):

@@ -13,7 +13,7 @@ from tag_rewards.detectors.observation import FaceObservation, Pose
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import (
     EVIDENCE_SCHEMA,
-    Evidence,
+    EvidenceRow,
     evidence_files,
     evidence_table,
     read_evidence,
@@ -54,7 +54,7 @@ def faces(draw):
 
 
 def row(faces=(), image="a/ü.jpg", **fields):
-    good = Evidence(
+    good = EvidenceRow(
         image=image,
         sha256=SHA,
         status="observed" if faces else "no_face",
@@ -184,7 +184,7 @@ def test_other_files_are_refused(tmp_path):
         list(read_evidence(tmp_path))
     other = tmp_path / "other.parquet"
     pq.write_table(pa.table({"image": ["a"]}), other)
-    with pytest.raises(InputError, match="column 'sha256' is missing"):
+    with pytest.raises(InputError, match="has no column 'sha256'; it has image; write it with"):
         list(read_evidence(other))
     columns = {name: evidence_table([])[name] for name in EVIDENCE_SCHEMA.names}
     pq.write_table(pa.table({**columns, "width": pa.array([], pa.string())}), other)

@@ -14,7 +14,7 @@ from tag_rewards.cli import app, main
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
-from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
+from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.geometry import BoxSpace, average_face
 from tag_rewards.pictures import sheet as face_pictures
 from tag_rewards.target import Target
@@ -69,8 +69,8 @@ def write_evidence(image, folder):
     digest = hashlib.sha256(image.read_bytes()).hexdigest()
     seen = FaceObservation((10, 10, 90, 90), LANDMARKS, {6: 0.7, 12: 0.9}, detector="dlib")
     rows = [
-        Evidence("other.png", "0" * 64, "no_face", "", 9, 9, "dlib", "20"),
-        Evidence("a/face.png", digest, "observed", "", 100, 100, "dlib", "20", (seen,)),
+        EvidenceRow("other.png", "0" * 64, "no_face", "", 9, 9, "dlib", "20"),
+        EvidenceRow("a/face.png", digest, "observed", "", 100, 100, "dlib", "20", (seen,)),
     ]
     folder.mkdir()
     table = evidence_table(rows)

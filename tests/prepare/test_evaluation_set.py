@@ -12,16 +12,16 @@ from tag_rewards.datasets.protocols import load_protocol
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
-from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
+from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
 from tag_rewards.files.parquet import ParquetError
 from tag_rewards.geometry import average_face
 from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set
-from tag_rewards.prepare.face_target import BOX_SPACES, AnnotationConfig
+from tag_rewards.prepare.face_target import BOX_SPACES, TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.prepare.run import PrepareConfig, prepare
 
-SMALL = AnnotationConfig(canvas=200)
+SMALL = TargetConfig(canvas=200)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def same(one, other):
 
 @pytest.mark.parametrize("space", BOX_SPACES)
 def test_files_and_parquet_give_the_same_set(hard, tmp_path, space):
-    config = AnnotationConfig(canvas=200, box_space=space, polygons=True)
+    config = TargetConfig(canvas=200, box_space=space, polygons=True)
     same(from_files(hard, config), from_parquet(hard, tmp_path / "out", config))
 
 
@@ -151,7 +151,7 @@ def evidence_of(samples, root, folder):
     """Evidence of unpacked images: a face with AU12 in each but the last."""
     face = FaceObservation((8, 8, 40, 40), average_face() * 8 + 24, {12: 0.9})
     rows = [
-        Evidence(
+        EvidenceRow(
             image=sample.path.relative_to(root).as_posix(),
             sha256=content_hash(sample.path.read_bytes()),
             status="no_face" if sample is samples[-1] else "observed",

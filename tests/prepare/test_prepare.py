@@ -11,18 +11,18 @@ import pytest
 from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.detectors.openface.csv import read_openface_csv, successful_faces
 from tag_rewards.evidence.of_dataset import EvidenceRows
-from tag_rewards.evidence.rows import Evidence, evidence_table, write_evidence_table
+from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
 from tag_rewards.geometry.matching import polygon_overlap
-from tag_rewards.prepare.face_target import BOX_SPACES, AnnotationConfig
+from tag_rewards.prepare.face_target import BOX_SPACES, TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
-from tag_rewards.prepare.template_traces import Imprecision
+from tag_rewards.prepare.texts import Imprecision
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score
 
 SIZE = 100
-SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
+SMALL = PrepareConfig(annotation=TargetConfig(canvas=200))
 
 
 def run(dataset, out, config=SMALL):
@@ -81,7 +81,7 @@ def test_boxes_follow_an_image_that_is_not_square(dataset, tmp_path):
 
 @pytest.mark.parametrize("name", BOX_SPACES)
 def test_every_box_space_means_the_same_boxes(dataset, tmp_path, name):
-    config = replace(SMALL, annotation=AnnotationConfig(canvas=200, box_space=name))
+    config = replace(SMALL, annotation=TargetConfig(canvas=200, box_space=name))
     run(dataset, tmp_path / "out", config)
     run(dataset, tmp_path / "pixels")
     space = config.annotation.space
@@ -104,7 +104,7 @@ def test_exact_traces_are_perfect_answers_to_the_targets(dataset, tmp_path):
 
 
 def with_polygons(box_space="pixels"):
-    return replace(SMALL, annotation=AnnotationConfig(200, box_space, polygons=True))
+    return replace(SMALL, annotation=TargetConfig(200, box_space, polygons=True))
 
 
 def bounds(polygon):
@@ -314,11 +314,11 @@ def test_a_sequence_of_frames_is_refused(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: AnnotationConfig(canvas=8), "canvas is 8 pixels, not 28 to 4096"),
-        (lambda: AnnotationConfig(box_space="inches"), "box space 'inches' is not one of pixels"),
-        (lambda: AnnotationConfig(top_k=0), "top_k is 0"),
-        (lambda: AnnotationConfig(min_probability=0), "min_probability is 0"),
-        (lambda: AnnotationConfig(min_confidence=float("nan")), "min_confidence is nan"),
+        (lambda: TargetConfig(canvas=8), "canvas is 8 pixels, not 28 to 4096"),
+        (lambda: TargetConfig(box_space="inches"), "box space 'inches' is not one of pixels"),
+        (lambda: TargetConfig(top_k=0), "top_k is 0"),
+        (lambda: TargetConfig(min_probability=0), "min_probability is 0"),
+        (lambda: TargetConfig(min_confidence=float("nan")), "min_confidence is nan"),
         (lambda: PrepareConfig(prompt="long"), "prompt 'long' is not one of tag, short"),
         (lambda: PrepareConfig(data_source=""), "data_source is empty"),
         (lambda: PrepareConfig(seed=-1), "seed is -1"),
@@ -336,7 +336,7 @@ def write_evidence(folder, dataset, **changes):
         data = sample.path.read_bytes()
         csv = dataset.csv(sample.id)
         faces = tuple(successful_faces(read_openface_csv(csv)))
-        row = Evidence(
+        row = EvidenceRow(
             image=sample.path.relative_to(dataset.root).as_posix(),
             sha256=content_hash(data),
             status="observed",

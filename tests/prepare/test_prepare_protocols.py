@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from tag_rewards.datasets.protocols import load_protocol
-from tag_rewards.datasets.sample import FaceSample, LeftOut, region_of
+from tag_rewards.datasets.sample import FaceSample, LeftOut, labelled_part
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import FaceSourceError
 from tag_rewards.geometry import average_face
 from tag_rewards.prepare.eval_set import read_evaluation_set
-from tag_rewards.prepare.face_target import AnnotationConfig, annotate
+from tag_rewards.prepare.face_target import TargetConfig, face_on_canvas
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.quality.limits import Limit
 from tag_rewards.quality.table import judge, measure_samples, write_quality
 
-SMALL = PrepareConfig(annotation=AnnotationConfig(canvas=200))
+SMALL = PrepareConfig(annotation=TargetConfig(canvas=200))
 
 
 def face(au=12):
@@ -189,13 +189,13 @@ def crowd(tmp_path):
 
 def test_the_face_in_the_datasets_box_is_meant_and_shown(crowd):
     sample, faces = crowd
-    config = AnnotationConfig(canvas=100)
-    whole = annotate(sample(), faces, config)
+    config = TargetConfig(canvas=100)
+    whole, whole_image = face_on_canvas(sample(), faces, config)
     assert [item.au for item in whole.target.evidence] == [12]
-    assert whole.image[50, [1, 98], 0].tolist() == pytest.approx([2, 197], abs=2)
-    boxed = annotate(sample(100, 0, 200, 100), faces, config)
+    assert whole_image[50, [1, 98], 0].tolist() == pytest.approx([2, 197], abs=2)
+    boxed, boxed_image = face_on_canvas(sample(100, 0, 200, 100), faces, config)
     assert [item.au for item in boxed.target.evidence] == [1]
-    assert boxed.image[50, [0, 99], 0].tolist() == [100, 199]
+    assert boxed_image[50, [0, 99], 0].tolist() == [100, 199]
     # Landmarks and boxes are in the box, which fills the canvas.
     assert boxed.landmarks == pytest.approx(faces[1].landmarks - (100, 0))
     x1, y1, x2, y2 = boxed.target.evidence[0].box
@@ -205,27 +205,27 @@ def test_the_face_in_the_datasets_box_is_meant_and_shown(crowd):
 
 def test_a_box_without_a_detected_face_is_left_out(crowd):
     sample, faces = crowd
-    result = annotate(sample(100, 0, 200, 100), faces[:1], AnnotationConfig(canvas=100))
+    result = face_on_canvas(sample(100, 0, 200, 100), faces[:1], TargetConfig(canvas=100))
     assert result == LeftOut("no detected face in the dataset's face box")
 
 
 @pytest.mark.parametrize(
-    ("box", "region"),
+    ("box", "part"),
     [
         ((10.5, 20.2, 30.1, 40.9), (10, 20, 31, 41)),
         ((-5, -5, 500, 50), (0, 0, 200, 50)),
         ((199.5, 99.5, 300, 300), (199, 99, 200, 100)),
     ],
 )
-def test_a_box_is_cut_to_the_image_in_whole_pixels(crowd, box, region):
+def test_a_box_is_cut_to_the_image_in_whole_pixels(crowd, box, part):
     sample, _ = crowd
-    assert region_of(sample(*box), 200, 100) == region
+    assert labelled_part(sample(*box), 200, 100) == part
 
 
 def test_a_box_outside_the_image_is_refused(crowd, tmp_path):
     sample, faces = crowd
     with pytest.raises(InputError) as caught:
-        annotate(sample(200, 0, 300, 100), faces, SMALL.annotation)
+        face_on_canvas(sample(200, 0, 300, 100), faces, SMALL.annotation)
     assert str(caught.value).replace(str(tmp_path), "ROOT") == (
         "ROOT/crowd.png: the face box (200, 0, 300, 100) of 'a_0' lies outside the image of "
         "200 x 100; is it the dataset's own image?"

@@ -3,7 +3,7 @@
 import pytest
 
 from tag_rewards.geometry import BoxSpace
-from tag_rewards.prepare.prompts import PROMPT_NAMES, render_prompt
+from tag_rewards.prepare.texts import PROMPT_NAMES, render_prompt
 
 LABELS = ["neutral", "happiness", "sadness"]
 SPACES = {

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
 from tag_rewards.geometry import BoxSpace
-from tag_rewards.prepare.prompts import PROMPT_NAMES
-from tag_rewards.prepare.template_traces import (
+from tag_rewards.prepare.texts import (
     AU_PHRASES,
     CALM_CONCLUSIONS,
     CALM_PHRASES,
     CONCLUSIONS,
     FACE_PHRASES,
+    PROMPT_NAMES,
     AUBox,
     Imprecision,
     imprecise,

@@ -40,7 +40,7 @@ def test_the_pretraining_prompt_is_the_one_that_verl_gives(processor):
     from architecture import CANVAS
     from faces import LABELS, SPACE, TOP_K, prompt_text
 
-    from tag_rewards.prepare.prompts import render_prompt
+    from tag_rewards.prepare.texts import render_prompt
 
     words = render_prompt("short", LABELS, SPACE, TOP_K).removeprefix("<image>")
     message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": words}]}

@@ -11,7 +11,7 @@ import pytest
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.engines.base import Reply
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.run import annotate_folder
+from tag_rewards.evidence.run import annotate
 from tag_rewards.traces.ledger import read_ledger
 from tag_rewards.traces.prompts import PolicyConfig, attempt_seed
 from tag_rewards.traces.verifier import VerifyConfig
@@ -337,8 +337,8 @@ def test_evidence_parquet_and_what_is_not_in_it(copied, tmp_path):
     unseen = image(copied, "train_00001")
     hidden = unseen.rename(tmp_path / unseen.name)
     detector = make_detector("openface-csv", {"folder": str(copied.faces / "openface")})
-    annotate_folder(copied.faces / "Image", tmp_path / "other", detector)
-    annotate_folder(copied.faces, evidence, detector)
+    annotate(copied.faces / "Image", tmp_path / "other", detector)
+    annotate(copied.faces, evidence, detector)
     hidden.rename(unseen)
     changed = image(copied, "train_00002")
     changed.write_bytes(image(copied, "train_00003").read_bytes())

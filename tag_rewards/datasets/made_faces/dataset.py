@@ -40,10 +40,10 @@ class MadeFace:
     """One drawn face.
 
     Attributes:
-        label: canonical name of the expression.
+        label: Canonical name of the expression.
         intensities: AU number to intensity in (0, 1] of the AUs that are shown.
-        landmarks: ``(68, 2)`` iBUG-68 points in pixels.
-        image: ``(size, size, 3)`` BGR.
+        landmarks: `(68, 2)` iBUG-68 points in pixels.
+        image: `(size, size, 3)` BGR.
     """
 
     label: str
@@ -56,13 +56,14 @@ def make_face(rng: np.random.Generator, size: int = 112, label: str | None = Non
     """Draw one face at random.
 
     Args:
-        rng: decides everything.
-        size: side of the square image in pixels.
-        label: the expression; drawn uniformly from RAF-DB's seven when None.
+        rng: Decides everything.
+        size: Side of the square image in pixels.
+        label: The expression; drawn uniformly from RAF-DB's seven when None.
 
-    >>> face = make_face(np.random.default_rng(3), label="happiness")
-    >>> face.image.shape, sorted(face.intensities)[-1] <= 26
-    ((112, 112, 3), True)
+    Example:
+        >>> face = make_face(np.random.default_rng(3), label="happiness")
+        >>> face.image.shape, sorted(face.intensities)[-1] <= 26
+        ((112, 112, 3), True)
     """
     if label is None:
         label = str(rng.choice(list(RAFDB_LABELS.values())))
@@ -79,8 +80,9 @@ def sample_intensities(rng: np.random.Generator, label: str) -> dict[int, float]
     A prototype AU is left out one time in ten, but never more than one of them, so that the label
     stays readable from the AUs.
 
-    >>> sorted(sample_intensities(np.random.default_rng(0), "happiness"))
-    [6, 12]
+    Example:
+        >>> sorted(sample_intensities(np.random.default_rng(0), "happiness"))
+        [6, 12]
     """
     shown = [au for au in PROTOTYPES[label] if au in DRAWN_AUS]
     if len(shown) > 2 and rng.random() < 0.1 * len(shown):
@@ -98,22 +100,22 @@ def write_dataset(
     size: int = 112,
     on_face: Callable[[], None] | None = None,
 ) -> None:
-    """Write made faces in RAF-DB's layout, with OpenFace 2.x CSV files in ``root/openface``.
+    """Write made faces in RAF-DB's layout, with OpenFace 2.x CSV files in `root/openface`.
 
     The same arguments write the same bytes. Face k does not depend on how many faces are asked
-    for. An error leaves ``root`` as it was.
+    for. An error leaves `root` as it was.
 
     Args:
-        root: a folder that does not exist yet, or is empty.
-        n_train: faces whose names start with ``train_``.
-        n_test: faces whose names start with ``test_``.
-        seed: of the whole dataset.
-        size: side of the square images in pixels.
-        on_face: called after each face, for a progress bar.
+        root: A folder that does not exist yet, or is empty.
+        n_train: Faces whose names start with `train_`.
+        n_test: Faces whose names start with `test_`.
+        seed: Of the whole dataset.
+        size: Side of the square images in pixels.
+        on_face: Called after each face, for a progress bar.
 
     Raises:
-        FileExistsError: when the folder holds something already.
-        InputError: for a count, size or seed that makes no sense.
+        FileExistsError: When the folder holds something already.
+        InputError: For a count, size or seed that makes no sense.
     """
     root = Path(root).absolute()  # "." has no name
     if n_train < 0 or n_test < 0 or n_train + n_test == 0:
@@ -173,11 +175,12 @@ def _write_faces(
 def observe(face: MadeFace, rng: np.random.Generator) -> OpenFaceRow:
     """What the AU detector says of a made face: its AUs, and low intensities of the others.
 
-    >>> rng = np.random.default_rng(0)
-    >>> face = make_face(rng)
-    >>> observed = observe(face, rng)
-    >>> {au for au, present in observed.presences.items() if present} == set(face.intensities)
-    True
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> face = make_face(rng)
+        >>> observed = observe(face, rng)
+        >>> {au for au, present in observed.presences.items() if present} == set(face.intensities)
+        True
     """
     intensities = {
         au: round(5 * face.intensities[au] if au in face.intensities else rng.uniform(0, 0.4), 2)

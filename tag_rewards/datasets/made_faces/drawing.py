@@ -44,8 +44,9 @@ class Look:
 def random_look(rng: np.random.Generator) -> Look:
     """Draw skin, hair, light and background at random.
 
-    >>> random_look(np.random.default_rng(0)) == random_look(np.random.default_rng(0))
-    True
+    Example:
+        >>> random_look(np.random.default_rng(0)) == random_look(np.random.default_rng(0))
+        True
     """
     tone = rng.uniform(0.35, 1.0)
     skin = np.array([150.0, 185.0, 235.0]) * tone + rng.uniform(-12, 12, 3)
@@ -75,14 +76,14 @@ def draw(
     """Draw one face.
 
     Args:
-        landmarks: ``(68, 2)`` iBUG-68 points in pixels of the image to be made.
+        landmarks: `(68, 2)` iBUG-68 points in pixels of the image to be made.
         intensities: AU number to intensity in [0, 1]; draws the furrows of these AUs.
-        look: colours and hair.
-        size: side of the square image in pixels.
-        rng: for the background and the noise.
+        look: Colours and hair.
+        size: Side of the square image in pixels.
+        rng: For the background and the noise.
 
     Returns:
-        ``(size, size, 3)`` BGR image.
+        `(size, size, 3)` BGR image.
     """
     pen = _Pen.for_face(landmarks, size, look)
     pen.head(look)

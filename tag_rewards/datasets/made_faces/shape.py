@@ -70,11 +70,12 @@ DRAWN_AUS: tuple[int, ...] = tuple(_MOVES)
 
 
 def neutral_shape() -> NDArray[np.float64]:
-    """The neutral face: ``(68, 2)`` in units of the inner-eye distance.
+    """The neutral face: `(68, 2)` in units of the inner-eye distance.
 
-    >>> shape = neutral_shape()
-    >>> float(np.linalg.norm(shape[39] - shape[42]))
-    1.0
+    Example:
+        >>> shape = neutral_shape()
+        >>> float(np.linalg.norm(shape[39] - shape[42]))
+        1.0
     """
     shape = np.zeros((68, 2))
     angle = np.pi * np.arange(17) / 16
@@ -105,18 +106,19 @@ def move(shape: NDArray[np.float64], intensities: Mapping[int, float]) -> NDArra
     """Move a face by its Action Units.
 
     Args:
-        shape: ``(68, 2)`` landmarks in the face's frame.
-        intensities: AU number to intensity in [0, 1]; the AUs are those of ``DRAWN_AUS``.
+        shape: `(68, 2)` landmarks in the face's frame.
+        intensities: AU number to intensity in [0, 1]; the AUs are those of `DRAWN_AUS`.
 
     Returns:
-        ``(68, 2)``: the shape plus the sum of the displacements.
+        `(68, 2)`: the shape plus the sum of the displacements.
 
     Raises:
-        KeyError: for an AU that the face cannot show.
+        KeyError: For an AU that the face cannot show.
 
-    >>> raised = move(neutral_shape(), {1: 1.0})
-    >>> bool(raised[21, 1] < neutral_shape()[21, 1])   # the inner brow goes up
-    True
+    Example:
+        >>> raised = move(neutral_shape(), {1: 1.0})
+        >>> bool(raised[21, 1] < neutral_shape()[21, 1])   # the inner brow goes up
+        True
     """
     moved: NDArray[np.float64] = shape.copy()
     for au, intensity in intensities.items():

@@ -5,8 +5,6 @@ The program, as observed on a 2.2-era build: it takes images one after the other
 ends it with exit code 1, others unseen; some abort it. It ends with exit code 0 when the disk is
 full and leaves files empty or cut. So an exit code alone says nothing of an image, nor does a CSV
 of a run that broke off: the last one begun may lack faces.
-
-Where OpenFace 2.x is installed, and which build it is.
 """
 
 from __future__ import annotations
@@ -36,6 +34,9 @@ if TYPE_CHECKING:
 
     from tag_rewards.detectors.openface.csv import OpenFaceRow
 
+
+POLL_S = 0.05
+"""How often a running program is looked after."""
 
 PROGRAM = "FaceLandmarkImg"
 
@@ -81,10 +82,6 @@ def fingerprint(program: Path) -> str:
                 name = path.relative_to(program.parent).as_posix()
                 digest.update(f"\n{name} {path.stat().st_size}".encode())
     return digest.hexdigest()[:12]
-
-
-POLL_S = 0.05
-"""How often a running program is looked after."""
 
 
 class Look(NamedTuple):

@@ -98,14 +98,11 @@ class _Item(NamedTuple):
 class OpenFaceDetector:
     """Runs OpenFace's `FaceLandmarkImg`; a `Detector`.
 
-    Attributes:
-        name: `openface`.
-        version: Hash of the program and of its models' names and sizes, with the arguments.
-        program: The real path of the program.
-        config: How it is run.
-
     Args:
         config: How it is run.
+
+    Attributes:
+        version: Hash of the program and of its models' names and sizes, with the arguments.
 
     Raises:
         InputError: The program is not found.

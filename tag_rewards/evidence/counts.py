@@ -31,7 +31,7 @@ _COLOURS = {"observed": "#2b59c3", "no_face": "#9aa5b1", "failed": "#d1495b"}
 
 
 @dataclass(slots=True)
-class EvidenceSummary:
+class EvidenceCounts:
     """The counts of a folder of evidence.
 
     Attributes:
@@ -85,33 +85,31 @@ class EvidenceSummary:
         return table
 
 
-def summarize(source: str | Path | Sequence[str | Path]) -> EvidenceSummary:
+def count_evidence(source: str | Path | Sequence[str | Path]) -> EvidenceCounts:
     """Count a folder of evidence, one file at a time.
 
     Raises:
         InputError: As `read_evidence`.
     """
-    summary = EvidenceSummary()
+    counts = EvidenceCounts()
     for path in evidence_files(source):
         with open_evidence(path) as file:
             aus = "faces.list.element.aus.list.element."
             table = file.read(
                 columns=["image", "status", "reason", f"{aus}au", f"{aus}probability"]
             )
-        summary.statuses.update(table["status"].to_pylist())
+        counts.statuses.update(table["status"].to_pylist())
         failed = table.filter(pc.equal(table["status"], "failed"))
-        summary.reasons.update(
-            map(_kind, failed["reason"].to_pylist(), failed["image"].to_pylist())
-        )
+        counts.reasons.update(map(_kind, failed["reason"].to_pylist(), failed["image"].to_pylist()))
         faces = pc.list_flatten(table["faces"])
-        summary.faces += len(faces)
+        counts.faces += len(faces)
         items = pc.list_flatten(pc.struct_field(faces, "aus"))
         numbers, values = pc.struct_field(items, "au"), pc.struct_field(items, "probability")
         judged = pc.is_valid(values)
-        summary.judged.update(numbers.filter(judged).to_pylist())
+        counts.judged.update(numbers.filter(judged).to_pylist())
         active = pc.fill_null(pc.greater_equal(values, MIN_PROBABILITY), False)
-        summary.aus.update(numbers.filter(active).to_pylist())
-    return summary
+        counts.aus.update(numbers.filter(active).to_pylist())
+    return counts
 
 
 def failed_csv(source: str | Path | Sequence[str | Path]) -> str:
@@ -145,13 +143,13 @@ def _count_and_share(count: int, of: int) -> tuple[str, str]:
     return str(count), f"{count / of:.1%}" if of else "-"
 
 
-def draw_summary(summary: EvidenceSummary) -> Figure:
+def draw_counts(counts: EvidenceCounts) -> Figure:
     """A picture of the counts: images by status and reason, faces by AU."""
     from matplotlib.figure import Figure
 
-    frequencies = summary.frequencies()
-    reasons = [(_short(reason), count) for reason, count in summary.named_reasons()]
-    bars = [(_STATUS_NAMES[name], summary.statuses[name], _COLOURS[name]) for name in STATUSES]
+    frequencies = counts.frequencies()
+    reasons = [(_short(reason), count) for reason, count in counts.named_reasons()]
+    bars = [(_STATUS_NAMES[name], counts.statuses[name], _COLOURS[name]) for name in STATUSES]
     bars += [(reason, count, _COLOURS["failed"]) for reason, count in reasons]
     rows = max(len(bars), len(frequencies))
     figure = Figure(figsize=(11, 1.2 + 0.28 * rows), layout="constrained")
@@ -160,15 +158,15 @@ def draw_summary(summary: EvidenceSummary) -> Figure:
         axes.set_ylim(rows - 0.4, -0.6)  # the first on top, bars of both as thick
     _draw_bars(
         left,
-        f"{summary.images} images",
+        f"{counts.images} images",
         [name for name, _, _ in bars],
-        [count / max(summary.images, 1) for _, count, _ in bars],
+        [count / max(counts.images, 1) for _, count, _ in bars],
         [f"{count}" for _, count, _ in bars],
         [colour for _, _, colour in bars],
     )
     _draw_bars(
         right,
-        f"AUs of {summary.faces} faces, probability from {MIN_PROBABILITY:g}",
+        f"AUs of {counts.faces} faces, probability from {MIN_PROBABILITY:g}",
         list(map(_au_name, frequencies)),
         list(frequencies.values()),
         [f"{100 * share:.0f} %" for share in frequencies.values()],

@@ -82,8 +82,8 @@ def _draw_measure(axes: Axes, name: str, judged: Judged) -> None:
     else:
         axes.hist(values, bins=40, color=_KEPT)
     for limit in judged.limits:
-        if limit.limit.measure == name:
-            for bound in {limit.bound, -limit.bound} if limit.limit.absolute else {limit.bound}:
+        if limit.measure == name and limit.bound is not None:
+            for bound in {limit.bound, -limit.bound} if limit.absolute else {limit.bound}:
                 axes.axvline(bound, color=_REJECTED, linewidth=1.5)
 
 
