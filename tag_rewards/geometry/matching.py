@@ -36,8 +36,8 @@ Box = tuple[float, float, float, float]
 Polygon = tuple[tuple[tuple[float, float], ...], ...]
 
 
-class Evidence(Protocol):
-    """Where something was seen: any object with these three attributes, such as `Region`."""
+class RegionLike(Protocol):
+    """Where something was seen: a `Region`, an `AUEvidence`, or anything with these attributes."""
 
     @property
     def box(self) -> Box: ...  # noqa: D102
@@ -123,7 +123,7 @@ def iou(a: Box, b: Box) -> float:
     return 1.0 if inner >= union else 0.0  # rounding must not lift it above 1; NaN earns nothing
 
 
-def polygon_overlap(box: Box, evidence: Evidence) -> float:
+def polygon_overlap(box: Box, evidence: RegionLike) -> float:
     """IoU of `box` with the region's polygon, relative to what the evidence's own box has.
 
     A box cannot cover a polygon exactly; dividing by the overlap of the evidence's box makes that
@@ -233,7 +233,7 @@ _DEFAULT = MatchingConfig()
 
 def match(
     claims: Sequence[tuple[Box, tuple[Name, ...]]],
-    evidence: Mapping[Name, Evidence],
+    evidence: Mapping[Name, RegionLike],
     config: MatchingConfig = _DEFAULT,
     unplaced: Iterable[Name] = (),
 ) -> Matching:
@@ -324,7 +324,7 @@ def match(
 def _match_nameless(
     boxes: Sequence[Box],
     names: Sequence[Name],
-    evidence: Mapping[Name, Evidence],
+    evidence: Mapping[Name, RegionLike],
     overlaps: Mapping[Name, dict[Box, float]],
     config: MatchingConfig,
 ) -> None:
@@ -360,7 +360,7 @@ def _match_nameless(
 def _shown(
     tries: Sequence[Sequence[float]],
     n_claims: int,
-    evidence: Collection[Evidence],
+    evidence: Collection[RegionLike],
     config: MatchingConfig,
 ) -> float:
     """How much of the evidence is shown, per claim; `tries` are the overlaps for each piece."""

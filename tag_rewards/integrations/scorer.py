@@ -4,10 +4,9 @@ A training run must not die of one sample, and must not train on zeros in silenc
 ground truth that is no target scores 0 and is counted (`invalid_target`), the first one is logged
 with the reason, and a run in which no target at all is valid is stopped.
 
-Completions as some stacks hand them over: decoded with their special tokens.
-
-OpenRLHF, slime and AReaL decode with `skip_special_tokens=False`, and EasyR1 can be told to. The
-token that ends the turn is no part of the trace, and would cost it its format.
+OpenRLHF, slime and AReaL hand completions over with their special tokens, and EasyR1 can be told
+to. The token that ends the turn is no part of the trace, and would cost it its format; so
+`decoded_text` takes it off.
 """
 
 from __future__ import annotations
@@ -24,16 +23,6 @@ from typing import Any
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch
 from tag_rewards.target import Target
-
-__all__ = [
-    "OPTIONS_VARIABLE",
-    "SAMPLE_KEYS",
-    "NoTargetError",
-    "Scorer",
-    "as_target",
-    "completion_text",
-    "default_scorer",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -313,8 +302,6 @@ def _environment_options(text: str) -> Mapping[str, Any]:
 def _invalid() -> dict[str, float]:
     return {**dict.fromkeys(SCORE_KEYS, 0.0), "invalid_target": 1.0}
 
-
-__all__ = ["decoded_text", "without_end_tokens"]
 
 # Qwen, Llama 3, Phi, InternVL; DeepSeek; Llama 2 and Mistral; Gemma.
 _SPECIAL_TOKEN = re.compile(

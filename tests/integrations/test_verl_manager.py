@@ -334,7 +334,7 @@ def test_gdpo_gives_in_the_v1_trainers_what_it_gives_in_the_legacy_one(tokenizer
     from verl.trainer.ppo.ray_trainer import compute_advantage
     from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
 
-    from tag_rewards.integrations.verl import gdpo
+    from tag_rewards.integrations.verl import trainer
 
     keys = ["format", "accuracy", "grounding"]
     config = compose(
@@ -353,10 +353,10 @@ def test_gdpo_gives_in_the_v1_trainers_what_it_gives_in_the_legacy_one(tokenizer
         return compute_advantage(data, adv_estimator="gdpo", config=config.algorithm)
 
     def v1(data, rows, config):
-        assert gdpo.use_in_v1(config)
+        assert trainer.use_gdpo_in_v1(config)
         fields = [{"reward_extra_info": row} for row in rows]
         keys_in_queue = [f"{uid}_{i % 3}_0" for i, uid in enumerate(data.non_tensor_batch["uid"])]
-        with gdpo.given_components(fields, config.algorithm.gdpo_reward_keys):
+        with trainer.given_components(fields, config.algorithm.gdpo_reward_keys):
             return compute_advantage_for_multi_trajectories(
                 data,
                 batch_keys=keys_in_queue,
@@ -371,8 +371,8 @@ def test_gdpo_gives_in_the_v1_trainers_what_it_gives_in_the_legacy_one(tokenizer
 
 
 def test_gdpo_without_components_named_is_an_error():
-    from tag_rewards.integrations.verl import gdpo
+    from tag_rewards.integrations.verl import trainer
 
     with pytest.raises(ValueError, match=r"set \+algorithm\.gdpo_reward_keys=\[format,"):
-        gdpo.use_in_v1(compose("algorithm.adv_estimator=gdpo"))
-    assert not gdpo.use_in_v1(compose("algorithm.adv_estimator=grpo"))
+        trainer.use_gdpo_in_v1(compose("algorithm.adv_estimator=gdpo"))
+    assert not trainer.use_gdpo_in_v1(compose("algorithm.adv_estimator=grpo"))

@@ -9,8 +9,7 @@ import threading
 import pytest
 
 from tag_rewards import RewardConfig
-from tag_rewards.integrations.verl.batching import Batcher
-from tag_rewards.integrations.verl.components import component_means
+from tag_rewards.integrations.verl.reward import Batcher, component_means
 from tag_rewards.integrations.verl.settings import OverlongPenalty, check_reward, configured_scorer
 
 FUNCTION = {"path": "pkg://tag_rewards.integrations.verl", "name": "compute_score"}

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tag_rewards.integrations.verl.value_head import has_value_head
+from tag_rewards.integrations.verl.plugin import has_value_head
 
 
 @pytest.fixture

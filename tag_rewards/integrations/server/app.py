@@ -1,7 +1,4 @@
-"""The HTTP endpoints: translate, score, answer.
-
-Scoring a request on the event loop, without keeping the other requests waiting.
-"""
+"""The HTTP endpoints: translate, score on the event loop without keeping others waiting, answer."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 import tag_rewards
@@ -26,8 +24,7 @@ from tag_rewards.integrations.scorer import (
     decoded_text,
 )
 from tag_rewards.integrations.server.config import ServerConfig
-from tag_rewards.integrations.server.guard import Guard, json_response
-from tag_rewards.integrations.server.metrics import CONTENT_TYPE_LATEST, Metrics
+from tag_rewards.integrations.server.guard import Guard, Metrics, json_response
 from tag_rewards.integrations.server.schemas import (
     OpenRLHFRequest,
     OpenRLHFResponse,
@@ -41,8 +38,6 @@ from tag_rewards.integrations.server.schemas import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-
-__all__ = ["score_all"]
 
 #: A request with fewer characters is scored in one go.
 SMALL_CHARS = 32_768
@@ -90,8 +85,6 @@ async def _in_slices(
             slice_started = perf_counter()
     return results
 
-
-__all__ = ["create_app"]
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is no JSON."},

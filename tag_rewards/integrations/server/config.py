@@ -9,8 +9,6 @@ from math import inf
 
 from tag_rewards.rewards.config import RewardConfig
 
-__all__ = ["ServerConfig"]
-
 
 @dataclass(frozen=True)
 class ServerConfig:

@@ -1,8 +1,7 @@
-"""Starting and ending the server's processes.
+"""Starting and ending the server's processes: their sockets, and HTTP/1.1 as uvicorn speaks it.
 
-A listening socket that every worker process has for itself.
-
-HTTP/1.1 as uvicorn speaks it, with bounds on what no ASGI app sees: a request that dribbles.
+Every worker listens on a socket of its own, and what no ASGI app sees has bounds: a request that
+dribbles, or whose head has no end.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-
-__all__ = ["MAX_HEAD_BYTES", "BoundedProtocol"]
 
 #: Longest request line with its headers, give or take one read from the socket.
 MAX_HEAD_BYTES = 65_536
@@ -109,9 +106,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-__all__ = ["OwnSocket"]
-
-
 class OwnSocket(socket.socket):
     """A bound socket that arrives in another process as a new one at the same address.
 
@@ -142,8 +136,6 @@ class OwnSocket(socket.socket):
     def __reduce__(self) -> tuple[type[OwnSocket], tuple[str, int]]:
         return OwnSocket, self.getsockname()[:2]
 
-
-__all__ = ["app_from_environment", "serve"]
 
 #: The configuration for the workers, which are processes of their own.
 CONFIG_VARIABLE = "TAG_REWARDS_SERVER"

@@ -10,16 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, mod
 
 from tag_rewards.forms import FORMS, TAG
 
-__all__ = [
-    "OpenRLHFRequest",
-    "OpenRLHFResponse",
-    "Problem",
-    "ScoreRequest",
-    "ScoreResponse",
-    "Scores",
-    "SlimeRequest",
-]
-
 #: A target with polygons for every AU has some kilobytes; a scorer remembers those it has read.
 MAX_TARGET_CHARS = 65_536
 

@@ -1,6 +1,6 @@
 """verl: the reward function, by the path `pkg://tag_rewards.integrations.verl`.
 
-The modules that need torch and verl (`reward_manager`, `trainer`, `gdpo`, `frozen_vision`) are
+The modules that need torch and verl (`reward_manager`, `trainer`, `frozen_vision`) are
 imported by verl alone.
 """
 

@@ -3,7 +3,13 @@
 It makes the trainers of `trainer` known to `python -m verl.trainer.main_ppo`, in the process that
 looks a trainer up by name. Importing them at once would double the seconds that `import verl`
 takes, in every process of a run; so they are imported right after verl's own trainers, and nowhere
-else. It also lets verl run beside TRL 1.x (`value_head`).
+else.
+
+It also lets verl run beside a TRL that has no value head any more. verl patches TRL's
+`AutoModelForCausalLMWithValueHead` in each run in which TRL is installed, also in those that have
+no critic. TRL 1.16 no longer has that class, so that the run ends in an ImportError. Here verl's
+question whether TRL is available becomes the one it means: whether that class is. It can go when
+verl asks so itself.
 """
 
 from __future__ import annotations
@@ -11,10 +17,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tag_rewards.integrations.verl import value_head
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -44,7 +50,25 @@ class _AfterVerls(MetaPathFinder):
         return spec
 
 
-value_head.apply()
+# Where the class lies in TRL: at first, and after it was moved.
+_PLACES = ("models/modeling_value_head.py", "experimental/ppo")
+
+
+@cache
+def has_value_head() -> bool:
+    """Whether a TRL is installed that has the class which verl patches; does not import it."""
+    spec = importlib.util.find_spec("trl")
+    if spec is None or spec.origin is None:
+        return False
+    folder = Path(spec.origin).parent
+    return any((folder / place).exists() for place in _PLACES)
+
+
+if "verl" in sys.modules:
+    import verl.utils.import_utils
+
+    # Before verl's own modules take the function over.
+    verl.utils.import_utils.is_trl_available = has_value_head
 
 if _VERLS in sys.modules:
     importlib.import_module(_OURS)

@@ -1,4 +1,4 @@
-"""The reward function that verl calls.
+"""The reward function that verl calls, and what our manager and trainers share with it.
 
 ::
 
@@ -7,16 +7,24 @@
     +reward.custom_reward_function.reward_kwargs.grounding_weight=0.5
 
 verl calls it once for each sample, from threads, and logs every key of the result in validation.
+Nothing here imports verl.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
 
-__all__ = ["RESULT_KEYS", "compute_score", "sample_name", "with_acc"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: The keys of every result, in this order.
 RESULT_KEYS = (*SAMPLE_KEYS, "acc")
@@ -86,3 +94,90 @@ def sample_name(data_source: Any, extra_info: Any) -> str:
     if info.get("index") is None:
         return f"a sample of {data_source}"
     return f"row {info['index']} of {info.get('split') or 'the data'} ({data_source})"
+
+
+def component_means(
+    extra_fields: Sequence[Mapping[str, Any]], data_sources: Sequence[Any] = ()
+) -> dict[str, float]:
+    """The mean of each reward component over a step's rollouts.
+
+    Args:
+        extra_fields: one mapping a rollout; its ``reward_extra_info`` holds what the reward
+            function returned.
+        data_sources: the dataset of each rollout, for its own means too; or none.
+
+    Returns:
+        ``{"reward/<key>/mean": mean}``, and for each dataset ``"reward/<data_source>/<key>/mean"``,
+        over the rollouts that have the key as a number; empty when no rollout has any.
+
+    Raises:
+        ValueError: there are data sources, but not one for each rollout.
+
+    Example:
+        >>> good, poor = ({"reward_extra_info": {"format": value}} for value in (1.0, 0.5))
+        >>> component_means([good, poor])
+        {'reward/format/mean': 0.75}
+        >>> component_means([good, poor], ["rafdb", "ferplus"])["reward/ferplus/format/mean"]
+        0.5
+    """
+    infos = [fields.get("reward_extra_info") or {} for fields in extra_fields]
+    metrics = _means("reward", infos)
+    if data_sources:
+        by_source: defaultdict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+        for source, info in zip(data_sources, infos, strict=True):
+            by_source[source].append(info)
+        for source, own in by_source.items():
+            metrics |= _means(f"reward/{source}", own)
+    return metrics
+
+
+def _means(prefix: str, infos: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for info in infos:
+        for key, value in info.items():
+            if isinstance(value, Real):
+                values[key].append(float(value))
+    return {f"{prefix}/{key}/mean": sum(own) / len(own) for key, own in values.items()}
+
+
+class Batcher(Generic[Item, Result]):
+    """Calls `function` with all the items that are waiting for it.
+
+    While a batch is computed, what arrives is collected, and becomes the next one: no timer, and no
+    size to choose. Of one event loop at a time.
+
+    Args:
+        function: gives one result for each item, in order. It runs in a thread, never twice at
+            once. If it raises, all that wait for the batch get the exception.
+
+    Example:
+        >>> async def squares(numbers):
+        ...     batches = []
+        ...     def function(items):
+        ...         batches.append(items)
+        ...         return [item**2 for item in items]
+        ...     square = Batcher(function)
+        ...     return await asyncio.gather(*map(square, numbers)), batches
+        >>> asyncio.run(squares([1, 2, 3]))
+        ([1, 4, 9], [[1, 2, 3]])
+    """
+
+    def __init__(self, function: Callable[[list[Item]], list[Result]]) -> None:
+        self._function = function
+        self._items: list[Item] = []
+        self._batch: asyncio.Task[list[Result]] | None = None  # the one that still takes items
+        self._running = asyncio.Lock()
+
+    async def __call__(self, item: Item) -> Result:
+        """The result of `item`, computed together with what else is waiting."""
+        if self._batch is None:
+            self._batch = asyncio.create_task(self._run())
+        batch, position = self._batch, len(self._items)
+        self._items.append(item)
+        # Shielded: one that gives up waiting must not take the batch from the others.
+        return (await asyncio.shield(batch))[position]
+
+    async def _run(self) -> list[Result]:
+        async with self._running:
+            items, self._items, self._batch = self._items, [], None
+            return await asyncio.to_thread(self._function, items)

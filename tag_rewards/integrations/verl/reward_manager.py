@@ -18,16 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from tag_rewards.integrations.verl.batching import Batcher
-from tag_rewards.integrations.verl.reward import sample_name, with_acc
+from tag_rewards.integrations.verl.reward import Batcher, sample_name, with_acc
 from tag_rewards.integrations.verl.settings import OverlongPenalty, configured_scorer
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from torch import Tensor
     from verl import DataProto
-
-__all__ = ["TagRewardManager"]
 
 
 class _Sample(NamedTuple):

@@ -12,8 +12,6 @@ from typing import Any
 
 from tag_rewards.integrations.scorer import Scorer, default_scorer
 
-__all__ = ["OverlongPenalty", "check_reward", "configured_scorer"]
-
 _PACKAGE = "tag_rewards.integrations.verl"
 _OVERLONG = "overlong_buffer_cfg"
 

@@ -9,13 +9,26 @@ will do. They can go when verl logs ``reward_extra_info`` itself.
 
 Chosen with ``trainer.v1.trainer_mode=tag_sync``, or ``tag_colocate_async``, ``tag_separate_async``:
 verl's own name behind ``tag_``.
+
+GDPO normalizes each component within its group by itself. verl 0.9's estimator ``gdpo`` looks for
+the components in fields that only the legacy trainer fills (``trainer.use_v1=False``); with the V1
+trainers it ends in an assertion. Ours is the same function, given the components from where the V1
+trainers keep them, and takes its place; the settings are verl's:
+
+    algorithm.adv_estimator=gdpo
+    +algorithm.gdpo_reward_keys=[format,accuracy,grounding]
+    +algorithm.gdpo_reward_weights=[0.2,0.4,0.4]
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import transfer_queue as tq
+from verl.trainer.ppo.core_algos import compute_gdpo_outcome_advantage, register_adv_est
 from verl.trainer.ppo.v1 import (
     PPOTrainerColocateAsync,
     PPOTrainerSeparateAsync,
@@ -23,19 +36,22 @@ from verl.trainer.ppo.v1 import (
     register_trainer,
 )
 
-from tag_rewards.integrations.verl import gdpo
-from tag_rewards.integrations.verl.components import component_means
+from tag_rewards.integrations.verl.reward import component_means
 from tag_rewards.integrations.verl.settings import check_reward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from omegaconf import DictConfig
+    from torch import Tensor
     from transfer_queue import KVBatchMeta
 
-__all__ = ["TagTrainerColocateAsync", "TagTrainerSeparateAsync", "TagTrainerSync"]
-
 _PREFIX = "tag_"
+
+ESTIMATOR = "tag_gdpo"
+
+# verl calls an estimator with rewards and masks only; what else it needs goes round by this.
+_components: ContextVar[Mapping[str, np.ndarray]] = ContextVar("reward components of the batch")
 
 
 class RewardComponents:
@@ -44,7 +60,7 @@ class RewardComponents:
     def __init__(self, config: DictConfig) -> None:
         # Here no model is loaded yet: a wrong option shows in seconds, not after minutes.
         check_reward(config)
-        self._gdpo = gdpo.use_in_v1(config)
+        self._gdpo = use_gdpo_in_v1(config)
         # verl chooses the replay buffer, the mode's settings and what a checkpoint holds by this
         # name: all of that must stay as in the trainer that this one extends.
         v1 = config.trainer.v1
@@ -58,7 +74,7 @@ class RewardComponents:
             return compute(batch, metrics)
         keys = self.config.algorithm.gdpo_reward_keys  # type: ignore[attr-defined]
         [extra_fields] = _columns(batch.partition_id, batch.keys, "extra_fields")
-        with gdpo.given_components(extra_fields, keys):
+        with given_components(extra_fields, keys):
             return compute(batch, metrics)
 
     def _compute_metrics(
@@ -107,3 +123,67 @@ class TagTrainerColocateAsync(RewardComponents, PPOTrainerColocateAsync):
 @register_trainer(_PREFIX + "separate_async")
 class TagTrainerSeparateAsync(RewardComponents, PPOTrainerSeparateAsync):
     """verl's asynchronous trainer with GPUs of its own for rollout."""
+
+
+def use_gdpo_in_v1(config: DictConfig) -> bool:
+    """Put our estimator in the place of verl's, if the configuration asks for GDPO.
+
+    Args:
+        config: verl's configuration; ``algorithm.adv_estimator`` is changed.
+
+    Returns:
+        Whether it asks for it.
+
+    Raises:
+        ValueError: ``algorithm.gdpo_reward_keys`` is missing.
+    """
+    algorithm = config.algorithm
+    if algorithm.adv_estimator == "gdpo":
+        if not algorithm.get("gdpo_reward_keys"):
+            raise ValueError(
+                "algorithm.adv_estimator is gdpo, and algorithm.gdpo_reward_keys is missing; set "
+                "+algorithm.gdpo_reward_keys=[format,accuracy,grounding]"
+            )
+        algorithm.adv_estimator = ESTIMATOR
+    return bool(algorithm.adv_estimator == ESTIMATOR)
+
+
+@contextmanager
+def given_components(
+    extra_fields: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> Iterator[None]:
+    """Within it, the estimator knows the reward components of a batch.
+
+    Args:
+        extra_fields: one mapping for each row of the batch, in order; its ``reward_extra_info``
+            holds what the reward function returned.
+        keys: the components that are needed.
+
+    Raises:
+        KeyError: a row lacks one of `keys`.
+    """
+    infos = [fields["reward_extra_info"] for fields in extra_fields]
+    columns = {key: np.array([info[key] for info in infos], dtype=np.float32) for key in keys}
+    token = _components.set(columns)
+    try:
+        yield
+    finally:
+        _components.reset(token)
+
+
+@register_adv_est(ESTIMATOR)
+def compute_advantage(
+    token_level_rewards: Tensor, response_mask: Tensor, index: np.ndarray, **kwargs: Any
+) -> tuple[Tensor, Tensor]:
+    """The GDPO advantages of verl's function, with the components of `given_components`."""
+    # Of the batch that function takes where each response ends; with no prompt, the mask says it.
+    batch = {"prompts": response_mask[:, :0], "attention_mask": response_mask}
+    advantages: tuple[Tensor, Tensor] = compute_gdpo_outcome_advantage(
+        token_level_rewards=token_level_rewards,
+        response_mask=response_mask,
+        index=index,
+        **kwargs,
+        non_tensor_batch=_components.get(),
+        batch=batch,
+    )
+    return advantages
