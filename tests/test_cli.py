@@ -12,14 +12,11 @@ from tag_rewards.cli import app, main
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PrepareConfig
+from tests.builders.command import command
 
 
-def run(monkeypatch, capsys, *arguments):
-    """(exit code, stdout, stderr) of `tag-rewards ARGUMENTS`."""
-    monkeypatch.setattr(sys, "argv", ["tag-rewards", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    return caught.value.code or 0, *capsys.readouterr()
+def run(*arguments):
+    return command(*arguments, columns=80)
 
 
 @pytest.fixture
@@ -31,20 +28,20 @@ def faces(tmp_path):
     return tmp_path / "faces"
 
 
-def test_ctrl_c_says_what_goes_on(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_says_what_goes_on(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tag_rewards.datasets.made_faces.dataset.write_dataset", interrupted)
-    code, _, err = run(monkeypatch, capsys, "made-faces", tmp_path / "faces")
+    code, _, err = run("made-faces", tmp_path / "faces")
     assert code == 130
     assert err.startswith("tag-rewards: stopped; annotate, generate and traces build go on")
 
 
-def test_made_faces_become_parquet(faces, tmp_path, monkeypatch, capsys):
+def test_made_faces_become_parquet(faces, tmp_path):
     arguments = ["--openface", faces / "openface", "--out", tmp_path / "out", "--canvas", "56"]
     arguments += ["--prompt", "short", "--top-k", "3", "--sft-au-error", "0.5", "--polygons"]
-    code, out, err = run(monkeypatch, capsys, "prepare", faces, *arguments)
+    code, out, err = run("prepare", faces, *arguments)
     assert (code, err) == (0, "")
     assert "rows written" in out
     rows = list(read_rl_parquet(tmp_path / "out" / "rl_train.parquet"))
@@ -55,18 +52,16 @@ def test_made_faces_become_parquet(faces, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("command", [[], ["prepare"], ["made-faces"], ["score"]])
-def test_help_explains_every_command(command, monkeypatch, capsys):
-    code, out, _ = run(monkeypatch, capsys, *command, "--help")
+def test_help_explains_every_command(command):
+    code, out, _ = run(*command, "--help")
     assert code == 0
     assert "Example" in out or not command
 
 
-def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path, monkeypatch, capsys):
+def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path):
     labels = faces / "EmoLabel" / "list_patition_label.txt"
     labels.write_text("train_00001.jpg 12\n")
-    code, out, err = run(
-        monkeypatch, capsys, "prepare", faces, "--openface", faces, "--out", tmp_path / "out"
-    )
+    code, out, err = run("prepare", faces, "--openface", faces, "--out", tmp_path / "out")
     assert (code, out) == (2, "")
     assert err.startswith(f"tag-rewards: {labels}: line 1 has label id '12'")
     assert err.count("\n") == 1
@@ -84,9 +79,9 @@ def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path, monkeypa
         (["prepare", ".", "--openface", "x", "--out", "y", "--prompt", "long"], "long"),
     ],
 )
-def test_wrong_arguments_exit_with_2(arguments, message, tmp_path, monkeypatch, capsys):
+def test_wrong_arguments_exit_with_2(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, _, err = run(monkeypatch, capsys, *arguments)
+    code, _, err = run(*arguments)
     assert code == 2
     assert message in err
     assert "Traceback" not in err
@@ -101,11 +96,11 @@ Final conclusion: AU12 indicates happiness.
 <answer> happiness </answer>"""
 
 
-def test_score_prints_every_score(tmp_path, monkeypatch, capsys):
+def test_score_prints_every_score(tmp_path):
     (tmp_path / "target.json").write_text(TARGET)
     (tmp_path / "answer.txt").write_text(TRACE)
     target = ["--target", tmp_path / "target.json"]
-    code, out, _ = run(monkeypatch, capsys, "score", tmp_path / "answer.txt", *target)
+    code, out, _ = run("score", tmp_path / "answer.txt", *target)
     assert code == 0
     for name in ("score", "format", "accuracy", "grounding"):
         assert f"{name} " in out
@@ -121,11 +116,11 @@ def test_score_reads_stdin_and_says_what_is_wrong(tmp_path):
     assert "- there is no 'Global analysis:'" in result.output
 
 
-def test_a_broken_target_is_named(tmp_path, monkeypatch, capsys):
+def test_a_broken_target_is_named(tmp_path):
     (tmp_path / "target.json").write_text("{}")
     (tmp_path / "answer.txt").write_text(TRACE)
     target = ["--target", tmp_path / "target.json"]
-    code, _, err = run(monkeypatch, capsys, "score", tmp_path / "answer.txt", *target)
+    code, _, err = run("score", tmp_path / "answer.txt", *target)
     assert code == 2
     assert "target.json: version is missing" in err
 
@@ -151,12 +146,12 @@ def test_a_bug_keeps_its_traceback(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("module", "extra"), [("matplotlib.figure", "eval"), ("cv2", "data")])
-def test_a_missing_extra_is_named(module, extra, monkeypatch, capsys):
+def test_a_missing_extra_is_named(module, extra, monkeypatch):
     def fail():
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("tag_rewards.cli.app", fail)
-    code, _, err = run(monkeypatch, capsys, "summarize")
+    code, _, err = run("summarize")
     assert code == 2
     assert f"{module} is not installed; pip install 'tag-rewards[{extra}]'" in err
 

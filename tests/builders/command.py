@@ -5,21 +5,20 @@ import os
 from contextlib import redirect_stderr, redirect_stdout
 from unittest import mock
 
+import pytest
+
 from tag_rewards.cli import main
 
 
-def command(*arguments):
-    """(exit code, standard output, standard error) of `tag-rewards`."""
+def command(*arguments, columns=200):
+    """(exit code, standard output, standard error) of `tag-rewards`, in so wide a terminal."""
     told, error = io.StringIO(), io.StringIO()
-    code = 0
     with (
         mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
-        mock.patch.dict(os.environ, {"COLUMNS": "200"}),
+        mock.patch.dict(os.environ, {"COLUMNS": str(columns)}),
         redirect_stdout(told),
         redirect_stderr(error),
+        pytest.raises(SystemExit) as end,
     ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-    return code, told.getvalue(), error.getvalue()
+        main()
+    return end.value.code or 0, told.getvalue(), error.getvalue()

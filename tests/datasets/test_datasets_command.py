@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,25 +12,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tag_rewards.cli import app, main
+from tag_rewards.cli import app
 from tag_rewards.datasets.ferplus import COLUMNS
 from tag_rewards.datasets.overview import draw_label_distribution
 from tag_rewards.datasets.protocols import PROTOCOLS
+from tests.builders.command import command
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """(exit code, stdout, stderr) of `tag-rewards datasets ARGUMENTS`, run in tmp_path."""
+def run(tmp_path, monkeypatch):
+    """What `tag-rewards datasets ARGUMENTS` says, run in tmp_path."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tag-rewards", "datasets", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
+    return partial(command, "datasets")
 
 
 @pytest.fixture

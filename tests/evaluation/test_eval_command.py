@@ -1,16 +1,16 @@
 """`eval`, `compare` and `eval-table` as a user runs them, on made faces."""
 
 import json
-import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from tag_rewards.cli import app, main
+from tag_rewards.cli import app
 from tag_rewards.evaluation.compare import read_model
 from tag_rewards.evaluation.results import read_gallery, read_results
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tests.builders.command import command
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +38,9 @@ def write(path, pairs):
     path.write_text("\n".join(lines) + "\n")
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """(exit code, stdout, stderr) of `tag-rewards ARGUMENTS`, on a wide terminal."""
-
-    def command(*arguments):
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["tag-rewards", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return command
-
-
-def test_perfect_traces_beat_every_baseline(made, run, tmp_path):
+def test_perfect_traces_beat_every_baseline(made, tmp_path):
     data, out = made / "data" / "eval.parquet", tmp_path / "results"
-    code, said, err = run(
+    code, said, err = command(
         "eval", "--data", data, "--predictions", made / "perfect.jsonl", "--out", out
     )
     assert (code, err) == (0, "")
@@ -75,9 +61,9 @@ def test_perfect_traces_beat_every_baseline(made, run, tmp_path):
     assert model.results.config["train_data"] == str(made / "data" / "rl_train.parquet")
 
 
-def test_missing_completions_are_wrong_and_said_to_be(made, run, tmp_path):
+def test_missing_completions_are_wrong_and_said_to_be(made, tmp_path):
     data = made / "data" / "eval.parquet"
-    code, said, _ = run(
+    code, said, _ = command(
         "eval", "--data", data, "--predictions", made / "half.jsonl", "--out", tmp_path
     )
     assert code == 0
@@ -89,12 +75,12 @@ def test_missing_completions_are_wrong_and_said_to_be(made, run, tmp_path):
     assert read_results(tmp_path).classification["ferbench-compat"].n == 11
 
 
-def test_from_the_dataset_as_from_what_prepare_wrote(made, run, tmp_path):
+def test_from_the_dataset_as_from_what_prepare_wrote(made, tmp_path):
     faces = made / "faces"
     predictions = ["--predictions", made / "perfect.jsonl"]
     train = ["--train-data", made / "data" / "rl_train.parquet"]
-    run("eval", "--data", made / "data" / "eval.parquet", *predictions, "--out", tmp_path / "a")
-    code, _, err = run(
+    command("eval", "--data", made / "data" / "eval.parquet", *predictions, "--out", tmp_path / "a")
+    code, _, err = command(
         *("eval", "--dataset", faces, "--protocol", "made-faces/test", "--canvas", "64"),
         *("--openface", faces / "openface", *predictions, *train, "--out", tmp_path / "b"),
     )
@@ -107,8 +93,8 @@ def test_from_the_dataset_as_from_what_prepare_wrote(made, run, tmp_path):
     ]
 
 
-def test_without_a_detector_there_is_accuracy_and_no_faithfulness(made, run, tmp_path):
-    code, said, _ = run(
+def test_without_a_detector_there_is_accuracy_and_no_faithfulness(made, tmp_path):
+    code, said, _ = command(
         *("eval", "--dataset", made / "faces", "--protocol", "made-faces/test", "--canvas", "64"),
         *("--predictions", made / "perfect.jsonl", "--out", tmp_path),
     )
@@ -121,7 +107,7 @@ def test_without_a_detector_there_is_accuracy_and_no_faithfulness(made, run, tmp
     assert read_gallery(tmp_path) == []
 
 
-def test_counterfactuals_are_reported_too(made, run, tmp_path):
+def test_counterfactuals_are_reported_too(made, tmp_path):
     path = tmp_path / "counterfactual.jsonl"
     record = {"left_out": "", "answer": "fear", "answers_elsewhere_masked": ["fear", "fear"]}
     record |= {"masked": 0.2, "masked_elsewhere": [0.2, 0.2], "overlap": [0.0, 0.1]}
@@ -130,7 +116,7 @@ def test_counterfactuals_are_reported_too(made, run, tmp_path):
         for i, answer in enumerate(["anger", None, "fear", "surprise"])
     ]
     path.write_text("\n".join([*lines, '{"id": "x", "left_out": "no box"}']) + "\n")
-    code, said, _ = run(
+    code, said, _ = command(
         *("eval", "--data", made / "data" / "eval.parquet", "--out", tmp_path),
         *("--predictions", made / "perfect.jsonl", "--counterfactual", path),
     )
@@ -143,20 +129,20 @@ def test_counterfactuals_are_reported_too(made, run, tmp_path):
     assert results.config["counterfactual"]["left_out"] == {"no box": 1}
 
 
-def test_compare_and_table(made, run, tmp_path):
+def test_compare_and_table(made, tmp_path):
     data = made / "data" / "eval.parquet"
     for name in ("half", "perfect"):
-        run(
+        command(
             *("eval", "--data", data, "--predictions", made / f"{name}.jsonl"),
             *("--out", tmp_path / name),
         )
-    code, said, err = run("compare", tmp_path / "half", tmp_path / "perfect")
+    code, said, err = command("compare", tmp_path / "half", tmp_path / "perfect")
     assert (code, err) == (0, "")
     assert f"Only {tmp_path / 'half'} is right on 0" in said.replace("\n", " ")
     assert "McNemar's exact test p = 0.002" in said.replace("\n", " ")
     assert "+0.476" in said
     assert "better" in said
-    code, said, err = run("eval-table", tmp_path / "half")
+    code, said, err = command("eval-table", tmp_path / "half")
     assert (code, err) == (0, "")
     assert "mean AU-IoU" in said
     assert "Warning:" in said
@@ -183,9 +169,9 @@ def test_compare_and_table(made, run, tmp_path):
         ),
     ],
 )
-def test_wrong_arguments_are_one_sentence(arguments, message, made, run, tmp_path):
+def test_wrong_arguments_are_one_sentence(arguments, message, made, tmp_path):
     filled = [one.format(root=made, data=made / "data" / "eval.parquet") for one in arguments]
-    code, said, err = run(
+    code, said, err = command(
         "eval", *filled, "--predictions", made / "perfect.jsonl", "--out", tmp_path / "out"
     )
     assert (code, said) == (2, "")
@@ -194,8 +180,8 @@ def test_wrong_arguments_are_one_sentence(arguments, message, made, run, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_counts_that_differ_are_a_warning_in_the_results_if_they_are_allowed(made, run, tmp_path):
-    code, said, _ = run(
+def test_counts_that_differ_are_a_warning_in_the_results_if_they_are_allowed(made, tmp_path):
+    code, said, _ = command(
         *("eval", "--dataset", made / "faces", "--protocol", "rafdb/basic-test", "--out", tmp_path),
         *("--allow-mismatch", "--predictions", made / "perfect.jsonl"),
     )
@@ -204,9 +190,9 @@ def test_counts_that_differ_are_a_warning_in_the_results_if_they_are_allowed(mad
     assert read_results(tmp_path).mismatches[0].startswith("test: expected 3068 images, found 21")
 
 
-def test_completions_of_other_data_are_refused(made, run, tmp_path):
+def test_completions_of_other_data_are_refused(made, tmp_path):
     write(tmp_path / "other.jsonl", [("train_00001", "x")])
-    code, _, err = run(
+    code, _, err = command(
         *("eval", "--data", made / "data" / "eval.parquet", "--out", tmp_path / "out"),
         *("--predictions", tmp_path / "other.jsonl"),
     )
@@ -215,8 +201,8 @@ def test_completions_of_other_data_are_refused(made, run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", ["eval", "compare", "eval-table"])
-def test_help_has_examples(command, run):
-    code, said, _ = run(command, "--help")
+@pytest.mark.parametrize("name", ["eval", "compare", "eval-table"])
+def test_help_has_examples(name):
+    code, said, _ = command(name, "--help")
     assert code == 0
     assert f"tag-rewards {command}" in said

@@ -3,30 +3,23 @@
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pytest
 
-from tag_rewards.cli import main
 from tests.builders.annotation import records, statuses, write_images
+from tests.builders.command import command as typed
 
 PHOTOGRAPH = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
+def command(monkeypatch, tmp_path):
     """(exit code, stdout, stderr) of `tag-rewards ARGUMENTS`, with a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tag-rewards", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
+    return partial(typed, columns=100)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="XDG is for other platforms")

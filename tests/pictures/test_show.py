@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from tag_rewards.cli import app, main
+from tag_rewards.cli import app
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
@@ -18,6 +17,7 @@ from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidenc
 from tag_rewards.geometry import BoxSpace, average_face
 from tag_rewards.pictures import sheet as face_pictures
 from tag_rewards.target import Target
+from tests.builders.command import command
 from tests.builders.trace import loop, step, target
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
@@ -27,7 +27,7 @@ TARGET = target("joy", {12: (28, 68, 72, 95)}, probability=0.8)
 
 
 @pytest.fixture
-def show(tmp_path, monkeypatch, capsys):
+def show(tmp_path, monkeypatch):
     """Run `tag-rewards show`; gives (exit code, stdout, stderr, what was written)."""
     monkeypatch.chdir(tmp_path)
     drawn = []
@@ -40,10 +40,7 @@ def show(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(face_pictures, "draw_faces", draw_and_keep)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tag-rewards", "show", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code or 0, *capsys.readouterr()
+        return command("show", *arguments, columns=80)
 
     run.drawn = drawn
     return run
