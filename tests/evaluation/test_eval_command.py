@@ -205,4 +205,4 @@ def test_completions_of_other_data_are_refused(made, tmp_path):
 def test_help_has_examples(name):
     code, said, _ = command(name, "--help")
     assert code == 0
-    assert f"tag-rewards {command}" in said
+    assert f"tag-rewards {name}" in said
