@@ -14,7 +14,6 @@ from .lock import (
 )
 from .parquet import (
     ParquetError,
-    RecordFile,
     open_parquet,
 )
 from .whole import (
@@ -26,7 +25,6 @@ __all__ = [
     "ImageError",
     "Journal",
     "ParquetError",
-    "RecordFile",
     "decode_image",
     "encode_image",
     "open_parquet",

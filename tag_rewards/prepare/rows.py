@@ -10,23 +10,28 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tag_rewards.files.images import image_size
-from tag_rewards.files.parquet import ROWS_IN_GROUP, ParquetError, RecordFile, open_parquet
+from tag_rewards.files.parquet import ParquetError, open_parquet
 from tag_rewards.geometry.landmarks import N_LANDMARKS
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import TracebackType
 
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from tag_rewards.datasets.protocols import LoadedProtocol
 
+
+ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
 
 METADATA_KEY = "tag_rewards"
 """Of the JSON in the metadata of `eval.parquet`."""
@@ -299,6 +304,59 @@ def eval_metadata(loaded: LoadedProtocol, config: Mapping[str, Any]) -> dict[str
 _SCHEMAS: dict[type, pa.Schema] = {RLRow: RL_SCHEMA, SFTRow: SFT_SCHEMA, EvalRow: EVAL_SCHEMA}
 
 RowT = TypeVar("RowT", RLRow, SFTRow, EvalRow)
+
+
+class RecordFile:
+    """A parquet file written as its rows come, a row group at a time; use it with `with`.
+
+    Args:
+        path: The file; overwritten.
+        schema: Its columns.
+
+    Attributes:
+        n_rows: Rows so far.
+
+    Example:
+        >>> import io
+        >>> buffer = io.BytesIO()
+        >>> with RecordFile(buffer, pa.schema([("a", pa.int64())])) as file:
+        ...     file.write({"a": 1})
+        >>> pq.read_table(buffer)["a"].to_pylist()
+        [1]
+    """
+
+    def __init__(self, path: Path | IO[bytes], schema: pa.Schema) -> None:
+        self.n_rows = 0
+        self._schema = schema
+        self._waiting: list[dict[str, Any]] = []
+        self._writer = pq.ParquetWriter(path, schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def write(self, row: Any) -> None:
+        """Add a row, a value for each column by name."""
+        self._waiting.append(row)
+        self.n_rows += 1
+        if len(self._waiting) == ROWS_IN_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=self._schema))
+            self._waiting.clear()
 
 
 class ParquetRows(RecordFile, Generic[RowT]):

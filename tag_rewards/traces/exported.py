@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.parquet import RecordFile
 from tag_rewards.files.text import printable
 from tag_rewards.files.whole import staged
-from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, SFTRow
+from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow
 from tag_rewards.prepare.texts import render_prompt
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
