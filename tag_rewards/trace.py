@@ -24,6 +24,8 @@ from tag_rewards.forms import TAG, form_named
 from tag_rewards.mentions import mentioned_aus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tag_rewards.forms import Form
     from tag_rewards.geometry.matching import Box as Box
     from tag_rewards.target import Target
@@ -171,9 +173,8 @@ au=12, other_aus=()),)
         error = f"the text has {len(text)} characters; at most {MAX_CHARS} are read"
         return Trace("", (), "", (), None, (error,))
     errors: list[str] = []
-    pieces = form.any_mark.split(text)
-    marks, bodies = pieces[1::2], pieces[2::2]
-    if tuple(marks) == form.grammar:
+    before, marks, bodies = _parts(text, form)
+    if marks is form.grammar:
         global_analysis, loop, conclusion, answer, after = bodies
         found_answer: str | None = answer.strip()
     else:
@@ -187,7 +188,7 @@ au=12, other_aus=()),)
         after = bodies[-1] if marks and marks[-1] == form.answer[1] else ""
     if after.strip():
         errors.append(f"text after {form.answer[1]}")
-    if pieces[0].strip():
+    if before.strip():
         errors.append(f"text before {marks[0]!r}" if marks else "text outside of any section")
     steps = _read_steps(loop, extent, form, errors)
     for mark, body in ((form.analysis, global_analysis), (form.conclusion, conclusion)):
@@ -208,7 +209,23 @@ au=12, other_aus=()),)
     )
 
 
-def _wrong_marks(marks: list[str], form: Form) -> list[str]:
+def _parts(text: str, form: Form) -> tuple[str, Sequence[str], list[str]]:
+    """What stands before the first mark, the marks of the grammar, and what stands behind each.
+
+    Where each mark stands once and in its place, they are the form's `grammar` itself.
+    """
+    bodies, rest = [], text
+    for mark in form.grammar:
+        body, found, rest = rest.partition(mark)
+        if not found or text.count(mark) > 1:
+            before, *pieces = form.any_mark.split(text)
+            return before, pieces[::2], pieces[1::2]
+        bodies.append(body)
+    before, *bodies = bodies
+    return before, form.grammar, [*bodies, rest]
+
+
+def _wrong_marks(marks: Sequence[str], form: Form) -> list[str]:
     errors = []
     for mark in form.grammar:
         count = marks.count(mark)
@@ -222,12 +239,12 @@ def _wrong_marks(marks: list[str], form: Form) -> list[str]:
     return errors
 
 
-def _only_answer(marks: list[str], bodies: list[str], form: Form) -> str | None:
+def _only_answer(marks: Sequence[str], bodies: list[str], form: Form) -> str | None:
     before, behind = form.answer
     if marks.count(before) != 1 or marks.count(behind) != 1:
         return None
     at = marks.index(before)
-    return bodies[at].strip() if marks[at + 1 : at + 2] == [behind] else None
+    return bodies[at].strip() if behind in marks[at + 1 : at + 2] else None
 
 
 # Between two steps the figures of the paper have "…"; models also number their steps.
@@ -261,10 +278,10 @@ def _read_steps(loop: str, extent: Extent | None, form: Form, errors: list[str])
             box = read_numbers(inner) if end else None
             if box is None:
                 errors.append(f"step {number}: {inner[:80]!r} is no box {form.numbers}")
-            elif extent is not None and not (
-                box[0] >= 0 and box[1] >= 0 and box[2] <= extent[0] and box[3] <= extent[1]
-            ):
-                errors.append(f"step {number}: the box {inner[:80]} leaves the image")
+            elif extent is not None:
+                x1, y1, x2, y2 = box
+                if x1 < 0 or y1 < 0 or x2 > extent[0] or y2 > extent[1]:
+                    errors.append(f"step {number}: the box {inner[:80]} leaves the image")
             if end and rest.strip(_FILLER):
                 errors.append(f"text after the box of step {number}")
             steps.append(Step(region, observation, box, au, aus[1:]))
