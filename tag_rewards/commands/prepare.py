@@ -18,7 +18,6 @@ from tag_rewards.commands.options import (
     ProtocolOption,
     QualityFile,
     TopK,
-    face_source,
 )
 from tag_rewards.errors import InputError
 
@@ -83,13 +82,13 @@ def prepare(
 
     from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
+    from tag_rewards.evidence.of_dataset import EvidenceRows
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.prepare.run import PrepareConfig
     from tag_rewards.prepare.run import prepare as run
     from tag_rewards.prepare.texts import Imprecision
 
-    faces = face_source(dataset, openface, evidence)
-    if faces is None:
+    if (openface is None) == (not evidence):
         raise InputError("give one of --openface and --evidence")
     try:
         config = PrepareConfig(
@@ -108,6 +107,8 @@ def prepare(
         )
     except ValueError as error:
         raise InputError(str(error)) from error
+    # After the settings: what is wrong with them, or with the dataset, is said first.
+    faces = openface or EvidenceRows(evidence or [], dataset)
     with progress("Preparing") as bar:
         counts = run(
             dataset,
