@@ -181,9 +181,14 @@ class ChatClient:
         )
 
     async def close(self) -> None:
-        """Close the connections; no request may be under way."""
+        """Cancel all else that runs in the event loop, then close the connections."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         for http in self._idle:
             await http.aclose()
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
     async def check_model(self) -> None:
         """See that the endpoint is there and has the model, as far as it lists its models.
@@ -215,13 +220,7 @@ class ChatClient:
         Raises:
             InputError: The endpoint takes no requests, or not with this key or model.
         """
-        body = request_body(
-            request,
-            self._model,
-            logprobs=self._config.logprobs,
-            max_tokens_field=self._config.max_tokens_field,
-            extra=self._config.body,
-        )
+        body = request_body(request, self._model, self._config)
         began = monotonic()
         try:
             reply: Reply = await self._retrying.copy()(self._ask, request.key, body)

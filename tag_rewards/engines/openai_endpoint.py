@@ -8,64 +8,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from tag_rewards.engines.openai_client import ChatClient
 from tag_rewards.engines.openai_protocol import OpenAIConfig
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
     from tag_rewards.engines.base import Reply, Request
-
-
-T = TypeVar("T")
-
-
-class BackgroundLoop:
-    """Runs coroutines in a thread until it is closed.
-
-    Example:
-        >>> loop = BackgroundLoop()
-        >>> loop.submit(asyncio.sleep(0, "done")).result()
-        'done'
-        >>> loop.close()
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="tag-rewards-engine", daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine; cancelling the future cancels it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def close(self, last: Coroutine[Any, Any, None] | None = None) -> None:
-        """Cancel what still runs, then run `last`, and end the thread."""
-        try:
-            self.submit(_cancel_others()).result()
-            if last is not None:
-                self.submit(last).result()
-        finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        finally:
-            self._loop.close()
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
 
 
 class OpenAIEngine:
@@ -84,7 +37,7 @@ class OpenAIEngine:
     def __init__(self, model: str, config: OpenAIConfig | None = None) -> None:
         self.model = model
         self.config = config or OpenAIConfig()
-        self._loop: BackgroundLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._client: ChatClient | None = None
 
     def __enter__(self) -> OpenAIEngine:
@@ -93,17 +46,29 @@ class OpenAIEngine:
         Raises:
             InputError: It cannot be reached, or lists other models only.
         """
-        self._loop = BackgroundLoop()
         self._client = ChatClient(self.config, self.model)
+        self._loop = loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=loop.run_forever, name="tag-rewards-engine")
+        self._thread.daemon = True
+        self._thread.start()
         try:
-            self._loop.submit(self._client.check_model()).result()
+            asyncio.run_coroutine_threadsafe(self._client.check_model(), loop).result()
         except BaseException:
-            self._close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        loop, client = self._loop, self._client
+        self._loop = self._client = None
+        if loop is None or client is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
+            loop.close()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer requests, each once, as the answers come.
@@ -124,15 +89,19 @@ class OpenAIEngine:
         try:
             while True:
                 while len(held) < 2 * self.config.concurrency and (request := next(source, None)):
-                    future = self._loop.submit(self._client.answer(request))
+                    answer = self._client.answer(request)
+                    future = asyncio.run_coroutine_threadsafe(answer, self._loop)
                     held.add(future)
                     future.add_done_callback(finished.put)
                 if not held:
                     return
                 future = finished.get()
                 held.discard(future)
-                if future.exception():
-                    yield from _answers(finished)
+                if future.exception():  # first what is there already
+                    while not finished.empty():
+                        other = finished.get()
+                        if other.exception() is None:
+                            yield other.result()
                 reply = future.result()
                 failed = failed + 1 if reply.error else 0
                 yield reply
@@ -145,16 +114,3 @@ class OpenAIEngine:
         finally:
             for future in held:
                 future.cancel()
-
-    def _close(self) -> None:
-        if self._loop is not None and self._client is not None:
-            self._loop.close(last=self._client.close())
-        self._loop = self._client = None
-
-
-def _answers(finished: SimpleQueue[Future[Reply]]) -> Iterator[Reply]:
-    """The replies that are there already."""
-    while not finished.empty():
-        future = finished.get()
-        if future.exception() is None:
-            yield future.result()

@@ -100,22 +100,8 @@ class MalformedError(ValueError):
     """A body that is not what the API's description says; the message says in what."""
 
 
-def request_body(
-    request: Request,
-    model: str,
-    *,
-    logprobs: bool,
-    max_tokens_field: str,
-    extra: Mapping[str, Any],
-) -> bytes:
+def request_body(request: Request, model: str, config: OpenAIConfig) -> bytes:
     """The body of a chat completion request.
-
-    Args:
-        request: What to ask.
-        model: Name of the model on the endpoint.
-        logprobs: Whether to ask for the tokens' log-probabilities.
-        max_tokens_field: `max_tokens`, or what the endpoint calls it.
-        extra: Further fields; they replace ours, and null leaves ours out.
 
     Raises:
         InputError: The prompt does not have `<image>` exactly once.
@@ -125,9 +111,9 @@ def request_body(
         "messages": chat_messages(request),
         "seed": request.seed,
         "temperature": request.temperature,
-        max_tokens_field: request.max_tokens,
-        "logprobs": True if logprobs else None,
-        **extra,
+        config.max_tokens_field: request.max_tokens,
+        "logprobs": True if config.logprobs else None,
+        **config.body,
     }
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
@@ -144,7 +130,8 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
         MalformedError: The body is no JSON, or lacks a choice with a message.
     """
     answer = _json(body)
-    choice = _first(answer.get("choices") if isinstance(answer, dict) else None)
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     text = message.get("content") if isinstance(message, dict) else 0
     if text is not None and not isinstance(text, str):
@@ -262,10 +249,6 @@ def _json(body: bytes) -> Any:
 
 def _refuse(body: bytes, why: str) -> NoReturn:
     raise MalformedError(f"the answer {why}: {one_line(body.decode(errors='replace'))!r}")
-
-
-def _first(values: Any) -> Any:
-    return values[0] if isinstance(values, list) and values else None
 
 
 def _count(value: Any) -> int:
