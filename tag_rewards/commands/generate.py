@@ -80,11 +80,8 @@ def generate(
     options = name_values("--engine-option", engine_option)
     if chunk is None and engine == "vllm":
         chunk = CHUNK
-    try:
-        config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
-        masking = CounterfactualConfig(draws, seed)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
+    masking = CounterfactualConfig(draws, seed)
     asked = Model(model, engine, options)
     completions = ask_model(data, asked, out, config, masking if counterfactual else None, _shown)
     print(_told(out, completions))

@@ -9,7 +9,7 @@ are kept one by one, as they come: they cost money, and it mixes them with other
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -37,7 +37,7 @@ class GenerationConfig:
         retry_failed: Ask again where the engine gave an error instead of a text.
 
     Raises:
-        ValueError: A value is out of range; the message names field and value.
+        InputError: A value is out of range; the message names field and value.
     """
 
     max_tokens: int = 2048
@@ -49,18 +49,13 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         for name, value in (("max_tokens", self.max_tokens), ("chunk", self.chunk)):
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, not at least 1")
+                raise InputError(f"{name} is {value}, not at least 1")
         if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, not at least 0")
+            raise InputError(f"temperature is {self.temperature}, not at least 0")
 
     def settings(self) -> dict[str, Any]:
         """What of it decides the answers."""
-        return {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "seed": self.seed,
-            "chunk": self.chunk,
-        }
+        return {name: value for name, value in asdict(self).items() if name != "retry_failed"}
 
 
 class Question(NamedTuple):
@@ -68,13 +63,6 @@ class Question(NamedTuple):
 
     id: str
     requests: tuple[Request, ...]
-
-
-class Answered(NamedTuple):
-    """The replies to a question, in the order of its requests."""
-
-    id: str
-    replies: tuple[Reply, ...]
 
 
 def unanswered(ids: Sequence[str], answered: Collection[str], chunk: int | None) -> set[str]:
@@ -92,7 +80,7 @@ def unanswered(ids: Sequence[str], answered: Collection[str], chunk: int | None)
 
 def ask(
     engine: Engine, questions: Iterable[Question], chunk: int | None
-) -> Iterator[list[Answered]]:
+) -> Iterator[list[tuple[str, tuple[Reply, ...]]]]:
     """Ask all questions.
 
     Args:
@@ -101,7 +89,8 @@ def ask(
         chunk: How many are asked at a time; None asks all, and gives each as it is answered.
 
     Yields:
-        Questions with their replies: a chunk in the order of its questions, or one at a time.
+        The ids of questions with their replies, in the order of the requests: a chunk in the order
+        of its questions, or one at a time.
 
     Raises:
         InputError: The engine cannot go on, or left a question without a reply.
@@ -112,27 +101,27 @@ def ask(
         return
     source = iter(questions)
     while group := list(islice(source, chunk)):
-        answers = {answered.id: answered for answered in _ask(engine, group)}
-        yield [answers[question.id] for question in group]
+        answers = dict(_ask(engine, group))
+        yield [(question.id, answers[question.id]) for question in group]
 
 
-def _ask(engine: Engine, questions: Iterable[Question]) -> Iterator[Answered]:
-    waiting: dict[str, tuple[str, ...]] = {}
+def _ask(engine: Engine, questions: Iterable[Question]) -> Iterator[tuple[str, tuple[Reply, ...]]]:
+    waiting: dict[str, dict[str, Reply | None]] = {}
     question_of: dict[str, str] = {}
-    replies: dict[str, Reply] = {}
 
     def requests() -> Iterator[Request]:
         for question in questions:
-            keys = tuple(request.key for request in question.requests)
-            waiting[question.id] = keys
-            question_of.update(dict.fromkeys(keys, question.id))
+            waiting[question.id] = dict.fromkeys(one.key for one in question.requests)
+            question_of.update(dict.fromkeys(waiting[question.id], question.id))
             yield from question.requests
 
     for reply in engine.generate(requests()):
-        replies[reply.key] = reply
         key = question_of.pop(reply.key)
-        if not any(one in question_of for one in waiting[key]):
-            yield Answered(key, tuple(replies.pop(one) for one in waiting.pop(key)))
+        waiting[key][reply.key] = reply
+        replies = tuple(filter(None, waiting[key].values()))
+        if len(replies) == len(waiting[key]):
+            del waiting[key]
+            yield key, replies
     if waiting:
         raise InputError(
             f"engine {engine.name} gave no reply to {len(waiting)} questions, the first of them "

@@ -142,12 +142,12 @@ def match_faces(
             have one id.
     """
     ids = [face.id for face in faces]
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"{twice[0]!r} is the id of {ids.count(twice[0])} evaluated faces, so that nobody can "
-            "tell which a completion is of; give each face an id of its own"
-        )
+    for name, count in Counter(ids).items():
+        if count > 1:
+            raise InputError(
+                f"{name!r} is the id of {count} evaluated faces, so that nobody can tell which a "
+                "completion is of; give each face an id of its own"
+            )
     unknown = completions.keys() - set(ids)
     if unknown:
         raise InputError(
@@ -199,28 +199,21 @@ def _completion(where: str, record: dict[str, Any]) -> Completion:
         raise InputError(f"{where}: field 'id' is {name!r:.60}, not the name of a face")
     if "completion" not in record:
         raise InputError(f"{where}: field 'completion' is missing; give null for no text")
-    texts = {
-        field: _text(where, field, record[field])
-        for field in ("completion", "finish_reason", "error", "model")
-        if record.get(field) is not None
-    }
-    failure = texts.get("error", "")
+    for field in ("completion", "finish_reason", "error", "model"):
+        value = record.get(field)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{where}: field {field!r} is {value!r:.60}, not a string")
+    failure = record.get("error") or ""
     return Completion(
         id=name,
-        completion=None if failure else texts.get("completion"),
-        finish_reason=texts.get("finish_reason", ""),
+        completion=None if failure else record["completion"],
+        finish_reason=record.get("finish_reason") or "",
         prompt_tokens=_count(record.get("prompt_tokens")),
         completion_tokens=_count(record.get("completion_tokens")),
         answer_logprob=_logprob(where, record.get("answer_logprob")),
         error=failure,
-        model=texts.get("model", ""),
+        model=record.get("model") or "",
     )
-
-
-def _text(where: str, field: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{where}: field {field!r} is {value!r:.60}, not a string")
-    return value
 
 
 def _count(value: Any) -> int:

@@ -31,6 +31,7 @@ from scipy.sparse.csgraph import connected_components
 
 from tag_rewards.completions.asking import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.completions.completion import read_completions
+from tag_rewards.errors import InputError
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
 from tag_rewards.files.journal import Journal
@@ -72,7 +73,7 @@ class CounterfactualConfig:
         seed: Decides the places; each face has its own, made of this one and its id.
 
     Raises:
-        ValueError: A value is out of range; the message names field and value.
+        InputError: A value is out of range; the message names field and value.
     """
 
     draws: int = 3
@@ -80,7 +81,7 @@ class CounterfactualConfig:
 
     def __post_init__(self) -> None:
         if self.draws < 1:
-            raise ValueError(f"draws is {self.draws}, not at least 1")
+            raise InputError(f"draws is {self.draws}, not at least 1")
 
 
 class MaskedFace(NamedTuple):
@@ -153,24 +154,22 @@ def elsewhere(
         [[4, 0, 8, 4]]
     """
     moved = np.array(boxes)
-    claimed = _summed_area(covered(boxes, width, height))
+    claimed = cv2.integral(covered(boxes, width, height).astype(np.uint8))
     placed = boxes[:0]
     groups = sorted(_groups(boxes), key=lambda group: (-_extent_area(boxes[group]), group))
     for group in groups:
         x1, y1 = boxes[group][:, :2].min(axis=0)
         x2, y2 = boxes[group][:, 2:].max(axis=0)
-        left, top = (
-            _places(x2 - x1, (area[0], area[2]), width),
-            _places(y2 - y1, (area[1], area[3]), height),
-        )
-        shifts = np.stack(
-            [
-                rng.integers(*left, _CANDIDATES, endpoint=True) - x1,
-                rng.integers(*top, _CANDIDATES, endpoint=True) - y1,
-            ],
-            axis=1,
-        )
-        candidates = boxes[group][None] + np.tile(shifts, 2)[:, None]
+        shifts = []
+        for low, high, begin, end, whole in (
+            (x1, x2, area[0], area[2], width),
+            (y1, y2, area[1], area[3], height),
+        ):
+            if end - begin < high - low:
+                begin, end = 0, whole
+            last = end - (high - low)
+            shifts.append(rng.integers(begin, last, _CANDIDATES, endpoint=True) - low)
+        candidates = boxes[group][None] + np.stack(shifts * 2, axis=1)[:, None]
         overlap = _pixels_in(claimed, candidates) + _pixels_shared(placed, candidates)
         least = overlap.min()
         enough = least + (least > 0) * _ABOUT_AS_GOOD * box_area(boxes[group]).sum()
@@ -383,20 +382,8 @@ def _extent_area(boxes: NDArray[np.int64]) -> int:
     return int(np.prod(boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)))
 
 
-def _places(size: int, area: tuple[int, int], whole: int) -> tuple[int, int]:
-    """First and last pixel at which something of a size may begin."""
-    begin, end = area if area[1] - area[0] >= size else (0, whole)
-    return begin, end - size
-
-
-def _summed_area(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
-    table[1:, 1:] = mask.cumsum(axis=0).cumsum(axis=1)
-    return table
-
-
-def _pixels_in(table: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many pixels of a mask lie in the boxes of each group (n, m, 4)."""
+def _pixels_in(table: NDArray[np.generic], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many pixels of a mask lie in the boxes of each group (n, m, 4); `table` integrates it."""
     x1, y1, x2, y2 = np.moveaxis(groups, -1, 0)
     return np.asarray((table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]).sum(axis=1))
 

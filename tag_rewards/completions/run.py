@@ -27,9 +27,10 @@ from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from tag_rewards.engines.base import Engine
+    from tag_rewards.prepare.eval_set import EvaluationFace
 
 #: Faces that a model which is run here is asked about at a time.
 CHUNK = 256
@@ -87,7 +88,7 @@ def ask_model(
     out: Path,
     config: GenerationConfig | None = None,
     masking: CounterfactualConfig | None = None,
-    shown: Callable[[str], AbstractContextManager[Callbacks]] | None = None,
+    shown: Callable[[str], AbstractContextManager[Callbacks]] = lambda _: nullcontext(Callbacks()),
 ) -> list[Completion]:
     """Ask a model about every face of an evaluation set; go on where a run was stopped.
 
@@ -111,8 +112,6 @@ def ask_model(
     """
     if config is None:
         config = GenerationConfig(chunk=CHUNK if model.engine == "vllm" else None)
-    if shown is None:
-        shown = _silent
     settings = model.settings()
     with ExitStack() as stack:
 
@@ -129,10 +128,6 @@ def ask_model(
                     data, out, beside, started, masking, config, settings, *callbacks
                 )
     return completions
-
-
-def _silent(_: str) -> AbstractContextManager[Callbacks]:
-    return nullcontext(Callbacks())
 
 
 def counterfactual_file(out: Path) -> Path:
@@ -180,10 +175,14 @@ def generate(
             go on.
         OSError: A file cannot be read or written.
     """
-    faces = read_evaluation_set(data).faces
-    ids = [face.id for face in faces]
-    _require_unique(data, ids)
-    by_id = dict(zip(ids, faces, strict=True))
+    faces: dict[str, EvaluationFace] = {}
+    for row, face in enumerate(read_evaluation_set(data).faces):
+        if face.id in faces:
+            raise InputError(
+                f"{data}: row {row}: the id {face.id!r} is there twice; each face needs its own"
+            )
+        faces[face.id] = face
+    ids = list(faces)
     settings = {"data": file_fingerprint(data), **settings, **config.settings()}
     with Journal(out, settings) as journal:
         answered = {
@@ -196,9 +195,14 @@ def generate(
             on_start(len(ids), len(ids) - len(wanted))
         if wanted:
             asked = engine()
-            for group in ask(asked, _questions(data, wanted, config), config.chunk):
+            questions = (
+                Question(row.id, (request(row.id, row.id, row.prompt, row.image, config),))
+                for row in read_rl_parquet(data)
+                if row.id in wanted
+            )
+            for group in ask(asked, questions, config.chunk):
                 completions = (
-                    Completion.from_reply(by_id[key], reply, asked.model) for key, [reply] in group
+                    Completion.from_reply(faces[key], reply, asked.model) for key, [reply] in group
                 )
                 journal.append([asdict(completion) for completion in completions])
                 if on_answers:
@@ -225,19 +229,3 @@ def model_fingerprint(model: str) -> str | None:
                 file.seek(max(size - _PIECE, 0) * piece // (_PIECES - 1))
                 digest.update(file.read(_PIECE))
     return digest.hexdigest()
-
-
-def _questions(data: Path, wanted: set[str], config: GenerationConfig) -> Iterator[Question]:
-    for row in read_rl_parquet(data):
-        if row.id in wanted:
-            yield Question(row.id, (request(row.id, row.id, row.prompt, row.image, config),))
-
-
-def _require_unique(data: Path, ids: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for row, key in enumerate(ids):
-        if key in seen:
-            raise InputError(
-                f"{data}: row {row}: the id {key!r} is there twice; each face needs its own"
-            )
-        seen.add(key)
