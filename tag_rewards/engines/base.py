@@ -96,8 +96,6 @@ class Engine(Protocol):
 IMAGE_MARK = "<image>"
 """Where the image goes in a prompt."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-
 
 def data_url(image: bytes) -> str:
     r"""An encoded image as a URL that holds it.
@@ -106,7 +104,7 @@ def data_url(image: bytes) -> str:
         >>> data_url(b"\x89PNG\r\n\x1a\n")
         'data:image/png;base64,iVBORw0KGgo='
     """
-    kind = "png" if image.startswith(_PNG) else "jpeg"
+    kind = "png" if image.startswith(b"\x89PNG\r\n\x1a\n") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 

@@ -180,8 +180,6 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
         return entry.make(model, values)
     except ImportError as error:
         raise InputError(f"engine {name} needs a package ({error}); {entry.install}") from error
-    except InputError:
-        raise
     except ValueError as error:
         raise InputError(f"engine {name}: {error}") from error
 
@@ -197,12 +195,9 @@ def _own_engine(name: str, model: str, options: Mapping[str, str]) -> Engine:
             f"--engine {name}: {error}; it is called with the model's name and the options"
         ) from error
     engine: Engine = make(model, **options)
-    lacking = [one for one in _MEMBERS if not hasattr(engine, one)]
-    if lacking:
-        raise InputError(
-            f"--engine {name}: what it makes has no {lacking[0]}; see tag_rewards.engines.Engine"
-        )
+    for member in ("name", "model", "generate", "__enter__", "__exit__"):
+        if not hasattr(engine, member):
+            raise InputError(
+                f"--engine {name}: what it makes has no {member}; see tag_rewards.engines.Engine"
+            )
     return engine
-
-
-_MEMBERS = ("name", "model", "generate", "__enter__", "__exit__")

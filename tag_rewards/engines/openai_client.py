@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 _LONGEST_PAUSE = 60.0
 _CONNECT_SECONDS = 10.0
-_TOO_MANY = 429
-_UNAVAILABLE = 503
 _LISTED = 10
 
 
@@ -245,7 +243,9 @@ class ChatClient:
                         f"the connection broke off ({one_line(error)})"
                     ) from error
                 wait = retry_after(headers)
-                if status == _TOO_MANY or (status == _UNAVAILABLE and wait is not None):
+                if status == httpx.codes.TOO_MANY_REQUESTS or (
+                    status == httpx.codes.SERVICE_UNAVAILABLE and wait is not None
+                ):
                     said = error_message(answer)
                     busy = f"the endpoint {self._config.url} is overloaded (HTTP {status}: {said})"
                     self._gate.pause(
@@ -295,16 +295,14 @@ class ChatClient:
     ) -> tuple[int, httpx.Headers, bytes]:
         headers = {"content-type": "application/json"} if body else None
         received = bytearray()
-        limit = self._config.max_response_mib * 1024**2
+        most = self._config.max_response_mib
         http = self._idle.pop()
         try:
             async with http.stream(method, url, content=body, headers=headers) as response:
                 async for piece in response.aiter_bytes():
                     received += piece
-                    if len(received) > limit:
-                        raise _FailedError(
-                            f"the answer is longer than {self._config.max_response_mib:g} MiB"
-                        )
+                    if len(received) > most * 1024**2:
+                        raise _FailedError(f"the answer is longer than {most:g} MiB")
                 return response.status_code, response.headers, bytes(received)
         finally:
             self._idle.append(http)

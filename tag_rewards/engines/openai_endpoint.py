@@ -77,8 +77,8 @@ class OpenAIEngine:
 
         Raises:
             InputError: The endpoint takes no requests, refuses the key or the model, or nothing
-                but errors come of it. All replies that came before have been given.
-            InputError: A prompt does not have `<image>` exactly once.
+                but errors come of it; or a prompt does not have `<image>` exactly once. All
+                replies that came before have been given.
         """
         if self._loop is None or self._client is None:
             raise RuntimeError("the engine is to be used with `with`")

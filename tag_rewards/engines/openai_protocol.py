@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from math import isfinite
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from urllib.parse import urlsplit
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 _ABOVE_ZERO = ("request_seconds", "patience_seconds", "backoff_seconds", "max_response_mib")
@@ -83,9 +82,8 @@ class OpenAIConfig:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url is {self.url!r}, not like http://127.0.0.1:8000/v1")
         for name in _ABOVE_ZERO:
-            value = getattr(self, name)
-            if not (value > 0 and isfinite(value)):
-                raise ValueError(f"{name} is {value}, not above 0")
+            if not 0 < getattr(self, name) < inf:
+                raise ValueError(f"{name} is {getattr(self, name)}, not above 0")
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
@@ -136,8 +134,7 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     text = message.get("content") if isinstance(message, dict) else 0
     if text is not None and not isinstance(text, str):
         _refuse(body, "holds no message with text")
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
+    usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
     reason = choice.get("finish_reason")
     return Reply(
         key=key,
@@ -194,12 +191,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         >>> retry_after({"retry-after": "Mon, 01 Jan 2024 00:00:00 GMT"}), retry_after({})
         (0.0, None)
     """
-    milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
+    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
     value = headers.get("retry-after", "")
-    seconds = _number(value)
-    if seconds is not None:
+    if (seconds := _number(value)) is not None:
         return seconds
     try:
         when = parsedate_to_datetime(value)

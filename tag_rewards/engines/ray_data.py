@@ -185,8 +185,7 @@ class RayEngine:
         """Answer requests, each once, a batch at a time.
 
         Raises:
-            InputError: Ray cannot go on.
-            InputError: A prompt does not have `<image>` exactly once.
+            InputError: Ray cannot go on, or a prompt does not have `<image>` exactly once.
         """
         if self._processor is None:
             raise RuntimeError("the engine is to be used with `with`")
@@ -267,10 +266,8 @@ class RayEngine:
     def _uses_gpus(self) -> bool:
         if self.ray_config.gpu is not None:
             return self.ray_config.gpu
-        has, needs = (
-            int(self._ray.cluster_resources().get("GPU", 0)),
-            self.config.tensor_parallel_size,
-        )
+        has = int(self._ray.cluster_resources().get("GPU", 0))
+        needs = self.config.tensor_parallel_size
         if 0 < has < needs:
             raise InputError(
                 f"the cluster has {has} GPUs and tensor_parallel_size is {needs}; lower it, or add "

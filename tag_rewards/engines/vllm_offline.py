@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,9 +64,7 @@ class VLLMConfig:
             raise ValueError(
                 f"gpu_memory_utilization is {self.gpu_memory_utilization}, not above 0 and up to 1"
             )
-        if self.kv_cache_gib is not None and not (
-            self.kv_cache_gib > 0 and isfinite(self.kv_cache_gib)
-        ):
+        if self.kv_cache_gib is not None and not 0 < self.kv_cache_gib < inf:
             raise ValueError(f"kv_cache_gib is {self.kv_cache_gib}, not above 0")
         if ours := set(_OURS).intersection(self.arguments):
             raise ValueError(f"arguments hold {min(ours)}, which is an option of its own")
@@ -154,8 +152,7 @@ class VLLMEngine:
         """Answer requests, each once, as they are done.
 
         Raises:
-            InputError: vLLM's process has died.
-            InputError: A prompt does not have `<image>` exactly once.
+            InputError: vLLM's process has died, or a prompt does not have `<image>` exactly once.
         """
         from vllm.v1.engine.exceptions import EngineDeadError
 
