@@ -117,12 +117,7 @@ def request_body(request: Request, model: str, config: OpenAIConfig) -> bytes:
 
 
 def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
-    """The reply that the body of a chat completion holds.
-
-    Args:
-        key: The request's.
-        body: Of the answer.
-        seconds: From asking to the whole answer.
+    """The reply to a request that the body of a chat completion holds; it took some seconds.
 
     Raises:
         MalformedError: The body is no JSON, or lacks a choice with a message.

@@ -169,12 +169,10 @@ class RayEngine:
         Raises:
             InputError: The model's configuration cannot be read, or the cluster has too few GPUs.
         """
-        self._open.enter_context(ray_cluster(self._ray))
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(ray_cluster(self._ray))
             self._processor = self._make_processor()
-        except BaseException:
-            self._open.close()
-            raise
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

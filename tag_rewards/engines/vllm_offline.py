@@ -204,10 +204,7 @@ def sampling_fields(
 ) -> dict[str, Any]:
     """Arguments of vLLM's `SamplingParams` for a request.
 
-    Args:
-        request: What to ask.
-        defaults: Those of the model's generation configuration, which `vllm serve` applies too.
-        logprobs: Whether to ask for the log-probability of each sampled token.
+    The defaults are those of the model's generation configuration, which `vllm serve` applies too.
     """
     return {
         **defaults,

@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from tag_rewards.engines.openai_client import Gate
+from tag_rewards.engines.openai_endpoint import Gate
 from tag_rewards.errors import InputError
 
 
