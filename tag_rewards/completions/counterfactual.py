@@ -309,9 +309,8 @@ def _left_out(face: EvaluationFace, text: str | None) -> str:
     if _answer(trace) is None:
         return NO_ANSWER
     width, height = face.target.box_space.extent
-    boxes = [claim.box for claim in trace.claims]
-    inside = whole_pixels(boxes, int(width), int(height))
-    return "" if len(inside) else NO_CLAIM
+    boxes = whole_pixels([claim.box for claim in trace.claims], int(width), int(height))
+    return "" if len(boxes) else NO_CLAIM
 
 
 def _questions(
@@ -329,15 +328,12 @@ def _questions(
         image = decode_image(row.image, f"{data}: the image of {row.id!r}")
         masked = mask_face(faces[row.id], texts[row.id], image, config)
         notes[row.id] = _areas(masked, image)
-        yield Question(
-            row.id,
-            tuple(
-                request(f"{row.id} {number}", row.id, row.prompt, encode_image(hidden), generation)
-                for number, hidden in enumerate(
-                    hide(image, boxes, masked.colour) for boxes in (masked.claimed, *masked.draws)
-                )
-            ),
+        images = [hide(image, boxes, masked.colour) for boxes in (masked.claimed, *masked.draws)]
+        requests = (
+            request(f"{row.id} {number}", row.id, row.prompt, encode_image(hidden), generation)
+            for number, hidden in enumerate(images)
         )
+        yield Question(row.id, tuple(requests))
 
 
 def _areas(masked: MaskedFace, image: NDArray[np.uint8]) -> dict[str, Any]:
