@@ -124,7 +124,7 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     """
     answer = _json(body)
     choices = answer.get("choices") if isinstance(answer, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    choice: Any = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     text = message.get("content") if isinstance(message, dict) else 0
     if text is not None and not isinstance(text, str):
