@@ -43,6 +43,7 @@ from tag_rewards.traces import (
     verify,
 )
 from tag_rewards.traces.config import BuildFace
+from tag_rewards.traces.records import Judged
 from tag_rewards.traces.run import Recorder, Rounds
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def compare(writer: Writer, config: BuildConfig, rounds: int, count: int) -> flo
                             error="",
                             image_sha256=sample.image_sha256,
                         )
-                        recorder.answered(sample, attempt, verify(text, target, config.verify))
+                        verdict = verify(text, target, config.verify)
+                        recorder.put(Judged(sample, attempt, verdict))
 
             both.append(speed(count, record))
     ratios = [first / second for first, second in zip(both, alone, strict=True)]
@@ -218,7 +220,7 @@ def whole(writer: Writer, config: BuildConfig, count: int) -> None:
                     {},
                     look,
                 ).run()
-            attempts = ledger.n_attempts
+            attempts = ledger.counts().attempts
         seconds = time.perf_counter() - start
         size = path.stat().st_size
     print(

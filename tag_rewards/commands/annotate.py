@@ -70,16 +70,13 @@ def annotate(
     if cache and no_cache:
         raise InputError("--cache and --no-cache exclude each other")
     options = name_values("--option", option)
-    try:
-        config = AnnotateConfig(
-            # A process even for one worker, so that a crash of the detector costs one image.
-            workers=1 if workers is None and not ray else workers,
-            ray=ray,
-            cache=None if no_cache else cache or default_cache_folder(),
-            retry_failed=retry_failed,
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    config = AnnotateConfig(
+        # A process even for one worker, so that a crash of the detector costs one image.
+        workers=1 if workers is None and not ray else workers,
+        ray=ray,
+        cache=None if no_cache else cache or default_cache_folder(),
+        retry_failed=retry_failed,
+    )
     made = make_detector(detector, options)
     with progress("Annotating") as bar:
         counts = run(

@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tag_rewards.commands.options import (
-    AllowMismatch,
-    BoxSpaceOption,
-    Canvas,
-    EvidencePaths,
-    MinConfidence,
-    MinProbability,
-    OpenFaceFolder,
-    ProtocolOption,
-    TopK,
-    face_source,
-)
+from tag_rewards.commands import options
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,15 +29,15 @@ def evaluate(
     dataset: Annotated[
         Path | None, typer.Option(help="Instead of --data: the dataset's folder, with --protocol.")
     ] = None,
-    protocol: Annotated[str | None, ProtocolOption] = None,
-    openface: OpenFaceFolder = None,
-    evidence: EvidencePaths = None,
-    allow_mismatch: AllowMismatch = False,
-    canvas: Canvas = 512,
-    box_space: BoxSpaceOption = "pixels",
-    top_k: TopK = 5,
-    min_probability: MinProbability = 0.6,
-    min_confidence: MinConfidence = 0.725,
+    protocol: Annotated[str | None, options.ProtocolOption] = None,
+    openface: options.OpenFaceFolder = None,
+    evidence: options.EvidencePaths = None,
+    allow_mismatch: options.AllowMismatch = False,
+    canvas: options.Canvas = 512,
+    box_space: options.BoxSpaceOption = "pixels",
+    top_k: options.TopK = 5,
+    min_probability: options.MinProbability = 0.6,
+    min_confidence: options.MinConfidence = 0.725,
     train_data: Annotated[
         Path | None,
         typer.Option(
@@ -104,15 +93,12 @@ def evaluate(
             train_data = data.with_name(_TRAIN_FILE)
     else:
         assert dataset is not None
-        try:
-            annotation = TargetConfig(canvas, box_space, top_k, min_probability, min_confidence)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+        annotation = TargetConfig(canvas, box_space, top_k, min_probability, min_confidence)
         if protocol is None:
             raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
         named = protocol_named(protocol)
         loaded = load_protocol(named, dataset, allow_mismatch=allow_mismatch, splits=[named.split])
-        faces = evaluation_set(loaded, face_source(dataset, openface, evidence), annotation)
+        faces = evaluation_set(loaded, options.face_source(dataset, openface, evidence), annotation)
         images = partial(_canvas_images, loaded, annotation)
     results, _ = evaluate_files(
         faces,

@@ -38,17 +38,14 @@ def results_tables(results: Results) -> Iterator[Table | str]:
 
 def _answers(results: Results) -> Table:
     parsers = results.classification
-    table = Table("answers", *parsers, title=_title(results), title_justify="left")
+    title = ", ".join(filter(None, (results.protocol, results.model)))
+    table = Table("answers", *parsers, title=title, title_justify="left")
     for name in ("accuracy", "uar", "macro_f1", "ece"):
         table.add_row(
             MEASURES[name].words, *(_text(getattr(one, name)) for one in parsers.values())
         )
     table.add_row("faces", *(str(one.n) for one in parsers.values()))
     return table
-
-
-def _title(results: Results) -> str:
-    return f"{results.protocol}{', ' if results.model else ''}{results.model}"
 
 
 def _no_answers(results: Results) -> Iterator[str]:

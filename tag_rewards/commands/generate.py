@@ -3,6 +3,7 @@
 # Annotations stay real objects here: typer reads them.
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -104,22 +105,19 @@ def _shown(what: str) -> "Iterator[Callbacks]":
             yield Callbacks(bar.start, bar.advance)
         return
     total, done, asked, begun = 0, 0, 0, monotonic()
+    say = partial(print, file=sys.stderr, flush=True)
 
     def start(all_faces: int, answered: int) -> None:
         nonlocal total, done
         total, done = all_faces, answered
-        _say(f"{what}: {done} of {total} faces are answered already")
+        say(f"{what}: {done} of {total} faces are answered already")
 
     def advance(count: int) -> None:
         nonlocal done, asked
         done, asked = done + count, asked + count
-        _say(f"{what}: {done} of {total} faces, {asked / (monotonic() - begun):.1f} faces/s")
+        say(f"{what}: {done} of {total} faces, {asked / (monotonic() - begun):.1f} faces/s")
 
     yield Callbacks(start, advance)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _told(out: Path, completions: "list[Completion]") -> str:

@@ -36,8 +36,9 @@ QualityFile = Annotated[
 ]
 
 Canvas = Annotated[int, typer.Option(help="Side of the square image that the model sees.")]
+BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
 BoxSpaceOption = Annotated[
-    Literal["pixels", "normalized_1000", "resized"],
+    BoxSpaceName,
     typer.Option(
         help="Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), or "
         "pixels after Qwen2.5-VL's resizing."

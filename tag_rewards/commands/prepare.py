@@ -6,19 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tag_rewards.commands.options import (
-    AllowMismatch,
-    BoxSpaceOption,
-    Canvas,
-    EvidencePaths,
-    MinConfidence,
-    MinProbability,
-    OpenFaceFolder,
-    PromptStyle,
-    ProtocolOption,
-    QualityFile,
-    TopK,
-)
+from tag_rewards.commands import options
 from tag_rewards.errors import InputError
 
 
@@ -28,17 +16,17 @@ def prepare(
         typer.Argument(metavar="DIR", help="The dataset, in RAF-DB's layout without --protocol."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the parquet files; made if needed.")],
-    protocol: Annotated[str | None, ProtocolOption] = None,
-    allow_mismatch: AllowMismatch = False,
-    openface: OpenFaceFolder = None,
-    evidence: EvidencePaths = None,
-    quality: QualityFile = None,
-    canvas: Canvas = 512,
-    prompt: PromptStyle = "tag",
-    box_space: BoxSpaceOption = "pixels",
-    top_k: TopK = 5,
-    min_probability: MinProbability = 0.6,
-    min_confidence: MinConfidence = 0.725,
+    protocol: Annotated[str | None, options.ProtocolOption] = None,
+    allow_mismatch: options.AllowMismatch = False,
+    openface: options.OpenFaceFolder = None,
+    evidence: options.EvidencePaths = None,
+    quality: options.QualityFile = None,
+    canvas: options.Canvas = 512,
+    prompt: options.PromptStyle = "tag",
+    box_space: options.BoxSpaceOption = "pixels",
+    top_k: options.TopK = 5,
+    min_probability: options.MinProbability = 0.6,
+    min_confidence: options.MinConfidence = 0.725,
     polygons: Annotated[
         bool,
         typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),
@@ -90,23 +78,15 @@ def prepare(
 
     if (openface is None) == (not evidence):
         raise InputError("give one of --openface and --evidence")
-    try:
-        config = PrepareConfig(
-            annotation=TargetConfig(
-                canvas=canvas,
-                box_space=box_space,
-                top_k=top_k,
-                min_probability=min_probability,
-                min_confidence=min_confidence,
-                polygons=polygons,
-            ),
-            imprecision=Imprecision(sft_box_jitter, sft_box_growth, sft_au_error),
-            prompt=prompt,
-            data_source=data_source,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    config = PrepareConfig(
+        annotation=TargetConfig(
+            canvas, box_space, top_k, min_probability, min_confidence, polygons
+        ),
+        imprecision=Imprecision(sft_box_jitter, sft_box_growth, sft_au_error),
+        prompt=prompt,
+        data_source=data_source,
+        seed=seed,
+    )
     # After the settings: what is wrong with them, or with the dataset, is said first.
     faces = openface or EvidenceRows(evidence or [], dataset)
     with progress("Preparing") as bar:

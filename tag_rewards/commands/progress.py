@@ -41,9 +41,7 @@ def progress(description: str, unit: str = "images") -> Iterator[Bar]:
         with progress("Writing", unit="traces") as bar:
             write(on_start=bar.start, on_trace=bar.advance)
 
-    Args:
-        description: What is being done.
-        unit: What is counted, in the plural.
+    The unit is what is counted, in the plural.
     """
     from rich.progress import ProgressColumn, Task, TimeRemainingColumn
     from rich.text import Text

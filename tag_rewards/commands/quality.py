@@ -6,19 +6,13 @@ from typing import Annotated
 
 import typer
 
-from tag_rewards.commands.options import (
-    AllowMismatch,
-    EvidencePaths,
-    OpenFaceFolder,
-    ProtocolOption,
-    face_source,
-)
+from tag_rewards.commands import options
 from tag_rewards.errors import InputError
 
 
 def quality(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
-    protocol: Annotated[str, ProtocolOption],
+    protocol: Annotated[str, options.ProtocolOption],
     out: Annotated[Path, typer.Option(help="Parquet file to write; the picture goes beside it.")],
     require: Annotated[
         list[str] | None,
@@ -34,9 +28,9 @@ def quality(
             "--filter-evaluated", help="Reject images of the evaluated split too; results say so."
         ),
     ] = False,
-    allow_mismatch: AllowMismatch = False,
-    openface: OpenFaceFolder = None,
-    evidence: EvidencePaths = None,
+    allow_mismatch: options.AllowMismatch = False,
+    openface: options.OpenFaceFolder = None,
+    evidence: options.EvidencePaths = None,
 ) -> None:
     """Measure how good a dataset's face images are, and reject those below limits of yours.
 
@@ -73,7 +67,7 @@ def quality(
             protocol,
             out,
             limits,
-            source=face_source(dataset, openface, evidence),
+            source=options.face_source(dataset, openface, evidence),
             filter_evaluated=filter_evaluated,
             allow_mismatch=allow_mismatch,
             on_start=bar.start,

@@ -11,7 +11,7 @@ import typer
 from tag_rewards.commands.options import read_target, read_text
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
-from tag_rewards.rewards.config import RewardConfig
+from tag_rewards.rewards.config import GroundingConfig, RewardConfig
 
 
 def score(
@@ -129,19 +129,12 @@ def serve(
     """
     if not all(map(find_spec, _NEEDED)):
         raise InputError("the server is an extra: pip install 'tag-rewards[server]'")
-    options = {
-        "format_weight": format_weight,
-        "accuracy_weight": accuracy_weight,
-        "grounding_weight": grounding_weight,
-        "formula": formula,
-        "iou_floor": iou_floor,
-        "iou_ceiling": iou_ceiling,
-        "au_weight": au_weight,
-        "au_beta": au_beta,
-        "probability_weighted": probability_weighted,
-        "overlap": overlap,
-    }
+    if api_key_env is not None and api_key_env not in os.environ:
+        raise InputError(f"the environment variable {api_key_env}, for the API key, is not set")
     try:
+        grounding = GroundingConfig(
+            iou_floor, iou_ceiling, probability_weighted, overlap, formula, au_weight, au_beta
+        )
         config = ServerConfig(
             host=host,
             port=port,
@@ -149,8 +142,8 @@ def serve(
             max_body_bytes=max_body_mib * 1024**2,
             max_completions=max_completions,
             timeout=timeout,
-            api_key=_api_key(api_key_env),
-            reward=RewardConfig.from_options(options),
+            api_key=None if api_key_env is None else os.environ[api_key_env],
+            reward=RewardConfig(format_weight, accuracy_weight, grounding_weight, grounding),
         )
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -158,11 +151,3 @@ def serve(
     from tag_rewards.integrations.server.run import serve as run
 
     run(config)
-
-
-def _api_key(name: str | None) -> str | None:
-    if name is None:
-        return None
-    if name not in os.environ:
-        raise InputError(f"the environment variable {name}, for the API key, is not set")
-    return os.environ[name]

@@ -2,18 +2,16 @@
 
 # Annotations stay real objects here: typer reads them.
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tag_rewards.commands.options import read_target, read_text
+from tag_rewards.commands.options import BoxSpaceName, read_target, read_text
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import AU_REGIONS, BoxSpace, smart_resize
+from tag_rewards.geometry import AU_REGIONS
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.observation import Detection
-
-BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
 
 
 def show(
@@ -76,6 +74,7 @@ def show(
     from tag_rewards.pictures.detected import picture_of_detection
     from tag_rewards.pictures.marks import ModelView, claim_marks, target_marks
     from tag_rewards.pictures.sheet import FacePicture, draw_faces
+    from tag_rewards.prepare.canvas import box_space as space_named
 
     given = {"--openface": openface, "--evidence": evidence, "--target": target}
     sources = [name for name, value in given.items() if value is not None]
@@ -94,7 +93,11 @@ def show(
     pixels = [read_image(path) for path in images]
     if target is None:
         height, width = pixels[0].shape[:2]
-        view = ModelView(_space(box_space, width, height, canvas), width, height, canvas)
+        try:
+            space = space_named(box_space, canvas or width, canvas or height)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        view = ModelView(space, width, height, canvas)
         seen = _detect(images, openface, evidence)
         pictures = [
             picture_of_detection(
@@ -142,17 +145,3 @@ def _detect(images: list[Path], openface: Path | None, evidence: Path | None) ->
     if evidence is not None:
         return detections_in_evidence(evidence, images)
     return make_detector("dlib").detect(images)
-
-
-def _space(name: BoxSpaceName, width: int, height: int, canvas: int | None) -> BoxSpace:
-    """The box space of that name for an image or its canvas."""
-    width, height = (canvas, canvas) if canvas else (width, height)
-    try:
-        if name == "resized":
-            height, width = smart_resize(height, width)
-            return BoxSpace.resized("qwen2_5_vl", width, height)
-        if name == "normalized_1000":
-            return BoxSpace.normalized_1000()
-        return BoxSpace.pixels(width, height)
-    except ValueError as error:
-        raise InputError(str(error)) from error

@@ -6,21 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tag_rewards.commands.options import (
-    AllowMismatch,
-    BoxSpaceOption,
-    Canvas,
-    EngineName,
-    EngineOptions,
-    EvidencePaths,
-    MinConfidence,
-    MinProbability,
-    OpenFaceFolder,
-    ProtocolOption,
-    QualityFile,
-    TopK,
-    name_values,
-)
+from tag_rewards.commands import options
 from tag_rewards.errors import InputError
 
 traces = typer.Typer(
@@ -38,7 +24,7 @@ TrainingPrompt = Annotated[
 @traces.command()
 def build(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="The dataset.")],
-    protocol: Annotated[str, ProtocolOption],
+    protocol: Annotated[str, options.ProtocolOption],
     model: Annotated[
         str,
         typer.Option(
@@ -46,10 +32,10 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the build; the same one goes on with it.")],
-    evidence: EvidencePaths = None,
-    openface: OpenFaceFolder = None,
-    engine: EngineName = "openai",
-    engine_option: EngineOptions = None,
+    evidence: options.EvidencePaths = None,
+    openface: options.OpenFaceFolder = None,
+    engine: options.EngineName = "openai",
+    engine_option: options.EngineOptions = None,
     mode: Annotated[
         Literal["blind", "rationalised"],
         typer.Option(help="blind: the label is never shown, as in the paper; rationalised: it is."),
@@ -80,13 +66,13 @@ def build(
     split: Annotated[
         list[str] | None, typer.Option(help="Only this split: train, val or test; again for more.")
     ] = None,
-    quality: QualityFile = None,
-    canvas: Canvas = 512,
-    box_space: BoxSpaceOption = "pixels",
-    top_k: TopK = 5,
-    min_probability: MinProbability = 0.6,
-    min_confidence: MinConfidence = 0.725,
-    allow_mismatch: AllowMismatch = False,
+    quality: options.QualityFile = None,
+    canvas: options.Canvas = 512,
+    box_space: options.BoxSpaceOption = "pixels",
+    top_k: options.TopK = 5,
+    min_probability: options.MinProbability = 0.6,
+    min_confidence: options.MinConfidence = 0.725,
+    allow_mismatch: options.AllowMismatch = False,
     prompt: TrainingPrompt = "tag",
     no_export: Annotated[
         bool, typer.Option("--no-export", help="Leave the export to `traces export`.")
@@ -123,36 +109,25 @@ def build(
 
     if bool(evidence) == bool(openface):
         raise InputError("give one of --evidence and --openface")
-    try:
-        config = BuildConfig(
-            data=BuildData(
-                dataset=dataset,
-                protocol=protocol,
-                evidence=tuple(evidence or ()),
-                openface=openface,
-                **({"splits": tuple(split)} if split else {}),
-                allow_mismatch=allow_mismatch,
-                annotation=TargetConfig(
-                    canvas=canvas,
-                    box_space=box_space,
-                    top_k=top_k,
-                    min_probability=min_probability,
-                    min_confidence=min_confidence,
-                ),
-            ),
-            mode=mode,
-            template=template,
-            verify=VerifyConfig(min_format, min_grounding),
-            policy=PolicyConfig(
-                format_retries, label_retries, engine_retries, _numbers(temperatures)
-            ),
-            seed=seed,
-            max_tokens=max_tokens,
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    config = BuildConfig(
+        data=BuildData(
+            dataset=dataset,
+            protocol=protocol,
+            evidence=tuple(evidence or ()),
+            openface=openface,
+            **({"splits": tuple(split)} if split else {}),
+            allow_mismatch=allow_mismatch,
+            annotation=TargetConfig(canvas, box_space, top_k, min_probability, min_confidence),
+        ),
+        mode=mode,
+        template=template,
+        verify=VerifyConfig(min_format, min_grounding),
+        policy=PolicyConfig(format_retries, label_retries, engine_retries, _numbers(temperatures)),
+        seed=seed,
+        max_tokens=max_tokens,
+    )
     dropped = read_rejected(quality).reasons if quality else {}
-    writer = make_engine(engine, model, name_values("--engine-option", engine_option))
+    writer = make_engine(engine, model, options.name_values("--engine-option", engine_option))
     with build_bar() as on_progress:
         run.build(config, writer, out, dropped=dropped, on_progress=on_progress)
     if not no_export:
@@ -239,4 +214,4 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise ValueError(f"--temperatures is {text!r}, not numbers such as 0.7,0.9,1.0") from None
+        raise InputError(f"--temperatures is {text!r}, not numbers such as 0.7,0.9,1.0") from None

@@ -40,7 +40,7 @@ class AnnotateConfig:
         shard_seconds: Seconds after which a smaller shard is written, above 0.
 
     Raises:
-        ValueError: A value is out of range; the message names field and value.
+        InputError: A value is out of range; the message names field and value.
     """
 
     workers: int | None = None
@@ -55,9 +55,9 @@ class AnnotateConfig:
         for name in ("workers", "batch_size", "shard_rows"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, not at least 1")
+                raise InputError(f"{name} is {value}, not at least 1")
         if not self.shard_seconds > 0:
-            raise ValueError(f"shard_seconds is {self.shard_seconds}, not above 0")
+            raise InputError(f"shard_seconds is {self.shard_seconds}, not above 0")
 
 
 def annotate(

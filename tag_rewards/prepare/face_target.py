@@ -17,6 +17,7 @@ from tag_rewards.detectors.observation import (
     activated_aus,
     main_face,
 )
+from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
 from tag_rewards.geometry import AU_REGIONS, au_boxes, au_region
 from tag_rewards.geometry.landmarks import face_frame
@@ -60,17 +61,17 @@ class TargetConfig:
 
     def __post_init__(self) -> None:
         if not 28 <= self.canvas <= 4096:
-            raise ValueError(f"canvas is {self.canvas} pixels, not 28 to 4096")
+            raise InputError(f"canvas is {self.canvas} pixels, not 28 to 4096")
         if self.box_space not in BOX_SPACES:
-            raise ValueError(f"box space {self.box_space!r} is not one of {', '.join(BOX_SPACES)}")
+            raise InputError(f"box space {self.box_space!r} is not one of {', '.join(BOX_SPACES)}")
         if self.top_k < 1:
-            raise ValueError(f"top_k is {self.top_k}, not at least 1")
+            raise InputError(f"top_k is {self.top_k}, not at least 1")
         if not 0 < self.min_probability <= 1:
-            raise ValueError(
+            raise InputError(
                 f"min_probability is {self.min_probability}, not above 0 and at most 1"
             )
         if not 0 <= self.min_confidence <= 1:
-            raise ValueError(f"min_confidence is {self.min_confidence}, not 0 to 1")
+            raise InputError(f"min_confidence is {self.min_confidence}, not 0 to 1")
 
     @property
     def space(self) -> BoxSpace:

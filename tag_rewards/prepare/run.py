@@ -83,11 +83,11 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         if self.prompt not in PROMPT_NAMES:
-            raise ValueError(f"prompt {self.prompt!r} is not one of {', '.join(PROMPT_NAMES)}")
+            raise InputError(f"prompt {self.prompt!r} is not one of {', '.join(PROMPT_NAMES)}")
         if self.data_source == "":
-            raise ValueError("data_source is empty; name the dataset")
+            raise InputError("data_source is empty; name the dataset")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, not 0 or more")
+            raise InputError(f"seed is {self.seed}, not 0 or more")
 
 
 def prepare(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.forms import TAG, form_named
 from tag_rewards.trace import Step, Trace, render
@@ -225,7 +226,7 @@ class Imprecision:
     def __post_init__(self) -> None:
         for name in ("box_jitter", "box_growth", "au_error"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, not 0 to 1")
+                raise InputError(f"{name} is {getattr(self, name)}, not 0 to 1")
 
 
 def imprecise(

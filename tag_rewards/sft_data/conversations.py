@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.files.parquet import ParquetError
+from tag_rewards.files.parquet import ParquetError, open_parquet
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_A_TIME = 128
 VIDEO_TAG = "<video>"
-_NEEDED = ("messages", "images")
+_WRITERS = "tag-rewards prepare` or `tag-rewards traces build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,6 @@ class Conversation:
 class ConversationFile:
     """A parquet file of conversations.
 
-    Args:
-        path: The file.
-
     Attributes:
         path: The file.
         n_rows: Its rows.
@@ -71,15 +68,9 @@ class ConversationFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with pq.ParquetFile(path) as file:
-                found, self.n_rows = file.schema_arrow, file.metadata.num_rows
-        except pa.ArrowInvalid as error:
-            raise ParquetError(
-                f"{path} is not a parquet file ({error}); write it with `tag-rewards prepare` or "
-                "`tag-rewards traces build`"
-            ) from error
-        for name in _NEEDED:
+        with open_parquet(path, pa.schema([]), _WRITERS) as file:
+            found, self.n_rows = file.schema_arrow, file.metadata.num_rows
+        for name in ("messages", "images"):
             if name not in found.names:
                 raise ParquetError(
                     f"{path} has no column {name!r}, which verl's SFT trainer reads; it has "
@@ -115,25 +106,21 @@ class ConversationFile:
         row = 0
         for table in self.tables():
             for record in table.to_pylist():
-                yield self._conversation(row, record)
+                if record["images"] is None:
+                    raise ParquetError(
+                        f"{self.path}: row {row}: field 'images' is missing; where there is none, "
+                        "it is an empty list"
+                    )
+                conversation = Conversation(
+                    row=row,
+                    id=record.get("id") or "",
+                    messages=tuple((m["role"], m["content"]) for m in record["messages"] or ()),
+                    images=tuple(image["bytes"] for image in record["images"]),
+                )
+                if wrong := _mistake(conversation):
+                    raise ParquetError(f"{self.path}: {conversation}: {wrong}")
+                yield conversation
                 row += 1
-
-    def _conversation(self, row: int, record: dict[str, Any]) -> Conversation:
-        if record["images"] is None:
-            raise ParquetError(
-                f"{self.path}: row {row}: field 'images' is missing; where there is none, it is an "
-                "empty list"
-            )
-        conversation = Conversation(
-            row=row,
-            id=record.get("id") or "",
-            messages=tuple((m["role"], m["content"]) for m in record["messages"] or ()),
-            images=tuple(image["bytes"] for image in record["images"]),
-        )
-        wrong = _mistake(conversation)
-        if wrong:
-            raise ParquetError(f"{self.path}: {conversation}: {wrong}")
-        return conversation
 
 
 def _mistake(conversation: Conversation) -> str:

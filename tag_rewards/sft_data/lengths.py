@@ -16,7 +16,7 @@ from tag_rewards.files.images import image_size
 from tag_rewards.prepare.rows import IMAGE_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tag_rewards.sft_data.conversations import Conversation
 
@@ -52,7 +52,7 @@ class SequenceLengths:
         Raises:
             InputError: An image cannot be read.
         """
-        texts = [self._text(conversation) for conversation in conversations]
+        texts = [self._text(conversation.messages) for conversation in conversations]
         counts = [len(ids) for ids in self._tokenizer(texts)["input_ids"]]
         return [
             count
@@ -60,11 +60,9 @@ class SequenceLengths:
             for count, conversation in zip(counts, conversations, strict=True)
         ]
 
-    def _text(self, conversation: Conversation) -> str:
-        messages = [
-            {"role": role, "content": _parts(content)} for role, content in conversation.messages
-        ]
-        text: str = self._processor.apply_chat_template(messages, tokenize=False)
+    def _text(self, messages: Iterable[tuple[str, str]]) -> str:
+        turns = [{"role": role, "content": _parts(content)} for role, content in messages]
+        text: str = self._processor.apply_chat_template(turns, tokenize=False)
         return text
 
     def _image_tokens(self, size: tuple[int, int]) -> int:
@@ -75,9 +73,7 @@ class SequenceLengths:
 
             patch = self._processor.image_processor.patch_size
             image = process_image({"image": Image.new("RGB", size)}, image_patch_size=patch)
-            text = self._processor.apply_chat_template(
-                [{"role": "user", "content": [{"type": "image"}]}], tokenize=False
-            )
+            text = self._text([("user", IMAGE_TAG)])
             [with_image] = self._processor(text=[text], images=[image])["input_ids"]
             [placeholder] = self._tokenizer([text])["input_ids"]
             self._of_size[size] = len(with_image) - len(placeholder)
@@ -103,9 +99,7 @@ def _size(image: bytes, conversation: Conversation) -> tuple[int, int]:
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            width, height = opened.size
-            return width, height
+            return opened.size
     except UnidentifiedImageError:
-        raise InputError(
-            f"{conversation}: field 'images' has an image that cannot be read"
-        ) from None
+        message = f"{conversation}: field 'images' has an image that cannot be read"
+        raise InputError(message) from None

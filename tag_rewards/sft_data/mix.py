@@ -145,8 +145,7 @@ def prepare_sft_data(
                 (scratch / name).symlink_to(found[0].file.path)
             elif found and not (same and (out / name).is_file()):
                 on_start(sum(part.file.n_rows for part in found))
-                mixed = [(part.file, part.times) for part in found]
-                write_mixed(scratch / name, mixed, split, on_rows)
+                write_mixed(scratch / name, [part[:2] for part in found], split, on_rows)
         text = json.dumps(record, indent=2) + "\n"
         (scratch / RECORD_FILE).write_text(text, encoding="utf-8")
     return record
@@ -167,17 +166,11 @@ def _existing(
 
 
 class _Part(NamedTuple):
-    """A file that is trained on, known to fit.
-
-    Attributes:
-        file: The file.
-        times: How many times each of its rows comes, (rows,); 0 for one that is left out.
-        record: What `sft_data.json` says of it.
-    """
+    """A file that is trained on, known to fit."""
 
     file: ConversationFile
-    times: NDArray[np.int64]
-    record: dict[str, Any]
+    times: NDArray[np.int64]  # how many times each row comes, (rows,); 0 for one that is left out
+    record: dict[str, Any]  # what `sft_data.json` says of it
 
 
 def _check(

@@ -9,6 +9,7 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tag_rewards.colours import OKABE_ITO
-from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, au_name
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import printable
 from tag_rewards.pictures.marks import trace_marks
@@ -106,14 +107,16 @@ class Tally:
         return _by_first(self.reasons)
 
     @property
-    def n_asked(self) -> int:
-        """Samples that were asked about."""
-        return self.asked.total()
+    def by_reason(self) -> dict[str, list[int]]:
+        """Attempts of each number, in order, by the reasons that there are."""
+        numbers = sorted(self.attempts)
+        counts = {reason: [self.reasons[n, reason] for n in numbers] for reason in REASONS}
+        return {reason: of for reason, of in counts.items() if any(of)}
 
     @property
-    def n_accepted(self) -> int:
-        """Samples with an accepted trace."""
-        return self.accepted.total()
+    def aus(self) -> list[int]:
+        """The AUs of the evidence and of the traces, in order."""
+        return sorted(self.evidence_aus.keys() | self.claimed_aus.keys())
 
     def count_attempts(self, target: Target, history: Sequence[tuple[Attempt, Verdict]]) -> None:
         """Count a sample and all that was asked about it."""
@@ -143,10 +146,6 @@ def _by_first(counts: Counter[tuple[T, Any]]) -> Counter[T]:
     return total
 
 
-def _aus(tally: Tally) -> list[int]:
-    return sorted(tally.evidence_aus.keys() | tally.claimed_aus.keys())
-
-
 def share_of(name: str) -> float:
     """A number in [0, 1) that is always the same for a name, and evenly spread over names.
 
@@ -159,11 +158,7 @@ def share_of(name: str) -> float:
 
 
 class Examples:
-    """A few traces of many, of each kind some, one a sample, the same whatever order they come in.
-
-    Args:
-        count: How many at most.
-    """
+    """Up to `count` of many traces: some of each kind, one a sample, the same in any order."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -243,44 +238,37 @@ def _text(card: Card, pictures: set[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
     )
-    environment.filters["cell"] = _cell
+    # Text that stays within its cell of a table.
+    environment.filters["cell"] = lambda text: " ".join(text.replace("|", "\\|").split())
     tally = card.tally
-    numbers = sorted(tally.attempts)
     return environment.get_template("card.md.jinja").render(
         card=card,
         tally=tally,
         pictures=pictures,
         size=next((name for most, name in _SIZES if tally.rows.total() < most), "1M<n<10M"),
         rate=lambda part, whole: f"{part / whole:.1%}" if whole else "-",
-        numbers=numbers,
+        numbers=sorted(tally.attempts),
         reasons=[
-            (reason, _EXPLAINED[reason], [tally.reasons[number, reason] for number in numbers])
-            for reason in REASONS[1:]
-            if any(tally.reasons[number, reason] for number in numbers)
+            (reason, _EXPLAINED[reason], counts)
+            for reason, counts in tally.by_reason.items()
+            if reason != "accepted"
         ],
-        aus=[(au, ACTION_UNITS[au].name if au in ACTION_UNITS else "") for au in _aus(tally)],
+        aus=[(au, ACTION_UNITS[au].name if au in ACTION_UNITS else "") for au in tally.aus],
         left_out=_left_out(tally),
     )
-
-
-def _cell(text: str) -> str:
-    """Text that stays within its cell of a table."""
-    return " ".join(text.replace("|", "\\|").split())
 
 
 def _left_out(tally: Tally) -> list[tuple[str, str, int]]:
     """Reasons with their details, the most frequent first; rare details are added up."""
     rows: list[tuple[str, str, int]] = []
-    for reason in sorted({reason for reason, _ in tally.left_out}):
-        details = [
-            (count, detail) for (name, detail), count in tally.left_out.items() if name == reason
-        ]
-        details.sort(key=lambda item: (-item[0], item[1]))
-        rows += [(reason, detail, count) for count, detail in details[:5]]
+    counted = [(reason, detail, count) for (reason, detail), count in tally.left_out.items()]
+    counted.sort(key=lambda row: (row[0], -row[2], row[1]))
+    for reason, group in groupby(counted, key=lambda row: row[0]):
+        details = list(group)
+        rows += details[:5]
         if details[5:]:
-            rows.append((reason, "other details", sum(count for count, _ in details[5:])))
+            rows.append((reason, "other details", sum(count for *_, count in details[5:])))
     return sorted(rows, key=lambda row: -row[2])
 
 
@@ -315,8 +303,7 @@ def draw_acceptance(tally: Tally) -> Figure | None:
         bars[name] = (np.array(counts) / asked, _ATTEMPTS[place])
     accepted = np.array([tally.accepted[label] for label in labels]) / asked
     bars["not accepted"] = (1 - accepted, _NOT_ACCEPTED)
-    figure, axes = _panel(len(labels))
-    _stack(axes, [f"{label} ({tally.asked[label]})" for label in labels], bars)
+    figure, axes = _stack([f"{label} ({tally.asked[label]})" for label in labels], bars)
     for row, share in enumerate(accepted):
         axes.text(1.01, row, f"{share:.0%}", va="center", fontsize=10)
     axes.set(xlim=(0, 1), xlabel="share of the samples", title="Accepted, by label and attempt")
@@ -331,15 +318,10 @@ def draw_reasons(tally: Tally) -> Figure | None:
         return None
     numbers = sorted(tally.attempts)
     bars = {
-        reason.replace("_", " "): (
-            np.array([tally.reasons[number, reason] for number in numbers], float),
-            _REASON_COLOURS[reason],
-        )
-        for reason in REASONS
-        if any(tally.reasons[number, reason] for number in numbers)
+        reason.replace("_", " "): (np.array(counts, float), _REASON_COLOURS[reason])
+        for reason, counts in tally.by_reason.items()
     }
-    figure, axes = _panel(len(numbers))
-    _stack(axes, [f"attempt {number}" for number in numbers], bars)
+    figure, axes = _stack([f"attempt {number}" for number in numbers], bars)
     for row, number in enumerate(numbers):
         share = tally.reasons[number, "accepted"] / tally.attempts[number]
         axes.text(tally.attempts[number], row, f" {share:.0%} accepted", va="center", fontsize=10)
@@ -352,7 +334,7 @@ def draw_reasons(tally: Tally) -> Figure | None:
 
 def draw_aus(tally: Tally) -> Figure | None:
     """How often each AU is in the evidence and in the traces; None without an accepted trace."""
-    aus = _aus(tally)
+    aus = tally.aus
     if not aus:
         return None
     figure, axes = _panel(len(aus))
@@ -362,7 +344,7 @@ def draw_aus(tally: Tally) -> Figure | None:
         (tally.claimed_aus, 0.2, _BLUE, "named by the trace"),
     ):
         axes.barh(rows + shift, [counts[au] for au in aus], 0.38, color=colour, label=label)
-    axes.set_yticks(rows, [_au_name(au) for au in aus])
+    axes.set_yticks(rows, [au_name(au) for au in aus])
     axes.set_ylim(len(aus) - 0.4, -0.6)
     axes.set(xlabel="accepted traces", title="Action Units of the accepted traces")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -396,23 +378,20 @@ def _note(example: Judged) -> str:
     return f"attempt {example.attempt.number}, {words}"
 
 
-def _au_name(au: int) -> str:
-    unit = ACTION_UNITS.get(au)
-    return f"AU{au} {unit.name}" if unit else f"AU{au}"
-
-
 def _panel(rows: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(9, 1.7 + 0.42 * rows), dpi=110, layout="constrained")
     return figure, figure.subplots()
 
 
-def _stack(axes: Axes, names: Sequence[str], bars: Mapping[str, tuple[np.ndarray, str]]) -> None:
+def _stack(names: Sequence[str], bars: Mapping[str, tuple[np.ndarray, str]]) -> tuple[Figure, Axes]:
     """Horizontal bars, one row a name, the first name at the top."""
+    figure, axes = _panel(len(names))
     left = np.zeros(len(names))
     for label, (values, colour) in bars.items():
         axes.barh(names, values, left=left, color=colour, label=label, edgecolor="white")
         left = left + values
     axes.set_ylim(len(names) - 0.4, -0.6)
+    return figure, axes
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

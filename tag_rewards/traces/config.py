@@ -216,14 +216,15 @@ class BuildFace(NamedTuple):
     image: bytes
 
 
-def new_face(
-    sample: FaceSample, source: FaceSource, config: TargetConfig
+def read_face(
+    sample: FaceSample, seen: TraceSample | FaceSource, config: TargetConfig
 ) -> BuildFace | LeftOutSample:
-    """Read the image of a sample that is taken up now, and make its target.
+    """Read the image of a sample; its target is made when it is taken up, and stays.
 
     Args:
         sample: The labelled image.
-        source: What a detector saw in it.
+        seen: What the ledger keeps of it, whose image must be the same still; of a sample that is
+            taken up now, what a detector saw in the images.
         config: Canvas, box space and thresholds.
 
     Returns:
@@ -233,50 +234,24 @@ def new_face(
         InputError: What a detector saw cannot be trusted; one sentence.
         OSError: A file other than the image cannot be opened.
     """
-    sha256 = _content_hash(sample)
-    if isinstance(sha256, LeftOutSample):
-        return sha256
     try:
-        face = face_on_canvas(sample, source.faces(sample), config)
+        sha256 = content_hash(sample.path.read_bytes())
+    except OSError as error:
+        return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")
+    try:
+        if isinstance(seen, TraceSample):
+            if sha256 != seen.image_sha256:
+                why = f"{sample.path} is not the image that was asked about"
+                return LeftOutSample(sample.id, "image_changed", why)
+            image = encode_image(canvas_image(sample, config))
+            return BuildFace(seen, Target.from_json(seen.target), image)
+        face = face_on_canvas(sample, seen.faces(sample), config)
     except FaceSourceError as error:  # not the image that was annotated
         return LeftOutSample(sample.id, "image_changed", str(error))
     except ImageError as error:
         return LeftOutSample(sample.id, "image_unreadable", str(error))
     if isinstance(face, LeftOut):
         return LeftOutSample(sample.id, "no_evidence", face.reason)
-    target, image = face[0].target, face[1]
+    target, canvas = face[0].target, face[1]
     known = TraceSample(sample.id, sample.split, target.to_json(), sha256)
-    return BuildFace(known, target, encode_image(image))
-
-
-def known_face(
-    sample: FaceSample, known: TraceSample, config: TargetConfig
-) -> BuildFace | LeftOutSample:
-    """Read the image of a sample that the ledger knows; its target is as it was taken up.
-
-    Args:
-        sample: The labelled image.
-        known: What the ledger keeps of it; the image must be the same still.
-        config: Canvas, box space and thresholds.
-
-    Returns:
-        The face, or why it is left out.
-    """
-    sha256 = _content_hash(sample)
-    if isinstance(sha256, LeftOutSample):
-        return sha256
-    if sha256 != known.image_sha256:
-        why = f"{sample.path} is not the image that was asked about"
-        return LeftOutSample(sample.id, "image_changed", why)
-    try:
-        image = encode_image(canvas_image(sample, config))
-    except ImageError as error:
-        return LeftOutSample(sample.id, "image_unreadable", str(error))
-    return BuildFace(known, Target.from_json(known.target), image)
-
-
-def _content_hash(sample: FaceSample) -> str | LeftOutSample:
-    try:
-        return content_hash(sample.path.read_bytes())
-    except OSError as error:
-        return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")
+    return BuildFace(known, target, encode_image(canvas))

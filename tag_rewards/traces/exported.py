@@ -29,7 +29,7 @@ from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
 from tag_rewards.trace import read_trace
 from tag_rewards.traces.card import CARD_FILE, Card, Examples, Tally, share_of, write_card
-from tag_rewards.traces.config import data_of, known_face, read_build_record
+from tag_rewards.traces.config import data_of, read_build_record, read_face
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.records import Judged, LeftOutSample
 
@@ -151,7 +151,7 @@ def export(
     def image(known: TraceSample) -> bytes | LeftOutSample:
         if known.id not in samples:
             return LeftOutSample(known.id, "image_missing", "the dataset has it no more")
-        face = known_face(samples[known.id], known, annotation)
+        face = read_face(samples[known.id], known, annotation)
         return face if isinstance(face, LeftOutSample) else face.image
 
     with read_ledger(out / LEDGER_FILE) as ledger:
@@ -250,7 +250,10 @@ class _Export:
         if isinstance(image, LeftOutSample):
             self.tally.lost[image.reason] += 1
             return
-        split = _split(sample, self.held_out)
+        train = sample.split == "train"
+        if self.held_out is not None:
+            train = share_of(sample.id) >= self.held_out
+        split = "train" if train else "test"
         file = self.files[split]
         row = SFTRow(
             data_source=self.config.data_source,
@@ -300,13 +303,11 @@ def _rejected_row(judged: Judged, label: str, accepted_later: bool) -> dict[str,
     sample, attempt, verdict = judged
     values = {
         **{name: getattr(attempt, name, None) for name in REJECTED_SCHEMA.names},
+        **{name: getattr(verdict, name) for name in ("reason", "details", "answer")},
         "id": sample.id,
         "label": label,
         "split": sample.split,
         "attempt": attempt.number,
-        "reason": verdict.reason,
-        "details": verdict.details,
-        "answer": verdict.answer,
         "accepted_later": accepted_later,
         "scores": dict(verdict.scores) or None,
         "candidates": [*attempt.candidates],
@@ -333,9 +334,3 @@ def _is_trainable(attempt: Attempt) -> bool:
     """Whether verl could read the text: it replaces its tags wherever they stand."""
     text = attempt.text
     return IMAGE_TAG not in text and VIDEO_TAG not in text and printable(text) == text
-
-
-def _split(sample: TraceSample, held_out: float | None) -> str:
-    if held_out is None:
-        return "train" if sample.split == "train" else "test"
-    return "test" if share_of(sample.id) < held_out else "train"

@@ -27,7 +27,7 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -177,21 +177,14 @@ class LedgerReader:
         self._connection = connection
         self._verifier_ids: dict[str, int] = {}
 
-    @property
-    def n_attempts(self) -> int:
-        """All attempts."""
-        [(count,)] = self._rows("SELECT count(*) FROM attempts")
-        return int(count)
-
     def last_run(self) -> Run | None:
         """The run that goes on, or the last one; None before the first."""
         rows = self._rows(
             "SELECT hash, config, started, about FROM runs JOIN verifiers v ON v.id = verifier "
             "ORDER BY runs.id DESC LIMIT 1"
         )
-        for verifier, config, started, about in rows:
-            return Run(verifier, config, started, json.loads(about))
-        return None
+        runs = (Run(*row[:-1], json.loads(row[-1])) for row in rows)
+        return next(runs, None)
 
     def judged(
         self, verifier: str | None = None, sample: str | None = None
@@ -256,29 +249,18 @@ class LedgerReader:
             "SELECT count(*), total(prompt_tokens), total(completion_tokens) FROM attempts"
         )
         [(samples,)] = self._rows("SELECT count(*) FROM samples")
-        reasons = dict(
-            self._rows(
-                "SELECT reason, count(*) FROM verdicts WHERE verifier = ? "
-                "GROUP BY reason ORDER BY count(*) DESC, reason",
-                number,
-            )
+        by_reason = "GROUP BY reason ORDER BY count(*) DESC, reason"
+        query = f"SELECT reason, count(*) FROM verdicts WHERE verifier = ? {by_reason}"
+        reasons = dict(self._rows(query, number))
+        query = (
+            f"SELECT number, count(*) FROM (SELECT min(a.number) AS number {_JUDGED} "
+            "WHERE v.accepted GROUP BY a.sample) GROUP BY number ORDER BY number"
         )
-        accepted_at = dict(
-            self._rows(
-                f"SELECT number, count(*) FROM (SELECT min(a.number) AS number {_JUDGED} "
-                "WHERE v.accepted GROUP BY a.sample) GROUP BY number ORDER BY number",
-                number,
-            )
-        )
-        left_out = dict(
-            self._rows(
-                f"SELECT reason, count(*) {_LEFT_OUT} AND reason != '' "
-                "GROUP BY reason ORDER BY count(*) DESC, reason"
-            )
-        )
+        accepted_at = dict(self._rows(query, number))
+        query = f"SELECT reason, count(*) {_LEFT_OUT} AND reason != '' {by_reason}"
         return Counts(
             samples=samples,
-            left_out=left_out,
+            left_out=dict(self._rows(query)),
             attempts=attempts,
             accepted=sum(accepted_at.values()),
             reasons=reasons,
@@ -288,13 +270,12 @@ class LedgerReader:
             completion_tokens=int(completion_tokens),
         )
 
-    def given_up(self, policy: PolicyConfig, n_labels: int, verifier: str | None = None) -> int:
+    def given_up(self, policy: PolicyConfig, n_labels: int) -> int:
         """Samples without a trace that are not asked about any more: `next_question`, counted.
 
         Args:
             policy: How often is asked.
             n_labels: Labels that elimination begins with; 0 if it does not.
-            verifier: Its hash.
         """
         most_eliminated = n_labels - 2 if n_labels else 10**6
         [(count,)] = self._rows(
@@ -303,7 +284,7 @@ class LedgerReader:
             "count(DISTINCT CASE v.reason WHEN 'wrong_label' THEN v.answer END) AS eliminated "
             f"{_JUDGED} GROUP BY a.sample) WHERE NOT accepted AND "
             "(wrong > ? OR errors > ? OR n - wrong - errors > ? OR eliminated > ?)",
-            self._verifier_id(verifier),
+            self._verifier_id(None),
             policy.label_retries,
             policy.engine_retries,
             policy.format_retries,
@@ -423,13 +404,8 @@ class Ledger(LedgerReader):
                 yield connection
                 return
             connection.execute("BEGIN IMMEDIATE")
-            try:
+            with connection:  # commits, or rolls back
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
 
 @contextmanager
@@ -457,12 +433,8 @@ def open_ledger(path: str | Path) -> Iterator[Ledger]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with write_lock(path):
-        connection = connect(path, write=True)
-        try:
-            yield Ledger(path, connection)
-        finally:
-            connection.close()
+    with write_lock(path), closing(connect(path, write=True)) as connection:
+        yield Ledger(path, connection)
 
 
 @contextmanager
@@ -475,11 +447,8 @@ def read_ledger(path: str | Path) -> Iterator[LedgerReader]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; `tag-rewards traces build` writes it")
-    connection = connect(path, write=False)
-    try:
+    with closing(connect(path, write=False)) as connection:
         yield LedgerReader(path, connection)
-    finally:
-        connection.close()
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -520,17 +489,13 @@ def _create(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return
     connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection:
         # Another process may have made them while this one waited.
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _require_ours(path: Path, connection: sqlite3.Connection) -> None:

@@ -31,6 +31,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -43,15 +44,14 @@ from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, as_boxes, au_box, average_face, clip_boxes
+from tag_rewards.prepare.rows import IMAGE_TAG
 from tag_rewards.prepare.texts import AUBox, describe_space, write_trace
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
 
-    from tag_rewards.forms import Form
     from tag_rewards.traces.verifier import Verdict
 
 Mode = Literal["blind", "rationalised"]
@@ -173,8 +173,6 @@ def attempt_seed(seed: int, sample: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(key).digest()[:4], "big") >> 1
 
 
-IMAGE_TAG = "<image>"
-
 _FIELDS = ("candidates", "eliminated", "aus", "box_space", "width", "height", "grammar", "example")
 _FIELDS_OF: dict[str, tuple[str, ...]] = {
     "blind": (*_FIELDS, "errors"),
@@ -237,7 +235,7 @@ class WriterPrompt:
             "box_space": describe_space(space),
             "width": round(width),
             "height": round(height),
-            "grammar": _grammar(form_named(target.form)),
+            "grammar": _grammar(target.form),
             "example": _example(candidate, space, target.form),
             "errors": [_plain(error) for error in question.errors],
         }
@@ -272,11 +270,11 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
         try:
             rendered = prompt.render(target, question, 0)
         except UndefinedError as error:
-            line = _line(error.__traceback__, name)
-            raise InputError(f"{name}: line {line}: {error.message}; {_known(mode)}") from error
+            where = f"{name}: line {_line(error, name)}"
+            raise InputError(f"{where}: {error.message}; {_known(mode)}") from error
         except (TypeError, ValueError, ArithmeticError) as error:
-            line = _line(error.__traceback__, name)
-            raise InputError(f"{name}: line {line} cannot be rendered ({error})") from error
+            where = f"{name}: line {_line(error, name)}"
+            raise InputError(f"{where} cannot be rendered ({error})") from error
         if rendered.count(IMAGE_TAG) != 1:
             raise InputError(
                 f"{name} gives a prompt with {rendered.count(IMAGE_TAG)} times {IMAGE_TAG}; "
@@ -304,13 +302,10 @@ def _known(mode: Mode) -> str:
     return f"a {mode} template has {', '.join(_FIELDS_OF[mode])}"
 
 
-def _line(traceback: TracebackType | None, name: str) -> int:
-    line = 0
-    while traceback:
-        if traceback.tb_frame.f_code.co_filename == name:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
+def _line(error: Exception, name: str) -> int:
+    """The last line of a template that an error came through."""
+    stack = walk_tb(error.__traceback__)
+    return [0, *(line for frame, line in stack if frame.f_code.co_filename == name)][-1]
 
 
 def _trials() -> list[tuple[Target, Question]]:
@@ -340,8 +335,9 @@ def _plain(error: str) -> str:
     return plain.replace("<image>", "(image)").replace("<video>", "(video)").replace("<|", "< |")
 
 
-def _grammar(form: Form) -> str:
+def _grammar(name: str) -> str:
     """A completion with words in the place of what the model is to say."""
+    form = form_named(name)
     box = form.write_box(form.numbers)
     step = form.write_step("REGION (AU NUMBER)", "what you observe there", box)
     return form.write(

@@ -22,7 +22,7 @@ from tag_rewards.engines.base import Request
 from tag_rewards.errors import InputError
 from tag_rewards.files.whole import write_whole
 from tag_rewards.target import Target
-from tag_rewards.traces.config import BUILD_FILE, known_face, new_face, require_same_build
+from tag_rewards.traces.config import BUILD_FILE, read_face, require_same_build
 from tag_rewards.traces.ledger import LEDGER_FILE, open_ledger, read_ledger
 from tag_rewards.traces.progress import Progress
 from tag_rewards.traces.prompts import Question, Settled, attempt_seed, load_prompt, next_question
@@ -85,11 +85,6 @@ def build(
     loaded = config.data.load()
     source, annotation = config.data.source(loaded.samples), config.data.annotation
 
-    def face(sample: FaceSample, known: TraceSample | None) -> BuildFace | LeftOutSample:
-        if known is None:
-            return new_face(sample, source, annotation)
-        return known_face(sample, known, annotation)
-
     record = config.to_record(loaded.protocol.labels, prompt)
     require_same_build(out, record)
     path = out / LEDGER_FILE
@@ -101,7 +96,7 @@ def build(
             "engine": engine.name,
             "model": engine.model,
             "samples": len(loaded.samples),
-            "attempts": reader.n_attempts,
+            "attempts": reader.counts().attempts,
         }
         ledger.start_run(config.verify.hash, config.verify.to_json(), json.dumps(about))
         _judge_stored(ledger, reader, config)
@@ -112,7 +107,7 @@ def build(
                 engine=engine,
                 samples=loaded.samples,
                 labels=loaded.protocol.labels,
-                face=face,
+                face=lambda sample, known: read_face(sample, known or source, annotation),
                 reader=reader,
                 recorder=recorder,
                 dropped=dropped or {},
@@ -125,17 +120,16 @@ def _judge_stored(ledger: Ledger, reader: LedgerReader, config: BuildConfig) -> 
     """Judge stored texts that this verifier has not judged."""
     attempts = reader.unjudged(config.verify.hash)
 
-    def verdicts(batch: list[Attempt]) -> Iterator[tuple[Attempt, Verdict]]:
-        for attempt in batch:
-            sample = reader.sample(attempt.sample)
-            if sample is None:
-                raise InputError(
-                    f"{reader.path} has attempts on {attempt.sample!r}, but no such sample"
-                )
-            yield attempt, _judge(attempt, Target.from_json(sample.target), config)
+    def judged(attempt: Attempt) -> tuple[Attempt, Verdict]:
+        sample = reader.sample(attempt.sample)
+        if sample is None:
+            raise InputError(
+                f"{reader.path} has attempts on {attempt.sample!r}, but no such sample"
+            )
+        return attempt, _judge(attempt, Target.from_json(sample.target), config)
 
     while batch := list(islice(attempts, AT_ONCE)):
-        ledger.judge(list(verdicts(batch)), config.verify.hash)
+        ledger.judge([judged(attempt) for attempt in batch], config.verify.hash)
 
 
 def _judge(attempt: Attempt, target: Target, config: BuildConfig) -> Verdict:
@@ -161,19 +155,12 @@ class _Asked:
 
 @dataclass(slots=True)
 class Rounds:
-    """The rounds of one run.
+    """The rounds of one run of `build`.
 
     Attributes:
-        config: What is built, and how.
-        prompt: The writer's template.
-        engine: Who writes.
-        samples: All samples.
-        labels: The candidates, in their order.
         face: Gives a sample's image and target, or why there is none.
         reader: The ledger, for this alone to read.
-        recorder: Records into it.
-        dropped: Samples to be left out, and why.
-        on_progress: Called after every answer and every sample that is settled.
+        recorder: Records into the same.
     """
 
     config: BuildConfig
@@ -186,15 +173,12 @@ class Rounds:
     recorder: Recorder
     dropped: Mapping[str, str]
     on_progress: Callable[[Progress], None]
-    _verifier: str = field(init=False)
-    _prompt_hash: str = field(init=False)
     _left_out: dict[str, LeftOutSample] = field(init=False)
     _settled: bytearray = field(init=False)
     _asked: dict[str, _Asked] = field(init=False, default_factory=dict)
     _progress: Progress = field(init=False)
 
     def __post_init__(self) -> None:
-        self._verifier, self._prompt_hash = self.config.verify.hash, self.prompt.hash
         self._left_out = {item.id: item for item in self.reader.left_out()}
         self._settled = bytearray(len(self.samples))
         self._progress = Progress(len(self.samples))
@@ -211,20 +195,17 @@ class Rounds:
                         return
                     if self._progress.round == 1:
                         stack.enter_context(self.engine)
-                    self._ask(chain([first], questions))
+                    before = self._progress.attempts
+                    for reply in self.engine.generate(chain([first], questions)):
+                        self._record(reply)
+                        self.on_progress(self._progress)
+                if self._progress.attempts == before:
+                    raise InputError(
+                        f"engine {self.engine.name} answered none of {len(self._asked)} questions; "
+                        "see what is wrong there and start again"
+                    )
+                self._asked.clear()  # what an engine has lost is asked again in the next round
                 self.recorder.flush()
-
-    def _ask(self, questions: Iterator[Request]) -> None:
-        before = self._progress.attempts
-        for reply in self.engine.generate(questions):
-            self._record(reply)
-            self.on_progress(self._progress)
-        if self._progress.attempts == before:
-            raise InputError(
-                f"engine {self.engine.name} answered none of {len(self._asked)} questions; "
-                "see what is wrong there and start again"
-            )
-        self._asked.clear()  # what an engine has lost is asked again in the next round
 
     def _questions(self) -> Generator[Request, None, None]:
         todo = (index for index in range(len(self.samples)) if not self._settled[index])
@@ -232,28 +213,24 @@ class Rounds:
         with closing(looks):  # its thread must not outlive the ledger
             for index, found in looks:
                 if isinstance(found, _Asked):
-                    yield self._asking(found)
+                    request, name = found.request, found.sample.id
+                    if self._left_out.pop(name, None):
+                        self.recorder.put(name)
+                    self._asked[name] = replace(found, request=replace(request, image=b""))
+                    yield request
                     continue
                 if isinstance(found, LeftOutSample) and self._left_out.get(found.id) != found:
-                    self.recorder.leave_out(found)
+                    self.recorder.put(found)
                     self._left_out[found.id] = found
                 self._settle(index, by_answer=self._progress.round > 1)
                 self.on_progress(self._progress)
-
-    def _asking(self, asked: _Asked) -> Request:
-        """Note that a question goes out."""
-        request, name = asked.request, asked.sample.id
-        if self._left_out.pop(name, None):
-            self.recorder.take_back(name)
-        self._asked[name] = replace(asked, request=replace(request, image=b""))
-        return request
 
     def _look(self, index: int) -> tuple[int, _Asked | LeftOutSample | Settled]:
         """What to ask of a sample, or why nothing."""
         config, sample = self.config, self.samples[index]
         if reason := self.dropped.get(sample.id):
             return index, LeftOutSample(sample.id, "quality", reason)
-        history = self.reader.verdicts(sample.id, self._verifier)
+        history = self.reader.verdicts(sample.id, self.recorder.verifier)
         question = next_question(history, self.labels, config.mode, config.policy)
         if not isinstance(question, Question):
             return index, question
@@ -278,7 +255,7 @@ class Rounds:
             number=asked.question.number,
             mode=self.config.mode,
             prompt=asked.request.prompt,
-            prompt_hash=self._prompt_hash,
+            prompt_hash=self.prompt.hash,
             candidates=asked.question.candidates,
             model=self.engine.model,
             engine=self.engine.name,
@@ -293,7 +270,7 @@ class Rounds:
             image_sha256=asked.sample.image_sha256,
         )
         verdict = _judge(attempt, asked.target, self.config)
-        self.recorder.answered(asked.sample, attempt, verdict)
+        self.recorder.put(Judged(asked.sample, attempt, verdict))
         self._progress.attempts += 1
         self._progress.reasons[verdict.reason] += 1
         if verdict.accepted:
@@ -338,14 +315,10 @@ class Recorder:
 
     Every call raises what the recording of earlier entries raised, an `InputError` or another; so
     does leaving the `with` block.
-
-    Args:
-        ledger: Where to.
-        verifier: Hash of the verifier whose verdicts come.
     """
 
     def __init__(self, ledger: Ledger, verifier: str) -> None:
-        self._ledger, self._verifier = ledger, verifier
+        self._ledger, self.verifier = ledger, verifier  # the hash of who gave the verdicts
         self._waiting: deque[Judged | LeftOutSample | str] = deque()
         self._changed = threading.Condition()
         self._busy = self._closing = False
@@ -358,24 +331,11 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._closing = True
+        self._notify()
         self._thread.shutdown()
         if kind is None:
             self._require_no_error()
-
-    def answered(self, sample: TraceSample, attempt: Attempt, verdict: Verdict) -> None:
-        """Record an attempt, its verdict, and its sample if it is new."""
-        self._put(Judged(sample, attempt, verdict))
-
-    def leave_out(self, sample: LeftOutSample) -> None:
-        """Record that a sample is left out."""
-        self._put(sample)
-
-    def take_back(self, sample: str) -> None:
-        """Record that a sample is left out no more."""
-        self._put(sample)
 
     def flush(self) -> None:
         """Wait until everything is recorded."""
@@ -383,7 +343,8 @@ class Recorder:
             self._changed.wait_for(lambda: self._done.done() or not (self._waiting or self._busy))
         self._require_no_error()
 
-    def _put(self, entry: Judged | LeftOutSample | str) -> None:
+    def put(self, entry: Judged | LeftOutSample | str) -> None:
+        """Record an answer with its sample, that a sample is left out, or, by name, is no more."""
         with self._changed:
             self._changed.wait_for(lambda: self._done.done() or len(self._waiting) < MOST_WAITING)
             self._require_no_error()
@@ -407,17 +368,13 @@ class Recorder:
                 entries = list(self._waiting)
                 self._waiting.clear()
                 self._busy = True
-            self._record(entries)
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-
-    def _record(self, entries: list[Judged | LeftOutSample | str]) -> None:
-        answers = [entry for entry in entries if isinstance(entry, Judged)]
-        with self._ledger.transaction():
-            self._ledger.add_samples(answer.sample for answer in answers)
-            self._ledger.record(
-                ((answer.attempt, answer.verdict) for answer in answers), self._verifier
-            )
-            self._ledger.take_back(entry for entry in entries if isinstance(entry, str))
-            self._ledger.leave_out(entry for entry in entries if isinstance(entry, LeftOutSample))
+            answers = [entry for entry in entries if isinstance(entry, Judged)]
+            left_out = [entry for entry in entries if isinstance(entry, LeftOutSample)]
+            with self._ledger.transaction():
+                self._ledger.add_samples(answer.sample for answer in answers)
+                judged = ((answer.attempt, answer.verdict) for answer in answers)
+                self._ledger.record(judged, self.verifier)
+                self._ledger.take_back(entry for entry in entries if isinstance(entry, str))
+                self._ledger.leave_out(left_out)
+            self._busy = False
+            self._notify()

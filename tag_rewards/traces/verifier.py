@@ -186,15 +186,12 @@ def _reason(
     if answer != target.label:
         return "wrong_label", f"the answer is {answer}, the label {target.label}"
     if scores["abstained"]:
-        if config.min_grounding and (named := _named_aus(trace)):
+        named = {*trace.conclusion_aus, *(au for step in trace.steps for au in step.aus)}
+        if config.min_grounding and named:
             return "ungrounded", f"the trace names {_names(named)}, but the detector saw no AU"
     elif scores["grounding"] < config.min_grounding:
         return "ungrounded", _disagreement(trace, scores, target)
     return "accepted", ""
-
-
-def _named_aus(trace: Trace) -> list[int]:
-    return sorted({*trace.conclusion_aus, *(au for step in trace.steps for au in step.aus)})
 
 
 def _not_plain(text: str) -> str:
@@ -220,9 +217,9 @@ def _mistakes(trace: Trace) -> str:
 def _disagreement(trace: Trace, scores: dict[str, float], target: Target) -> str:
     seen, named = set(target.by_au), set(trace.conclusion_aus)
     found = [f"the boxes and AUs agree to {scores['grounding']:.2f} with what a detector saw"]
-    if missing := sorted(seen - named):
+    if missing := seen - named:
         found.append(f"the conclusion does not name {_names(missing)}")
-    if wrong := sorted(named - seen):
+    if wrong := named - seen:
         found.append(f"the conclusion names {_names(wrong)}, which the detector did not see")
     if scores["mean_iou"] < 1:
         found.append(
@@ -231,5 +228,5 @@ def _disagreement(trace: Trace, scores: dict[str, float], target: Target) -> str
     return "\n".join(found)
 
 
-def _names(aus: list[int]) -> str:
-    return ", ".join(f"AU{au}" for au in aus)
+def _names(aus: set[int]) -> str:
+    return ", ".join(f"AU{au}" for au in sorted(aus))

@@ -220,7 +220,7 @@ def test_a_ledger_whose_log_is_torn_goes_on(build):
     torn.path.write_bytes(torn.saved["ledger.sqlite"])
     torn.path.with_name("ledger.sqlite-wal").write_bytes(log[: len(log) * 2 // 3 + 11])
     with read_ledger(torn.path) as ledger:
-        assert ledger.n_attempts <= 21
+        assert ledger.counts().attempts <= 21
     torn.run()
     assert torn.rows() == expected
 

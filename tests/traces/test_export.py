@@ -84,7 +84,7 @@ def test_the_first_accepted_trace_of_each_sample_is_trained_on(build, faces):
         assert row.prompt == CONFIG.prompt
         assert row.data_source == "made_faces"
     assert {row.trace_source for row in rows.values()} == {"blind:tiny", "rationalised:tiny"}
-    assert (tally.n_asked, tally.n_accepted, tally.waiting) == (20, 16, 1)
+    assert (tally.asked.total(), tally.accepted.total(), tally.waiting) == (20, 16, 1)
     for name in ("sft_train", "sft_test"):
         table = pq.read_table(build / "traces" / f"{name}.parquet")
         assert table.schema.equals(TRACE_SCHEMA)
@@ -172,7 +172,7 @@ def test_what_cannot_be_used_any_more_is_left_out_and_counted(build, faces):
         ledger.leave_out([LeftOutSample(gone, "image_missing")])
     tally = export(build, faces, image=image)
     assert tally.lost == {"image_missing": 1, "image_changed": 1}
-    assert (tally.n_asked, tally.waiting) == (20, 1)
+    assert (tally.asked.total(), tally.waiting) == (20, 1)
     assert not {gone, changed} & {row.id for row in traces(build)}
     card = (build / "traces" / "README.md").read_text()
     assert "| image_changed | 1 |" in card
@@ -190,7 +190,7 @@ def test_a_text_that_verl_would_misread_is_not_trained_on(build, faces):
         rows = list(ledger.judged(VERIFIER, name))
         ledger.judge([(row, rejected if row.number == 1 else verdict) for row, _ in rows], "later")
     tally = export(build, faces)
-    assert tally.n_accepted == 0
+    assert tally.accepted.total() == 0
     assert tally.lost.total() == 1
 
 
@@ -215,7 +215,7 @@ def test_nothing_accepted_gives_files_without_rows(build, faces):
     with open_ledger(build / "ledger.sqlite") as ledger:
         ledger.start_run("one that has judged nothing", "{}", json.dumps({"samples": 23}))
     tally = export(build, faces)
-    assert tally.n_accepted == 0
+    assert tally.accepted.total() == 0
     assert traces(build) == []
     assert pq.read_metadata(build / "traces" / "rejected.parquet").num_rows == 0
 
