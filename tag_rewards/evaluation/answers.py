@@ -112,11 +112,10 @@ def dialect_of(protocol: str, labels: Sequence[str]) -> Dialect:
     """
     dataset = protocol.partition("/")[0].rstrip("78")
     candidates, extra = _DATASETS.get(dataset, _DATASETS["affectnet"])
-    short = "happy" in candidates
     alternatives = {
         word: label
-        for label in _ORDER_OF_ALTERNATIVES
-        for word in (*(_FOR_SHORT if short else _FOR_LONG).get(label, ()), *extra.get(label, ()))
+        for label, words in (_FOR_SHORT if "happy" in candidates else _FOR_LONG).items()
+        for word in (*words, *extra.get(label, ()))
     }
     canonical = {word: canonical_expression(word) or word for word in candidates}
     return Dialect(
@@ -168,26 +167,19 @@ def _first_answer(text: str) -> str:
     return ""
 
 
-_ORDER_OF_ALTERNATIVES = [
-    "anger",
-    "contempt",
-    "disgust",
-    "fear",
-    "happiness",
-    "sadness",
-    "neutral",
-    "surprise",
-]
-_COMMON = {
+# Label -> its alternative words, in the order in which they are looked for.
+_FOR_LONG: Mapping[str, tuple[str, ...]] = {
+    "anger": ("angry",),
     "contempt": ("scorn", "disdain"),
     "disgust": ("revulsion", "repulsion"),
     "fear": ("terror", "fright"),
+    "happiness": ("joy", "happy"),
+    "sadness": ("sad",),
     "neutral": ("normal", "calm", "blank"),
     "surprise": ("shock", "astonishment"),
 }
-_FOR_LONG = {**_COMMON, "anger": ("angry",), "happiness": ("joy", "happy"), "sadness": ("sad",)}
-_FOR_SHORT = {
-    **_COMMON,
+_FOR_SHORT: Mapping[str, tuple[str, ...]] = {
+    **_FOR_LONG,
     "anger": ("anger",),
     "happiness": ("joy", "happiness"),
     "sadness": ("sorrow", "unhappy"),
@@ -196,10 +188,7 @@ _SHORT = ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "su
 _MAD: Mapping[str, tuple[str, ...]] = {"anger": ("mad",)}
 # Dataset -> its candidates in their order, and alternatives that only it has.
 _DATASETS: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]] = {
-    "rafdb": (
-        ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"),
-        {},
-    ),
+    "rafdb": (("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"), {}),
     "ferplus": (_SHORT, {}),
     "affectnet": (EXPRESSIONS, _MAD),
     "sfew": (tuple(word for word in _SHORT if word != "contempt"), _MAD),

@@ -61,15 +61,13 @@ class SeenAUs:
         """From targets and the boxes of the areas of their faces (`area_boxes`)."""
         seen = [(i, item) for i, target in enumerate(targets) for item in target.evidence]
         face = np.array([i for i, _ in seen], dtype=np.intp)
-        known = [_AREA_OF_AU.get(item.au, -1) for _, item in seen]
-        index = np.array(known, dtype=np.intp)
-        of_area = areas[face, index] if len(seen) else np.empty((0, 4))
+        index = np.array([_AREA_OF_AU.get(item.au, -1) for _, item in seen], dtype=np.intp)
         return cls(
             n_faces=len(targets),
             face=face,
             au=np.array([item.au for _, item in seen], dtype=np.intp),
             boxes=np.array([item.box for _, item in seen], dtype=np.float64).reshape(-1, 4),
-            areas=np.where(index[:, np.newaxis] >= 0, of_area, np.nan),
+            areas=np.where(index[:, np.newaxis] >= 0, areas[face, index], np.nan),
             extents=np.array([targets[i].box_space.extent for i, _ in seen]).reshape(-1, 2),
         )
 
@@ -96,10 +94,16 @@ def baseline_faces(
     seen = SeenAUs.of(targets, areas)
     boxes = {"random boxes": random_boxes(seen.extents, np.random.default_rng(seed))}
     if training is not None:
-        boxes["mean boxes"] = _mean_box_of_each(seen, targets, training)
-    boxes["whole face"] = np.array(
-        [_face_box(target, points) for target, points in zip(targets, landmarks, strict=True)]
-    )[seen.face]
+        by_space = {space: in_space(training, space) for space in {t.box_space for t in targets}}
+        nowhere = (np.nan,) * 4
+        placed = [
+            by_space[targets[face].box_space].get(au, nowhere)
+            for face, au in zip(seen.face, seen.au, strict=True)
+        ]
+        boxes["mean boxes"] = np.array(placed, dtype=np.float64).reshape(-1, 4)
+    sizes = [map(round, target.box_space.extent) for target in targets]
+    faces = [face_area(points, *size) for points, size in zip(landmarks, sizes, strict=True)]
+    boxes["whole face"] = np.array(faces, dtype=np.float64)[seen.face]
     return {name: placed_faces(seen, of) for name, of in boxes.items()}
 
 
@@ -114,9 +118,7 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
     """
 
     def by_face(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
-        sums: NDArray[np.float64] = np.zeros(seen.n_faces)
-        np.add.at(sums, seen.face, values)
-        return sums
+        return np.bincount(seen.face, values, seen.n_faces)
 
     placed = ~np.isnan(boxes[:, 0])
     inner = _overlap_area(boxes, seen.boxes)
@@ -187,24 +189,6 @@ def random_boxes(extents: NDArray[np.float64], rng: np.random.Generator) -> NDAr
     corners = rng.uniform(size=(len(extents), 2, 2)) * (extents - 1)[:, np.newaxis]
     low, high = np.floor(corners.min(axis=1)), np.floor(corners.max(axis=1))
     return np.concatenate([low, high + 1], axis=1)
-
-
-def _mean_box_of_each(
-    seen: SeenAUs, targets: Sequence[Target], training: Mapping[int, Box]
-) -> NDArray[np.float64]:
-    by_space = {space: in_space(training, space) for space in {t.box_space for t in targets}}
-    nowhere = (np.nan,) * 4
-    boxes = [
-        by_space[target.box_space].get(item.au, nowhere)
-        for target in targets
-        for item in target.evidence
-    ]
-    return np.array(boxes, dtype=np.float64).reshape(len(seen.au), 4)
-
-
-def _face_box(target: Target, landmarks: NDArray[np.float64] | None) -> Box:
-    width, height = target.box_space.extent
-    return _as_box(face_area(landmarks, round(width), round(height)).astype(np.float64))
 
 
 def _as_box(values: NDArray[np.float64]) -> Box:

@@ -78,12 +78,9 @@ class Classification:
 
 
 class Rates(NamedTuple):
-    """What a confusion matrix says; arrays where there are several matrices.
+    """What confusion matrices say: the first three have shape (...), a number for each matrix.
 
     Attributes:
-        accuracy: Shape (...).
-        uar: Shape (...).
-        macro_f1: Shape (...).
         precision: Shape (..., k); 0 for a label that is never given.
         recall: Shape (..., k); NaN for a label that no face has.
         f1: Shape (..., k); 0 for a label that neither occurs nor is given.
@@ -137,24 +134,22 @@ def confusion_rates(confusion: ArrayLike, macro: Macro = "declared") -> Rates:
     )
 
 
-def calibration_gaps(
-    confidence: ArrayLike, right: ArrayLike, bins: int = ECE_BINS
-) -> NDArray[np.float64]:
+def calibration_gaps(confidence: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     r"""What each answer adds to the gap of its bin: right (0 or 1) less confidence.
 
-    Bin b holds the confidences in :math:`((b - 1) / B, b / B]`, the first one 0 as well.
+    Bin b of `ECE_BINS` holds the confidences in :math:`((b - 1) / B, b / B]`, the first one 0 as
+    well.
 
     Args:
         confidence: Probabilities of the answers, shape (n,), in [0, 1].
         right: Whether they are right, shape (n,).
-        bins: Number of bins.
 
     Returns:
-        Shape (n, bins), one entry a row that is not 0.
+        Shape (n, ECE_BINS), one entry a row that is not 0.
     """
     probability = np.asarray(confidence, dtype=np.float64)
-    index = np.clip(np.ceil(probability * bins).astype(np.intp) - 1, 0, bins - 1)
-    gaps = np.zeros((len(probability), bins))
+    index = np.clip(np.ceil(probability * ECE_BINS).astype(np.intp) - 1, 0, ECE_BINS - 1)
+    gaps = np.zeros((len(probability), ECE_BINS))
     gaps[np.arange(len(probability)), index] = np.asarray(right, dtype=np.float64) - probability
     return gaps
 

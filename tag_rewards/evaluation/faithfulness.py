@@ -284,9 +284,8 @@ AREAS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     }
 )
 
-_INDEX = {name: index for index, name in enumerate(AREAS)}
 _AUS = tuple(AU_REGIONS)
-_COLUMNS = [[_AUS.index(au) for au in aus] for aus in AREAS.values()]
+_COLUMNS = {name: [_AUS.index(au) for au in aus] for name, aus in AREAS.items()}
 _FACES_AT_ONCE = 512  # so that what is in work fits into the processor's cache
 
 # Phrases in the singular, without "the", "left", "region" and the like -> area.
@@ -372,22 +371,15 @@ def area_boxes(landmarks: Sequence[NDArray[np.float64] | None]) -> NDArray[np.fl
     for first in range(0, len(known), _FACES_AT_ONCE):
         some = known[first : first + _FACES_AT_ONCE]
         faces = np.stack([landmarks[index] for index in some])  # type: ignore[misc]
-        boxes[some] = _spans(faces)
+        of_aus = _boxes_where_possible(faces)
+        for area, (name, columns) in enumerate(_COLUMNS.items()):
+            low = of_aus[:, columns, :2].min(axis=1)
+            high = of_aus[:, columns, 2:].max(axis=1)
+            if name == "face":
+                low = np.minimum(low, faces.min(axis=1))
+                high = np.maximum(high, faces.max(axis=1))
+            boxes[some, area] = np.concatenate([low, high], axis=1)
     return boxes
-
-
-def _spans(faces: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The boxes of the areas on faces (n, 68, 2)."""
-    of_aus = _boxes_where_possible(faces)
-    spans = np.empty((len(faces), len(AREAS), 4))
-    for index, columns in enumerate(_COLUMNS):
-        chosen = of_aus[:, columns]
-        spans[:, index, :2] = chosen[..., :2].min(axis=1)
-        spans[:, index, 2:] = chosen[..., 2:].max(axis=1)
-    whole = spans[:, _INDEX["face"]]
-    whole[:, :2] = np.minimum(whole[:, :2], faces.min(axis=1))
-    whole[:, 2:] = np.maximum(whole[:, 2:], faces.max(axis=1))
-    return spans
 
 
 def _boxes_where_possible(faces: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,17 +29,11 @@ if TYPE_CHECKING:
 class JudgedFaces:
     """What traces are worth on n faces, m claims in all; 0 for a face whose target has no AU.
 
+    What is not named here has shape (n,) too, as the column of `samples.parquet`.
+
     Attributes:
         counted: Shape (n,): 1 for a face whose target has an AU.
         written: Shape (n,): 1 for such a face that has a completion.
-        mean_iou: Shape (n,), as the column of `samples.parquet`; so are all up to `n_mentions`.
-        hit_rate: Shape (n,).
-        au_precision: Shape (n,).
-        au_recall: Shape (n,).
-        au_f1: Shape (n,).
-        n_aus: Shape (n,).
-        n_placed: Shape (n,).
-        n_mentions: Shape (n,).
         n_hallucinated: Shape (n,): mentions of AUs that the target does not have.
         claim_face: Shape (m,): index of the face that a claim is about.
         claim_au: Shape (m,): its AU; NaN if the trace does not tell.
@@ -244,11 +238,7 @@ def mean_figure(
 
 
 def difference_figure(
-    before: ArrayLike,
-    after: ArrayLike,
-    level: float = LEVEL,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    before: ArrayLike, after: ArrayLike, n_resamples: int = 2000, seed: int = 0
 ) -> Figure:
     """The mean of `after - before`, where both hold the same samples in the same order.
 
@@ -258,7 +248,6 @@ def difference_figure(
     Args:
         before: Shape (n,).
         after: Shape (n,), the same samples.
-        level: Confidence level, in (0, 1).
         n_resamples: Number of resamples.
         seed: Seed of the resampling.
 
@@ -274,7 +263,7 @@ def difference_figure(
         raise ValueError(
             f"paired values must be of the same samples; got {len(first)} and {len(second)}"
         )
-    return mean_figure(second - first, level, n_resamples, seed)
+    return mean_figure(second - first, n_resamples=n_resamples, seed=seed)
 
 
 def resampled_sums(

@@ -53,7 +53,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -370,29 +370,18 @@ def judged_faces(rows: Sequence[FaceRow]) -> JudgedFaces:
     claims = [(face, claim) for face, row in enumerate(rows) for claim in row.claims]
     own = np.array([(one.au, one.iou, one.agrees) for _, one in claims], dtype=np.float64)
     au, iou, agrees = own.reshape(-1, 3).T
-    counted, mentions = 1 - column("abstained"), column("n_mentions")
+    counted = 1 - column("abstained")
+    alike = {one.name for one in fields(JudgedFaces)} & {one.name for one in fields(FaceRow)}
     return JudgedFaces(
         counted=counted,
         written=counted * [row.completion is not None for row in rows],
-        **{name: column(name) for name in _AS_THEY_ARE},
-        n_mentions=mentions,
-        n_hallucinated=(column("hallucinated") * mentions).round(),
+        **{name: column(name) for name in alike},
+        n_hallucinated=(column("hallucinated") * column("n_mentions")).round(),
         claim_face=np.array([face for face, _ in claims], dtype=np.intp),
         claim_au=au,
         claim_iou=iou,
         claim_agrees=agrees,
     )
-
-
-_AS_THEY_ARE = (
-    "mean_iou",
-    "hit_rate",
-    "au_precision",
-    "au_recall",
-    "au_f1",
-    "n_aus",
-    "n_placed",
-)
 
 
 _COLUMNS = pa.schema(
@@ -460,15 +449,13 @@ def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
                 f"{path}: column {column.name!r} is {kind}, not {column.type}; "
                 "run `tag-rewards eval` again"
             )
-    table = pq.read_table(path, columns=[one.name for one in columns])
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(
+        path, columns=[one.name for one in columns]
+    ).to_pylist()
     return rows
 
 
 FACES_OF_A_KIND = 12
-
-Kind = Literal["best", "worst", "random"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _OWN = [
     pa.field("kind", pa.string(), nullable=False),
@@ -480,7 +467,7 @@ _OWN = [
 class Choice(NamedTuple):
     """A face that is to be shown: as what, and the index of its row."""
 
-    kind: Kind
+    kind: str
     rank: int
     row: int
 
@@ -514,7 +501,7 @@ def choose(rows: Sequence[FaceRow], seed: int = 0) -> list[Choice]:
         seed: Of the random ones.
 
     Returns:
-        At most `FACES_OF_A_KIND` of each of `KINDS`.
+        At most `FACES_OF_A_KIND` of each of `best`, `worst` and `random`.
     """
     shown = [
         index for index, row in enumerate(rows) if not row.abstained and row.completion is not None
@@ -522,13 +509,11 @@ def choose(rows: Sequence[FaceRow], seed: int = 0) -> list[Choice]:
     ranked = sorted(shown, key=lambda i: (-rows[i].score, -rows[i].mean_iou, i))
     n = min(FACES_OF_A_KIND, len(shown))
     drawn = np.random.default_rng(seed).choice(shown, n, replace=False).tolist() if n else []
-    chosen: dict[Kind, list[int]] = {
-        "best": ranked[:n],
-        "worst": ranked[::-1][:n],
-        "random": sorted(drawn),
-    }
+    chosen = {"best": ranked[:n], "worst": ranked[::-1][:n], "random": sorted(drawn)}
     return [
-        Choice(kind, rank, row) for kind in KINDS for rank, row in enumerate(chosen[kind], start=1)
+        Choice(kind, rank, row)
+        for kind, some in chosen.items()
+        for rank, row in enumerate(some, start=1)
     ]
 
 

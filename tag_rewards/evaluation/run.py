@@ -54,7 +54,7 @@ from tag_rewards.evaluation.results import (
     write_gallery,
     write_results,
 )
-from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet, read_targets
+from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -200,7 +200,16 @@ def evaluate(
         labels=data.labels,
         mismatches=data.mismatches,
         model=model,
-        faces=_faces(faces, rows),
+        faces=Faces(
+            total=len(faces),
+            with_evidence=sum(not row.abstained for row in rows),
+            with_landmarks=sum(face.landmarks is not None for face in faces),
+            with_completion=sum(row.completion is not None for row in rows),
+            with_confidence=sum(row.confidence is not None for row in rows),
+            left_out=Counter(
+                face.left_out or "no active AU" for face in faces if not face.target.evidence
+            ),
+        ),
         classification=_classification(rows, data.labels, config),
         faithfulness=faithfulness,
         by_au=by_au,
@@ -213,7 +222,10 @@ def evaluate(
             "annotation": dict(data.config),
             **(sources or {}),
         },
-        versions=_versions(),
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("tag-rewards", "numpy", "scipy")},
+        },
     )
     return Evaluation(results, rows)
 
@@ -249,24 +261,6 @@ def _classification(
     return found
 
 
-def _faces(faces: Sequence[EvaluationFace], rows: Sequence[FaceRow]) -> Faces:
-    return Faces(
-        total=len(faces),
-        with_evidence=sum(not row.abstained for row in rows),
-        with_landmarks=sum(face.landmarks is not None for face in faces),
-        with_completion=sum(row.completion is not None for row in rows),
-        with_confidence=sum(row.confidence is not None for row in rows),
-        left_out=Counter(
-            face.left_out or "no active AU" for face in faces if not face.target.evidence
-        ),
-    )
-
-
-def _versions() -> dict[str, str]:
-    names = ("tag-rewards", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
 def faithfulness_figures(
     faces: Mapping[str, JudgedFaces], judged: Sequence[Judged | None], n_resamples: int, seed: int
 ) -> tuple[dict[str, dict[str, Figure | None]], tuple[AUFigures, ...]]:
@@ -285,8 +279,14 @@ def faithfulness_figures(
         (who, name): pair for who, of in faces.items() for name, pair in measure_sums(of).items()
     }
     counted = faces[MODEL].counted > 0
-    columns = np.concatenate([*pairs.values(), *(_au_pair(au, judged) for au in seen)], axis=1)
-    columns = columns[counted]
+    # Of each AU the sum of its IoU, and the number of the faces that show it.
+    of_aus = [
+        np.array(
+            [(one.iou_by_au[au], 1) if one and au in one.iou_by_au else (0, 0) for one in judged]
+        )
+        for au in seen
+    ]
+    columns = np.concatenate([*pairs.values(), *of_aus], axis=1)[counted]
     totals = columns.sum(axis=0)
     drawn = resampled_sums(columns, n_resamples, seed)
     figures = [
@@ -308,20 +308,8 @@ def faithfulness_figures(
     return by_measure, by_au
 
 
-def _au_pair(au: int, judged: Sequence[Judged | None]) -> NDArray[np.float64]:
-    """Sum of the IoU and number of the faces that show an AU, shape (n, 2)."""
-    return np.array(
-        [(one.iou_by_au[au], 1.0) if one and au in one.iou_by_au else (0.0, 0.0) for one in judged]
-    )
-
-
 def _share(total: NDArray[np.float64], drawn: NDArray[np.float64]) -> Figure | None:
-    """A sum over another; None if there is nothing to divide by.
-
-    Args:
-        total: Numerator and denominator, shape (2,).
-        drawn: The same over resamples, shape (n_resamples, 2).
-    """
+    """Of numerator and denominator (2,) and those of resamples (n, 2); None if it is of nothing."""
     part, whole = total.tolist()
     if not whole:
         return None
@@ -357,13 +345,12 @@ class CounterfactualSummary:
 
 
 def summarize_counterfactual(
-    path: Path, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
+    path: Path, n_resamples: int = 2000, seed: int = 0
 ) -> CounterfactualSummary:
     """The figures of a `counterfactual.jsonl`.
 
     Args:
         path: The file.
-        level: Confidence level of the intervals, in (0, 1).
         n_resamples: Resamples of the bootstrap.
         seed: Of the resampling.
 
@@ -395,28 +382,17 @@ def summarize_counterfactual(
     return CounterfactualSummary(
         n=len(claimed),
         left_out=dict(left_out),
-        claimed=mean_figure(claimed, level, n_resamples, seed),
-        elsewhere=mean_figure(others, level, n_resamples, seed),
-        difference=difference_figure(others, claimed, level, n_resamples, seed),
+        claimed=mean_figure(claimed, n_resamples=n_resamples, seed=seed),
+        elsewhere=mean_figure(others, n_resamples=n_resamples, seed=seed),
+        difference=difference_figure(others, claimed, n_resamples, seed),
         masked=float(np.mean(masked)),
         overlap=float(np.mean(overlap)),
     )
 
 
 def _with_counterfactual(results: Results, path: Path, config: EvaluationConfig) -> Results:
-    found = summarize_counterfactual(path, n_resamples=config.resamples, seed=config.seed)
-    about = {
-        "file": str(path),
-        "left_out": dict(found.left_out),
-        "masked": found.masked,
-        "overlap": found.overlap,
-    }
-    return replace(
-        results,
-        counterfactual={
-            "claimed": found.claimed,
-            "elsewhere": found.elsewhere,
-            "difference": found.difference,
-        },
-        config={**results.config, "counterfactual": about},
-    )
+    found = summarize_counterfactual(path, config.resamples, config.seed)
+    figures = {name: getattr(found, name) for name in ("claimed", "elsewhere", "difference")}
+    about = {name: getattr(found, name) for name in ("left_out", "masked", "overlap")}
+    record = {**results.config, "counterfactual": {"file": str(path), **about}}
+    return replace(results, counterfactual=figures, config=record)

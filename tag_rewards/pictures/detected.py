@@ -92,13 +92,10 @@ def face_marks(
         raise ValueError("the detector gave no landmarks, so it cannot be told where the AUs are")
     probabilities = face.probabilities
     if aus is None:
-        active = [au for au, p in probabilities.items() if p >= min_probability]
-        drawn = sorted(active, key=lambda au: (-probabilities[au], au))
-        drawn = [au for au in drawn if au in AU_REGIONS]
-    else:
-        drawn = list(aus)
+        active = {au for au, p in probabilities.items() if p >= min_probability}
+        aus = sorted(active & AU_REGIONS.keys(), key=lambda au: (-probabilities[au], au))
     marks = []
-    for au, region in zip(drawn, au_regions(drawn, face.landmarks), strict=True):
+    for au, region in zip(aus, au_regions(list(aus), face.landmarks), strict=True):
         x1, y1, x2, y2 = region.bounds
         outlines = tuple(
             tuple((x, y) for x, y in shapely.get_coordinates(part).tolist())

@@ -164,12 +164,8 @@ def _name(mark: Mark) -> str:
 
 def _key(pictures: Sequence[FacePicture]) -> str:
     claimed = {mark.claimed for picture in pictures for mark in picture.marks}
-    kinds = []
-    if False in claimed:
-        kinds.append("dashed: detector, with its probability")
-    if True in claimed:
-        kinds.append("solid: claimed by the trace")
-    return "    ".join(kinds)
+    kinds = {False: "dashed: detector, with its probability", True: "solid: claimed by the trace"}
+    return "    ".join(words for kind, words in kinds.items() if kind in claimed)
 
 
 def _write(

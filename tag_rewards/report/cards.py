@@ -97,19 +97,16 @@ def draw_face(image: NDArray[np.uint8], marks: Sequence[Mark]) -> FaceDrawing:
     named = {mark.au for mark in claims}
     labelled = [mark for mark in drawn if mark.claimed or mark.au not in named]
     texts = ["?" if mark.au is None else f"AU{mark.au}" for mark in labelled]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    written, jpeg = cv2.imencode(".jpg", cut_out(image, view), quality)
+    assert written, "OpenCV writes any 8-bit image as JPEG"
     return FaceDrawing(
-        image=_data_address(cut_out(image, view)),
+        image=f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode('ascii')}",
         outlines=tuple(outlines),
         labels=tuple(lay_labels(labelled, texts, view, colours, FONT)),
         lines=tuple((colours[au], text) for au, text in describe_marks(drawn)),
         left_out=len(marks) - len(drawn),
     )
-
-
-def _data_address(image: NDArray[np.uint8]) -> str:
-    written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    assert written, "OpenCV writes any 8-bit image as JPEG"
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
 class Card(NamedTuple):
@@ -156,26 +153,23 @@ def face_cards(faces: Sequence[GalleryFace], where: str) -> list[Card]:
     Raises:
         InputError: An image or a target cannot be read.
     """
-    kinds: dict[str, list[str]] = {}
-    first: dict[str, GalleryFace] = {}
+    by_id: dict[str, list[GalleryFace]] = {}
     for face in faces:
-        first.setdefault(face.row.id, face)
-        kinds.setdefault(face.row.id, []).append(f"{face.kind} {face.rank}")
-    return [_card(face, tuple(kinds[name]), where) for name, face in first.items()]
-
-
-def _card(face: GalleryFace, kinds: tuple[str, ...], where: str) -> Card:
-    row = face.row
-    text = row.completion or ""
-    image = decode_image(face.image, f"{where}: the image of {row.id!r}")
-    try:
-        target = Target.from_json(row.target)
-    except ValueError as error:
-        raise InputError(f"{where}: the target of {row.id!r}: {error}") from error
-    marks = trace_marks(image, target, text)
-    left_out = max(len(text) - MAX_CHARS, 0)
-    drawing = draw_face(image, marks)
-    return Card(row, kinds, image, marks, drawing, _visible(text[:MAX_CHARS]), left_out)
+        by_id.setdefault(face.row.id, []).append(face)
+    cards = []
+    for name, alike in by_id.items():
+        row, kinds = alike[0].row, tuple(f"{face.kind} {face.rank}" for face in alike)
+        text = row.completion or ""
+        image = decode_image(alike[0].image, f"{where}: the image of {name!r}")
+        try:
+            target = Target.from_json(row.target)
+        except ValueError as error:
+            raise InputError(f"{where}: the target of {name!r}: {error}") from error
+        marks = trace_marks(image, target, text)
+        left_out = max(len(text) - MAX_CHARS, 0)
+        drawing, shown = draw_face(image, marks), _visible(text[:MAX_CHARS])
+        cards.append(Card(row, kinds, image, marks, drawing, shown, left_out))
+    return cards
 
 
 def sheet_pictures(faces: Sequence[GalleryFace], cards: Sequence[Card]) -> list[FacePicture]:

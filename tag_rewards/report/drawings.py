@@ -37,7 +37,7 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
         by_name: Name of the results -> its AUs; AUs that no face shows are left out.
     """
     shown = {
-        name: {one.au: one for one in figures if one.iou is not None}
+        name: {one.au: one.iou for one in figures if one.iou is not None}
         for name, figures in by_name.items()
     }
     aus = sorted({au for figures in shown.values() for au in figures})
@@ -46,8 +46,7 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
     axes = drawing.subplots()
     for order, (name, figures) in enumerate(shown.items()):
         offset = (order - (len(shown) - 1) / 2) * 0.7 / len(shown)
-        there = [(row + offset, figures[au].iou) for row, au in enumerate(aus) if au in figures]
-        known = [(y, iou) for y, iou in there if iou is not None]
+        known = [(row + offset, figures[au]) for row, au in enumerate(aus) if au in figures]
         axes.errorbar(
             [iou.value for _, iou in known],
             [y for y, _ in known],

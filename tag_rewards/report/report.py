@@ -115,7 +115,14 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     au_iou = draw_au_iou({entry.name: entry.results.by_au for entry in entries})
     drawings = {"au-iou": au_iou}
     for part in content.parts:
-        drawings |= _drawings(part)
+        entry = part.entry
+        title = f"{entry.name}, {entry.results.protocol}"
+        drawings[f"confusion-{entry.slug}"] = draw_confusion(
+            entry.results.labels, entry.strict.confusion, title
+        )
+        faces = sheet_pictures(entry.gallery, part.cards)
+        if faces:
+            drawings[f"faces-{entry.slug}"] = draw_faces(faces, min(SHEET_FACES, len(faces)))
     if metrics is not None:
         drawings["curves"] = draw_curves(metrics)
     beside = {
@@ -175,18 +182,6 @@ def _part(entry: Entry) -> Part:
     }
     cards = face_cards(entry.gallery, str(entry.folder / GALLERY_FILE))
     return Part(entry, tables.verdict(entry), shown, cards)
-
-
-def _drawings(part: Part) -> dict[str, Drawing]:
-    """What is written as PNG of one entry, by name."""
-    entry = part.entry
-    title = f"{entry.name}, {entry.results.protocol}"
-    confusion = draw_confusion(entry.results.labels, entry.strict.confusion, title)
-    drawings = {f"confusion-{entry.slug}": confusion}
-    faces = sheet_pictures(entry.gallery, part.cards)
-    if faces:
-        drawings[f"faces-{entry.slug}"] = draw_faces(faces, min(SHEET_FACES, len(faces)))
-    return drawings
 
 
 def _inline_curves(metrics: Sequence[StepMetrics]) -> list[Markup]:

@@ -10,7 +10,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,14 +18,14 @@ import numpy as np
 
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
-from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross_dataset
+from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross_dataset, read_model
 from tag_rewards.evaluation.measures import MEASURES, Figure
-from tag_rewards.evaluation.results import MODEL, read_face_rows, read_gallery, read_results
+from tag_rewards.evaluation.results import MODEL, read_gallery, read_results
 from tag_rewards.facs import au_name
 from tag_rewards.report.drawings import row_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from tag_rewards.evaluation.classification import Classification
@@ -114,18 +114,12 @@ def to_csv(table: Table) -> str:
     writer.writerow(["group", *head] if titled else head)
     for group in table.groups:
         for row in group.rows:
-            cells = list(_csv_cells(row, wide))
+            cells: list[Cell] = []
+            for cell, has_figures in zip(row, wide, strict=True):
+                nothing = [""] * (len(_ENDS) if has_figures else 0)
+                cells += cell if isinstance(cell, Figure) else [cell, *nothing]
             writer.writerow([group.title, *cells] if titled else cells)
     return text.getvalue()
-
-
-def _csv_cells(row: Row, wide: Sequence[bool]) -> Iterator[Cell]:
-    for cell, has_figures in zip(row, wide, strict=True):
-        if isinstance(cell, Figure):
-            yield from cell
-        else:
-            yield cell
-            yield from ("",) * (len(_ENDS) if has_figures else 0)
 
 
 # --- what the tables are of --------------------------------------------------------------------
@@ -222,30 +216,22 @@ def main_table(entries: Sequence[Entry]) -> Table:
     groups = []
     for parser in parsers:
         found = [entry.results.classification.get(parser) for entry in entries]
-
-        lines: dict[str, Callable[[Classification], Cell]] = {
-            measure_name("accuracy"): lambda one: one.accuracy,
-            measure_name("uar"): lambda one: one.uar,
-            measure_name("macro_f1"): lambda one: one.macro_f1,
-            measure_name("ece"): lambda one: one.ece,
-            "parse failures": lambda one: sum(one.no_answer.values()),
-        }
-        for why in dict.fromkeys(why for one in found if one for why in one.no_answer):
-            lines[f"– {NO_ANSWER.get(why, why)}"] = partial(_count, why)
-        lines["left out by the parser"] = lambda one: one.dropped
         rows: list[Row] = [
-            (name, *(value(one) if one else None for one in found)) for name, value in lines.items()
+            (measure_name(name), *(getattr(one, name, None) for one in found))
+            for name in ("accuracy", "uar", "macro_f1", "ece")
         ]
+        failures = (sum(one.no_answer.values()) if one else None for one in found)
+        rows.append(("parse failures", *failures))
+        for why in dict.fromkeys(why for one in found if one for why in one.no_answer):
+            counts = (one.no_answer.get(why, 0) if one else None for one in found)
+            rows.append((f"– {NO_ANSWER.get(why, why)}", *counts))
+        rows.append(("left out by the parser", *(one.dropped if one else None for one in found)))
         groups.append(Group(f"parser: {parser}", rows))
     caption = (
         "Classification, with 95 % bootstrap intervals. An answer that cannot be parsed, and one "
         "that is missing, is wrong. ↑ more is better, ↓ less is better."
     )
     return Table("classification", caption, _names(entries), groups)
-
-
-def _count(why: str, one: Classification) -> int:
-    return one.no_answer.get(why, 0)
 
 
 _COUNTERFACTUAL = {
@@ -405,15 +391,12 @@ def _each(
     groups: Iterable[Sequence[Entry]],
     make: Callable[[Sequence[Entry], Sequence[EvaluatedModel]], Table],
 ) -> Tables:
-    models: dict[str, EvaluatedModel] = {}
+    read = cache(read_model)
     made = Tables([], [])
     for group in groups:
-        for one in group:
-            if one.slug not in models:
-                rows = read_face_rows(one.folder)
-                models[one.slug] = EvaluatedModel(one.folder, one.results, rows)
+        models = [read(one.folder) for one in group]
         try:
-            made.tables.append(make(group, [models[one.slug] for one in group]))
+            made.tables.append(make(group, models))
         except InputError as error:
             made.reasons.append(str(error))
     return made

@@ -84,24 +84,20 @@ def baseline_completions(
     extents = np.array([target.box_space.extent for target in targets for _ in target.by_au])
     drawn = map(tuple, random_boxes(extents.reshape(-1, 2), np.random.default_rng(seed)).tolist())
     boxes, by_label = template.boxes, template.aus_by_label
-    write: dict[str, Callable[[Target], str]] = {
-        "one template for all faces": lambda target: _complete(
-            target, _placed(template.aus, boxes, target), template.label
+    place: dict[str, Callable[[Target], dict[int, Box]]] = {
+        "one template for all faces": lambda face: _placed(template.aus, boxes, face),
+        "template of the true label": lambda face: _placed(
+            by_label.get(face.label, ()), boxes, face
         ),
-        "template of the true label": lambda target: _complete(
-            target, _placed(by_label.get(target.label, ()), boxes, target)
-        ),
-        "true AUs, mean boxes": lambda target: _complete(
-            target, _placed(target.by_au, boxes, target)
-        ),
-        "true AUs, random boxes": lambda target: _complete(
-            target, {au: next(drawn) for au in target.by_au}
-        ),
-        "true AUs, whole image": lambda target: _complete(
-            target, dict.fromkeys(target.by_au, _whole_image(target))
-        ),
+        "true AUs, mean boxes": lambda face: _placed(face.by_au, boxes, face),
+        "true AUs, random boxes": lambda face: {au: next(drawn) for au in face.by_au},
+        "true AUs, whole image": lambda face: dict.fromkeys(face.by_au, _whole_image(face)),
     }
-    return {name: list(map(complete, targets)) for name, complete in write.items()}
+    label = {"one template for all faces": template.label}
+    return {
+        name: [_complete(face, of(face), label.get(name, "")) for face in targets]
+        for name, of in place.items()
+    }
 
 
 def _best_aus(targets: Sequence[Target], boxes: Mapping[int, Box]) -> tuple[int, ...]:

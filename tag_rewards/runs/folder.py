@@ -42,13 +42,6 @@ class Generation(NamedTuple):
     line: int
 
 
-class StageTime(NamedTuple):
-    """How long a stage of the recipe took."""
-
-    stage: str
-    seconds: float
-
-
 def read_metrics(out: Path) -> list[StepMetrics]:
     """Read what verl's file logger wrote; in order of steps, finite numbers only.
 
@@ -144,8 +137,8 @@ def align(
     return outputs
 
 
-def read_timings(path: Path) -> list[StageTime]:
-    """Read the times of the stages, in the order of the file; none if there is no such file.
+def read_timings(path: Path) -> list[tuple[str, float]]:
+    """Read the stages and their seconds, in the order of the file; none if there is no such file.
 
     A stage that ran several times, in a run that was resumed, is there once, with its whole time.
 
@@ -158,7 +151,7 @@ def read_timings(path: Path) -> list[StageTime]:
     for line, record in _json_lines(path):
         stage = _field(path, line, record, "stage", str)
         times[stage] += float(_field(path, line, record, "seconds", (int, float)))
-    return [StageTime(stage, seconds) for stage, seconds in times.items()]
+    return list(times.items())
 
 
 def read_settings(path: Path) -> dict[str, str]:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure as Drawing
 
-    from tag_rewards.runs.folder import StageTime
     from tag_rewards.target import Target
 
 #: The components that are compared; the score as a whole depends on the weights.
@@ -320,7 +319,7 @@ def baseline_section(values: Mapping[str, Mapping[str, Sequence[float]]]) -> str
     )
 
 
-def time_section(times: Sequence[StageTime]) -> str:
+def time_section(times: Sequence[tuple[str, float]]) -> str:
     """How long each stage took; "" if that is not known."""
     if not times:
         return ""
