@@ -22,8 +22,7 @@ import os
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -38,15 +37,11 @@ from tag_rewards.datasets.reading import (
 from tag_rewards.datasets.sample import Dataset, FaceSample
 from tag_rewards.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 Release = Literal["old", "new"]
 
 _NAMES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
-AFFECTNET_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
+AFFECTNET_LABELS = dict(enumerate(_NAMES))
 """AffectNet's label ids; nothing beyond this file uses them."""
-
 
 _NOT_LABELS = ("none of the expressions", "uncertain expression", "no face")
 _MEANINGS = {**AFFECTNET_LABELS, **dict(enumerate(_NOT_LABELS, start=8))}

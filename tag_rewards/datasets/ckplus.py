@@ -11,8 +11,6 @@ with its intensity (0: not scored), but only 327 of 593 an expression. There is 
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from tag_rewards.datasets.reading import (
     Builder,
@@ -22,20 +20,12 @@ from tag_rewards.datasets.reading import (
     read_words,
     visible,
 )
-from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
+from tag_rewards.datasets.sample import Dataset, FaceSample
 from tag_rewards.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 _NAMES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
-CKPLUS_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
+CKPLUS_LABELS = dict(enumerate(_NAMES))
 """CK+'s label ids; nothing beyond this file uses them."""
-
-CKPLUS_COUNTS: Mapping[str, SplitCounts] = MappingProxyType({"test": SplitCounts(327)})
-"""Sequences with an expression (Lucey et al. 2010)."""
-
-WITHOUT_LABEL = "sequence without an expression"
 
 _LAYOUT = "CK+ has the folders cohn-kanade-images, Emotion and FACS side by side"
 
@@ -59,11 +49,14 @@ def read_ckplus(root: str | Path) -> Dataset:
     images, emotions, facs = (
         first_existing(root, [name], _LAYOUT) for name in ("cohn-kanade-images", "Emotion", "FACS")
     )
-    for sequence in _sequences(images):
+    subjects = [Path(entry.path) for entry in visible(images) if entry.is_dir()]
+    sequences = (entry for subject in subjects for entry in visible(subject) if entry.is_dir())
+    for sequence in map(Path, sequences):
         name = sequence.relative_to(images)
-        labels = _label_files(emotions / name)
+        entries = visible(emotions / name) if (emotions / name).is_dir() else []
+        labels = [Path(entry) for entry in entries if entry.name.endswith("_emotion.txt")]
         if not labels:
-            builder.drop("test", WITHOUT_LABEL)
+            builder.drop("test", "sequence without an expression")
             continue
         if len(labels) > 1:
             raise InputError(f"{labels[0].parent} has {len(labels)} labels, not one; copy it again")
@@ -73,17 +66,6 @@ def read_ckplus(root: str | Path) -> Dataset:
         path = builder.needed(sequence / f"{peak}.png", str(labels[0]))
         builder.samples.append(FaceSample(peak, path, _read_label(labels[0]), "test", aus=aus))
     return builder.dataset(emotions)
-
-
-def _sequences(images: Path) -> Iterator[Path]:
-    for subject in visible(images):
-        if subject.is_dir():
-            yield from (Path(entry.path) for entry in visible(Path(subject.path)) if entry.is_dir())
-
-
-def _label_files(folder: Path) -> list[Path]:
-    entries = visible(folder) if folder.is_dir() else []
-    return [Path(entry.path) for entry in entries if entry.name.endswith("_emotion.txt")]
 
 
 def _read_label(path: Path) -> str:

@@ -33,13 +33,11 @@ if TYPE_CHECKING:
 OUTSIDE = "image outside a class folder"
 NO_IMAGE = "file that is no image"
 
-# fmt: off
 _SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
-# fmt: on
 _LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
 
 

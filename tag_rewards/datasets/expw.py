@@ -10,17 +10,12 @@ look for the face inside `face_box`. There is no official split.
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, numbers, read_words
 from tag_rewards.datasets.sample import Dataset, FaceSample
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-EXPW_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
+EXPW_LABELS = dict(enumerate(_NAMES))
 """ExpW's label ids; nothing beyond this file uses them."""
 
 _LAYOUT = "ExpW has label/label.lst and image/origin/*.jpg"

@@ -7,31 +7,18 @@ ROOT/fer2013.csv        emotion,pixels,Usage
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, read_table
-from tag_rewards.datasets.sample import SIDE, Dataset, FaceSample, SplitCounts
+from tag_rewards.datasets.sample import SIDE, Dataset, FaceSample
 from tag_rewards.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-
 _NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-FER2013_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES)))
+FER2013_LABELS = dict(enumerate(_NAMES))
 """FER2013's label ids; nothing beyond this file uses them."""
 
-FER2013_COUNTS: Mapping[str, SplitCounts] = MappingProxyType(
-    {"train": SplitCounts(28709), "val": SplitCounts(3589), "test": SplitCounts(3589)}
-)
-"""Images of the published splits (Goodfellow et al. 2013)."""
-
-USAGES: Mapping[str, str] = MappingProxyType(
-    {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-)
+USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 """Our split for each value of the column `Usage`. Published results are on the private test."""
 
 FILE = "fer2013.csv"
@@ -70,11 +57,6 @@ def read_fer2013(root: str | Path) -> Dataset:
         path = root / "images" / split / f"{name}.png"
         builder.samples.append(FaceSample(name, path, label, split, parse_pixels(pixels, where)))
     return builder.dataset(source)
-
-
-def read_pixel_rows(source: Path) -> Iterator[tuple[str, list[str]]]:
-    """Where each row of `fer2013.csv` is, and its fields `Usage` and `pixels`."""
-    return read_table(source, ("Usage", "pixels"))
 
 
 def split_of_usage(usage: str, where: str) -> str:

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from itertools import zip_longest
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.datasets import fer2013
@@ -37,11 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-# fmt: off
-LABELS = (
-    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt",
-)
-# fmt: on
+LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 """In the order of the table's columns."""
 
 COLUMNS = (*LABELS, "unknown", "NF")
@@ -127,21 +122,18 @@ def argmax8(votes: Sequence[int]) -> str:
     return _first_largest(faces if any(faces) else votes)
 
 
-RULES: Mapping[str, Callable[[Sequence[int]], str]] = MappingProxyType(
-    {rule.__name__: rule for rule in (majority, crossentropy, multi_target, argmax10, argmax8)}
-)
+RULES: Mapping[str, Callable[[Sequence[int]], str]] = {
+    rule.__name__: rule for rule in (majority, crossentropy, multi_target, argmax10, argmax8)
+}
 """Every rule by its name."""
 
-
-_TOTALS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
-    {
-        "majority": (25060, 3199, 3153),
-        "crossentropy": (27956, 3505, 3505),
-        "multi_target": (27671, 3472, 3472),
-        "argmax10": (28389, 3553, 3546),
-        "argmax8": (28559, 3579, 3573),
-    }
-)
+_TOTALS = {
+    "majority": (25060, 3199, 3153),
+    "crossentropy": (27956, 3505, 3505),
+    "multi_target": (27671, 3472, 3472),
+    "argmax10": (28389, 3553, 3546),
+    "argmax8": (28559, 3579, 3573),
+}
 _MAJORITY_TEST = dict(zip(LABELS, (1090, 893, 396, 384, 273, 18, 83, 16), strict=True))
 
 
@@ -157,11 +149,7 @@ def ferplus_counts(rule: str) -> Mapping[str, SplitCounts]:
     """
     train, val, test = _TOTALS[rule]
     labels = _MAJORITY_TEST if rule == "majority" else {}
-    return {
-        "train": SplitCounts(train),
-        "val": SplitCounts(val),
-        "test": SplitCounts(test, labels),
-    }
+    return {"train": SplitCounts(train), "val": SplitCounts(val), "test": SplitCounts(test, labels)}
 
 
 def _without_single(votes: Sequence[int]) -> list[int]:
@@ -175,26 +163,17 @@ def _first_largest(votes: Sequence[int]) -> str:
 OVERWRITTEN = "image overwritten by a later row's of the same name"
 
 _VOTES = "fer2013new.csv"
-_FOLDERS: Mapping[str, str] = MappingProxyType(
-    {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
-)
+_FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 _LAYOUT = f"FERPlus is {_VOTES} with {fer2013.FILE} or {', '.join(_FOLDERS.values())} beside it"
 
 
 class _Row(NamedTuple):
-    """A row of the vote table.
-
-    Attributes:
-        where: The row, for errors.
-        split: `train`, `val` or `test`.
-        name: File name of the image; empty where nobody saw a face.
-        verdict: Its label, or why it has none.
-    """
+    """A row of the vote table."""
 
     where: str
     split: str
-    name: str
-    verdict: str
+    name: str  # file name of the image; empty where nobody saw a face
+    verdict: str  # its label, or why it has none
 
 
 def read_ferplus(root: str | Path, rule: str = "majority") -> Dataset:
@@ -246,7 +225,7 @@ def _read_rows(source: Path, rule: str) -> list[_Row]:
 
 def _with_pixels(root: Path, rows: list[_Row], source: Path, pixels: Path) -> Dataset:
     builder = Builder()
-    for row, of_fer2013 in zip_longest(rows, fer2013.read_pixel_rows(pixels)):
+    for row, of_fer2013 in zip_longest(rows, read_table(pixels, ("Usage", "pixels"))):
         if row is None or of_fer2013 is None:
             shorter, longer = (source, pixels) if row is None else (pixels, source)
             raise InputError(f"{shorter} has fewer rows than {longer}; copy both files again")

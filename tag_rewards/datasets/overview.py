@@ -16,8 +16,6 @@ from tag_rewards.facs import EXPRESSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from matplotlib.axes import Axes
-
     from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
     from tag_rewards.datasets.sample import FaceSample
 
@@ -39,14 +37,10 @@ def list_table() -> Table:
         table.add_column(split, justify="right", no_wrap=True)
     table.add_column("source")
     for protocol in PROTOCOLS.values():
-        sizes = (_size(protocol, split) for split in SPLITS)
+        totals = {split: str(counts.total) for split, counts in protocol.counts.items()}
+        sizes = (totals.get(split, "") + "*" * (split == protocol.split) for split in SPLITS)
         table.add_row(protocol.name, labels_text(protocol), *sizes, protocol.source)
     return table
-
-
-def _size(protocol: Protocol, split: str) -> str:
-    counts = protocol.counts.get(split)
-    return ("" if counts is None else str(counts.total)) + "*" * (split == protocol.split)
 
 
 def labels_text(protocol: Protocol) -> str:
@@ -117,43 +111,30 @@ def draw_label_distribution(
     figure = Figure(figsize=(1.4 + 3.4 * len(found), height), dpi=150, layout="constrained")
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for panel, (split, counts) in zip(axes, found.items(), strict=True):
-        _draw_split(panel, split, labels, counts, published.get(split, {}))
+        values = [counts.get(label, 0) for label in labels]
+        expected = [published.get(split, {}).get(label, 0) for label in labels]
+        total, rows = sum(values), range(len(labels))
+        panel.barh(rows, values, color=_FOUND, height=0.7)
+        for row, value, mark in zip(rows, values, expected, strict=True):
+            share = f" ({value / total:.1%})" if total else ""
+            end = (max(value, mark), row)  # beside both bar and mark
+            panel.annotate(
+                f"{value:,}{share}",
+                end,
+                (5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+        if published.get(split):
+            panel.plot(expected, rows, "|", color=_PUBLISHED, markersize=14, markeredgewidth=2)
+            panel.set_title("| published", loc="right", fontsize=9, color=_PUBLISHED)
+        panel.set_title(f"{split}: {total:,} images", loc="left", fontsize=10)
+        panel.set_xlim(0, 1.45 * max([1, *values, *expected]))
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=9)
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].invert_yaxis()
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
-
-
-def _draw_split(
-    panel: Axes,
-    split: str,
-    labels: Sequence[str],
-    counts: Mapping[str, int],
-    published: Mapping[str, int],
-) -> None:
-    total = sum(counts.get(label, 0) for label in labels)
-    values = [counts.get(label, 0) for label in labels]
-    panel.barh(range(len(labels)), values, color=_FOUND, height=0.7)
-    for row, (label, value) in enumerate(zip(labels, values, strict=True)):
-        share = f" ({value / total:.1%})" if total else ""
-        # Beside both bar and mark.
-        end = max(value, published.get(label, 0))
-        panel.annotate(
-            f"{value:,}{share}",
-            (end, row),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-    if published:
-        expected = [published.get(label, 0) for label in labels]
-        panel.plot(
-            expected, range(len(labels)), "|", color=_PUBLISHED, markersize=14, markeredgewidth=2
-        )
-        panel.set_title("| published", loc="right", fontsize=9, color=_PUBLISHED)
-    panel.set_title(f"{split}: {total:,} images", loc="left", fontsize=10)
-    panel.set_xlim(0, 1.45 * max([1, *values, *published.values()]))
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9)
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))

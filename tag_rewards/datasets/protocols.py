@@ -11,14 +11,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tag_rewards.datasets.affectnet import read_affectnet
-from tag_rewards.datasets.ckplus import CKPLUS_COUNTS, read_ckplus
+from tag_rewards.datasets.ckplus import read_ckplus
 from tag_rewards.datasets.class_folders import read_class_folders
 from tag_rewards.datasets.expw import read_expw
-from tag_rewards.datasets.fer2013 import FER2013_COUNTS, read_fer2013
+from tag_rewards.datasets.fer2013 import read_fer2013
 from tag_rewards.datasets.ferplus import RULES, ferplus_counts, read_ferplus
 from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
 from tag_rewards.datasets.sample import MissingFilesError, SplitCounts
@@ -30,10 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from tag_rewards.datasets.affectnet import Release
+    from tag_rewards.datasets.rafdb import RafdbImages
     from tag_rewards.datasets.sample import Dataset, FaceSample
 
 
 SPLITS = ("train", "val", "test")
+
+_SEVEN = EXPRESSIONS[:7]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Protocol:
     labels: tuple[str, ...]
     split: str
     read: Callable[[Path], Dataset] = field(repr=False)
-    counts: Mapping[str, SplitCounts] = field(default_factory=lambda: MappingProxyType({}))
+    counts: Mapping[str, SplitCounts] = field(default_factory=dict)
     source: str = "counts unknown"
 
     def __post_init__(self) -> None:
@@ -83,7 +85,7 @@ class LoadedProtocol:
     protocol: Protocol
     samples: tuple[FaceSample, ...]
     mismatches: tuple[str, ...] = ()
-    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     missing: tuple[Path, ...] = ()
 
     @property
@@ -134,8 +136,8 @@ def load_protocol(
         splits: Those to keep and check, such as only the evaluated one; None is all.
 
     Raises:
-        InputError: There is no such protocol, counts differ, or no image is left.
-        InputError: The folder is not the dataset.
+        InputError: There is no such protocol, the folder is not the dataset, counts differ, or no
+            image is left.
         OSError: A file cannot be opened.
     """
     if isinstance(protocol, str):
@@ -169,16 +171,9 @@ def load_protocol(
     return LoadedProtocol(protocol, samples, mismatches, dropped, missing)
 
 
-def _ferplus(rule: str) -> Protocol:
-    return Protocol(
-        f"ferplus/{rule.replace('_', '-')}",
-        "ferplus",
-        EXPRESSIONS,
-        "test",
-        partial(read_ferplus, rule=rule),
-        ferplus_counts(rule),
-        "votes of Barsoum et al. 2016",
-    )
+def _rafdb(name: str, images: RafdbImages) -> Protocol:
+    read = partial(read_rafdb, images=images)
+    return Protocol(name, "rafdb", _SEVEN, "test", read, RAFDB_COUNTS, "Li et al. 2017")
 
 
 def _affectnet(n_labels: int, release: Release, train: int, val: int) -> Protocol:
@@ -193,39 +188,31 @@ def _affectnet(n_labels: int, release: Release, train: int, val: int) -> Protoco
     )
 
 
-_RAFDB_SOURCE = "Li et al. 2017"
-_SEVEN = EXPRESSIONS[:7]
-
 RAFDB_LAYOUT = Protocol("rafdb-layout/test", "rafdb", _SEVEN, "test", read_rafdb)
 """Any data in RAF-DB's layout; its counts are not looked at."""
 
 _ALL = (
-    Protocol(
-        "rafdb/basic-test",
-        "rafdb",
-        _SEVEN,
-        "test",
-        partial(read_rafdb, images="aligned"),
-        RAFDB_COUNTS,
-        _RAFDB_SOURCE,
+    _rafdb("rafdb/basic-test", "aligned"),
+    _rafdb("rafdb/basic-test-original", "original"),
+    *(
+        Protocol(
+            f"ferplus/{rule.replace('_', '-')}",
+            "ferplus",
+            EXPRESSIONS,
+            "test",
+            partial(read_ferplus, rule=rule),
+            ferplus_counts(rule),
+            "votes of Barsoum et al. 2016",
+        )
+        for rule in RULES
     ),
-    Protocol(
-        "rafdb/basic-test-original",
-        "rafdb",
-        _SEVEN,
-        "test",
-        partial(read_rafdb, images="original"),
-        RAFDB_COUNTS,
-        _RAFDB_SOURCE,
-    ),
-    *(_ferplus(rule) for rule in RULES),
     Protocol(
         "fer2013/private-test",
         "fer2013",
         _SEVEN,
         "test",
         read_fer2013,
-        FER2013_COUNTS,
+        {"train": SplitCounts(28709), "val": SplitCounts(3589), "test": SplitCounts(3589)},
         "Goodfellow et al. 2013",
     ),
     _affectnet(7, "old", 283901, 3500),
@@ -238,7 +225,7 @@ _ALL = (
         tuple(label for label in EXPRESSIONS if label != "neutral"),
         "test",
         read_ckplus,
-        CKPLUS_COUNTS,
+        {"test": SplitCounts(327)},
         "Lucey et al. 2010",
     ),
     Protocol("expw", "expw", _SEVEN, "test", read_expw),
@@ -250,7 +237,7 @@ _ALL = (
     RAFDB_LAYOUT,
 )
 
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({protocol.name: protocol for protocol in _ALL})
+PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 """All protocols by name."""
 
 

@@ -15,7 +15,6 @@ or the aligned images sorted into folders named by label id, as they are found o
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tag_rewards.datasets.class_folders import read_folders
@@ -27,17 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-RAFDB_LABELS: Mapping[int, str] = MappingProxyType(dict(enumerate(_NAMES, start=1)))
+RAFDB_LABELS: Mapping[int, str] = dict(enumerate(_NAMES, start=1))
 """RAF-DB's label ids. No two FER datasets share an order, so nothing beyond this file uses them."""
 
 _TRAIN = (1290, 281, 717, 4772, 1982, 705, 2524)
 _TEST = (329, 74, 160, 1185, 478, 162, 680)
-RAFDB_COUNTS: Mapping[str, SplitCounts] = MappingProxyType(
-    {
-        "train": SplitCounts(12271, dict(zip(_NAMES, _TRAIN, strict=True))),
-        "test": SplitCounts(3068, dict(zip(_NAMES, _TEST, strict=True))),
-    }
-)
+RAFDB_COUNTS = {
+    "train": SplitCounts(12271, dict(zip(_NAMES, _TRAIN, strict=True))),
+    "test": SplitCounts(3068, dict(zip(_NAMES, _TEST, strict=True))),
+}
 """Images of the published splits (Li et al. 2017)."""
 
 RafdbImages = Literal["aligned", "original"]
@@ -45,11 +42,9 @@ RafdbImages = Literal["aligned", "original"]
 SPLITS = ("train", "test")
 
 _FOLDER_LABELS = {str(number): label for number, label in RAFDB_LABELS.items()}
-_LABEL_FILE = Path("EmoLabel", "list_patition_label.txt")
-_IMAGE_FOLDER = Path("Image", "aligned")
-_BOX_FOLDER = Path("Annotation", "boundingbox")
+_LABEL_FILE = "EmoLabel/list_patition_label.txt"
 _LAYOUT = (
-    f"the dataset must be laid out as RAF-DB: {_LABEL_FILE} and {_IMAGE_FOLDER}/*_aligned.jpg "
+    f"the dataset must be laid out as RAF-DB: {_LABEL_FILE} and Image/aligned/*_aligned.jpg "
     "or Image/original/*.jpg, or train/1 to train/7 and test/1 to test/7"
 )
 
@@ -84,12 +79,13 @@ def read_rafdb(root: str | Path, images: RafdbImages | None = None) -> Dataset:
     if images not in (None, *get_args(RafdbImages)):
         raise ValueError(f"images is {images!r}, not aligned or original")
     root = Path(root)
-    if images != "original" and not (root / "EmoLabel").exists() and _has_split_folders(root):
+    has_splits = any((root / split).is_dir() for split in SPLITS)
+    if images != "original" and not (root / "EmoLabel").exists() and has_splits:
         return read_folders(root, _FOLDER_LABELS.get, _LAYOUT, name=_name_in_folder)
-    source = first_existing(root, [str(_LABEL_FILE)], _LAYOUT)
+    source = first_existing(root, [_LABEL_FILE], _LAYOUT)
     choices = [images] if images else get_args(RafdbImages)
     folder = first_existing(root, [f"Image/{choice}" for choice in choices], _LAYOUT)
-    boxes = root / _BOX_FOLDER if folder.name == "original" else None
+    boxes = root / "Annotation/boundingbox" if folder.name == "original" else None
     builder, first_line = Builder(), dict[str, str]()
     for where, (file_name, number) in read_words(source, "train_00001.jpg 5"):
         name, split = _name_and_split(file_name, where)
@@ -129,10 +125,6 @@ def _name_and_split(file_name: str, where: str) -> tuple[str, str]:
     if "/" in name or "\\" in name:
         raise InputError(f"{where} names {file_name!r:.60}, which must be a file name, not a path")
     return name, split
-
-
-def _has_split_folders(root: Path) -> bool:
-    return any((root / split).is_dir() for split in SPLITS)
 
 
 def _read_box(path: Path) -> tuple[float, float, float, float]:

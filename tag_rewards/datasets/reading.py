@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter, defaultdict
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from tag_rewards.datasets.sample import Dataset, MissingFilesError
@@ -76,8 +75,8 @@ class Builder:
         """
         if not self.samples:
             raise InputError(f"{source} has no labelled face; give the whole dataset")
-        dropped = {split: MappingProxyType(dict(n)) for split, n in self._dropped.items()}
-        dataset = Dataset(tuple(self.samples), MappingProxyType(dropped))
+        dropped = {split: dict(reasons) for split, reasons in self._dropped.items()}
+        dataset = Dataset(tuple(self.samples), dropped)
         if self._missing:
             path, where = next(iter(self._missing.items()))
             count = f" (one of {len(self._missing)} such files)" if len(self._missing) > 1 else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import cv2
@@ -63,7 +62,7 @@ class Dataset:
     """
 
     samples: tuple[FaceSample, ...]
-    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class SplitCounts:
     """
 
     total: int
-    labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels and sum(self.labels.values()) != self.total:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from tag_rewards.detectors.one_by_one import (
     OneByOne,
     file_digest,
     import_for,
-    package_folder,
     package_version,
 )
 from tag_rewards.errors import InputError
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
 
 REMEDY = "pip install 'tag-rewards[detect]'"
-
-_MODEL = Path("models", "shape_predictor_68_face_landmarks.dat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class DlibConfig:
             and the two others 0.11 and -0.02; something else in them 0.04.
 
     Raises:
-        ValueError: A value is out of range; the message names field and value.
+        InputError: A value is out of range; the message names field and value.
     """
 
     predictor: Path | None = None
@@ -52,7 +50,7 @@ class DlibConfig:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.min_score):
-            raise ValueError(f"min_score is {self.min_score}, not a finite number")
+            raise InputError(f"min_score is {self.min_score}, not a finite number")
 
 
 class DlibDetector(OneByOne):
@@ -80,9 +78,7 @@ class DlibDetector(OneByOne):
 
     def __init__(self, config: DlibConfig | None = None) -> None:
         self.config = config or DlibConfig()
-        self._predictor = self.config.predictor or (
-            package_folder(self.name, "face_recognition_models", REMEDY) / _MODEL
-        )
+        self._predictor = self.config.predictor or _packaged_predictor()
         if not self._predictor.is_file():
             raise InputError(f"{self._predictor} is no file; give dlib's 68-point shape predictor")
         import_for(self.name, "dlib", REMEDY)
@@ -122,13 +118,22 @@ def score_confidence(score: float) -> float:
 
     The logistic function of 4 (score - 0.15): ours, set so that what scored as high as the false
     faces that were seen (0.04 and 0.12) stays below one half and the faces of photographs that
-    score 0.4 or more pass `activation.MIN_CONFIDENCE`.
+    score 0.4 or more pass `observation.MIN_CONFIDENCE`.
 
     Example:
         >>> [round(score_confidence(score), 2) for score in (0.04, 0.12, 0.4, 1.5)]
         [0.39, 0.47, 0.73, 1.0]
     """
     return 1 / (1 + math.exp(-4 * (score - 0.15)))
+
+
+def _packaged_predictor() -> Path:
+    package = "face_recognition_models"
+    spec = find_spec(package)  # importing it would need pkg_resources
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"detector dlib needs {package}, which is not installed; {REMEDY}")
+    [folder] = spec.submodule_search_locations
+    return Path(folder, "models", "shape_predictor_68_face_landmarks.dat")
 
 
 @lru_cache(maxsize=2)

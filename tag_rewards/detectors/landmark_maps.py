@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,11 +37,6 @@ WFLW_TO_IBUG = (
 """The WFLW point at each iBUG landmark; the pupils (96, 97) have none."""
 # fmt: on
 
-N_MESH = 468
-"""Points of the mesh without the irises, which come behind them."""
-
-N_WFLW = 98
-
 
 def mesh_to_ibug(points: ArrayLike) -> NDArray[np.float64]:
     """iBUG-68 landmarks, shape (68, 2), from a face mesh.
@@ -56,7 +52,7 @@ def mesh_to_ibug(points: ArrayLike) -> NDArray[np.float64]:
         (68, 2)
     """
     mesh = np.asarray(points, np.float64)
-    if mesh.ndim != 2 or mesh.shape[0] not in (N_MESH, N_MESH + 10) or mesh.shape[1] not in (2, 3):
+    if mesh.shape not in itertools.product((468, 478), (2, 3)):  # the irises come last
         raise ValueError(f"a face mesh has shape (478, 2 or 3) or (468, 2 or 3), not {mesh.shape}")
     return mesh[list(MESH_TO_IBUG), :2]
 
@@ -72,6 +68,6 @@ def wflw_to_ibug(points: ArrayLike) -> NDArray[np.float64]:
         (68, 2)
     """
     wflw = np.asarray(points, np.float64)
-    if wflw.shape != (N_WFLW, 2):
+    if wflw.shape != (98, 2):
         raise ValueError(f"WFLW landmarks have shape (98, 2), not {wflw.shape}")
     return wflw[list(WFLW_TO_IBUG)]

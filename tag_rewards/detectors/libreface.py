@@ -39,9 +39,6 @@ REMEDY = (
 )
 WEIGHTS_REMEDY = "run it once with the network, which fills the weights' folder, and give that one"
 
-_NO_FACE = "No face landmarks"
-_N_MESH = 478
-
 
 @dataclass(frozen=True, slots=True)
 class LibreFaceConfig:
@@ -80,29 +77,25 @@ class LibreFaceDetector(OneByOne):
         self.version = f"libreface {package_version('libreface')} ({PREPARATION})"
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
-        with png_of(prepared.image) as path:
-            attributes = self._attributes(path)
-        return [] if attributes is None else [self.face(attributes, prepared)]
-
-    def _attributes(self, path: Path) -> Mapping[str, Any] | None:
         libreface = import_for(self.name, "libreface", REMEDY)
-        try:
-            with redirect_stdout(StringIO()):  # it prints the device for every image
-                attributes: Mapping[str, Any] = libreface.get_facial_attributes_image(
+        # It prints the device for every image.
+        with png_of(prepared.image) as path, redirect_stdout(StringIO()):
+            try:
+                attributes = libreface.get_facial_attributes_image(
                     str(path),
                     temp_dir=str(path.parent),
                     device=self.config.device,
                     weights_download_dir=str(self.config.weights),
                 )
-        except OSError as error:
-            raise InputError(
-                f"detector libreface cannot load its weights ({error}); {WEIGHTS_REMEDY}"
-            ) from error
-        except RuntimeError as error:
-            if _NO_FACE not in str(error):
-                raise
-            return None
-        return attributes
+            except OSError as error:
+                raise InputError(
+                    f"detector libreface cannot load its weights ({error}); {WEIGHTS_REMEDY}"
+                ) from error
+            except RuntimeError as error:
+                if "No face landmarks" not in str(error):
+                    raise
+                return []
+        return [self.face(attributes, prepared)]
 
     def face(self, attributes: Mapping[str, Any], prepared: Prepared) -> FaceObservation:
         """LibreFace's attributes as an observation.
@@ -113,7 +106,7 @@ class LibreFaceDetector(OneByOne):
             prepared: The image that they are of.
         """
         height, width = prepared.image.shape[:2]
-        fractions = [[attributes[f"lm_mp_{i}_{axis}"] for axis in "xy"] for i in range(_N_MESH)]
+        fractions = [[attributes[f"lm_mp_{i}_{axis}"] for axis in "xy"] for i in range(478)]
         mesh = prepared.transform.to_original(np.array(fractions) * (width, height) - 0.5)
         presences = _by_au(attributes["detected_aus"])
         intensities = _by_au(attributes["au_intensities"])
@@ -133,7 +126,7 @@ class LibreFaceDetector(OneByOne):
 def libreface_probability(presence: float | None, intensity: float | None) -> float:
     """How sure LibreFace is of an AU: the mean of its opinions, an intensity as a fifth of itself.
 
-    Two opinions are joined as OpenFace's (`activation.au_probability`). LibreFace has a single one
+    Two opinions are joined as OpenFace's (`au_probability`). LibreFace has a single one
     on ten AUs, which then counts alone.
 
     Args:

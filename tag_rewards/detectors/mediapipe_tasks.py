@@ -76,7 +76,7 @@ class MediaPipeConfig:
         max_faces: Faces of an image at most, 1 or more.
 
     Raises:
-        ValueError: A value is out of range; the message names field and value.
+        InputError: A value is out of range; the message names field and value.
     """
 
     model: Path
@@ -84,7 +84,7 @@ class MediaPipeConfig:
 
     def __post_init__(self) -> None:
         if self.max_faces < 1:
-            raise ValueError(f"max_faces is {self.max_faces}, not at least 1")
+            raise InputError(f"max_faces is {self.max_faces}, not at least 1")
 
 
 class MediaPipeDetector(OneByOne):

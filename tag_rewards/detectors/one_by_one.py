@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import metadata
@@ -124,18 +123,6 @@ def import_for(detector: str, module: str, remedy: str) -> Any:
         raise InputError(f"detector {detector} needs {module} ({error}); {remedy}") from error
 
 
-def package_folder(detector: str, package: str, remedy: str) -> Path:
-    """The folder of an installed package, without importing it.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"detector {detector} needs {package}, which is not installed; {remedy}")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
 def package_version(distribution: str) -> str:
     """An installed distribution's version, `unknown` for one that was not installed as such."""
     try:
@@ -152,8 +139,4 @@ def file_digest(path: Path) -> str:
 
 @lru_cache(maxsize=16)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:12]
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

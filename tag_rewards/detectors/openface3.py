@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,18 +87,15 @@ class OpenFace3Detector(OneByOne):
         )
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
-        models = _models(self.config)
+        faces, landmarks, aus = _models(self.config)
         with png_of(prepared.image) as path, redirect_stdout(StringIO()):  # it prints every face
-            boxes, _ = models.faces.detect_faces(str(path))
+            boxes, _ = faces.detect_faces(str(path))
             boxes = [box for box in boxes if box[4] >= _MIN_SCORE and _crop(prepared, box).size]
-            points = models.landmarks.detect_landmarks(
-                prepared.image, boxes, confidence_threshold=_MIN_SCORE
-            )
-            scores = [models.aus.predict(_crop(prepared, box))[2].cpu().numpy()[0] for box in boxes]
-        return [
-            self.face(box, wflw, aus, prepared.transform)
-            for box, wflw, aus in zip(boxes, points, scores, strict=True)
-        ]
+            image = prepared.image
+            points = landmarks.detect_landmarks(image, boxes, confidence_threshold=_MIN_SCORE)
+            scores = [aus.predict(_crop(prepared, box))[2].cpu().numpy()[0] for box in boxes]
+        seen = zip(boxes, points, scores, strict=True)
+        return [self.face(*numbers, prepared.transform) for numbers in seen]
 
     def face(
         self, box: ArrayLike, wflw: ArrayLike, scores: ArrayLike, transform: Transform
@@ -130,14 +127,10 @@ def _crop(prepared: Prepared, box: Any) -> Any:
     return prepared.image[y1:y2, x1:x2]
 
 
-class _Models(NamedTuple):
-    faces: Any
-    landmarks: Any
-    aus: Any
-
-
 @lru_cache(maxsize=2)
-def _models(config: OpenFace3Config) -> _Models:
+def _models(config: OpenFace3Config) -> tuple[Any, Any, Any]:
+    """OpenFace 3's detectors of faces, landmarks and AUs, once in each process."""
+
     def load(module: str) -> Any:
         return import_for(OpenFace3Detector.name, module, REMEDY)
 
@@ -145,7 +138,7 @@ def _models(config: OpenFace3Config) -> _Models:
     load("openface.Pytorch_Retinaface.data").cfg_mnet["pretrain"] = False
     folder, device = config.weights, config.device
     with redirect_stdout(StringIO()):
-        return _Models(
+        return (
             load("openface.face_detection").FaceDetector(str(folder / _FACES), device),
             load("openface.landmark_detection").LandmarkDetector(
                 str(folder / _LANDMARKS), device, device_ids=[-1 if device == "cpu" else 0]

@@ -33,8 +33,6 @@ WEIGHTS_REMEDY = (
 PROBABILITY_SCALE = "probability_0_1"
 """What `FaceObservation.raw` calls py-feat's AU columns."""
 
-N_MESH = 478
-
 
 @dataclass(frozen=True, slots=True)
 class PyFeatConfig:
@@ -92,7 +90,7 @@ class PyFeatDetector(OneByOne):
         x, y = float(row["FaceRectX"]), float(row["FaceRectY"])
         corners = [[x, y], [x + row["FaceRectWidth"], y + row["FaceRectHeight"]]]
         (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
-        mesh = [[row[f"mesh_{axis}_{i}"] for axis in "xy"] for i in range(N_MESH)]
+        mesh = [[row[f"mesh_{axis}_{i}"] for axis in "xy"] for i in range(478)]
         aus = {
             int(column[2:]): float(value)
             for column, value in row.items()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import shlex
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tag_rewards import detectors
 from tag_rewards.errors import InputError
 from tag_rewards.named import load_named
 
@@ -24,29 +24,22 @@ class _Entry:
 
     Attributes:
         help: What it is, in one line.
-        module: Where it lies, below `tag_rewards.detectors`.
-        detector: Name of the class.
+        detector: Name of the class in `tag_rewards.detectors`.
         config: Name of its configuration, made of the options; empty where it takes these itself.
         options: Name -> how its text is read.
         required: The option that it cannot do without.
     """
 
     help: str
-    module: str
     detector: str
     config: str
     options: Mapping[str, Callable[[str], Any]]
     required: str = ""
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(shlex.split(text))
-
-
 _ENTRIES = {
     "openface": _Entry(
         "runs OpenFace 2.x, your own installation",
-        "openface.program",
         "OpenFaceDetector",
         "OpenFaceConfig",
         {
@@ -55,12 +48,11 @@ _ENTRIES = {
             "processes": int,
             "seconds_per_image": float,
             "faces": str,
-            "arguments": _words,
+            "arguments": lambda text: tuple(shlex.split(text)),
         },
     ),
     "openface-csv": _Entry(
         "reads a folder of CSV files that OpenFace 2.x wrote, one for each image",
-        "openface.folder",
         "OpenFaceFolder",
         "",
         {"folder": Path},
@@ -68,14 +60,12 @@ _ENTRIES = {
     ),
     "dlib": _Entry(
         "dlib's 68 landmarks, and approximate AUs from their geometry; needs no download",
-        "dlib68",
         "DlibDetector",
         "DlibConfig",
         {"predictor": Path, "min_score": float},
     ),
     "mediapipe": _Entry(
         "MediaPipe's Face Landmarker, AUs from its blendshapes; needs its model file",
-        "mediapipe_tasks",
         "MediaPipeDetector",
         "MediaPipeConfig",
         {"model": Path, "max_faces": int},
@@ -83,21 +73,18 @@ _ENTRIES = {
     ),
     "pyfeat": _Entry(
         "py-feat 2.x, probabilities of 24 AUs; downloads its weights",
-        "pyfeat",
         "PyFeatDetector",
         "PyFeatConfig",
         {"device": str},
     ),
     "libreface": _Entry(
         "LibreFace, presence and intensity of AUs; downloads its weights",
-        "libreface",
         "LibreFaceDetector",
         "LibreFaceConfig",
         {"weights": Path, "device": str},
     ),
     "openface3": _Entry(
         "OpenFace 3.0, presence of 8 AUs; needs its folder of weights",
-        "openface3",
         "OpenFace3Detector",
         "OpenFace3Config",
         {"weights": Path, "device": str},
@@ -152,15 +139,10 @@ def make_detector(name: str, options: Mapping[str, str] | None = None) -> Detect
             raise InputError(f"detector {name}: {option} is {text!r} ({error})") from error
     if entry.required and entry.required not in values:
         raise InputError(f"detector {name} needs its option {entry.required}")
-    module = import_module(f"tag_rewards.detectors.{entry.module}")
-    make = getattr(module, entry.detector)
-    if not entry.config:
-        return make(**values)  # type: ignore[no-any-return]
-    try:
-        config = getattr(module, entry.config)(**values)
-    except ValueError as error:  # what a configuration refuses, the user gave
-        raise InputError(str(error)) from error
-    return make(config)  # type: ignore[no-any-return]
+    make = getattr(detectors, entry.detector)
+    if entry.config:
+        values = {"config": getattr(detectors, entry.config)(**values)}
+    return make(**values)  # type: ignore[no-any-return]
 
 
 def _named_detector(name: str, options: dict[str, str]) -> Detector:

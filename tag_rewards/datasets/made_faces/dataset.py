@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 # AUs of no prototype: they may accompany any expression without changing its label.
 DISTRACTORS: tuple[int, ...] = (10, 14, 17, 25)
-_SPLIT_IDS = {"train": 0, "test": 1}
 _RAFDB_IDS = {label: number for number, label in RAFDB_LABELS.items()}
 
 
@@ -155,16 +154,13 @@ def _write_faces(
     for name in ("EmoLabel", "Image/aligned", "openface"):
         (folder / name).mkdir(parents=True)
     lines = []
-    for split, count in counts.items():
+    for split_id, (split, count) in enumerate(counts.items()):
         for index in range(count):
-            rng = np.random.default_rng([seed, _SPLIT_IDS[split], index])
+            rng = np.random.default_rng([seed, split_id, index])
             face = make_face(rng, size)
             stem = f"{split}_{index + 1:05d}" if split == "train" else f"{split}_{index + 1:04d}"
-            cv2.imwrite(
-                str(folder / f"Image/aligned/{stem}_aligned.jpg"),
-                face.image,
-                [cv2.IMWRITE_JPEG_QUALITY, 95],
-            )
+            image = str(folder / f"Image/aligned/{stem}_aligned.jpg")
+            cv2.imwrite(image, face.image, [cv2.IMWRITE_JPEG_QUALITY, 95])
             write_openface_csv(folder / f"openface/{stem}_aligned.csv", [observe(face, rng)])
             lines.append(f"{stem}.jpg {_RAFDB_IDS[face.label]}\n")
             if on_face is not None:
@@ -187,12 +183,7 @@ def observe(face: MadeFace, rng: np.random.Generator) -> OpenFaceRow:
         for au in INTENSITY_AUS
     }
     presences = {au: au in face.intensities for au in (*INTENSITY_AUS, 28)}
-    return OpenFaceRow(
-        landmarks=np.round(face.landmarks, 1),
-        intensities=intensities,
-        presences=presences,
-        confidence=0.983,
-    )
+    return OpenFaceRow(np.round(face.landmarks, 1), intensities, presences, confidence=0.983)
 
 
 def _identity(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -85,13 +85,14 @@ def draw(
     Returns:
         `(size, size, 3)` BGR image.
     """
-    pen = _Pen.for_face(landmarks, size, look)
-    pen.head(look)
+    pen = _Pen(landmarks, size, look)
+    pen.head()
     pen.furrows(intensities)
     pen.nose()
-    pen.eyes(look)
-    pen.brows(look)
-    pen.mouth(look)
+    pen.eyes()
+    for brow in (pen.points[17:22], pen.points[22:27]):
+        pen.line(brow, look.hair, look.brow_width)
+    pen.mouth()
     image = cv2.resize(pen.image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float64)
     shade = 1 + look.light * np.linspace(-1, 1, size)[None, :, None]
     image = image * shade + rng.normal(0, look.noise, image.shape)
@@ -99,36 +100,33 @@ def draw(
 
 
 def _colour(values: NDArray[np.float64]) -> Colour:
-    b, g, r = np.clip(values, 0, 255)
-    return float(b), float(g), float(r)
+    b, g, r = np.clip(values, 0, 255).tolist()
+    return b, g, r
 
 
 def _darker(colour: Colour, factor: float) -> Colour:
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
-@dataclass(slots=True)
+def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    fixed: NDArray[np.int32] = np.round(points * 2**_BITS).astype(np.int32)
+    return fixed
+
+
 class _Pen:
     """An image with a face's landmarks on it, and strokes in units of the inner-eye distance."""
 
-    image: NDArray[np.uint8]
-    points: NDArray[np.float64]
-    unit: float
-    right: NDArray[np.float64]
-    down: NDArray[np.float64]
-    skin: Colour
-
-    @classmethod
-    def for_face(cls, landmarks: NDArray[np.float64], size: int, look: Look) -> _Pen:
+    def __init__(self, landmarks: NDArray[np.float64], size: int, look: Look) -> None:
         side = size * _OVERSAMPLE
         ramp = np.linspace(0, 1, side)[:, None, None]
         image = (1 - ramp) * np.array(look.background) + ramp * np.array(look.background_2)
-        points = landmarks * _OVERSAMPLE
-        axis = points[42] - points[39]
-        unit = float(np.linalg.norm(axis))
-        right = axis / unit
-        canvas = np.ascontiguousarray(np.broadcast_to(image, (side, side, 3)).astype(np.uint8))
-        return cls(canvas, points, unit, right, np.array([-right[1], right[0]]), look.skin)
+        self.image = np.ascontiguousarray(np.broadcast_to(image, (side, side, 3)).astype(np.uint8))
+        self.points = landmarks * _OVERSAMPLE
+        axis = self.points[42] - self.points[39]
+        self.unit = float(np.linalg.norm(axis))
+        self.right = axis / self.unit
+        self.down = np.array([-self.right[1], self.right[0]])
+        self.look, self.skin = look, look.skin
 
     def at(self, index: int, dx: float = 0.0, dy: float = 0.0) -> NDArray[np.float64]:
         """A landmark moved by a multiple of the unit along the face's own axes."""
@@ -138,23 +136,21 @@ class _Pen:
         return moved
 
     def fill(self, polygon: NDArray[np.float64], colour: Colour) -> None:
-        fixed = np.round(polygon * 2**_BITS).astype(np.int32)
-        cv2.fillPoly(self.image, [fixed], colour, cv2.LINE_AA, _BITS)
+        cv2.fillPoly(self.image, [_fixed(polygon)], colour, cv2.LINE_AA, _BITS)
 
     def line(self, points: NDArray[np.float64], colour: Colour, width: float) -> None:
-        fixed = np.round(np.asarray(points) * 2**_BITS).astype(np.int32)
         thickness = max(1, round(width * self.unit))
-        cv2.polylines(self.image, [fixed], False, colour, thickness, cv2.LINE_AA, _BITS)
+        cv2.polylines(self.image, [_fixed(points)], False, colour, thickness, cv2.LINE_AA, _BITS)
 
-    def head(self, look: Look) -> None:
+    def head(self) -> None:
         middle = (self.points[0] + self.points[16]) / 2
         half = self.points[16] - middle
         angle = np.linspace(np.pi, 2 * np.pi, 15)[:, None]
         across, up = np.cos(angle) * half, np.sin(angle) * self.unit * self.down
-        self.fill(middle + 1.12 * np.vstack([across + 2.3 * up, half, -half]), look.hair)
+        self.fill(middle + 1.12 * np.vstack([across + 2.3 * up, half, -half]), self.look.hair)
         # Flatter than an ellipse at the hairline, as foreheads are.
         flat = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.7
-        forehead = middle + flat * half - look.hairline * up
+        forehead = middle + flat * half - self.look.hairline * up
         self.fill(np.vstack([self.points[:17], forehead[::-1]]), self.skin)
 
     def furrows(self, intensities: Mapping[int, float]) -> None:
@@ -162,51 +158,43 @@ class _Pen:
         for au, intensity in intensities.items():
             dark = _darker(self.skin, 1 - 0.45 * intensity)
             for stroke in _FURROWS.get(au, ()):
-                for side in (1, -1):
-                    self.line(self._stroke(stroke, side), dark, 0.055)
-
-    def _stroke(self, stroke: tuple[_Anchor, ...], side: int) -> NDArray[np.float64]:
-        own = 0 if side == 1 else 1
-        return np.array([self.at(pair[own], side * dx, dy) for pair, dx, dy in stroke])
+                left = [self.at(point, dx, dy) for (point, _), dx, dy in stroke]
+                right = [self.at(point, -dx, dy) for (_, point), dx, dy in stroke]
+                for side in (left, right):
+                    self.line(np.array(side), dark, 0.055)
 
     def nose(self) -> None:
         shade = _darker(self.skin, 0.72)
         self.line(self.points[[31, 32, 33, 34, 35]], shade, 0.07)
         self.line(np.array([self.at(28, 0.10), self.at(30, 0.17)]), _darker(self.skin, 0.88), 0.05)
 
-    def eyes(self, look: Look) -> None:
-        for ring, upper in (((36, 37, 38, 39, 40, 41), (36, 37, 38, 39)),
-                            ((42, 43, 44, 45, 46, 47), (42, 43, 44, 45))):  # fmt: skip
-            polygon = self.points[list(ring)]
+    def eyes(self) -> None:
+        for polygon in (self.points[36:42], self.points[42:48]):
             mask = np.zeros(self.image.shape[:2], np.uint8)
-            fixed = np.round(polygon * 2**_BITS).astype(np.int32)
+            fixed = _fixed(polygon)
             cv2.fillPoly(mask, [fixed], 255, cv2.LINE_8, _BITS)
             eye = self.image.copy()
             cv2.fillPoly(eye, [fixed], (235, 240, 240), cv2.LINE_AA, _BITS)
             corners = (polygon[0] + polygon[3]) / 2
             centre = tuple(int(v) for v in np.round((corners - 0.02 * self.unit * self.down) * 16))
-            for radius, colour in ((0.155, look.iris), (0.075, (12.0, 12.0, 12.0))):
+            for radius, colour in ((0.155, self.look.iris), (0.075, (12.0, 12.0, 12.0))):
                 cv2.circle(
                     eye, centre, int(radius * self.unit * 16), colour, -1, cv2.LINE_AA, _BITS
                 )
             self.image[mask > 0] = eye[mask > 0]
-            self.line(self.points[list(upper)], _darker(self.skin, 0.28), 0.06)
-            lower = self.points[[ring[0], ring[5], ring[4], ring[3]]]
-            self.line(lower, _darker(self.skin, 0.6), 0.04)
+            self.line(polygon[:4], _darker(self.skin, 0.28), 0.06)
+            self.line(polygon[[0, 5, 4, 3]], _darker(self.skin, 0.6), 0.04)
 
-    def brows(self, look: Look) -> None:
-        for brow in (self.points[17:22], self.points[22:27]):
-            self.line(brow, look.hair, look.brow_width)
-
-    def mouth(self, look: Look) -> None:
+    def mouth(self) -> None:
         outer, inner = self.points[48:60], self.points[60:68]
-        self.fill(outer, look.lips)
+        lips = self.look.lips
+        self.fill(outer, lips)
         gap = float(np.linalg.norm(self.points[66] - self.points[62])) / self.unit
         if gap > 0.12:
             self.fill(inner, (35.0, 25.0, 60.0))
             self.line(self.points[[61, 62, 63]], (225.0, 232.0, 235.0), min(0.10, 0.3 * gap))
         else:
-            self.line(self.points[[48, 60, 61, 62, 63, 64, 54]], _darker(look.lips, 0.55), 0.05)
+            self.line(self.points[[48, 60, 61, 62, 63, 64, 54]], _darker(lips, 0.55), 0.05)
 
 
 # A point of a stroke: its landmark on the left side and on the right, and an offset (dx, dy) in

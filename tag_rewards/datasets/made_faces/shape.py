@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_NEUTRAL_LEFT = {
+# The image's left half and the midline.
+_NEUTRAL = {
     # brow, outer to inner
     17: (-1.50, -0.36), 18: (-1.26, -0.52), 19: (-0.98, -0.57), 20: (-0.68, -0.53),
     21: (-0.40, -0.44),
@@ -32,8 +33,7 @@ _NEUTRAL_LEFT = {
     # outer and inner lip
     48: (-0.855, 1.80), 49: (-0.50, 1.66), 50: (-0.19, 1.58), 59: (-0.50, 2.00), 58: (-0.21, 2.08),
     60: (-0.72, 1.80), 61: (-0.25, 1.77), 67: (-0.25, 1.83),
-}  # fmt: skip
-_MIDLINE = {
+    # midline of the nose and the lips
     27: (0.0, -0.05), 28: (0.0, 0.25), 29: (0.0, 0.55), 30: (0.0, 0.85), 33: (0.0, 1.20),
     51: (0.0, 1.62), 57: (0.0, 2.10), 62: (0.0, 1.77), 66: (0.0, 1.83),
 }  # fmt: skip
@@ -77,29 +77,23 @@ def neutral_shape() -> NDArray[np.float64]:
         >>> float(np.linalg.norm(shape[39] - shape[42]))
         1.0
     """
-    shape = np.zeros((68, 2))
+    shape = _mirrored(_NEUTRAL)
     angle = np.pi * np.arange(17) / 16
     shape[:17, 0] = -1.875 * np.cos(angle) * (1 - 0.10 * np.sin(angle) ** 4)
     shape[:17, 1] = 0.05 + 3.20 * np.sin(angle) ** 1.15
-    for points in (_NEUTRAL_LEFT, _MIDLINE):
-        for index, point in points.items():
-            shape[index] = point
-            shape[MIRROR_ORDER[index]] = (-point[0], point[1])
     return shape
 
 
-def _displacements() -> dict[int, NDArray[np.float64]]:
-    table = {}
-    for au, moves in _MOVES.items():
-        delta = np.zeros((68, 2))
-        for index, (dx, dy) in moves.items():
-            delta[index] = (dx, dy)
-            delta[MIRROR_ORDER[index]] = (-dx, dy)
-        table[au] = delta
-    return table
+def _mirrored(points: Mapping[int, tuple[float, float]]) -> NDArray[np.float64]:
+    """All 68 points, the right side's as the mirror of the left one's; 0 where none are given."""
+    both = np.zeros((68, 2))
+    for index, (x, y) in points.items():
+        both[index] = (x, y)
+        both[MIRROR_ORDER[index]] = (-x, y)
+    return both
 
 
-_DISPLACEMENTS = _displacements()
+_DISPLACEMENTS = {au: _mirrored(moves) for au, moves in _MOVES.items()}
 
 
 def move(shape: NDArray[np.float64], intensities: Mapping[int, float]) -> NDArray[np.float64]:

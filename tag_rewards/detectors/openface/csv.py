@@ -46,8 +46,6 @@ MAX_LANDMARK = 1e9
 MAX_ANGLE = 2 * math.pi
 
 _POSE_COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz")
-_INTENSITY_COLUMN = re.compile(r"AU(\d\d)_r")
-_PRESENCE_COLUMN = re.compile(r"AU(\d\d)_c")
 
 
 class OpenFaceError(InputError):
@@ -212,7 +210,10 @@ def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
             "disk was full); delete the file and run OpenFace again"
         )
     header, *rows = text.splitlines()
-    layout = _read_header(path, header)
+    try:
+        layout = _layout(header)
+    except OpenFaceError as error:
+        raise OpenFaceError(f"{path}: {error}") from None
     return [_read_row(path, number, row, layout) for number, row in enumerate(rows, start=1)]
 
 
@@ -265,7 +266,11 @@ def write_openface_csv(path: str | Path, rows: Iterable[OpenFaceRow]) -> None:
     Raises:
         ValueError: An AU that OpenFace does not have, or landmarks of another shape.
     """
-    lines = [",".join(_image_columns())]
+    columns = ["face", "confidence"]
+    columns += [f"{axis}_{point}" for axis in "xy" for point in range(N_LANDMARKS)]
+    columns += [f"AU{au:02d}_r" for au in INTENSITY_AUS]
+    columns += [f"AU{au:02d}_c" for au in PRESENCE_AUS]
+    lines = [",".join(columns)]
     for face in rows:
         unknown = [au for au in face.intensities if au not in INTENSITY_AUS]
         unknown += [au for au in face.presences if au not in PRESENCE_AUS]
@@ -281,14 +286,6 @@ def write_openface_csv(path: str | Path, rows: Iterable[OpenFaceRow]) -> None:
     Path(path).write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
 
 
-def _image_columns() -> list[str]:
-    columns = ["face", "confidence"]
-    columns += [f"{axis}_{point}" for axis in "xy" for point in range(N_LANDMARKS)]
-    columns += [f"AU{au:02d}_r" for au in INTENSITY_AUS]
-    columns += [f"AU{au:02d}_c" for au in PRESENCE_AUS]
-    return columns
-
-
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where a header has the columns that are read."""
@@ -302,13 +299,6 @@ class _Layout:
     frame: int | None
     success: int | None
     pose: tuple[int, ...] | None
-
-
-def _read_header(path: Path, header: str) -> _Layout:
-    try:
-        return _layout(header)
-    except OpenFaceError as error:
-        raise OpenFaceError(f"{path}: {error}") from None
 
 
 @lru_cache(maxsize=16)  # the files of a dataset share one header
@@ -329,8 +319,7 @@ def _layout(header: str) -> _Layout:
             raise OpenFaceError(
                 f"the header has no landmark column {name!r}; run OpenFace with -2Dfp -aus"
             )
-    intensities = _au_columns(names, _INTENSITY_COLUMN)
-    presences = _au_columns(names, _PRESENCE_COLUMN)
+    intensities, presences = _au_columns(names, "r"), _au_columns(names, "c")
     for kind, found in (("intensity (AUxx_r)", intensities), ("presence (AUxx_c)", presences)):
         if not found:
             raise OpenFaceError(f"the header has no AU {kind} column; run OpenFace with -2Dfp -aus")
@@ -351,9 +340,9 @@ def _layout(header: str) -> _Layout:
     )
 
 
-def _au_columns(names: Sequence[str], pattern: re.Pattern[str]) -> tuple[tuple[int, int], ...]:
-    matches = ((pattern.fullmatch(name), index) for index, name in enumerate(names))
-    return tuple((int(match[1]), index) for match, index in matches if match)
+def _au_columns(names: Sequence[str], kind: str) -> tuple[tuple[int, int], ...]:
+    matches = ((re.fullmatch(rf"AU(\d\d)_{kind}", name), i) for i, name in enumerate(names))
+    return tuple((int(match[1]), i) for match, i in matches if match)
 
 
 def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow:
@@ -386,9 +375,6 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow
             )
         return value == 1.0
 
-    def angle_in(name: str, column: int) -> float:
-        return number_in(name, column, -MAX_ANGLE, MAX_ANGLE)
-
     try:
         points = np.array([float(fields[column]) for column in (*layout.x, *layout.y)])
     except ValueError:
@@ -398,7 +384,12 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow
         for axis, columns in (("x", layout.x), ("y", layout.y)):
             for point, column in enumerate(columns):
                 number_in(f"{axis}_{point}", column, -MAX_LANDMARK, MAX_LANDMARK)
-    frame, success = layout.frame, layout.success
+    frame, success, pose = layout.frame, layout.success, None
+    if layout.pose is not None:
+        angles = zip(_POSE_COLUMNS, layout.pose, strict=True)
+        pitch, yaw, roll = (number_in(*angle, -MAX_ANGLE, MAX_ANGLE) for angle in angles)
+        # The program's yaw is positive towards the image's left.
+        pose = Pose(math.degrees(pitch), -math.degrees(yaw), math.degrees(roll))
     return OpenFaceRow(
         landmarks=np.ascontiguousarray(points.reshape(2, N_LANDMARKS).T),
         intensities={
@@ -410,10 +401,5 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow
         row=number,
         frame=None if frame is None else int(number_in("frame", frame, 0, 1e9)),
         success=None if success is None else flag_in("success", success),
-        pose=None if layout.pose is None else _pose(*map(angle_in, _POSE_COLUMNS, layout.pose)),
+        pose=pose,
     )
-
-
-def _pose(pitch: float, yaw: float, roll: float) -> Pose:
-    """Degrees from the program's radians, whose yaw is positive towards the image's left."""
-    return Pose(math.degrees(pitch), -math.degrees(yaw), math.degrees(roll))

@@ -149,19 +149,23 @@ def run_openface(
         try:
             in_time = _wait(process, out, seconds_per_image, stop)
         finally:
-            _kill(process)
+            if process.poll() is None:
+                if os.name == "posix":
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+                process.wait()
+    csvs = [out / f"{image.stem}.csv" for image in images]
     if not in_time:
         broke_off = f"OpenFace began no further image for {seconds_per_image:g} s and was stopped"
     elif process.returncode:
         broke_off = f"OpenFace {_ending(process.returncode)}{_last_line(log, out)}"
     else:
-        return [_look(image, out) for image in images]
-    begun = [index for index, image in enumerate(images) if details_path(_csv(image, out)).exists()]
+        return [_look(csv) for csv in csvs]
+    begun = [index for index, csv in enumerate(csvs) if details_path(csv).exists()]
     last = begun[-1] if begun else 0
-    return [
-        _look(image, out) if index < last else Look(None, broke_off if index == last else "")
-        for index, image in enumerate(images)
-    ]
+    unseen = [Look(None) for _ in csvs[last + 1 :]]
+    return [*map(_look, csvs[:last]), Look(None, broke_off), *unseen]
 
 
 def _wait(process: subprocess.Popen[bytes], out: Path, limit: float, stop: Event) -> bool:
@@ -181,18 +185,8 @@ def _wait(process: subprocess.Popen[bytes], out: Path, limit: float, stop: Event
             return False
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
-
-
-def _look(image: Path, out: Path) -> Look:
+def _look(csv: Path) -> Look:
     """What the files that a run left say of an image that it has done with."""
-    csv = _csv(image, out)
     if csv.exists():
         try:
             return Look(read_image_csv(csv))
@@ -201,10 +195,6 @@ def _look(image: Path, out: Path) -> Look:
     if says_no_face(csv):
         return Look([])
     return Look(None, "OpenFace left no result: it passed the image over, or the disk is full")
-
-
-def _csv(image: Path, out: Path) -> Path:
-    return out / f"{image.stem}.csv"
 
 
 def _ending(code: int) -> str:

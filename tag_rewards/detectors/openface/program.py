@@ -55,12 +55,12 @@ class OpenFaceConfig:
         seconds_per_image: A run that begins no further image for this long is killed, above 0; the
             first image's time holds the loading of the models.
         faces: `all` faces of an image, or only the `largest`: of those of at least
-            `activation.MIN_CONFIDENCE`, or of all where there are none.
+            `observation.MIN_CONFIDENCE`, or of all where there are none.
         arguments: Further arguments of the program, such as
             `("-mloc", "model/main_clnf_general.txt")`. It runs in the folder where it lies.
 
     Raises:
-        ValueError: A value is out of range; the message names field and value.
+        InputError: A value is out of range; the message names field and value.
 
     Example:
         >>> OpenFaceConfig(processes=4, faces="largest").batch_size
@@ -76,15 +76,15 @@ class OpenFaceConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= 500:
-            raise ValueError(f"batch_size is {self.batch_size}, not 1 to 500")
+            raise InputError(f"batch_size is {self.batch_size}, not 1 to 500")
         if self.processes < 1:
-            raise ValueError(f"processes is {self.processes}, not at least 1")
+            raise InputError(f"processes is {self.processes}, not at least 1")
         if not (self.seconds_per_image > 0 and isfinite(self.seconds_per_image)):
-            raise ValueError(f"seconds_per_image is {self.seconds_per_image}, not above 0")
+            raise InputError(f"seconds_per_image is {self.seconds_per_image}, not above 0")
         if self.faces not in get_args(Faces):
-            raise ValueError(f"faces is {self.faces!r}, not one of {', '.join(get_args(Faces))}")
+            raise InputError(f"faces is {self.faces!r}, not one of {', '.join(get_args(Faces))}")
         if ours := _OURS.intersection(self.arguments):
-            raise ValueError(f"arguments hold {min(ours)}, which the detector gives itself")
+            raise InputError(f"arguments hold {min(ours)}, which the detector gives itself")
 
 
 class _Item(NamedTuple):
