@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.geometry import as_landmarks, average_face
-from tag_rewards.geometry.landmarks import face_frame
+from tag_rewards.geometry.landmarks import as_faces, face_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +125,7 @@ class _Measures(NamedTuple):
 
 def _normalised(landmarks: ArrayLike) -> NDArray[np.float64]:
     points = as_landmarks(landmarks)
-    unit = face_frame(points).unit  # refuses points that show no face
+    [unit], _, _ = face_frames(as_faces(points))  # refuses points that show no face
     source = np.column_stack([(points - points.mean(axis=0)) / unit, np.ones(len(points))])
     rigid = list(_RIGID)
     affine, *_ = np.linalg.lstsq(source[rigid], average_face()[rigid], rcond=None)

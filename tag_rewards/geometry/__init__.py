@@ -19,14 +19,7 @@ from tag_rewards.geometry.landmarks import (
     inner_eye_distance,
     mirror_landmarks,
 )
-from tag_rewards.geometry.matching import (
-    Box,
-    Matching,
-    MatchingConfig,
-    Polygon,
-    Region,
-    match,
-)
+from tag_rewards.geometry.matching import Box, Matching, MatchingConfig, Polygon, Region, match
 from tag_rewards.geometry.regions import au_box, au_boxes, au_region, au_regions, jaa_centres
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes, smart_resize
 

@@ -6,7 +6,6 @@ it is looked at, so the left brow (17-21) belongs to the right half of the perso
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,21 +38,6 @@ MIRROR_ORDER: NDArray[np.intp] = np.array(
 MIRROR_ORDER.setflags(write=False)
 
 
-@dataclass(frozen=True, slots=True)
-class FaceFrame:
-    """Unit and axes of a face in the image.
-
-    Attributes:
-        unit: r, the distance of the inner eye corners (landmarks 39 and 42), in pixels.
-        right: unit vector, shape (2,), along the eyes from the left eye to the right one.
-        down: unit vector, shape (2,), at a right angle to `right`, from the eyes towards the mouth.
-    """
-
-    unit: float
-    right: NDArray[np.float64]
-    down: NDArray[np.float64]
-
-
 def as_landmarks(points: ArrayLike) -> NDArray[np.float64]:
     """`points` as a float64 array of shape (68, 2).
 
@@ -68,13 +52,7 @@ def as_landmarks(points: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(points, dtype=np.float64)
     if array.shape != (N_LANDMARKS, 2):
         raise ValueError(f"landmarks must have shape (68, 2), not {array.shape}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        index = int(np.argmin(finite.all(axis=1)))
-        raise ValueError(
-            f"landmark {index} is {tuple(array[index].tolist())}, not two finite numbers"
-        )
-    return array
+    return as_faces(array[np.newaxis])[0]
 
 
 def as_faces(points: ArrayLike) -> NDArray[np.float64]:
@@ -118,41 +96,31 @@ def inner_eye_distance(landmarks: ArrayLike) -> float:
     return float(np.hypot(*(points[RIGHT_INNER_EYE] - points[LEFT_INNER_EYE])))
 
 
-def face_frame(landmarks: ArrayLike) -> FaceFrame:
-    """Unit and axes of the face.
+def face_frames(
+    faces: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Unit and axes of faces.
 
     The axis along the eyes joins their centres, which a closed or badly tracked lid moves less than
     a corner. Which way is down is read from the mouth, so that a face mirrored without renumbering
     its landmarks still has its chin below.
 
-    Raises:
-        ValueError: the eyes fall together, or the mouth lies on their line, so that there is no
-        frame.
-
-    Example:
-        >>> frame = face_frame(average_face() * 40)
-        >>> round(frame.unit, 6), frame.right.tolist(), frame.down.tolist()
-        (40.0, [1.0, 0.0], [-0.0, 1.0])
-    """
-    unit, right, down = face_frames(as_landmarks(landmarks)[np.newaxis])
-    return FaceFrame(float(unit[0]), right[0], down[0])
-
-
-def face_frames(
-    faces: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """`face_frame` of many faces in one computation.
-
     Args:
         faces: their landmarks, shape (n, 68, 2), as `as_faces` gives them.
 
     Returns:
-        Units (n,), axes along the eyes (n, 2), and axes towards the mouth (n, 2).
+        r, the distance of the inner eye corners (landmarks 39 and 42), in pixels, shape (n,); unit
+        vectors along the eyes from the left one to the right one, (n, 2); and unit vectors at a
+        right angle to these, from the eyes towards the mouth, (n, 2).
 
     Raises:
-        ValueError: a face has no frame; the message says which, if there are several.
+        ValueError: the eyes of a face fall together, or the mouth lies on their line; the message
+            says of which, if there are several.
 
     Example:
+        >>> unit, right, down = face_frames(as_faces(average_face() * 40))
+        >>> unit.round(6).tolist(), right.tolist(), down.tolist()
+        ([40.0], [[1.0, 0.0]], [[-0.0, 1.0]])
         >>> unit, right, down = face_frames(np.stack([average_face(), average_face() * 40]))
         >>> unit.tolist(), right.shape
         ([1.0, 40.0], (2, 2))
@@ -188,8 +156,8 @@ def face_roll(landmarks: ArrayLike) -> float:
         >>> face_roll(average_face())
         0.0
     """
-    right = face_frame(landmarks).right
-    return float(np.arctan2(right[1], right[0]))
+    _, [(x, y)], _ = face_frames(as_faces(landmarks))
+    return float(np.arctan2(y, x))
 
 
 def mirror_landmarks(landmarks: ArrayLike, width: float) -> NDArray[np.float64]:

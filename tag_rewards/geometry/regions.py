@@ -8,9 +8,8 @@ a box needs no polygon.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from tag_rewards.geometry.landmarks import (
     MIRROR_ORDER,
     as_faces,
     as_landmarks,
-    face_frame,
     face_frames,
 )
 
@@ -30,23 +28,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchors:
-    """Anchors of some AUs as arrays; of each AU the left half first.
+class _Anchors(NamedTuple):
+    """Anchors of some AUs as arrays; of each AU the left half first."""
 
-    Attributes:
-        start: indices of landmarks, shape (m,).
-        end: indices of the landmarks towards which the points are moved, shape (m,).
-        towards: how far, shape (m, 1).
-        offset: (right, down) in r, shape (m, 2).
-        first: the first anchor of each AU, shape (k,).
-    """
-
-    start: NDArray[np.intp]
-    end: NDArray[np.intp]
-    towards: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    first: NDArray[np.intp]
+    start: NDArray[np.intp]  # indices of landmarks, shape (m,)
+    end: NDArray[np.intp]  # of the landmarks towards which the points are moved, shape (m,)
+    towards: NDArray[np.float64]  # how far, shape (m, 1)
+    offset: NDArray[np.float64]  # (right, down) in r, shape (m, 2)
+    first: NDArray[np.intp]  # the first anchor of each AU, shape (k,)
 
 
 @lru_cache(maxsize=256)  # callers ask for the same AUs again and again
@@ -224,9 +213,9 @@ def jaa_centres(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:
         (0, 2)
     """
     points = as_landmarks(landmarks)
-    frame = face_frame(points)
+    [unit], _, [face_down] = face_frames(points[np.newaxis])
     if au not in JAA_CENTRES:
         return np.empty((0, 2))
     first, second, down = JAA_CENTRES[au]
-    centres: NDArray[np.float64] = points[[first, second]] + down * frame.unit * frame.down
+    centres: NDArray[np.float64] = points[[first, second]] + down * unit * face_down
     return centres

@@ -8,7 +8,7 @@ wrong space scores nothing and says nothing, so a target carries its space.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tag_rewards.geometry.boxes import scale_boxes
@@ -121,13 +121,7 @@ class BoxSpace:
             >>> BoxSpace.pixels(512, 512).to_dict()
             {'kind': 'pixels', 'width': 512, 'height': 512}
         """
-        fields: dict[str, str | int | None] = {
-            "kind": self.kind,
-            "width": self.width,
-            "height": self.height,
-            "processor": self.processor,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> BoxSpace:

@@ -47,10 +47,8 @@ def tag_reward(
             of the first answers is a target (see `Scorer.one`).
 
     Example:
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> reward = tag_reward("", "<answer> sad </answer><|im_end|>", [1], [2], answer=truth)
         >>> round(reward, 3)
         0.667

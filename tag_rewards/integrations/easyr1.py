@@ -45,10 +45,8 @@ def compute_score(
             a target.
 
     Example:
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> batch = [{"response": "<answer> sad </answer>", "ground_truth": truth}]
         >>> [scores] = compute_score(batch, format_weight=0)
         >>> scores["overall"], scores["accuracy"]

@@ -39,10 +39,8 @@ class TagScore(TagReward):
         component: what of the score it gives.
 
     Example:
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> ORMS["tag_accuracy"](args=None)(["<answer> sad </answer>"], solution=[truth])
         [1.0]
     """

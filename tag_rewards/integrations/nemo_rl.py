@@ -18,6 +18,7 @@ NeMo-RL, Ray and torch. The target is the sample's `extra_env_info["ground_truth
 from __future__ import annotations
 
 from functools import lru_cache
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
@@ -47,10 +48,8 @@ def tag_reward(ground_truth: Any, response: Any, **options: Any) -> tuple[float,
             target (see `Scorer.one`).
 
     Example:
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> tag_reward(truth, "<answer> sad </answer>", format_weight=0)
         (1.0, True)
     """
@@ -80,23 +79,16 @@ class RunningMeans:
     """
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        self._sums = dict.fromkeys(SAMPLE_KEYS, 0.0)
-        self._n_samples = 0
+        self._samples: list[Mapping[str, float]] = []
 
     def add(self, scores: Mapping[str, float]) -> None:
         """Count a sample."""
-        self._n_samples += 1
-        for key in SAMPLE_KEYS:
-            self._sums[key] += scores[key]
+        self._samples.append(scores)
 
     def take(self) -> dict[str, float]:
         """The means, none if there was no sample; the next ones start from nothing."""
-        sums, n_samples = self._sums, self._n_samples
-        self._reset()
-        return {key: total / n_samples for key, total in sums.items()} if n_samples else {}
+        samples, self._samples = self._samples, []
+        return {key: fmean(s[key] for s in samples) for key in SAMPLE_KEYS} if samples else {}
 
 
 def register(name: str = "vlm") -> None:
@@ -126,12 +118,6 @@ def __getattr__(name: str) -> Any:
 @lru_cache(maxsize=1)
 def _environment_actor() -> Any:
     import ray
-
-    # Stateless but for the running means, so a lost actor may start again, as NeMo-RL's own do.
-    return ray.remote(max_restarts=-1, max_task_retries=-1)(_environment_class())
-
-
-def _environment_class() -> type:
     import torch
     from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn
 
@@ -173,7 +159,8 @@ def _environment_class() -> type:
         def shutdown(self) -> None:
             """Nothing is held: the actor has no workers."""
 
-    return TagEnvironment
+    # Stateless but for the running means, so a lost actor may start again, as NeMo-RL's own do.
+    return ray.remote(max_restarts=-1, max_task_retries=-1)(TagEnvironment)
 
 
 def _observation(accuracy: float) -> dict[str, str]:

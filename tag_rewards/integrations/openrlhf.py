@@ -18,14 +18,12 @@ from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["response_of", "reward_func", "score_queries"]
 
 # A shorter piece of the prompt could stand in any completion.
 _LEAST_END = 8
-
-_LOGGED = tuple(key for key in SAMPLE_KEYS if key != "score")
 
 
 def reward_func(
@@ -73,10 +71,8 @@ def score_queries(
             of the first labels is a target (see `Scorer.one`).
 
     Example:
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> scored = score_queries(["Look:<answer> sad </answer><|im_end|>"], ["Look:"], [truth])
         >>> scored["extra_logs"]["accuracy"], scored["rewards"] == scored["scores"]
         ([1.0], True)
@@ -91,8 +87,13 @@ def score_queries(
         scorer.one(decoded_text(response_of(query, prompt)), label)
         for query, prompt, label in zip(queries, prompts, labels, strict=True)
     ]
+    return columns_of(scores)
+
+
+def columns_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The scores of a batch as OpenRLHF reads them, described at `score_queries`."""
     rewards = [sample["score"] for sample in scores]
-    logs = {key: [sample[key] for sample in scores] for key in _LOGGED}
+    logs = {key: [s[key] for s in scores] for key in SAMPLE_KEYS if key != "score"}
     return {"rewards": rewards, "scores": list(rewards), "extra_logs": logs}
 
 

@@ -310,30 +310,17 @@ _SPECIAL_TOKEN = re.compile(
 
 
 def decoded_text(completion: Any) -> str | None:
-    """As `completion_text`, without the special tokens at its end.
-
-    Args:
-        completion: what the model wrote, in any form that `completion_text` takes.
-
-    Returns:
-        The text, or None if there is none, which scores 0.
-    """
-    text = completion_text(completion)
-    return None if text is None else without_end_tokens(text)
-
-
-def without_end_tokens(text: str) -> str:
-    r"""The text up to the special tokens at its end, in time linear in its length.
-
-    Args:
-        text: a completion decoded with its special tokens.
+    r"""As `completion_text`, without the special tokens at its end; in time linear in its length.
 
     Example:
-        >>> without_end_tokens("<answer> fear </answer><|im_end|>")
+        >>> decoded_text("<answer> fear </answer><|im_end|>")
         '<answer> fear </answer>'
-        >>> without_end_tokens("a token <|im_end|> in the middle stays<|im_end|>\n<|endoftext|>")
+        >>> decoded_text("a token <|im_end|> in the middle stays<|im_end|>\n<|endoftext|>")
         'a token <|im_end|> in the middle stays'
     """
+    text = completion_text(completion)
+    if text is None:
+        return None
     end = len(text)
     for token in reversed([*_SPECIAL_TOKEN.finditer(text)]):
         if text[token.end() : end].strip():

@@ -45,10 +45,8 @@ async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> sample = SimpleNamespace(response="<answer> sad </answer><|im_end|>", label=truth)
         >>> args = SimpleNamespace(reward_key="accuracy")
         >>> asyncio.run(custom_rm(args, sample))["accuracy"]

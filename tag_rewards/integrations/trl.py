@@ -142,10 +142,8 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
                 first batch is valid.
 
         Example:
-            >>> truth = (
-            ...     '{"version": 1, "label": "sadness", "evidence": [],'
-            ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-            ... )
+            >>> from tag_rewards import BoxSpace, Target
+            >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
             >>> completions = [[{"role": "assistant", "content": "<answer> sad </answer>"}]] * 2
             >>> accuracy_reward(completions, ground_truth=[truth, None])
             [1.0, None]
@@ -166,15 +164,6 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
         samples: list[Mapping[str, float] | None] = [None] * len(targets)
         for index, scores in zip(ours, scored, strict=True):
             samples[index] = scores
-        self._log(samples, log_extra, log_metric)
-        return [_applicable(sample, self.component) for sample in samples]
-
-    def _log(
-        self,
-        samples: Sequence[Mapping[str, float] | None],
-        log_extra: Callable[[str, list[float | None]], None] | None,
-        log_metric: Callable[[str, float], None] | None,
-    ) -> None:
         for key in _METRICS[self.component]:
             values = [_applicable(sample, key) for sample in samples]
             # With the function's name: two functions of a run must not fill the same column.
@@ -186,6 +175,7 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
                     # One by one, so that TRL's mean over processes weighs every completion alike.
                     if value is not None:
                         log_metric(name, value)
+        return [_applicable(sample, self.component) for sample in samples]
 
 
 tag_reward = TagReward()
@@ -249,13 +239,18 @@ def grpo_dataset(path: str | Path) -> Dataset:
 
 
 def _decode_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    from PIL import Image
+
     if "prompt" in batch:
         batch["prompt"] = [
             [{**message, "content": _parts(message["content"])} for message in messages]
             for messages in batch["prompt"]
         ]
     if "images" in batch:
-        batch["images"] = [[_decode(image["bytes"]) for image in row] for row in batch["images"]]
+        batch["images"] = [
+            [Image.open(BytesIO(image["bytes"])).convert("RGB") for image in row]
+            for row in batch["images"]
+        ]
     return batch
 
 
@@ -267,9 +262,3 @@ def _parts(content: str) -> list[dict[str, str]]:
         if text:
             parts.append({"type": "text", "text": text})
     return parts
-
-
-def _decode(image: bytes) -> Any:
-    from PIL import Image
-
-    return Image.open(BytesIO(image)).convert("RGB")

@@ -68,10 +68,8 @@ async def tag_metrics(
     Example:
         >>> import asyncio
         >>> from types import SimpleNamespace as Record
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> task, trace = Record(ground_truth=truth), Record(last_reply="<answer> sad </answer>")
         >>> asyncio.run(tag_metrics(task, trace))["tag/accuracy"]
         1.0

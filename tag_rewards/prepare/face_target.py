@@ -20,7 +20,7 @@ from tag_rewards.detectors.observation import (
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
 from tag_rewards.geometry import AU_REGIONS, au_boxes, au_region
-from tag_rewards.geometry.landmarks import face_frame
+from tag_rewards.geometry.landmarks import as_faces, face_frames
 from tag_rewards.prepare.canvas import BOX_SPACES, Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
 
@@ -152,7 +152,7 @@ def face_target(
     if not lies_in(landmarks, canvas.part):
         return OUTSIDE
     try:
-        face_frame(landmarks)
+        face_frames(as_faces(landmarks))
     except ValueError:
         return DEGENERATE
     active = activated_aus(face, top_k=config.top_k, min_probability=config.min_probability)

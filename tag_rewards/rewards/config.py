@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 class GroundingConfig(MatchingConfig):
     """How boxes and named AUs are judged.
 
+    `iou_floor`, `iou_ceiling`, `probability_weighted` (by the detector) and `overlap` are those of
+    `MatchingConfig`.
+
     Attributes:
-        iou_floor: IoU up to which a box earns nothing, in [0, 1).
-        iou_ceiling: IoU from which a box earns everything, in (iou_floor, 1].
-        probability_weighted: weigh each AU of the target by the detector's probability.
-        overlap: "box" or "polygon"; as the three above it is an option of the matching, and
-            `MatchingConfig` says why the defaults are what they are.
         formula: "ramp", or the name of a published formula of `PRIOR_FORMULAS` for an ablation;
             such a formula replaces the whole grounding reward, and no other option applies to it.
         au_weight: share of the grounding reward that needs the right AUs named, in [0, 1].

@@ -1,14 +1,9 @@
 """The whole reward: one pure function of a text, a target and a configuration.
 
-The format reward: is the completion a TAG trace?
-
-The answer reward: is the expression right?
-
-The AU grounding reward: do the boxes lie where a detector saw the AUs that the trace names?
-
-The TAG paper says that predicted regions are aligned with external AU detectors; its formula is
-not public. This one is ours, made so that the ways in which grounding rewards have been gamed do
-not pay.
+It asks whether the completion is a TAG trace (format), whether the expression is right (accuracy),
+and whether the boxes lie where a detector saw the AUs that the trace names (grounding). The TAG
+paper says that predicted regions are aligned with external AU detectors; its formula is not public.
+This one is ours, made so that the ways in which grounding rewards have been gamed do not pay.
 """
 
 from __future__ import annotations
@@ -61,15 +56,11 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     claims). `tag_rewards.geometry.matching.match` matches the claims with the evidence, and its
     score :math:`S` is multiplied with what the names are worth:
 
-    .. math::
-        R = S \cdot \bigl(1 - w\,(1 - F_\beta)\bigr), \qquad
-        S = \frac{\sum_{a} \mathrm{mean}_{p \in P_a}\, \mathrm{ramp}(\mathrm{IoU}(p, t_a))}
-                 {\max(n_\text{claims}, n_\text{AUs})}
+    .. math:: R = S \cdot \bigl(1 - w\,(1 - F_\beta)\bigr)
 
-    with the boxes :math:`P_a` that claim the AU, its box :math:`t_a`, weight :math:`w` and
-    :math:`F_\beta` of the AUs that the conclusion names. A name without a place earns nothing, and
-    neither does a place without its name. Boxes without a name are matched with the AUs of the
-    conclusion that no step names (`Trace.unspoken_aus`).
+    with weight :math:`w` and :math:`F_\beta` of the AUs that the conclusion names. A name without a
+    place earns nothing, and neither does a place without its name. Boxes without a name are matched
+    with the AUs of the conclusion that no step names (`Trace.unspoken_aus`).
 
     Example:
         >>> from tag_rewards.rewards.config import GroundingConfig
@@ -143,30 +134,14 @@ def accuracy_reward(trace: Trace, target: Target) -> float:
     return float(trace.answer is not None and canonical_expression(trace.answer) == target.label)
 
 
-def has_all_parts(trace: Trace) -> bool:
-    """Whether every part of a trace is there and says something.
-
-    These are a global analysis and a conclusion with at least one letter each, one step with a
-    region, an observation and a well-formed box, and one answer that is a known expression.
-    """
-    return (
-        trace.answer is not None
-        and canonical_expression(trace.answer) is not None
-        and _has_letter(trace.global_analysis)
-        and _has_letter(trace.conclusion)
-        and any(
-            step.box is not None and _has_letter(step.region) and _has_letter(step.observation)
-            for step in trace.steps
-        )
-    )
-
-
 def format_reward(trace: Trace) -> float:
     r"""How well the text keeps to the form of a trace, in [0, 1].
 
     .. math:: R = \frac{[\text{all parts are there}]}{1 + \text{number of errors}}
 
-    All or nothing where a part is missing or empty, so that leaving out the work never pays; graded
+    The parts are a global analysis and a conclusion with at least one letter each, one step with a
+    region, an observation and a well-formed box, and one answer that is a known expression. All or
+    nothing where a part is missing or empty, so that leaving out the work never pays; graded
     where the form is only untidy (text after the answer, a section twice, a broken box), so that
     there is a slope to learn on. 1 for a well-formed trace.
 
@@ -180,7 +155,17 @@ def format_reward(trace: Trace) -> float:
         >>> format_reward(parse_trace(text.replace("A smile.", "")))
         0.0
     """
-    return 1.0 / (1 + len(trace.errors)) if has_all_parts(trace) else 0.0
+    has_all_parts = (
+        trace.answer is not None
+        and canonical_expression(trace.answer) is not None
+        and _has_letter(trace.global_analysis)
+        and _has_letter(trace.conclusion)
+        and any(
+            step.box is not None and _has_letter(step.region) and _has_letter(step.observation)
+            for step in trace.steps
+        )
+    )
+    return 1.0 / (1 + len(trace.errors)) if has_all_parts else 0.0
 
 
 def _has_letter(text: str) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.target import Target
     from tag_rewards.testing.hacks import Hack
-    from tag_rewards.testing.isolated import RewardFunction
+    from tag_rewards.testing.isolated import Call, RewardFunction
 
 #: Lengths of the long texts in characters: what hangs on the shortest is reported for that.
 #: The longest would take a sound reward too long in every frame; it stands in these.
@@ -40,15 +40,9 @@ DRAWN = 60
 
 
 class Sample(NamedTuple):
-    """A completion to score.
+    """A completion to score, or None, against a target as JSON."""
 
-    Attributes:
-        name: what it is, in a few words.
-        completion: the text, or None.
-        ground_truth: the target as JSON.
-    """
-
-    name: str
+    name: str  # what it is, in a few words
     completion: str | None
     ground_truth: str
 
@@ -163,8 +157,9 @@ class Battery:
     ) -> None:
         self._fn, self._targets, self._hacks, self._seconds = fn, targets, hacks, seconds
         self.pickling_problem = ""
-        self.other = self._isolated()
-        self.honest = Answer(self._honest_sample(), self.other.first)
+        honest = Sample("an honest trace", honest_text(targets[0]), targets[0].to_json())
+        self.other = self._isolated((honest.completion, honest.ground_truth))
+        self.honest = Answer(honest, self.other.first)
         outcome = self.honest.outcome
         if isinstance(outcome, Returned) and not outcome.bare and key not in outcome.values:
             self.close()
@@ -177,15 +172,9 @@ class Battery:
         """End the other process."""
         self.other.close()
 
-    def _honest_sample(self) -> Sample:
-        target = self._targets[0]
-        return Sample("an honest trace", honest_text(target), target.to_json())
-
-    def _isolated(self) -> Isolated:
-        _, *call = self._honest_sample()
-        fn, seconds = self._fn, self._seconds
+    def _isolated(self, call: Call) -> Isolated:
         try:
-            return Isolated(fn, (call[0], str(call[1])), seconds)
+            return Isolated(self._fn, call, self._seconds)
         except CannotLoadError as error:
             self.pickling_problem = str(error)
         if "fork" not in multiprocessing.get_all_start_methods():
@@ -193,7 +182,7 @@ class Battery:
                 f"the reward cannot be brought into another process ({self.pickling_problem}), "
                 "where it is tried; make it a function of a module"
             )
-        return Isolated(fn, (call[0], str(call[1])), seconds, method="fork")
+        return Isolated(self._fn, call, self._seconds, method="fork")
 
     @property
     def hopeless(self) -> bool:

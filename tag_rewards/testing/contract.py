@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
     from tag_rewards.testing.battery import Answer, Sample
     from tag_rewards.testing.isolated import RewardFunction
+
+    BatchFunction = Callable[[list[str | None], list[str]], Sequence[float | Mapping[str, float]]]
 
 
 # How much of a completion a message shows.
@@ -81,11 +85,8 @@ class RewardContract:
 
     def violations(self) -> list[Violation]:
         """Every promise that the function breaks, with an example of each."""
-        battery = self.battery()
-        try:
+        with closing(self.battery()) as battery:
             found = [self.violation(name, battery) for name in self.promises]
-        finally:
-            battery.close()
         return [violation for violation in found if violation is not None]
 
     def violation(self, name: str, battery: Battery) -> Violation | None:
@@ -148,18 +149,8 @@ def assert_reward_contract(
     """Check that a reward function keeps every promise of `PROMISES`.
 
     The function is tried on honest, hacked, malformed and hostile completions, in a process of its
-    own, where it is stopped if it hangs. Takes a few seconds.
-
-    Args:
-        fn: takes a completion (None if there is none) and a ground truth (`Target.to_json()`);
-            gives the reward, or a mapping of numbers one of which is the reward.
-        targets: as in `RewardContract`, and so are all that follow.
-        low: least reward.
-        high: largest reward.
-        key: where the reward stands in a mapping.
-        hacks: what must earn less than the honest trace.
-        leave_out: names of promises that are not checked.
-        seconds: CPU time that one completion may take.
+    own, where it is stopped if it hangs. Takes a few seconds. The arguments are the fields of
+    `RewardContract`.
 
     Raises:
         ContractViolation: it breaks at least one promise; the message has an example of each.
@@ -176,25 +167,7 @@ def assert_reward_contract(
         raise ContractViolation(fn, violations)
 
 
-@dataclass(frozen=True)
-class FromBatch:
-    """A reward function for single completions, made of one for batches.
-
-    Attributes:
-        batch: takes completions and ground truths, and gives one result for each.
-    """
-
-    batch: Callable[[list[str | None], list[str]], Sequence[float | Mapping[str, float]]]
-
-    def __call__(self, completion: str | None, ground_truth: str) -> float | Mapping[str, float]:
-        """The result for a batch of one."""
-        [result] = self.batch([completion], [ground_truth])
-        return result
-
-
-def from_batch(
-    batch: Callable[[list[str | None], list[str]], Sequence[float | Mapping[str, float]]],
-) -> FromBatch:
+def from_batch(batch: BatchFunction) -> RewardFunction:
     """A reward function for single completions, made of one for batches; picklable if that is.
 
     Example:
@@ -203,7 +176,14 @@ def from_batch(
         ... )
         4
     """
-    return FromBatch(batch)
+    return partial(_batch_of_one, batch)
+
+
+def _batch_of_one(
+    batch: BatchFunction, completion: str | None, ground_truth: str
+) -> float | Mapping[str, float]:
+    [result] = batch([completion], [ground_truth])
+    return result
 
 
 def _name(fn: RewardFunction) -> str:
@@ -231,28 +211,17 @@ def _shortened(text: str, width: int) -> str:
 
 
 class Finding(NamedTuple):
-    """An example of a broken promise.
-
-    Attributes:
-        sample: the completion.
-        result: what the function did with it, in words.
-    """
+    """An example of a broken promise: a completion, and what the function did with it, in words."""
 
     sample: Sample
     result: str
 
 
 class Promise(NamedTuple):
-    """Something that a reward function promises.
-
-    Attributes:
-        claim: the promise, as a sentence.
-        advice: what to do where it is broken.
-        check: finds an example of a broken promise, or none.
-    """
+    """Something that a reward function promises."""
 
     claim: str
-    advice: str
+    advice: str  # what to do where it is broken
     check: Callable[[RewardContract, Battery], Finding | None]
 
 

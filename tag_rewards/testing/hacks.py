@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
 from tag_rewards.geometry.matching import iou
 from tag_rewards.geometry.spaces import BoxSpace, convert_boxes
-from tag_rewards.testing.traces import (
-    ANALYSIS,
-    OBSERVATION,
-    Honest,
-    a_step,
-)
+from tag_rewards.testing.traces import ANALYSIS, OBSERVATION, Honest, a_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,12 +282,7 @@ HACKS: tuple[Hack, ...] = (
         lambda h: h.text.replace(h.form.box[0], f"{h.form.box[0]}["),
         removes=_FORM_AND_BOXES,
     ),
-    Hack(
-        "boxes in another coordinate space",
-        "VLM-R1 #21, #44",
-        _other_space,
-        lowers=_BOXES,
-    ),
+    Hack("boxes in another coordinate space", "VLM-R1 #21, #44", _other_space, lowers=_BOXES),
     Hack("boxes of another AU", "labels that are not compared", _other_names, removes=_BOXES),
     Hack(
         "boxes in the wrong order",
@@ -319,10 +309,7 @@ HACKS: tuple[Hack, ...] = (
         lowers=_BOXES,
     ),
     Hack(
-        "two verification loops",
-        "try twice, keep the better",
-        _two_loops,
-        lowers=_FORM_AND_BOXES,
+        "two verification loops", "try twice, keep the better", _two_loops, lowers=_FORM_AND_BOXES
     ),
     Hack(
         "nested answer tags",

@@ -1,7 +1,4 @@
-"""Honest traces, built from a target, and the pieces that hacks and strategies change in them.
-
-The honest trace of a target, ready to be changed in one place: what hacks are made of.
-"""
+"""Honest traces, built from a target, and the pieces that hacks and strategies change in them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from tag_rewards import RewardConfig, Target, score
 from tag_rewards.integrations import scorer
-from tag_rewards.integrations.scorer import without_end_tokens
+from tag_rewards.integrations.scorer import decoded_text
 from tag_rewards.testing.strategies import hostile_texts
 from tests.integrations.protocol import END, STACKS, TARGET, TEXT, TRUTH
 
@@ -119,18 +119,18 @@ def test_calls_are_pickled_to_a_process_that_has_no_stack_and_no_torch():
     [END, END + "\n", END + "<|endoftext|>" * 20, "<|eot_id|>", "</s>", "<end_of_turn>\n<eos>"],
 )
 def test_the_tokens_that_end_a_turn_cost_nothing(end):
-    assert without_end_tokens(TEXT + end) == TEXT
+    assert decoded_text(TEXT + end) == TEXT
     assert score(TEXT + end, TARGET)["format"] < score(TEXT, TARGET)["format"]
 
 
 @pytest.mark.parametrize("text", [f"a {END} b", "<|two words|>", "<|" + "x" * 50 + "|>", "<||>"])
 def test_other_text_stays(text):
-    assert without_end_tokens(text) == text
+    assert decoded_text(text) == text
 
 
 @settings(max_examples=50)
 @given(hostile_texts())
 def test_text_without_end_tokens_is_a_beginning_of_it(text):
-    cut = without_end_tokens(text)
+    cut = decoded_text(text)
     assert text.startswith(cut)
-    assert without_end_tokens(cut) == cut
+    assert decoded_text(cut) == cut

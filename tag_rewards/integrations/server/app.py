@@ -15,9 +15,8 @@ from starlette.exceptions import HTTPException
 
 import tag_rewards
 from tag_rewards.errors import InputError
-from tag_rewards.integrations.openrlhf import response_of
+from tag_rewards.integrations.openrlhf import columns_of, response_of
 from tag_rewards.integrations.scorer import (
-    SAMPLE_KEYS,
     NoTargetError,
     Scorer,
     completion_text,
@@ -59,30 +58,23 @@ async def score_all(
     Raises:
         HTTPException: no ground truth so far was a target (422), or the time is up (503).
     """
-    small = sum(map(len, filter(None, texts))) <= SMALL_CHARS
-    try:
-        if small and len(texts) > 1:
-            return scorer.many(texts, ground_truths)
-        return await _in_slices(scorer, texts, ground_truths, timeout)
-    except NoTargetError as error:
-        raise HTTPException(422, str(error)[:1000]) from None
-
-
-async def _in_slices(
-    scorer: Scorer, texts: Sequence[str | None], ground_truths: Sequence[Any], timeout: float
-) -> list[dict[str, float]]:
     results = []
     started = slice_started = perf_counter()
-    for index, (text, ground_truth) in enumerate(zip(texts, ground_truths, strict=True)):
-        results.append(scorer.one(text, ground_truth, f"sample {index} of a request"))
-        now = perf_counter()
-        if now - slice_started > SLICE:
-            if now - started > timeout:
-                raise HTTPException(
-                    503, f"not scored within {timeout:g} s; send fewer completions at a time"
-                )
-            await asyncio.sleep(0)
-            slice_started = perf_counter()
+    try:
+        if len(texts) > 1 and sum(map(len, filter(None, texts))) <= SMALL_CHARS:
+            return scorer.many(texts, ground_truths)
+        for index, (text, ground_truth) in enumerate(zip(texts, ground_truths, strict=True)):
+            results.append(scorer.one(text, ground_truth, f"sample {index} of a request"))
+            now = perf_counter()
+            if now - slice_started > SLICE:
+                if now - started > timeout:
+                    raise HTTPException(
+                        503, f"not scored within {timeout:g} s; send fewer completions at a time"
+                    )
+                await asyncio.sleep(0)
+                slice_started = perf_counter()
+    except NoTargetError as error:
+        raise HTTPException(422, str(error)[:1000]) from None
     return results
 
 
@@ -146,16 +138,9 @@ def _scoring_routes(config: ServerConfig, metrics: Metrics) -> APIRouter:
     @router.post("/openrlhf", response_model=OpenRLHFResponse)
     async def score_for_openrlhf(request: OpenRLHFRequest) -> Response:
         """For OpenRLHF's `--remote_rm_url`: prompts and special tokens are taken off first."""
-        texts = [
-            _response(index, query, prompt)
-            for index, (query, prompt) in enumerate(
-                zip(request.query, request.prompts, strict=True)
-            )
-        ]
-        results = await score(texts, request.labels)
-        rewards = [result["score"] for result in results]
-        logs = {key: [result[key] for result in results] for key in SAMPLE_KEYS if key != "score"}
-        return json_response({"rewards": rewards, "scores": rewards, "extra_logs": logs})
+        pairs = zip(request.query, request.prompts, strict=True)
+        texts = [_response(index, *pair) for index, pair in enumerate(pairs)]
+        return json_response(columns_of(await score(texts, request.labels)))
 
     @router.post("/slime", response_model=Scores)
     async def score_for_slime(request: SlimeRequest) -> Response:

@@ -25,7 +25,6 @@ from tag_rewards.integrations.server.config import ServerConfig
 
 if TYPE_CHECKING:
     import asyncio
-    from types import FrameType
 
     from fastapi import FastAPI
 
@@ -162,7 +161,7 @@ def serve(config: ServerConfig) -> None:
         flush=True,
     )
     # uvicorn raises the signal again when it is done, which would leave the folder behind.
-    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="tag-rewards-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         os.environ[CONFIG_VARIABLE] = config.to_json()
@@ -209,7 +208,3 @@ def _require_free(host: str, port: int) -> None:
             f"cannot listen on {host} port {port}: {error.strerror or error}; choose another "
             "--host or --port, or end what uses it"
         ) from None
-
-
-def _exit(signum: int, frame: FrameType | None) -> None:
-    sys.exit(0)

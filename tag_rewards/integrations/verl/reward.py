@@ -59,10 +59,8 @@ def compute_score(
             this process was a target (see `Scorer.one`). No completion raises.
 
     Example:
-        >>> truth = (
-        ...     '{"version": 1, "label": "sadness", "evidence": [],'
-        ...     ' "box_space": {"kind": "pixels", "width": 512, "height": 512}}'
-        ... )
+        >>> from tag_rewards import BoxSpace, Target
+        >>> truth = Target("sadness", (), BoxSpace.pixels(512, 512)).to_json()
         >>> scores = compute_score("rafdb", "<answer> sadness </answer>", truth)
         >>> scores["acc"], scores["format"], scores["abstained"]
         (1.0, 0.0, 1.0)
