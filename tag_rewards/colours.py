@@ -8,10 +8,7 @@ come nearer than a CIELAB difference of 15, where about 2 can just be seen.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
 
 #: The first ones are the easiest to tell apart.
 OKABE_ITO = ("#0072b2", "#d55e00", "#56b4e9", "#f0e442", "#cc79a7", "#e69f00", "#009e73")

@@ -9,6 +9,7 @@ more entry of `FORMS`, or an object of your own that is named as `package.module
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -18,8 +19,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from tag_rewards.geometry.matching import Box
 
 #: No coordinate lies further from 0; it keeps all arithmetic on boxes finite.

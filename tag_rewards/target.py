@@ -7,6 +7,7 @@ training stack can carry it and other tools can read it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,6 @@ from tag_rewards.forms import form_named
 from tag_rewards.geometry.spaces import BoxSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.geometry.matching import Box
     from tag_rewards.geometry.matching import Polygon as Polygon
 

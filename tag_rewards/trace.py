@@ -16,6 +16,7 @@ among them, are those of the target's form (`tag_rewards.forms`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,8 +25,6 @@ from tag_rewards.forms import TAG, form_named
 from tag_rewards.mentions import mentioned_aus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.forms import Form
     from tag_rewards.geometry.matching import Box as Box
     from tag_rewards.target import Target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,8 +12,6 @@ from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
     from tag_rewards.evaluation.measures import Figure
     from tag_rewards.evaluation.results import Results

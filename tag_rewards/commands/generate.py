@@ -2,6 +2,7 @@
 
 # Annotations stay real objects here: typer reads them.
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,6 @@ from tag_rewards.commands.progress import progress
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tag_rewards.completions.completion import Completion
     from tag_rewards.completions.run import Callbacks
     from tag_rewards.evaluation.run import CounterfactualSummary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,8 +13,6 @@ from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.target import Target
 

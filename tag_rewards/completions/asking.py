@@ -9,8 +9,10 @@ are kept one by one, as they come: they cost money, and it mixes them with other
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -18,9 +20,6 @@ from tag_rewards.engines.base import Request
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
-
     from tag_rewards.engines.base import Engine, Reply
 
 

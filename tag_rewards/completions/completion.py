@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.forms import TAG, form_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
     from tag_rewards.engines.base import Reply, TokenLogprob
     from tag_rewards.forms import Form
     from tag_rewards.prepare.eval_set import EvaluationFace

@@ -21,7 +21,9 @@ Answers are canonical labels, null where there is none; `masked` is the hidden s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -43,9 +45,6 @@ from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from tag_rewards.completions.asking import GenerationConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -27,8 +28,6 @@ from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tag_rewards.engines.base import Engine
     from tag_rewards.prepare.eval_set import EvaluationFace
 

@@ -17,18 +17,15 @@ Kaggle in this layout too, as `train/` and `test/`, its two test sets in one.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tag_rewards.datasets.reading import Builder, visible
 from tag_rewards.datasets.sample import Dataset, FaceSample
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS, canonical_expression
 from tag_rewards.files.images import IMAGE_SUFFIXES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 OUTSIDE = "image outside a class folder"
 NO_IMAGE = "file that is no image"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -14,8 +15,6 @@ from tag_rewards.datasets.protocols import PROTOCOLS, SPLITS
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
     from tag_rewards.datasets.sample import FaceSample
 

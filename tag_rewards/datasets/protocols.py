@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,6 @@ from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
-
     from tag_rewards.datasets.affectnet import Release
     from tag_rewards.datasets.rafdb import RafdbImages
     from tag_rewards.datasets.sample import Dataset, FaceSample

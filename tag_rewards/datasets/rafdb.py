@@ -14,16 +14,14 @@ or the aligned images sorted into folders named by label id, as they are found o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from tag_rewards.datasets.class_folders import read_folders
 from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, numbers, read_words
 from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 RAFDB_LABELS: Mapping[int, str] = dict(enumerate(_NAMES, start=1))

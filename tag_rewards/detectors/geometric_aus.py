@@ -14,6 +14,7 @@ shortening of a nodding one, and differences in the width of the face and the le
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,8 +23,6 @@ from tag_rewards.geometry import as_landmarks, average_face
 from tag_rewards.geometry.landmarks import as_faces, face_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import ArrayLike, NDArray
 
 VERSION = "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -29,8 +30,6 @@ from tag_rewards.detectors.openface.csv import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tag_rewards.detectors.images import Prepared
 
 REMEDY = (

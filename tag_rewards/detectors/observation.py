@@ -7,6 +7,7 @@ box, most probable first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, Union
@@ -17,8 +18,6 @@ from tag_rewards.geometry import AU_REGIONS, au_box, au_region
 from tag_rewards.target import AUEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.target import Polygon

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tag_rewards.detectors.observation import Detector
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tag_rewards.engines.base import Engine
 
 

@@ -11,6 +11,7 @@ import os
 import random
 import threading
 from collections import deque
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -39,7 +40,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
     from tag_rewards.engines.base import Request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -16,8 +17,6 @@ from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
 from tag_rewards.files.text import encodable, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tag_rewards.engines.base import Request
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

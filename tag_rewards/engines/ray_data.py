@@ -6,22 +6,19 @@ Requests and replies are rows of a Ray dataset.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from tag_rewards.engines.base import Reply, Request, TokenLogprob, chat_messages, split_prompt
 from tag_rewards.engines.vllm_offline import VLLMConfig, sampling_fields
 from tag_rewards.errors import InputError
 from tag_rewards.files.ray_cluster import ray_cluster
 from tag_rewards.files.text import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
 
 ERROR = "__inference_error__"
 """Ray's column of why a row failed; a row that has it passes by all further stages."""

@@ -26,6 +26,7 @@ the same completions.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,8 +34,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from tag_rewards.facs import EXPRESSIONS, canonical_expression
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
     from tag_rewards.trace import Trace
 
 STRICT, FERBENCH = "strict", "ferbench-compat"

@@ -8,6 +8,7 @@ the AUs of each face, so that what is left to compare is the places.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 from tag_rewards.geometry.boxes import face_area
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from tag_rewards.target import Target

@@ -6,6 +6,7 @@ of the faces is a multinomial draw from the matrix of the sample. Values are tho
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -14,8 +15,6 @@ import numpy as np
 from tag_rewards.evaluation.measures import Figure, resampled_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
 #: Equal-width bins of the expected calibration error.

@@ -5,7 +5,9 @@ Both are made from the rows of the faces: what is wanted is a function of sums o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -28,9 +30,6 @@ from tag_rewards.evaluation.results import (
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 

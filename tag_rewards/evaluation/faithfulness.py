@@ -12,6 +12,7 @@ AU is named after. The words and the areas are ours.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from math import exp
@@ -30,8 +31,6 @@ from tag_rewards.rewards.score import f_score
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from tag_rewards.completions.completion import Completion

@@ -51,8 +51,9 @@ named in `Results.unknown` and passed over.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,9 +66,6 @@ from tag_rewards.evaluation.classification import ClassFigures, Classification
 from tag_rewards.evaluation.measures import MEASURES, Figure, JudgedFaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from tag_rewards.trace import Box

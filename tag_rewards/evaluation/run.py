@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -57,9 +59,6 @@ from tag_rewards.evaluation.results import (
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from tag_rewards.completions.completion import Completion

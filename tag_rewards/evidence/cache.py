@@ -12,15 +12,12 @@ import os
 import sqlite3
 import sys
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import EvidenceRow
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 FILE = "evidence-1.sqlite"
 """The number is the format's; an older format is not read."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.detectors.observation import Detection
@@ -11,9 +13,6 @@ from tag_rewards.evidence.rows import EvidenceRow, evidence_table
 from tag_rewards.files.images import ImageError, content_hash, oriented_size, read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     import pyarrow as pa
 
     from tag_rewards.detectors.observation import Detector

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tag_rewards.datasets.sample import LeftOut
@@ -12,9 +14,6 @@ from tag_rewards.evidence.rows import evidence_files, open_evidence, read_group
 from tag_rewards.files.images import content_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 

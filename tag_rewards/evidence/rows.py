@@ -7,9 +7,10 @@ is done.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,6 @@ from tag_rewards.files.parquet import open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.geometry import AU_REGIONS
 from tag_rewards.geometry.regions import au_regions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 Status = Literal["observed", "no_face", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from tag_rewards.files.images import IMAGE_SUFFIXES
 from tag_rewards.files.whole import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from tag_rewards.detectors.observation import Detector
 
 FAILED_FILE = "failed.csv"

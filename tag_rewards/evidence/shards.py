@@ -10,9 +10,11 @@ import json
 import os
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,11 +23,6 @@ from tag_rewards.evidence.rows import EVIDENCE_SCHEMA, open_evidence, write_evid
 from tag_rewards.files.images import content_hash
 from tag_rewards.files.lock import lock_file
 from tag_rewards.files.whole import write_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
 
 MANIFEST = "evidence.json"
 LOCK = ".lock"

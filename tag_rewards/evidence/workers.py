@@ -15,6 +15,7 @@ import socket
 import threading
 import traceback
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -25,7 +26,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.files.ray_cluster import ray_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 

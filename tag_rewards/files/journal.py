@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
@@ -15,8 +17,6 @@ from tag_rewards.files.lock import lock_file
 from tag_rewards.files.whole import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 _SHOWN = 60  # characters of a setting in a message: a digest is longer and says no more

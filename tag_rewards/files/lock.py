@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from tag_rewards.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TRIES = 5
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class ParquetError(InputError):

@@ -13,15 +13,12 @@ lowers the score.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import fsum, inf, nan
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, get_args
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 Name = TypeVar("Name", bound="Hashable")
 

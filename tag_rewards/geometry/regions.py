@@ -8,6 +8,7 @@ a box needs no polygon.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +23,6 @@ from tag_rewards.geometry.landmarks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import shapely
     from numpy.typing import ArrayLike, NDArray
 

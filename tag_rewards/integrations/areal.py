@@ -12,13 +12,11 @@ the score alone. It passes no options: give them in `TAG_REWARDS_OPTIONS`, a JSO
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import decoded_text, default_scorer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["tag_reward"]
 

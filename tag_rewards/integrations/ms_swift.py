@@ -13,13 +13,11 @@ as `rewards/CLASS/mean`, `TagFormat` and so on. It passes a reward function no o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.trl import Component, TagReward
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["ORMS", "TagAccuracy", "TagFormat", "TagGrounding", "TagScore", "register"]
 

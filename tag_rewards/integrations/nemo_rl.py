@@ -17,14 +17,12 @@ NeMo-RL, Ray and torch. The target is the sample's `extra_env_info["ground_truth
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["ACTOR_CLASS", "RunningMeans", "completion_of", "register", "tag_reward"]
 

@@ -12,13 +12,11 @@ calls the function from threads, mostly with batches of one, and logs every key 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["response_of", "reward_func", "score_queries"]
 

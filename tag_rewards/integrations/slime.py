@@ -14,12 +14,10 @@ its Ray job.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["custom_rm", "log_components"]
 

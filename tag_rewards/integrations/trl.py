@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tag_rewards.errors import InputError
@@ -25,8 +26,6 @@ from tag_rewards.integrations.scorer import default_scorer
 from tag_rewards.rewards.config import RewardConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from datasets import Dataset
 
 __all__ = [

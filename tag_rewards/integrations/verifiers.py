@@ -23,14 +23,13 @@ environments had a `Rubric` in place of these functions.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, Scorer, default_scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from verifiers import Rubric
 
 __all__ = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import shapely
@@ -14,9 +16,6 @@ from tag_rewards.pictures.marks import Mark
 from tag_rewards.pictures.sheet import FacePicture
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 

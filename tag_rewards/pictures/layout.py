@@ -7,6 +7,7 @@ lines have the same size on a face of 100 pixels as on one of 1000.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -18,8 +19,6 @@ from tag_rewards.colours import ink_on
 from tag_rewards.geometry import box_area
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
     from tag_rewards.pictures.marks import Mark

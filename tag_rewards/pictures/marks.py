@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.colours import assign_colours
@@ -13,8 +14,6 @@ from tag_rewards.prepare.canvas import Canvas
 from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 

@@ -5,6 +5,7 @@ What a detector saw is dashed, with its region; what a trace claims is solid.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure as Drawing
@@ -26,8 +27,6 @@ from tag_rewards.pictures.layout import (
 from tag_rewards.pictures.marks import describe_marks, mark_colours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import numpy as np
     from matplotlib.axes import Axes
     from numpy.typing import NDArray

@@ -6,6 +6,7 @@ Single columns of the parquet files of `tag-rewards prepare`, without reading th
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -23,8 +24,6 @@ from tag_rewards.prepare.rows import EVAL_SCHEMA, METADATA_KEY, RL_SCHEMA, as_po
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
     import pyarrow as pa
     from numpy.typing import NDArray
 

@@ -6,6 +6,7 @@ images is normal. A file that cannot be trusted is an error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,6 @@ from tag_rewards.prepare.canvas import BOX_SPACES, Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 

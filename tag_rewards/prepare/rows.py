@@ -8,6 +8,7 @@ reading stream, so a dataset need not fit in memory.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
@@ -22,7 +23,6 @@ from tag_rewards.geometry.landmarks import N_LANDMARKS
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray

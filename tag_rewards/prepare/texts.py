@@ -14,6 +14,7 @@ No phrase names an AU or a label: a trace does that in its steps and its conclus
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from string import Template
@@ -28,8 +29,6 @@ from tag_rewards.forms import TAG, form_named
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from tag_rewards.datasets.sample import Box
     from tag_rewards.forms import Form
     from tag_rewards.geometry import BoxSpace

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tag_rewards.quality.measures import MEASURES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _FORM = re.compile(r"\s*(\|)?([a-z_]+)(?(1)\|)\s*(>=|<=)\s*(p?)(-?\d+(?:\.\d+)?)\s*")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from tag_rewards.detectors.observation import Pose, main_face
 from tag_rewards.geometry.landmarks import as_landmarks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.detectors.observation import FaceObservation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -23,8 +24,6 @@ from tag_rewards.quality.limits import resolve
 from tag_rewards.quality.measures import MEASURES, measure_quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-
     from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.detectors.observation import FaceObservation

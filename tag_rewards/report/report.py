@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
@@ -28,9 +30,6 @@ from tag_rewards.runs.curves import COMPONENTS, draw_curve, draw_curves, logged_
 from tag_rewards.runs.folder import read_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from matplotlib.figure import Figure as Drawing
 
     from tag_rewards.report.cards import Card

@@ -9,9 +9,11 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,9 +27,6 @@ from tag_rewards.facs import au_name
 from tag_rewards.report.drawings import row_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
-
     from tag_rewards.evaluation.classification import Classification
     from tag_rewards.evaluation.results import GalleryFace, Results
 

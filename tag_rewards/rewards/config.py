@@ -6,16 +6,14 @@ why it was chosen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tag_rewards.geometry.matching import MatchingConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ the matched pairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.geometry.matching import iou
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from tag_rewards.trace import Box, Claim
 
 Matrix = list[list[float]]

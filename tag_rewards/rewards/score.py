@@ -8,6 +8,7 @@ This one is ours, made so that the ways in which grounding rewards have been gam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,8 +19,6 @@ from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
 from tag_rewards.trace import Claim, read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.rewards.config import GroundingConfig
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace

@@ -8,6 +8,7 @@ scored as a model's are.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ from tag_rewards.rewards import score_batch
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 

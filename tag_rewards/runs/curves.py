@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure as Drawing
@@ -12,8 +13,6 @@ from tag_rewards.colours import OKABE_ITO
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
 
     from tag_rewards.runs.folder import StepMetrics

@@ -17,14 +17,12 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from tag_rewards.errors import InputError
 from tag_rewards.target import Target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 
 class StepMetrics(NamedTuple):

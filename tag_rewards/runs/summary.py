@@ -8,6 +8,8 @@ model's; `metrics.jsonl` what was logged.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -36,9 +38,6 @@ from tag_rewards.runs.folder import (
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from matplotlib.figure import Figure as Drawing
 
     from tag_rewards.target import Target

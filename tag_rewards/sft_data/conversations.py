@@ -8,7 +8,9 @@ of several turns, with any number of images or none, and needs no column beyond 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,8 +21,6 @@ from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA
 
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Iterator
-    from pathlib import Path
 
 ROWS_AT_A_TIME = 128
 VIDEO_TAG = "<video>"

@@ -9,6 +9,7 @@ of the dataset decoded.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
@@ -16,8 +17,6 @@ from tag_rewards.files.images import image_size
 from tag_rewards.prepare.rows import IMAGE_TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from tag_rewards.sft_data.conversations import Conversation
 
 

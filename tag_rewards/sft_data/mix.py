@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,8 +27,6 @@ from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile
 from tag_rewards.sft_data.lengths import SequenceLengths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,8 +25,6 @@ from tag_rewards.testing.traces import HONEST_TRACES, honest_text
 from tag_rewards.trace import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from tag_rewards.target import Target
     from tag_rewards.testing.hacks import Hack
     from tag_rewards.testing.isolated import Call, RewardFunction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +18,6 @@ from tag_rewards.testing.isolated import Died, Outcome, Raised, Returned, TimedO
 from tag_rewards.testing.traces import TARGETS, honest_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from tag_rewards.target import Target
     from tag_rewards.testing.battery import Answer, Sample
     from tag_rewards.testing.isolated import RewardFunction

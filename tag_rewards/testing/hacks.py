@@ -7,6 +7,7 @@ which parts of the reward a sound one takes away.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,8 +17,6 @@ from tag_rewards.geometry.spaces import BoxSpace, convert_boxes
 from tag_rewards.testing.traces import ANALYSIS, OBSERVATION, Honest, a_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tag_rewards.target import Target
     from tag_rewards.trace import Box
 

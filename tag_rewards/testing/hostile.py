@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING
 from tag_rewards.forms import TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tag_rewards.forms import Form
 
 #: What may stand in the place of a box: numbers that no image has, and no numbers.

@@ -15,16 +15,15 @@ imports nothing of the library before it is used.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tag_rewards.target import Target
     from tag_rewards.testing.battery import Battery
     from tag_rewards.testing.contract import RewardContract

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.forms import form_named
@@ -10,10 +10,6 @@ from tag_rewards.geometry.matching import Box, iou
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, text_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 
 #: What honest traces say where the words do not matter.
 ANALYSIS, REGION, OBSERVATION = "A face.", "face", "movement"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
@@ -28,9 +30,6 @@ from tag_rewards.trace import read_trace
 from tag_rewards.traces.verifier import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
     from tag_rewards.traces.records import Attempt, Judged

@@ -6,6 +6,7 @@ A face is read when it is asked about, and checked against what the ledger knows
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,8 +23,6 @@ from tag_rewards.traces.records import LeftOutSample, TraceSample
 from tag_rewards.traces.verifier import VerifyConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -34,9 +36,6 @@ from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.records import Judged, LeftOutSample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from tag_rewards.prepare.texts import PromptName
     from tag_rewards.traces.ledger import LedgerReader, Run
     from tag_rewards.traces.records import Attempt, TraceSample

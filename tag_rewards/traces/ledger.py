@@ -27,6 +27,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -38,8 +39,6 @@ from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
 from tag_rewards.traces.verifier import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from tag_rewards.traces.prompts import PolicyConfig
 
 LEDGER_FILE = "ledger.sqlite"

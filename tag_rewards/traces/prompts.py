@@ -28,9 +28,11 @@ these fields, and `<image>` exactly once:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -49,9 +51,6 @@ from tag_rewards.prepare.texts import AUBox, describe_space, write_trace
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from tag_rewards.traces.verifier import Verdict
 
 Mode = Literal["blind", "rationalised"]

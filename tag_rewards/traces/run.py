@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from tag_rewards import __version__
@@ -30,9 +32,7 @@ from tag_rewards.traces.records import Attempt, Judged, LeftOutSample
 from tag_rewards.traces.verifier import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.engines.base import Engine, Reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, get_args
@@ -16,8 +17,6 @@ from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
 from tag_rewards.trace import Trace, read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tag_rewards.target import Target
 
 MOST_ERRORS = 8

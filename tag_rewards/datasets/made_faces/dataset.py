@@ -9,6 +9,7 @@ real ones.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,6 @@ from tag_rewards.facs import PROTOTYPES
 from tag_rewards.geometry.landmarks import MIRROR_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from numpy.typing import NDArray
 
 # AUs of no prototype: they may accompany any expression without changing its label.

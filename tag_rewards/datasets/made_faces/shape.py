@@ -9,6 +9,7 @@ measured for them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,6 @@ import numpy as np
 from tag_rewards.geometry.landmarks import MIRROR_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 # The image's left half and the midline.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from tag_rewards.detectors.openface.csv import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tag_rewards.detectors.observation import ImageInput
 
 

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,7 +30,6 @@ from tag_rewards.detectors.openface.csv import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from threading import Event
 
     from tag_rewards.detectors.openface.csv import OpenFaceRow

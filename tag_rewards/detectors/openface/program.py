@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
@@ -27,8 +28,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.files.images import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from tag_rewards.detectors.images import Transform
     from tag_rewards.detectors.observation import ImageInput
     from tag_rewards.detectors.openface.csv import OpenFaceRow

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -33,10 +34,6 @@ from tag_rewards.integrations.server.schemas import (
     Scores,
     SlimeRequest,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
-
 
 #: A request with fewer characters is scored in one go.
 SMALL_CHARS = 32_768

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from collections.abc import Mapping, Sequence
 from hmac import compare_digest
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -22,8 +23,6 @@ from starlette.responses import Response
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tag_rewards.integrations.server.config import ServerConfig

@@ -22,6 +22,7 @@ trainers keep them, and takes its place; the settings are verl's:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,6 @@ from tag_rewards.integrations.verl.reward import component_means
 from tag_rewards.integrations.verl.settings import check_reward
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from omegaconf import DictConfig
     from torch import Tensor
     from transfer_queue import KVBatchMeta
