@@ -5,8 +5,6 @@ simulates the loss of each kind of cone (Machado, Oliveira and Fernandes 2009): 
 come nearer than a CIELAB difference of 15, where about 2 can just be seen.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What the library raises when its input is at fault, and not the library."""
 
-from __future__ import annotations
-
 
 class InputError(ValueError):
     """Input that is refused; the message is one sentence that says what is wrong and where.

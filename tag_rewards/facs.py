@@ -5,8 +5,6 @@ are typical of a label. Numbers, names and muscles are those of Ekman, Friesen a
 Action Coding System* (2002).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ The shorthand of FACS is read where it cannot mean anything else: "AU6+12", "AU1
 4". After a single "AU6", a comma or "and" may begin anything ("AU6 and 2 wrinkles").
 """
 
-from __future__ import annotations
-
 import re
 from itertools import islice
 

@@ -1,7 +1,5 @@
 """Something of the user's own, named on a command line as `package.module:name`."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import os

@@ -16,8 +16,6 @@ The new one has the faces cut out, 224 x 224, and a file for each annotation:
 Either is read with one of the two splits missing, since the training images are large.
 """
 
-from __future__ import annotations
-
 import os
 from functools import lru_cache
 from io import BytesIO

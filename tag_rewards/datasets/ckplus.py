@@ -8,8 +8,6 @@ Both label files are named after the peak, the last frame. Every sequence has FA
 with its intensity (0: not scored), but only 327 of 593 an expression. There is no official split.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tag_rewards.datasets.reading import (

@@ -14,8 +14,6 @@ are not public, so that these lie outside a class folder and are left out. FER20
 Kaggle in this layout too, as `train/` and `test/`, its two test sets in one.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from functools import partial

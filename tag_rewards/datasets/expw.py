@@ -7,8 +7,6 @@
 look for the face inside `face_box`. There is no official split.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, numbers, read_words

@@ -4,8 +4,6 @@ ROOT/fer2013.csv        emotion,pixels,Usage
                         0,70 80 82 ... 82,Training      (48 x 48 grey pixels, row by row)
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

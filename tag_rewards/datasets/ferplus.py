@@ -21,8 +21,6 @@ https://github.com/microsoft/FERPlus, after https://arxiv.org/abs/1608.01041), w
 away single votes as outliers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path

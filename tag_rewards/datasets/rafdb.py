@@ -12,8 +12,6 @@ or the aligned images sorted into folders named by label id, as they are found o
     ROOT/train/5/train_00001_aligned.jpg            and ROOT/test/...
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args

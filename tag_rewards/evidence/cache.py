@@ -4,8 +4,6 @@ Only what the detector said is kept. What follows from it, the boxes and polygon
 made anew, so that a later version of this library does not read its predecessor's.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

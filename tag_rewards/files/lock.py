@@ -1,7 +1,5 @@
 """One writer at a time: a lock on a file, which the system frees with the process."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

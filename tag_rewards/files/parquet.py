@@ -1,7 +1,5 @@
 """Parquet files are opened against the schema that they should have."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

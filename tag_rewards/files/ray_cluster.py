@@ -1,7 +1,5 @@
 """Joining a Ray cluster, or starting one on this machine for the time."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Text for records and for people: what a file can hold, messages in one line, durations."""
 
-from __future__ import annotations
-
 import re
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

@@ -5,8 +5,6 @@ in the face's own frame. Rules are written for the left half of the face in the 
 half is its mirror image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

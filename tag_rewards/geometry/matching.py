@@ -11,8 +11,6 @@ nothing, several tries for a name are worth their mean, and moving a box towards
 lowers the score.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -10,8 +10,6 @@ of the data by name; the target is the column `answer`. AReaL logs the reward al
 the score alone. It passes no options: give them in `TAG_REWARDS_OPTIONS`, a JSON object.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

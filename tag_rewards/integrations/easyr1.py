@@ -10,8 +10,6 @@ EasyR1 loads the file under a name of its own, calls the function once for each 
 logs every key of the results, in training too. The target is the column `data.answer_key`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

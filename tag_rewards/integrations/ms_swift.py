@@ -11,8 +11,6 @@ as `rewards/CLASS/mean`, `TagFormat` and so on. It passes a reward function no o
 `TAG_REWARDS_OPTIONS`, a JSON object.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -15,8 +15,6 @@ environment of its own, a Ray actor. `TagEnvironment` is made when it is first a
 NeMo-RL, Ray and torch. The target is the sample's `extra_env_info["ground_truth"]`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean

@@ -9,8 +9,6 @@ prints. OpenRLHF passes a reward no options: give them in `TAG_REWARDS_OPTIONS`,
 calls the function from threads, mostly with batches of one, and logs every key of `extra_logs`.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any

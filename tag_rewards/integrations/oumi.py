@@ -14,8 +14,6 @@ Oumi's own `reward_function_kwargs` do not reach verl 0.7 and later; verl's sett
 `reward.custom_reward_function.reward_kwargs`, under `verl_config_overrides`, does.
 """
 
-from __future__ import annotations
-
 from tag_rewards.integrations.verl import compute_score
 
 __all__ = ["NAME", "compute_score", "register"]

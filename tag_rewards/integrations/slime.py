@@ -11,8 +11,6 @@ passes a reward no options: give them in `TAG_REWARDS_OPTIONS`, a JSON object, i
 its Ray job.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Any

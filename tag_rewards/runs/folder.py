@@ -12,8 +12,6 @@ The first are written by verl's file logger (`VERL_FILE_LOGGER_PATH`), the gener
 `trainer.validation_data_dir`, times and settings by `recipes/run_tag_grpo.sh`.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import defaultdict, deque

@@ -1,7 +1,5 @@
 """Honest traces, built from a target, and the pieces that hacks and strategies change in them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from tag_rewards.facs import ACTION_UNITS

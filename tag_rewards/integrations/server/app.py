@@ -1,7 +1,5 @@
 """The HTTP endpoints: translate, score on the event loop without keeping others waiting, answer."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence

@@ -10,8 +10,6 @@ verl calls it once for each sample, from threads, and logs every key of the resu
 Nothing here imports verl.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

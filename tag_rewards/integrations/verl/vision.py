@@ -3,8 +3,6 @@
 Kept apart from `frozen_vision`, which imports verl, so that the rule can be read and tested alone.
 """
 
-from __future__ import annotations
-
 #: What the visual encoder is called in the dotted names: `visual` in Qwen2-VL, Qwen2.5-VL and
 #: Qwen3-VL (and inside the thinker of Qwen-Omni), `vision_tower` in LLaVA, Gemma 3 and InternVL.
 ENCODERS = frozenset({"visual", "vision_tower"})
