@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -166,7 +165,19 @@ def assert_reward_contract(
         raise ContractViolation(fn, violations)
 
 
-def from_batch(batch: BatchFunction) -> RewardFunction:
+@dataclass(frozen=True)  # not a partial: a pickled copy is equal
+class FromBatch:
+    """A reward function for single completions, made of one for batches."""
+
+    batch: BatchFunction
+
+    def __call__(self, completion: str | None, ground_truth: str) -> float | Mapping[str, float]:
+        """The result for a batch of one."""
+        [result] = self.batch([completion], [ground_truth])
+        return result
+
+
+def from_batch(batch: BatchFunction) -> FromBatch:
     """A reward function for single completions, made of one for batches; picklable if that is.
 
     Example:
@@ -175,14 +186,7 @@ def from_batch(batch: BatchFunction) -> RewardFunction:
         ... )
         4
     """
-    return partial(_batch_of_one, batch)
-
-
-def _batch_of_one(
-    batch: BatchFunction, completion: str | None, ground_truth: str
-) -> float | Mapping[str, float]:
-    [result] = batch([completion], [ground_truth])
-    return result
+    return FromBatch(batch)
 
 
 def _name(fn: RewardFunction) -> str:
