@@ -10,17 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = [
-    "ACTION_UNITS",
-    "EXPRESSIONS",
-    "PROTOTYPES",
-    "ActionUnit",
-    "UnknownExpressionError",
-    "canonical_expression",
-    "parse_au",
-    "require_expression",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ActionUnit:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from tag_rewards.engines.base import Request
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Engine, Reply
@@ -46,9 +46,7 @@ class GenerationConfig:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (("max_tokens", self.max_tokens), ("chunk", self.chunk)):
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}, not at least 1")
+        require_at_least_1(max_tokens=self.max_tokens, chunk=self.chunk)
         if not 0 <= self.temperature < float("inf"):
             raise InputError(f"temperature is {self.temperature}, not at least 0")
 

@@ -33,7 +33,7 @@ from scipy.sparse.csgraph import connected_components
 
 from tag_rewards.completions.asking import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.completions.completion import read_completions
-from tag_rewards.errors import InputError
+from tag_rewards.errors import require_at_least_1
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
 from tag_rewards.files.journal import Journal
@@ -79,8 +79,7 @@ class CounterfactualConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            raise InputError(f"draws is {self.draws}, not at least 1")
+        require_at_least_1(draws=self.draws)
 
 
 class MaskedFace(NamedTuple):

@@ -27,7 +27,7 @@ from tag_rewards.detectors.one_by_one import (
     import_for,
     package_version,
 )
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
@@ -82,8 +82,7 @@ class MediaPipeConfig:
     max_faces: int = 4
 
     def __post_init__(self) -> None:
-        if self.max_faces < 1:
-            raise InputError(f"max_faces is {self.max_faces}, not at least 1")
+        require_at_least_1(max_faces=self.max_faces)
 
 
 class MediaPipeDetector(OneByOne):

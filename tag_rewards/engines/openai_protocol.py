@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
+from tag_rewards.errors import require_at_least_1
 from tag_rewards.files.text import encodable, one_line
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class OpenAIConfig:
         >>> OpenAIConfig(concurrency=0)
         Traceback (most recent call last):
         ...
-        ValueError: concurrency is 0, not at least 1
+        tag_rewards.errors.InputError: concurrency is 0, not at least 1
     """
 
     url: str = "http://127.0.0.1:8000/v1"
@@ -83,9 +84,7 @@ class OpenAIConfig:
         for name in _ABOVE_ZERO:
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, not above 0")
-        for name in _AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        require_at_least_1(**{name: getattr(self, name) for name in _AT_LEAST_ONE})
         if self.max_tokens_field not in get_args(MaxTokensField):
             raise ValueError(
                 f"max_tokens_field is {self.max_tokens_field!r}, "

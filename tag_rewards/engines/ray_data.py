@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from tag_rewards.engines.base import Reply, Request, TokenLogprob, chat_messages, split_prompt
 from tag_rewards.engines.vllm_offline import VLLMConfig, sampling_fields
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.ray_cluster import ray_cluster
 from tag_rewards.files.text import one_line
 
@@ -119,9 +119,7 @@ class RayConfig:
     content_format: ContentFormat = "openai"
 
     def __post_init__(self) -> None:
-        for name in ("replicas", "batch_size", "held"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        require_at_least_1(replicas=self.replicas, batch_size=self.batch_size, held=self.held)
         if self.content_format not in get_args(ContentFormat):
             raise ValueError(
                 f"content_format is {self.content_format!r}, "

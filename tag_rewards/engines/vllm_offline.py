@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
@@ -55,10 +55,8 @@ class VLLMConfig:
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        for name in ("tensor_parallel_size", "max_model_len"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, not at least 1")
+        parallel, longest = self.tensor_parallel_size, self.max_model_len
+        require_at_least_1(tensor_parallel_size=parallel, max_model_len=longest)
         if not 0 < self.gpu_memory_utilization <= 1:
             raise ValueError(
                 f"gpu_memory_utilization is {self.gpu_memory_utilization}, not above 0 and up to 1"
@@ -112,8 +110,7 @@ class VLLMEngine:
     name = "vllm"
 
     def __init__(self, model: str, config: VLLMConfig | None = None, held: int = 512) -> None:
-        if held < 1:
-            raise ValueError(f"held is {held}, not at least 1")
+        require_at_least_1(held=held)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # read when vLLM is imported
         import vllm  # noqa: F401 - to fail early, and not after an hour of preparations
 

@@ -117,7 +117,7 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
     """
 
     def by_face(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.bincount(seen.face, values, seen.n_faces)
+        return np.bincount(seen.face, values, seen.n_faces).astype(np.float64, copy=False)
 
     placed = ~np.isnan(boxes[:, 0])
     inner = _overlap_area(boxes, seen.boxes)

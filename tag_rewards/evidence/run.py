@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.cache import EvidenceCache
 from tag_rewards.evidence.counts import EvidenceCounts, count_evidence, failed_csv
 from tag_rewards.evidence.look import Looker, looks_up_by_name
@@ -51,10 +51,8 @@ class AnnotateConfig:
     shard_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("workers", "batch_size", "shard_rows"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}, not at least 1")
+        rows = self.shard_rows
+        require_at_least_1(workers=self.workers, batch_size=self.batch_size, shard_rows=rows)
         if not self.shard_seconds > 0:
             raise InputError(f"shard_seconds is {self.shard_seconds}, not above 0")
 

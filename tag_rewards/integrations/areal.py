@@ -16,8 +16,6 @@ from typing import Any
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import decoded_text, default_scorer
 
-__all__ = ["tag_reward"]
-
 
 def tag_reward(
     prompt: str,

@@ -16,8 +16,6 @@ from typing import Any
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import decoded_text, default_scorer
 
-__all__ = ["REWARD_NAME", "REWARD_TYPE", "compute_score"]
-
 #: Read by EasyR1's AutoRewardManager; older versions take `worker.reward.reward_type=batch`.
 REWARD_NAME = "tag"
 REWARD_TYPE = "batch"

@@ -17,8 +17,6 @@ from typing import Any
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.trl import Component, TagReward
 
-__all__ = ["ORMS", "TagAccuracy", "TagFormat", "TagGrounding", "TagScore", "register"]
-
 _COLUMNS = ("ground_truth", "solution", "reward_model")
 
 

@@ -22,8 +22,6 @@ from typing import Any
 
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
 
-__all__ = ["ACTOR_CLASS", "RunningMeans", "completion_of", "register", "tag_reward"]
-
 #: What NeMo-RL's registries call the environment.
 ACTOR_CLASS = "tag_rewards.integrations.nemo_rl.TagEnvironment"
 

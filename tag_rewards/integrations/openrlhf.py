@@ -16,8 +16,6 @@ from typing import Any
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
 
-__all__ = ["response_of", "reward_func", "score_queries"]
-
 # A shorter piece of the prompt could stand in any completion.
 _LEAST_END = 8
 

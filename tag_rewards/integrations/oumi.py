@@ -16,8 +16,6 @@ Oumi's own `reward_function_kwargs` do not reach verl 0.7 and later; verl's sett
 
 from tag_rewards.integrations.verl import compute_score
 
-__all__ = ["NAME", "compute_score", "register"]
-
 #: What Oumi's configuration calls the reward.
 NAME = "tag"
 

@@ -17,8 +17,6 @@ from typing import Any
 
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
 
-__all__ = ["custom_rm", "log_components"]
-
 
 async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
     """Score a sample, or a list of them, for slime.

@@ -28,16 +28,6 @@ from tag_rewards.rewards.config import RewardConfig
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = [
-    "Component",
-    "TagReward",
-    "accuracy_reward",
-    "format_reward",
-    "grounding_reward",
-    "grpo_dataset",
-    "tag_reward",
-]
-
 Component = Literal["score", "format", "accuracy", "grounding"]
 
 _WEIGHTS = ("format_weight", "accuracy_weight", "grounding_weight")

@@ -32,15 +32,6 @@ from tag_rewards.integrations.scorer import SAMPLE_KEYS, Scorer, default_scorer
 if TYPE_CHECKING:
     from verifiers import Rubric
 
-__all__ = [
-    "accuracy_reward",
-    "format_reward",
-    "grounding_reward",
-    "tag_metrics",
-    "tag_reward",
-    "tag_rubric",
-]
-
 _FIELDS = ("ground_truth", "answer")
 
 # Few, because a rubric asks for each number on its own, and each asks for the whole score.

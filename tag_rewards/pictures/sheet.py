@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patches import Polygon as Outline
 
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.pictures.layout import (
     DPI,
     LEAST_SHOWN,
@@ -77,8 +77,7 @@ def draw_faces(pictures: Sequence[FacePicture], columns: int | None = None) -> D
         raise InputError("there is no face to draw; give at least one image")
     if columns is None:
         columns = min(len(pictures), 4)
-    if columns < 1:
-        raise InputError(f"columns is {columns}, not at least 1")
+    require_at_least_1(columns=columns)
     rows = -(-len(pictures) // columns)
     cell = PANEL + GAP
     most_lines = max(len(describe_marks(picture.marks)) for picture in pictures)

@@ -98,7 +98,8 @@ def _size(image: bytes, conversation: Conversation) -> tuple[int, int]:
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            return opened.size
+            width, height = opened.size
+            return int(width), int(height)
     except UnidentifiedImageError:
         message = f"{conversation}: field 'images' has an image that cannot be read"
         raise InputError(message) from None

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.whole import staged
 from tag_rewards.prepare.rows import SFT_SCHEMA
 from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile
@@ -90,8 +90,7 @@ class SFTDataConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_length < 1:
-            raise InputError(f"max_length is {self.max_length}, not at least 1")
+        require_at_least_1(max_length=self.max_length)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
 

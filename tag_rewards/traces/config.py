@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.datasets.protocols import SPLITS, load_protocol
 from tag_rewards.datasets.sample import LeftOut
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.files.images import ImageError, content_hash, encode_image
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
@@ -127,8 +127,7 @@ class BuildConfig:
             raise InputError(f"mode {self.mode!r} is not one of {', '.join(MODES)}")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
-        if self.max_tokens < 1:
-            raise InputError(f"max_tokens is {self.max_tokens}, not at least 1")
+        require_at_least_1(max_tokens=self.max_tokens)
 
     def to_record(self, labels: tuple[str, ...], prompt: WriterPrompt) -> dict[str, Any]:
         """What `build.json` holds: plain JSON values.

@@ -182,8 +182,9 @@ class LedgerReader:
             "SELECT hash, config, started, about FROM runs JOIN verifiers v ON v.id = verifier "
             "ORDER BY runs.id DESC LIMIT 1"
         )
-        runs = (Run(*row[:-1], json.loads(row[-1])) for row in rows)
-        return next(runs, None)
+        for verifier, config, started, about in rows:
+            return Run(verifier, config, started, json.loads(about))
+        return None
 
     def judged(
         self, verifier: str | None = None, sample: str | None = None

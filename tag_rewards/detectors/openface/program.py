@@ -24,7 +24,7 @@ from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any
 from tag_rewards.detectors.observation import Detection, main_face
 from tag_rewards.detectors.one_by_one import write_png
 from tag_rewards.detectors.openface.one_run import find_openface, fingerprint, run_openface
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.images import ImageError
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ class OpenFaceConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= 500:
             raise InputError(f"batch_size is {self.batch_size}, not 1 to 500")
-        if self.processes < 1:
-            raise InputError(f"processes is {self.processes}, not at least 1")
+        require_at_least_1(processes=self.processes)
         if not (self.seconds_per_image > 0 and isfinite(self.seconds_per_image)):
             raise InputError(f"seconds_per_image is {self.seconds_per_image}, not above 0")
         if self.faces not in get_args(Faces):
