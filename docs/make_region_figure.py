@@ -101,13 +101,15 @@ def rules_table() -> str:
 
 def draw_panels(path: Path, draw_background: Callable[[plt.Axes], None], face: np.ndarray) -> None:
     """Write a figure with a panel for each rule: a background, and the region on the face."""
-    figure, grid = plt.subplots(4, 5, figsize=(11, 10.2), layout="constrained")
-    for axes, aus in zip(grid.flat, panels(), strict=True):
+    rows = -(-len(panels()) // 5)
+    figure, grid = plt.subplots(rows, 5, figsize=(11, 2.55 * rows), layout="constrained")
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, aus in zip(grid.flat, panels(), strict=False):
         draw_background(axes)
         draw_region(axes, aus[0], face)
         names = ACTION_UNITS[aus[0]].name if len(aus) == 1 else ACTION_UNITS[aus[0]].area
         axes.set_title(f"AU {', '.join(map(str, aus))}: {names}", fontsize=10)
-        axes.axis("off")
     figure.text(
         0.5,
         -0.015,
