@@ -3,7 +3,6 @@
 Commands import what they need when they run, so that `--help` is quick.
 """
 
-# Annotations stay real objects here: typer reads them.
 import sys
 from typing import Annotated
 
@@ -19,10 +18,9 @@ except ModuleNotFoundError as error:
     ) from None
 
 from tag_rewards.commands.annotate import annotate
-from tag_rewards.commands.datasets import datasets
+from tag_rewards.commands.datasets import datasets, made_faces
 from tag_rewards.commands.evaluate import compare, eval_table, evaluate
 from tag_rewards.commands.generate import generate
-from tag_rewards.commands.made_faces import made_faces
 from tag_rewards.commands.prepare import prepare
 from tag_rewards.commands.quality import quality
 from tag_rewards.commands.report import report, summarize

@@ -98,7 +98,6 @@ _SYNONYMS = {
     "contempt": ("contemptuous",),
 }
 _CANONICAL = {word: label for label in EXPRESSIONS for word in (label, *_SYNONYMS[label])}
-_AROUND_A_WORD = " \t\r\n.,;:!\"'`*"
 _AU = re.compile(r"(?:au|action unit)?[ _-]?([0-9]{1,3})", re.ASCII | re.IGNORECASE)
 
 
@@ -116,7 +115,7 @@ def canonical_expression(word: str) -> str | None:
         >>> canonical_expression(" Sad. "), canonical_expression("happy or sad")
         ('sadness', None)
     """
-    return _CANONICAL.get(word.strip(_AROUND_A_WORD).casefold())
+    return _CANONICAL.get(word.strip(" \t\r\n.,;:!\"'`*").casefold())
 
 
 def require_expression(word: str) -> str:

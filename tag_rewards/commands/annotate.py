@@ -1,6 +1,5 @@
 """`tag-rewards annotate`."""
 
-# Annotations stay real objects here: typer reads them.
 from pathlib import Path
 from typing import Annotated
 

@@ -1,6 +1,5 @@
 """`tag-rewards eval`, `compare` and `eval-table`."""
 
-# Annotations stay real objects here: typer reads them.
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path

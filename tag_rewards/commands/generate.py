@@ -1,6 +1,5 @@
 """`tag-rewards generate`."""
 
-# Annotations stay real objects here: typer reads them.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,5 @@
 """`tag-rewards report` and `tag-rewards summarize`."""
 
-# Annotations stay real objects here: typer reads them.
 from pathlib import Path
 from typing import Annotated
 

@@ -1,6 +1,5 @@
 """`tag-rewards score` and `tag-rewards serve`."""
 
-# Annotations stay real objects here: typer reads them.
 import os
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,6 +1,5 @@
 """`tag-rewards show`."""
 
-# Annotations stay real objects here: typer reads them.
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,6 +1,5 @@
 """`tag-rewards traces`: build, status and export."""
 
-# Annotations stay real objects here: typer reads them.
 from pathlib import Path
 from typing import Annotated, Literal
 

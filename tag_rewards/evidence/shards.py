@@ -21,8 +21,7 @@ import pyarrow as pa
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import EVIDENCE_SCHEMA, open_evidence, write_evidence_table
 from tag_rewards.files.images import content_hash
-from tag_rewards.files.lock import lock_file
-from tag_rewards.files.whole import write_whole
+from tag_rewards.files.whole import lock_file, write_whole
 
 MANIFEST = "evidence.json"
 LOCK = ".lock"

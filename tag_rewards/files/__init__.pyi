@@ -8,17 +8,15 @@ from .journal import (
     Journal,
     read_records,
 )
-from .lock import (
-    write_lock,
-    writer_of,
-)
 from .parquet import (
     ParquetError,
     open_parquet,
 )
 from .whole import (
     staged,
+    write_lock,
     write_whole,
+    writer_of,
 )
 
 __all__ = [

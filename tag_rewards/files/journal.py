@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.lock import lock_file
-from tag_rewards.files.whole import whole
+from tag_rewards.files.whole import lock_file, whole
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -52,8 +52,7 @@ def as_landmarks(points: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(points, dtype=np.float64)
     if array.shape != (N_LANDMARKS, 2):
         raise ValueError(f"landmarks must have shape (68, 2), not {array.shape}")
-    face: NDArray[np.float64] = as_faces(array[np.newaxis])[0]
-    return face
+    return as_faces(array[np.newaxis]).reshape(N_LANDMARKS, 2)
 
 
 def as_faces(points: ArrayLike) -> NDArray[np.float64]:

@@ -71,15 +71,6 @@ class Scorer:
     def __reduce__(self) -> tuple[type[Scorer], tuple[RewardConfig]]:
         return type(self), (self.config,)
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Scorer:
-        """A scorer from the flat names of `RewardConfig` and `GroundingConfig`.
-
-        Raises:
-            ValueError: an option is unknown or out of range.
-        """
-        return cls(RewardConfig.from_options(options))
-
     def one(self, completion: Any, ground_truth: Any, name: str = "") -> dict[str, float]:
         """Score one completion.
 
@@ -259,7 +250,7 @@ def _part_text(part: Any) -> str | None:
 
 @lru_cache(maxsize=16)
 def _cached_scorer(options: tuple[tuple[str, Any], ...]) -> Scorer:
-    return Scorer.from_options(dict(options))
+    return Scorer(RewardConfig.from_options(dict(options)))
 
 
 def default_scorer(options: Mapping[str, Any] | None = None) -> Scorer:
@@ -280,7 +271,7 @@ def default_scorer(options: Mapping[str, Any] | None = None) -> Scorer:
     try:
         return _cached_scorer(tuple(sorted(merged.items())))
     except TypeError:  # a value that cannot be hashed, such as a list; this says what is wrong
-        return Scorer.from_options(merged)
+        return Scorer(RewardConfig.from_options(merged))
 
 
 @lru_cache(maxsize=4)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import SAMPLE_KEYS, Scorer, default_scorer
+from tag_rewards.rewards import RewardConfig
 
 if TYPE_CHECKING:
     from verifiers import Rubric
@@ -142,7 +143,7 @@ def tag_rubric(**options: Any) -> Rubric:
         ValueError: an option is unknown or out of range.
         ImportError: verifiers is not installed, or has no rubrics any more.
     """
-    scorer = Scorer.from_options(options)
+    scorer = Scorer(RewardConfig.from_options(options))
     try:
         from verifiers import Rubric
     except ModuleNotFoundError:

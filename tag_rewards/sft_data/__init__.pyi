@@ -1,4 +1,4 @@
-from .lengths import SequenceLengths
+from .conversations import SequenceLengths
 from .mix import (
     SFTDataConfig,
     WeightedDataset,

@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.whole import staged
 from tag_rewards.prepare.rows import SFT_SCHEMA
-from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile
-from tag_rewards.sft_data.lengths import SequenceLengths
+from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile, SequenceLengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.lock import write_lock
+from tag_rewards.files.whole import write_lock
 from tag_rewards.traces.records import Attempt, LeftOutSample, TraceSample
 from tag_rewards.traces.verifier import Verdict
 

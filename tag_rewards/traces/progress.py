@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tag_rewards.files.lock import writer_of
 from tag_rewards.files.text import duration
+from tag_rewards.files.whole import writer_of
 from tag_rewards.traces.config import read_build_record
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.prompts import PolicyConfig

@@ -117,7 +117,7 @@ def test_one_bad_sample_in_a_batch_costs_only_itself():
 
 
 def test_missing_polygons_are_a_mistake_of_the_target():
-    scorer = Scorer.from_options({"overlap": "polygon"})
+    scorer = Scorer(RewardConfig.from_options({"overlap": "polygon"}))
     with pytest.raises(ValueError, match=r"evidence\[0\]\.polygon is missing.*prepare --polygons"):
         scorer.many([TEXT], [TRUTH])
 
@@ -137,7 +137,7 @@ def test_an_empty_batch():
 )
 def test_wrong_options_are_refused_when_it_is_made(options, words):
     with pytest.raises(ValueError, match=words):
-        Scorer.from_options(options)
+        Scorer(RewardConfig.from_options(options))
     with pytest.raises(ValueError, match=words):
         default_scorer(options)
     with pytest.raises(ValueError, match="is no option"):

@@ -30,6 +30,7 @@ from tag_rewards import score
 from tag_rewards.integrations import scorer
 from tag_rewards.integrations import verifiers as adapter
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
+from tag_rewards.rewards import RewardConfig
 from tests.integrations.protocol import TARGET, TEXT, TRUTH
 
 REPO = Path(__file__).resolve().parents[2]
@@ -325,7 +326,7 @@ def test_the_example_has_the_default_weights():
     tomllib = pytest.importorskip("tomllib")  # Python 3.11
     config = tomllib.loads((EXAMPLE / "eval.toml").read_text("utf-8"))
     reward = config["env"]["taskset"]["task"]["reward"]
-    assert scorer.Scorer.from_options(reward).config == scorer.Scorer().config
+    assert scorer.Scorer(RewardConfig.from_options(reward)).config == scorer.Scorer().config
 
 
 def test_the_docs_page_names_functions_that_are_there():

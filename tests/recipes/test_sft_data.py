@@ -81,8 +81,7 @@ def test_lengths_are_those_of_verls_dataset(transformers, dataset, tmp_path, sys
     import pyarrow.parquet as pq
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    from tag_rewards.sft_data.conversations import ConversationFile
-    from tag_rewards.sft_data.lengths import SequenceLengths
+    from tag_rewards.sft_data.conversations import ConversationFile, SequenceLengths
 
     model = tmp_path / "model"
     shutil.copytree(BASE, model, ignore=shutil.ignore_patterns("*.safetensors"))
@@ -207,7 +206,7 @@ def test_an_image_that_cannot_be_read_is_named(dataset, tmp_path):
 @pytest.mark.parametrize("model", ["nothing", "text_only"])
 def test_a_model_without_a_processor_is_told(tmp_path, model, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from tag_rewards.sft_data.lengths import SequenceLengths
+    from tag_rewards.sft_data.conversations import SequenceLengths
 
     folder = tmp_path / model
     folder.mkdir()

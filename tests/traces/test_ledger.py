@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.lock import writer_of
+from tag_rewards.files.whole import writer_of
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.records import LeftOutSample, TraceSample
 from tests.builders import environment
