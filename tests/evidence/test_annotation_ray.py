@@ -21,7 +21,7 @@ def plain(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPO))  # Ray's workers need the fake
     write_images(tmp_path / "images", 60)
     (tmp_path / "images" / "a" / "0002.png").rename(tmp_path / "images" / "a" / "crash.png")
-    run(tmp_path / "images", tmp_path / "plain")
+    run(tmp_path / "images", tmp_path / "plain", workers=1)
     return records(tmp_path / "plain")
 
 
