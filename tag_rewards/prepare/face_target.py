@@ -18,7 +18,7 @@ from tag_rewards.detectors.observation import (
     activated_aus,
     main_face,
 )
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
 from tag_rewards.geometry import AU_REGIONS, au_boxes, au_region
 from tag_rewards.geometry.landmarks import as_faces, face_frames
@@ -63,7 +63,8 @@ class TargetConfig:
             raise InputError(f"canvas is {self.canvas} pixels, not 28 to 4096")
         if self.box_space not in BOX_SPACES:
             raise InputError(f"box space {self.box_space!r} is not one of {', '.join(BOX_SPACES)}")
-        require_at_least_1(top_k=self.top_k)
+        if self.top_k < 1:
+            raise InputError(f"top_k is {self.top_k}, not at least 1")
         if not 0 < self.min_probability <= 1:
             raise InputError(
                 f"min_probability is {self.min_probability}, not above 0 and at most 1"

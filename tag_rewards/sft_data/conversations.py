@@ -225,8 +225,7 @@ def _parts(content: str) -> list[dict[str, Any]]:
 
 
 def _size(image: bytes, conversation: Conversation) -> tuple[int, int]:
-    size = image_size(image)
-    if size is not None:
+    if (size := image_size(image)) is not None:
         return size
     from PIL import Image, UnidentifiedImageError
 

@@ -182,9 +182,8 @@ class LedgerReader:
             "SELECT hash, config, started, about FROM runs JOIN verifiers v ON v.id = verifier "
             "ORDER BY runs.id DESC LIMIT 1"
         )
-        for verifier, config, started, about in rows:
-            return Run(verifier, config, started, json.loads(about))
-        return None
+        runs = (Run(hash_, config, at, json.loads(about)) for hash_, config, at, about in rows)
+        return next(runs, None)
 
     def judged(
         self, verifier: str | None = None, sample: str | None = None
