@@ -18,8 +18,8 @@ class ActionUnit:
     Attributes:
         number: FACS number, e.g. 12.
         name: FACS name in lower case, e.g. "lip corner puller".
-        muscle: the muscle or muscles that produce it.
-        area: the part of the face where it shows, in plain words, e.g. "mouth corners".
+        muscle: The muscle or muscles that produce it.
+        area: The part of the face where it shows, in plain words, e.g. "mouth corners".
     """
 
     number: int
@@ -122,7 +122,7 @@ def require_expression(word: str) -> str:
     """As `canonical_expression`, for places where the word must be a label.
 
     Raises:
-        UnknownExpressionError: the word is no label; the message lists those that are.
+        UnknownExpressionError: The word is no label; the message lists those that are.
 
     Example:
         >>> require_expression("Joy")

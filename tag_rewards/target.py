@@ -35,7 +35,7 @@ class AUEvidence:
             None if only the box is known.
 
     Raises:
-        ValueError: a field is out of range; the message names field and value.
+        ValueError: A field is out of range; the message names field and value.
 
     Example:
         >>> AUEvidence(au=14, probability=0.78, box=(81, 322, 416, 407)).box
@@ -72,7 +72,7 @@ class Target:
         form: How the completion is written, as `tag_rewards.forms.form_named` takes it.
 
     Raises:
-        ValueError: a field is wrong; the message names the field, the value and what to do.
+        ValueError: A field is wrong; the message names the field, the value and what to do.
 
     Example:
         >>> target = Target(
@@ -153,7 +153,7 @@ class Target:
         """Read what `to_json` or another tool wrote.
 
         Raises:
-            ValueError: the text is no JSON, or a field is missing, unknown or wrong; the message
+            ValueError: The text is no JSON, or a field is missing, unknown or wrong; the message
                 begins with the path of the field, e.g. "evidence[2].box".
         """
         if not isinstance(text, str):

@@ -66,7 +66,7 @@ class DlibDetector(OneByOne):
         version: dlib's version, hash of the predictor's file, and the version of the AU formulas.
 
     Raises:
-        InputError: dlib or the predictor is not there.
+        InputError: Dlib or the predictor is not there.
 
     Example:
         >>> detector = DlibDetector()

@@ -15,11 +15,11 @@ class Anchor:
     """A point of the left half of a face.
 
     Attributes:
-        start: index of a landmark.
-        end: index of a landmark towards which the point is moved.
+        start: Index of a landmark.
+        end: Index of a landmark towards which the point is moved.
         towards: 0 at `start`, 1 at `end`.
-        out: offset away from the middle of the face, in r.
-        down: offset towards the chin, in r.
+        out: Offset away from the middle of the face, in r.
+        down: Offset towards the chin, in r.
     """
 
     start: int
@@ -34,9 +34,9 @@ class RegionRule:
     """How the region of one AU is built, and where the rule comes from.
 
     Attributes:
-        anchors: the left half's anchors.
+        anchors: The left half's anchors.
         paired: True for two polygons, left and right; False for one across the middle.
-        source: what the rule is taken from, and what in it is ours.
+        source: What the rule is taken from, and what in it is ours.
     """
 
     anchors: tuple[Anchor, ...]

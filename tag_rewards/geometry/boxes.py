@@ -21,7 +21,7 @@ def as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     One box of shape (4,) becomes (1, 4), and nothing becomes (0, 4).
 
     Raises:
-        ValueError: the values are not numbers that a float can hold, or not four to a box.
+        ValueError: The values are not numbers that a float can hold, or not four to a box.
 
     Example:
         >>> as_boxes([1, 2, 3, 4]).shape, as_boxes([]).shape
@@ -61,8 +61,8 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     .. math:: \mathrm{IoU}(A, B) = |A \cap B| \,/\, (|A| + |B| - |A \cap B|)
 
     Args:
-        a: boxes, shape (n, 4).
-        b: boxes in the same coordinates, shape (m, 4).
+        a: Boxes, shape (n, 4).
+        b: Boxes in the same coordinates, shape (m, 4).
 
     Returns:
         Shape (n, m), each in [0, 1]: exactly 1 for equal boxes, exactly 0 for disjoint or

@@ -42,7 +42,7 @@ def as_landmarks(points: ArrayLike) -> NDArray[np.float64]:
     """`points` as a float64 array of shape (68, 2).
 
     Raises:
-        ValueError: the shape is another, or a coordinate is not a finite number; the message says
+        ValueError: The shape is another, or a coordinate is not a finite number; the message says
         which.
 
     Example:
@@ -59,7 +59,7 @@ def as_faces(points: ArrayLike) -> NDArray[np.float64]:
     """The landmarks of one face or several as a float64 array of shape (n, 68, 2).
 
     Raises:
-        ValueError: the shape is neither (68, 2) nor (n, 68, 2), or a coordinate is not a finite
+        ValueError: The shape is neither (68, 2) nor (n, 68, 2), or a coordinate is not a finite
             number; the message says which.
 
     Example:
@@ -106,15 +106,15 @@ def face_frames(
     its landmarks still has its chin below.
 
     Args:
-        faces: their landmarks, shape (n, 68, 2), as `as_faces` gives them.
+        faces: Their landmarks, shape (n, 68, 2), as `as_faces` gives them.
 
     Returns:
-        r, the distance of the inner eye corners (landmarks 39 and 42), in pixels, shape (n,); unit
+        R, the distance of the inner eye corners (landmarks 39 and 42), in pixels, shape (n,); unit
         vectors along the eyes from the left one to the right one, (n, 2); and unit vectors at a
         right angle to these, from the eyes towards the mouth, (n, 2).
 
     Raises:
-        ValueError: the eyes of a face fall together, or the mouth lies on their line; the message
+        ValueError: The eyes of a face fall together, or the mouth lies on their line; the message
             says of which, if there are several.
 
     Example:

@@ -50,12 +50,12 @@ class Region:
 
     Attributes:
         box: x1, y1, x2, y2 with x1 < x2 and y1 < y2, in any coordinates that the claims share.
-        probability: how sure it is, in [0, 1].
-        polygon: the region itself in the same coordinates, one outline of at least three corners
+        probability: How sure it is, in [0, 1].
+        polygon: The region itself in the same coordinates, one outline of at least three corners
             for each of its parts; None if only the box is known.
 
     Raises:
-        ValueError: a field is out of range; the message names field and value.
+        ValueError: A field is out of range; the message names field and value.
 
     Example:
         >>> Region([80, 60, 20, 90])
@@ -125,7 +125,7 @@ def polygon_overlap(box: Box, evidence: RegionLike) -> float:
     box worth 1. The result lies in [0, 1].
 
     Raises:
-        ValueError: the evidence has no polygon.
+        ValueError: The evidence has no polygon.
 
     Example:
         >>> triangle = (((0, 0), (4, 0), (0, 4)),)
@@ -177,12 +177,12 @@ class MatchingConfig:
             a gradient, while the whole image as a box earns nothing.
         iou_ceiling: IoU from which a box earns everything, in (iou_floor, 1]. Below 1 because
             integer coordinates of a small box cannot reach 1.
-        probability_weighted: weigh each piece of evidence by its probability.
+        probability_weighted: Weigh each piece of evidence by its probability.
         overlap: "box" for the IoU of two boxes; "polygon" for that of the box with the region's
             polygon, relative to what the region's own box has.
 
     Raises:
-        ValueError: an option is out of range; the message names option and value.
+        ValueError: An option is out of range; the message names option and value.
     """
 
     iou_floor: float = 0.2
@@ -210,11 +210,11 @@ class Matching(NamedTuple):
     """What `match` finds.
 
     Attributes:
-        score: how much of the evidence is shown, per claim, in [0, 1].
-        mean_iou: mean over the evidence of the overlap of the box that claims it, or of the mean
+        score: How much of the evidence is shown, per claim, in [0, 1].
+        mean_iou: Mean over the evidence of the overlap of the box that claims it, or of the mean
             overlap if several do; in [0, 1].
-        n_claims: how many claims there are, a box with two names being two.
-        overlaps: for each name of the evidence, the overlap of each different box that claims it.
+        n_claims: How many claims there are, a box with two names being two.
+        overlaps: For each name of the evidence, the overlap of each different box that claims it.
     """
 
     score: float
@@ -257,11 +257,11 @@ def match(
     more, nobody can tell which box shows what: they show nothing, and all count.
 
     Args:
-        claims: each box with its names, as a tuple; no name if the text does not tell. Any numbers
+        claims: Each box with its names, as a tuple; no name if the text does not tell. Any numbers
             are boxes: reversed, infinite or NaN, they are claims that show nothing.
-        evidence: for each name where it was seen.
-        config: options.
-        unplaced: the names that the text gives without a box, for the boxes without a name. Names
+        evidence: For each name where it was seen.
+        config: Options.
+        unplaced: The names that the text gives without a box, for the boxes without a name. Names
             that a claim has are left out.
 
     Returns:
@@ -269,7 +269,7 @@ def match(
         is 0; whether that is right, or no question, is for the caller to say.
 
     Raises:
-        ValueError: polygons are to be compared, and evidence that is claimed has none.
+        ValueError: Polygons are to be compared, and evidence that is claimed has none.
 
     Example:
         >>> from tag_rewards.geometry import Region

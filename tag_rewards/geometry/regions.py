@@ -78,14 +78,14 @@ def au_region(au: int, landmarks: ArrayLike) -> shapely.Polygon | shapely.MultiP
     scale and mirroring of the landmarks exactly.
 
     Args:
-        au: a key of `AU_REGIONS`.
+        au: A key of `AU_REGIONS`.
         landmarks: iBUG-68 points in pixels, shape (68, 2).
 
     Returns:
         A convex polygon, or two, left and right, in pixels; not cut to the image.
 
     Raises:
-        ValueError: the AU is unknown, or the landmarks show no face.
+        ValueError: The AU is unknown, or the landmarks show no face.
 
     Example:
         >>> from tag_rewards.geometry import average_face
@@ -100,14 +100,14 @@ def au_regions(aus: Sequence[int], landmarks: ArrayLike) -> NDArray[np.object_]:
     """`au_region` of several AUs, on one face or many, together and so in a fraction of the time.
 
     Args:
-        aus: keys of `AU_REGIONS`.
+        aus: Keys of `AU_REGIONS`.
         landmarks: iBUG-68 points in pixels, shape (68, 2) or (n, 68, 2).
 
     Returns:
         Polygons and MultiPolygons, shape (k,) for k AUs on one face, (n, k) on n faces.
 
     Raises:
-        ValueError: an AU is unknown, or landmarks show no face; the message says whose.
+        ValueError: An AU is unknown, or landmarks show no face; the message says whose.
 
     Example:
         >>> from tag_rewards.geometry import average_face
@@ -152,7 +152,7 @@ def au_box(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:
     building the polygon.
 
     Raises:
-        ValueError: the AU is unknown, or the landmarks show no face.
+        ValueError: The AU is unknown, or the landmarks show no face.
 
     Example:
         >>> from tag_rewards.geometry import average_face
@@ -167,14 +167,14 @@ def au_boxes(aus: Sequence[int], landmarks: ArrayLike) -> NDArray[np.float64]:
     """`au_box` of several AUs, on one face or many, in one computation.
 
     Args:
-        aus: keys of `AU_REGIONS`.
+        aus: Keys of `AU_REGIONS`.
         landmarks: iBUG-68 points in pixels, shape (68, 2) or (n, 68, 2).
 
     Returns:
         Boxes x1, y1, x2, y2 in pixels: shape (k, 4) for k AUs on one face, (n, k, 4) on n faces.
 
     Raises:
-        ValueError: an AU is unknown, or landmarks show no face; the message says whose.
+        ValueError: An AU is unknown, or landmarks show no face; the message says whose.
 
     Example:
         >>> from tag_rewards.geometry import average_face
@@ -202,7 +202,7 @@ def jaa_centres(au: int, landmarks: ArrayLike) -> NDArray[np.float64]:
     Action Unit Detection and Face Alignment via Adaptive Attention*, IJCV 2021.
 
     Raises:
-        ValueError: the landmarks show no face.
+        ValueError: The landmarks show no face.
 
     Example:
         >>> from tag_rewards.geometry import average_face

@@ -36,12 +36,12 @@ class BoxSpace:
 
     Attributes:
         kind: "pixels", "normalized_1000" or "resized".
-        width: largest x in pixels, at most `MAX_SIDE`; None for "normalized_1000".
-        height: largest y in pixels, at most `MAX_SIDE`; None for "normalized_1000".
-        processor: a key of `PROCESSOR_FACTORS` for "resized", else None.
+        width: Largest x in pixels, at most `MAX_SIDE`; None for "normalized_1000".
+        height: Largest y in pixels, at most `MAX_SIDE`; None for "normalized_1000".
+        processor: A key of `PROCESSOR_FACTORS` for "resized", else None.
 
     Raises:
-        ValueError: the fields do not fit each other.
+        ValueError: The fields do not fit each other.
 
     Example:
         >>> BoxSpace.pixels(512, 384).extent, BoxSpace.normalized_1000().extent
@@ -127,7 +127,7 @@ class BoxSpace:
         """Inverse of `to_dict`.
 
         Raises:
-            ValueError: a field is missing, unknown or out of range; the message names it.
+            ValueError: A field is missing, unknown or out of range; the message names it.
         """
         unknown = sorted(set(fields) - {"kind", "width", "height", "processor"})
         if unknown:
@@ -167,7 +167,7 @@ def smart_resize(
         (height, width), in this order.
 
     Raises:
-        ValueError: a side is not positive, or one side is more than 200 times the other.
+        ValueError: A side is not positive, or one side is more than 200 times the other.
 
     Example:
         >>> smart_resize(512, 512), smart_resize(100, 30)

@@ -27,17 +27,17 @@ def tag_reward(
     """Score a completion for AReaL.
 
     Args:
-        prompt: not used.
-        completions: the completion (one, in spite of the name), decoded with special tokens.
-        prompt_ids: not used.
-        completion_ids: not used.
-        **data: the row of the dataset; its `answer` is the target as `Target.to_json` writes it.
+        prompt: Not used.
+        completions: The completion (one, in spite of the name), decoded with special tokens.
+        prompt_ids: Not used.
+        completion_ids: Not used.
+        **data: The row of the dataset; its `answer` is the target as `Target.to_json` writes it.
 
     Returns:
         The score, in [0, 1].
 
     Raises:
-        ValueError: the data has no column `answer`, an option in the environment is wrong, or none
+        ValueError: The data has no column `answer`, an option in the environment is wrong, or none
             of the first answers is a target (see `Scorer.one`).
 
     Example:

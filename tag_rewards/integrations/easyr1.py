@@ -27,9 +27,9 @@ def compute_score(
     """Score a rollout batch for EasyR1.
 
     Args:
-        reward_inputs: one mapping for each completion, with `response` and `ground_truth`, the
+        reward_inputs: One mapping for each completion, with `response` and `ground_truth`, the
             target as `Target.to_json` writes it; other keys are not used.
-        **options: options of `RewardConfig` and `GroundingConfig` by their names, from
+        **options: Options of `RewardConfig` and `GroundingConfig` by their names, from
             `worker.reward.reward_function_kwargs`.
 
     Returns:
@@ -37,7 +37,7 @@ def compute_score(
         `tag_rewards.integrations.scorer.SAMPLE_KEYS`, as floats.
 
     Raises:
-        ValueError: an option is unknown or out of range, or no ground truth of the first batch is
+        ValueError: An option is unknown or out of range, or no ground truth of the first batch is
             a target.
 
     Example:

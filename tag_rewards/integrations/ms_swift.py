@@ -27,10 +27,10 @@ class TagScore(TagReward):
     completions and every column of the dataset by name.
 
     Args:
-        args: the arguments of the run, which ms-swift passes; not used.
+        args: The arguments of the run, which ms-swift passes; not used.
 
     Attributes:
-        component: what of the score it gives.
+        component: What of the score it gives.
 
     Example:
         >>> from tag_rewards import BoxSpace, Target
@@ -49,8 +49,8 @@ class TagScore(TagReward):
         """Score a batch as ms-swift 4.6 asks for it.
 
         Args:
-            completions: the completions, as strings.
-            **columns: the columns of the dataset, one value for each completion, and what ms-swift
+            completions: The completions, as strings.
+            **columns: The columns of the dataset, one value for each completion, and what ms-swift
                 passes beside them (`messages`, `images`, `trainer_state`, ...). The targets are in
                 `ground_truth`, `solution` or, as in our parquet, `reward_model`.
 
@@ -59,7 +59,7 @@ class TagScore(TagReward):
             grounding abstains (for `TagGrounding`), and where there is no valid target.
 
         Raises:
-            ValueError: there is no column of targets or it has another length, or no target of the
+            ValueError: There is no column of targets or it has another length, or no target of the
                 first batch is valid.
         """
         name = next((name for name in _COLUMNS if name in columns), None)

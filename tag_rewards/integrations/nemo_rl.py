@@ -30,15 +30,15 @@ def tag_reward(ground_truth: Any, response: Any, **options: Any) -> tuple[float,
     """Score a completion with the signature of NeMo-RL's reward functions.
 
     Args:
-        ground_truth: the target as `Target.to_json` writes it; it comes first.
-        response: the completion.
-        **options: options of `RewardConfig` and `GroundingConfig` by their names.
+        ground_truth: The target as `Target.to_json` writes it; it comes first.
+        response: The completion.
+        **options: Options of `RewardConfig` and `GroundingConfig` by their names.
 
     Returns:
         The score, in [0, 1], and whether the answer is right.
 
     Raises:
-        ValueError: an option is unknown or out of range, or none of the first ground truths is a
+        ValueError: An option is unknown or out of range, or none of the first ground truths is a
             target (see `Scorer.one`).
 
     Example:
@@ -89,7 +89,7 @@ def register(name: str = "vlm") -> None:
     """Put `TagEnvironment` into NeMo-RL's registry of environments.
 
     Args:
-        name: what it is called there. NeMo-RL's set-up of VLM data asks for `vlm`, whatever
+        name: What it is called there. NeMo-RL's set-up of VLM data asks for `vlm`, whatever
             `env_name` says; where it is built in, ours takes its place in this process.
 
     Raises:

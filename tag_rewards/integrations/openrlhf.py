@@ -26,17 +26,17 @@ def reward_func(
     """Score completions for OpenRLHF; the numbers are those of `score_queries`.
 
     Args:
-        queries: prompts and completions together, decoded with their special tokens.
-        prompts: the prompts, as many.
-        labels: the targets as `Target.to_json` writes them, as many.
-        **kwargs: not used; OpenRLHF has passed different ones.
+        queries: Prompts and completions together, decoded with their special tokens.
+        prompts: The prompts, as many.
+        labels: The targets as `Target.to_json` writes them, as many.
+        **kwargs: Not used; OpenRLHF has passed different ones.
 
     Returns:
         `rewards`, `scores` and each entry of `extra_logs` as float32 tensors of shape (n,).
 
     Raises:
-        ValueError: as `score_queries`.
-        ImportError: torch is not installed; `score_queries` does without.
+        ValueError: As `score_queries`.
+        ImportError: Torch is not installed; `score_queries` does without.
     """
     import torch
 
@@ -52,16 +52,16 @@ def score_queries(
     """Score completions as plain lists: what a reward server answers OpenRLHF.
 
     Args:
-        queries: prompts and completions together, decoded with their special tokens.
-        prompts: the prompts, as many.
-        labels: the targets as `Target.to_json` writes them, as many.
+        queries: Prompts and completions together, decoded with their special tokens.
+        prompts: The prompts, as many.
+        labels: The targets as `Target.to_json` writes them, as many.
 
     Returns:
         `rewards`, for the advantages; `scores`, the same in [0, 1], for dynamic filtering; and
         `extra_logs`, the other keys of `SAMPLE_KEYS`, each with one float for each completion.
 
     Raises:
-        ValueError: the arguments are not equally long, a query does not contain its prompt, or none
+        ValueError: The arguments are not equally long, a query does not contain its prompt, or none
             of the first labels is a target (see `Scorer.one`).
 
     Example:
@@ -99,11 +99,11 @@ def response_of(query: str, prompt: str) -> str:
     too long has lost its beginning. What follows both is the same, up to the completion.
 
     Args:
-        query: prompt and completion.
-        prompt: the prompt before the processor saw it.
+        query: Prompt and completion.
+        prompt: The prompt before the processor saw it.
 
     Raises:
-        ValueError: the end of the prompt is not in the query.
+        ValueError: The end of the prompt is not in the query.
 
     Example:
         >>> response_of("<img><pad><pad></img>Who? Joy. Who? Fear.", "<img><pad></img>Who?")

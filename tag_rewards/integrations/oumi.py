@@ -25,7 +25,7 @@ def register() -> None:
 
     Raises:
         ImportError: Oumi is not installed.
-        ValueError: something is registered under `NAME` already.
+        ValueError: Something is registered under `NAME` already.
     """
     from oumi.core.registry import RegistryType
     from oumi.core.registry import register as oumi_register

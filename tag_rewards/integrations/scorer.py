@@ -47,7 +47,7 @@ class Scorer:
     Pickles as its configuration; threads may share it.
 
     Args:
-        config: weights and options.
+        config: Weights and options.
 
     Example:
         >>> truth = Target.from_json(
@@ -75,16 +75,16 @@ class Scorer:
         """Score one completion.
 
         Args:
-            completion: what the model wrote, as `completion_text` takes it.
-            ground_truth: the target, as `as_target` takes it.
-            name: what to call the sample in a warning, such as "row 17 of train".
+            completion: What the model wrote, as `completion_text` takes it.
+            ground_truth: The target, as `as_target` takes it.
+            name: What to call the sample in a warning, such as "row 17 of train".
 
         Returns:
             `SAMPLE_KEYS`, all finite floats. `invalid_target` is 1, and all else 0, if
             `ground_truth` is no target.
 
         Raises:
-            NoTargetError: more than `PATIENCE` ground truths came, and none was a target.
+            NoTargetError: More than `PATIENCE` ground truths came, and none was a target.
         """
         target = self._target(ground_truth, name)
         if target is None:
@@ -98,12 +98,12 @@ class Scorer:
         """Score a batch; the numbers are those of `one`.
 
         Args:
-            completions: what the model wrote.
-            ground_truths: their targets, as many.
+            completions: What the model wrote.
+            ground_truths: Their targets, as many.
 
         Raises:
-            ValueError: there are not as many ground truths as completions.
-            NoTargetError: no ground truth was a target, in this batch and all before it.
+            ValueError: There are not as many ground truths as completions.
+            NoTargetError: No ground truth was a target, in this batch and all before it.
         """
         if len(completions) != len(ground_truths):
             raise ValueError(
@@ -160,10 +160,10 @@ def as_target(value: Any) -> Target:
     """A target from what a stack's data column holds.
 
     Args:
-        value: a `Target`, its JSON as `Target.to_json` writes it, or the same as a mapping.
+        value: A `Target`, its JSON as `Target.to_json` writes it, or the same as a mapping.
 
     Raises:
-        ValueError: it is none of these; the message begins with the path of the field.
+        ValueError: It is none of these; the message begins with the path of the field.
 
     Example:
         >>> row = {"version": 1, "label": "joy", "evidence": []}
@@ -217,7 +217,7 @@ def completion_text(completion: Any) -> str | None:
     """The text of a completion in any of the forms that training stacks use.
 
     Args:
-        completion: a string; a chat message (a mapping or object with `content`); a list of
+        completion: A string; a chat message (a mapping or object with `content`); a list of
             messages, of which the last one counts; the parts of a message's content; None.
 
     Returns:
@@ -257,11 +257,11 @@ def default_scorer(options: Mapping[str, Any] | None = None) -> Scorer:
     """The process's scorer for these options, made once.
 
     Args:
-        options: flat names of `RewardConfig` and `GroundingConfig`; they win over those in the
+        options: Flat names of `RewardConfig` and `GroundingConfig`; they win over those in the
             environment variable `TAG_REWARDS_OPTIONS`, a JSON object, for stacks that pass none.
 
     Raises:
-        ValueError: an option is unknown or out of range, or the variable holds no JSON object.
+        ValueError: An option is unknown or out of range, or the variable holds no JSON object.
 
     Example:
         >>> default_scorer({"grounding_weight": 1}) is default_scorer({"grounding_weight": 1})

@@ -25,16 +25,16 @@ async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
 
     Args:
         args: slime's arguments; `reward_key` decides what comes back.
-        samples: a `slime.utils.types.Sample` (its `response`, decoded with special tokens, and its
+        samples: A `slime.utils.types.Sample` (its `response`, decoded with special tokens, and its
             `label`, the target as `Target.to_json` writes it), or with `--group-rm` a list of them.
-        **kwargs: not used.
+        **kwargs: Not used.
 
     Returns:
         For each sample a dict with the keys of `SAMPLE_KEYS`, or its score as a float if
         `args.reward_key` is not set; a list of these for a list.
 
     Raises:
-        ValueError: an option in the environment is wrong, or none of the first labels is a target
+        ValueError: An option in the environment is wrong, or none of the first labels is a target
             (see `Scorer.one`).
 
     Example:
@@ -61,11 +61,11 @@ def log_components(
     """Add each component's mean to what slime logs of a rollout, as `rollout/tag/<key>`.
 
     Args:
-        rollout_id: not used.
-        args: not used.
-        samples: the rollout's samples; those whose `reward` is no dict of ours are left out.
+        rollout_id: Not used.
+        args: Not used.
+        samples: The rollout's samples; those whose `reward` is no dict of ours are left out.
         rollout_extra_metrics: slime's metrics of the rollout, which are changed.
-        rollout_time: not used.
+        rollout_time: Not used.
 
     Returns:
         False: slime goes on and logs them with its own.

@@ -62,16 +62,16 @@ class TagReward:
 
     Args:
         component: `score` for the weighted whole, or `format`, `accuracy`, `grounding`.
-        **options: options of `RewardConfig` and `GroundingConfig` by their names; the three
+        **options: Options of `RewardConfig` and `GroundingConfig` by their names; the three
             weights for the whole only.
 
     Attributes:
-        component: as given.
-        options: as given.
-        __name__: what TRL logs it under: `tag_reward`, or the component's name and `_reward`.
+        component: As given.
+        options: As given.
+        __name__: What TRL logs it under: `tag_reward`, or the component's name and `_reward`.
 
     Raises:
-        ValueError: the component or an option is unknown or out of range.
+        ValueError: The component or an option is unknown or out of range.
 
     Example:
         >>> strict = TagReward("grounding", iou_floor=0.5)
@@ -114,10 +114,10 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
         """Score a batch as TRL 1.16 asks for it.
 
         Args:
-            completions: strings, or lists of chat messages of which the last one counts.
-            log_extra: takes a column of the completions table; the diagnostics of each completion.
-            log_metric: takes a value that is averaged over the step; all diagnostics.
-            **columns: the columns of the dataset, one value for each completion. `ground_truth`,
+            completions: Strings, or lists of chat messages of which the last one counts.
+            log_extra: Takes a column of the completions table; the diagnostics of each completion.
+            log_metric: Takes a value that is averaged over the step; all diagnostics.
+            **columns: The columns of the dataset, one value for each completion. `ground_truth`,
                 or else `reward_model`, holds the targets; the others, and what TRL passes beside
                 them (`prompts`, `completion_ids`, `trainer_state`), are not used.
 
@@ -127,7 +127,7 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
             (for every component).
 
         Raises:
-            ValueError: there is no column of targets or it has another length, or no target of the
+            ValueError: There is no column of targets or it has another length, or no target of the
                 first batch is valid.
 
         Example:
@@ -205,15 +205,15 @@ def grpo_dataset(path: str | Path) -> Dataset:
     The rows stay on disk; images are decoded when a batch is drawn.
 
     Args:
-        path: the file, such as `rl_train.parquet`.
+        path: The file, such as `rl_train.parquet`.
 
     Returns:
         All columns of the file, with `prompt` as messages whose content is a list of parts, an
         image part for every `<image>`, and `images` as lists of RGB images (Pillow).
 
     Raises:
-        ValueError: the file has no column `prompt` or `images`.
-        OSError: the file cannot be opened.
+        ValueError: The file has no column `prompt` or `images`.
+        OSError: The file cannot be opened.
     """
     from datasets import Dataset
 

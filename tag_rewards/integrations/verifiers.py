@@ -45,15 +45,15 @@ async def tag_metrics(
     """Every component and diagnostic of a rollout, as a metric of its own.
 
     Args:
-        task: the task's data; its field `ground_truth`, or else `answer`, is the target.
-        trace: the finished `verifiers.v1.Trace`; its `last_reply` is the completion.
-        options: options of `RewardConfig` and `GroundingConfig` by their names.
+        task: The task's data; its field `ground_truth`, or else `answer`, is the target.
+        trace: The finished `verifiers.v1.Trace`; its `last_reply` is the completion.
+        options: Options of `RewardConfig` and `GroundingConfig` by their names.
 
     Returns:
         The keys of `SAMPLE_KEYS` but for `score`, which is the reward, with the prefix `tag/`.
 
     Raises:
-        ValueError: the task has no such field, an option is wrong, or none of the first targets of
+        ValueError: The task has no such field, an option is wrong, or none of the first targets of
             the run is valid.
 
     Example:
@@ -134,14 +134,14 @@ def tag_rubric(**options: Any) -> Rubric:
     0, so check the dataset when it is loaded; `read_rl_parquet` does.
 
     Args:
-        **options: options of `RewardConfig` and `GroundingConfig` by their names.
+        **options: Options of `RewardConfig` and `GroundingConfig` by their names.
 
     Returns:
         The rubric, for the argument `rubric` of an environment.
 
     Raises:
-        ValueError: an option is unknown or out of range.
-        ImportError: verifiers is not installed, or has no rubrics any more.
+        ValueError: An option is unknown or out of range.
+        ImportError: Verifiers is not installed, or has no rubrics any more.
     """
     scorer = Scorer(RewardConfig.from_options(options))
     try:

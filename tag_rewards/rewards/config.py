@@ -26,11 +26,11 @@ class GroundingConfig(MatchingConfig):
     Attributes:
         formula: "ramp", or the name of a published formula of `PRIOR_FORMULAS` for an ablation;
             such a formula replaces the whole grounding reward, and no other option applies to it.
-        au_weight: share of the grounding reward that needs the right AUs named, in [0, 1].
-        au_beta: the F-score's beta, above 0; above 1 weighs recall more, below 1 precision.
+        au_weight: Share of the grounding reward that needs the right AUs named, in [0, 1].
+        au_beta: The F-score's beta, above 0; above 1 weighs recall more, below 1 precision.
 
     Raises:
-        ValueError: an option is out of range; the message names option and value.
+        ValueError: An option is out of range; the message names option and value.
     """
 
     formula: str = "ramp"
@@ -58,13 +58,13 @@ class RewardConfig:
     Only the ratios of the weights matter: the score is their weighted mean.
 
     Attributes:
-        format_weight: weight of the format reward, at least 0.
-        accuracy_weight: weight of the answer's reward, at least 0.
-        grounding_weight: weight of the AU grounding reward, at least 0.
-        grounding: options of the grounding reward.
+        format_weight: Weight of the format reward, at least 0.
+        accuracy_weight: Weight of the answer's reward, at least 0.
+        grounding_weight: Weight of the AU grounding reward, at least 0.
+        grounding: Options of the grounding reward.
 
     Raises:
-        ValueError: a weight is negative, or all are zero.
+        ValueError: A weight is negative, or all are zero.
 
     Example:
         >>> RewardConfig(format_weight=0, accuracy_weight=1, grounding_weight=-1)
@@ -99,7 +99,7 @@ class RewardConfig:
         """Build a configuration from flat names, those of grounding among them.
 
         Raises:
-            ValueError: an option is unknown (the message lists the known ones) or out of range.
+            ValueError: An option is unknown (the message lists the known ones) or out of range.
 
         Example:
             >>> RewardConfig.from_options({"accuracy_weight": 1, "iou_floor": 0.3}).accuracy_weight

@@ -31,13 +31,13 @@ class Grounding(NamedTuple):
     """The grounding reward and what it is made of; every value lies in [0, 1].
 
     Attributes:
-        reward: the reward; 0 if it abstains.
-        mean_iou: mean over the target's AUs of the overlap of the box that claims it, or of the
+        reward: The reward; 0 if it abstains.
+        mean_iou: Mean over the target's AUs of the overlap of the box that claims it, or of the
             mean overlap if several do.
-        au_precision: share of the AUs named in the conclusion that the detector saw.
-        au_recall: share of the AUs that the detector saw that the conclusion names.
-        au_f1: harmonic mean of the two.
-        abstained: whether the target has no evidence; then all else is 0.
+        au_precision: Share of the AUs named in the conclusion that the detector saw.
+        au_recall: Share of the AUs that the detector saw that the conclusion names.
+        au_f1: Harmonic mean of the two.
+        abstained: Whether the target has no evidence; then all else is 0.
     """
 
     reward: float
@@ -199,9 +199,9 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
     If the target has no evidence, grounding abstains: :math:`w_g` counts as 0.
 
     Args:
-        text: what the model wrote; any string, or None if there is none.
-        target: what it is scored against.
-        config: weights and options.
+        text: What the model wrote; any string, or None if there is none.
+        target: What it is scored against.
+        config: Weights and options.
 
     Returns:
         `SCORE_KEYS`, all finite floats: `score`, `format`, `accuracy`, `grounding`, `mean_iou`,
@@ -254,16 +254,16 @@ def score_batch(
     """Score many completions; the numbers are those of `score`.
 
     Args:
-        texts: the completions.
-        targets: their targets, as many.
-        config: weights and options.
+        texts: The completions.
+        targets: Their targets, as many.
+        config: Weights and options.
 
     Returns:
         One result for each text, in order. A completion that comes twice with the same target
         object is scored once, as happens among the rollouts of one prompt.
 
     Raises:
-        ValueError: there are not as many targets as texts.
+        ValueError: There are not as many targets as texts.
     """
     if len(texts) != len(targets):
         raise ValueError(f"{len(texts)} texts but {len(targets)} targets; each text needs its own")

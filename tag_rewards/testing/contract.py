@@ -33,19 +33,19 @@ class RewardContract:
     """A reward function, and what it is checked for.
 
     Attributes:
-        fn: takes a completion (None if there is none) and a ground truth (`Target.to_json()`);
+        fn: Takes a completion (None if there is none) and a ground truth (`Target.to_json()`);
             gives the reward, or a mapping of numbers one of which is the reward.
-        targets: what completions are made for and scored against; one at least has evidence.
-        low: least reward.
-        high: largest reward.
-        key: where the reward stands in a mapping.
-        hacks: what must earn less than the honest trace; `hacks_against("accuracy")` for a function
+        targets: What completions are made for and scored against; one at least has evidence.
+        low: Least reward.
+        high: Largest reward.
+        key: Where the reward stands in a mapping.
+        hacks: What must earn less than the honest trace; `hacks_against("accuracy")` for a function
             that rewards the answer only.
-        leave_out: names of promises that are not checked.
+        leave_out: Names of promises that are not checked.
         seconds: CPU time that one completion of up to a million characters may take.
 
     Raises:
-        InputError: a field is out of range or names no promise.
+        InputError: A field is out of range or names no promise.
     """
 
     fn: RewardFunction
@@ -98,8 +98,8 @@ class Violation:
     """A broken promise.
 
     Attributes:
-        promise: its name, a key of `PROMISES`.
-        finding: the smallest example that was found.
+        promise: Its name, a key of `PROMISES`.
+        finding: The smallest example that was found.
     """
 
     promise: str
@@ -124,7 +124,7 @@ class ContractViolation(AssertionError):  # noqa: N818  it is reported as a fail
     """A reward function breaks promises; the message has an example of each.
 
     Attributes:
-        violations: the broken promises.
+        violations: The broken promises.
     """
 
     def __init__(self, fn: RewardFunction, violations: Sequence[Violation]) -> None:
@@ -151,8 +151,8 @@ def assert_reward_contract(
     `RewardContract`.
 
     Raises:
-        ContractViolation: it breaks at least one promise; the message has an example of each.
-        InputError: an option is wrong, or a mapping does not have the key of the reward.
+        ContractViolation: It breaks at least one promise; the message has an example of each.
+        InputError: An option is wrong, or a mapping does not have the key of the reward.
 
     Example::
 

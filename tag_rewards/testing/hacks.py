@@ -28,11 +28,11 @@ class Hack:
     """One way of gaming a reward.
 
     Attributes:
-        name: what is done, in a few words.
-        seen: the project or paper in which it paid.
-        change: the hacked text of an honest trace; None where the target leaves no room for it.
-        removes: the parts of the reward that a sound one brings to 0.
-        lowers: the parts of the reward that a sound one makes smaller.
+        name: What is done, in a few words.
+        seen: The project or paper in which it paid.
+        change: The hacked text of an honest trace; None where the target leaves no room for it.
+        removes: The parts of the reward that a sound one brings to 0.
+        lowers: The parts of the reward that a sound one makes smaller.
 
     Example:
         >>> from tag_rewards.testing.traces import TARGETS

@@ -37,8 +37,8 @@ class Returned(NamedTuple):
     """The function gave a result.
 
     Attributes:
-        values: its numbers by key, as floats; anything else as its `repr`.
-        bare: whether it gave one value and no mapping; `values` then has the one key "".
+        values: Its numbers by key, as floats; anything else as its `repr`.
+        bare: Whether it gave one value and no mapping; `values` then has the one key "".
         seconds: CPU time of the call.
     """
 
@@ -136,8 +136,8 @@ class Isolated:
     the operating system, so that a busy machine is not taken for a slow function.
 
     Args:
-        fn: the reward function.
-        first_call: a call that is not timed, in which the function may load what it needs.
+        fn: The reward function.
+        first_call: A call that is not timed, in which the function may load what it needs.
         seconds: CPU seconds for every other call.
         method: "spawn" or "fork".
 
@@ -167,7 +167,7 @@ class Isolated:
         """All calls, several times over from several threads at once.
 
         Args:
-            calls: completions and ground truths.
+            calls: Completions and ground truths.
             usual_seconds: CPU time of all calls, one after the other.
 
         Returns:
@@ -256,9 +256,9 @@ def serve(connection: Connection, other_end: Connection | None, fn: Any) -> None
     receives calls, the number of threads and the CPU seconds for them, and sends the outcomes.
 
     Args:
-        connection: this side of the pipe.
-        other_end: the other side, if this process has it too.
-        fn: the reward function, or its pickle.
+        connection: This side of the pipe.
+        other_end: The other side, if this process has it too.
+        fn: The reward function, or its pickle.
     """
     if other_end is not None:
         other_end.close()

@@ -124,7 +124,7 @@ class PromiseItem(pytest.Item):
         """Check the promise.
 
         Raises:
-            ContractViolation: it is broken.
+            ContractViolation: It is broken.
         """
         from tag_rewards.testing.contract import ContractViolation
 

@@ -57,9 +57,9 @@ def boxes(draw: st.DrawFn, space: BoxSpace = _PIXELS, smallest: float = 8) -> Bo
     """Boxes inside `space`, with integer or fractional coordinates.
 
     Args:
-        draw: given by Hypothesis.
-        space: whose extent bounds the box.
-        smallest: least width and height, in the units of `space`.
+        draw: Given by Hypothesis.
+        space: Whose extent bounds the box.
+        smallest: Least width and height, in the units of `space`.
     """
     width, height = space.extent
     x1, x2 = _interval(draw, width, smallest)
@@ -83,10 +83,10 @@ def targets(
     """Targets; now and then several AUs share one box, as they do in the TAG paper.
 
     Args:
-        draw: given by Hypothesis.
-        min_aus: least number of AUs that the detector saw.
-        max_aus: their greatest number.
-        space: the coordinates of the boxes.
+        draw: Given by Hypothesis.
+        min_aus: Least number of AUs that the detector saw.
+        max_aus: Their greatest number.
+        space: The coordinates of the boxes.
     """
     aus = draw(st.lists(action_units(), min_size=min_aus, max_size=max_aus, unique=True))
     places: list[Box] = []

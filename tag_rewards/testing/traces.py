@@ -74,8 +74,8 @@ def shared_trace(target: Target, names: bool = True) -> Trace:
     """The honest trace with one step for each box, whatever the number of its AUs.
 
     Args:
-        target: what an AU detector saw.
-        names: whether the steps name their AUs.
+        target: What an AU detector saw.
+        names: Whether the steps name their AUs.
     """
     places: dict[Box, list[int]] = {}
     for item in target.evidence:
@@ -115,16 +115,16 @@ class Honest:
     """The honest trace of a target with evidence, and ways of writing it with one thing changed.
 
     Attributes:
-        target: what an AU detector saw.
-        form: how its completions are written.
-        label: its label.
-        boxes: where it saw its AUs, in their order.
-        aus: these AUs.
-        other_aus: the AUs that the library knows and the detector did not see.
-        steps: the steps of the honest trace.
-        text: the honest trace.
-        answer: the part of `text` that holds the answer.
-        conclusion: the part of `text` that names the AUs.
+        target: What an AU detector saw.
+        form: How its completions are written.
+        label: Its label.
+        boxes: Where it saw its AUs, in their order.
+        aus: These AUs.
+        other_aus: The AUs that the library knows and the detector did not see.
+        steps: The steps of the honest trace.
+        text: The honest trace.
+        answer: The part of `text` that holds the answer.
+        conclusion: The part of `text` that names the AUs.
 
     Example:
         >>> from tag_rewards.testing.traces import TARGETS

@@ -45,13 +45,13 @@ async def score_all(
     """The scores of each completion.
 
     Args:
-        scorer: what scores.
-        texts: the completions; None if there is none.
-        ground_truths: their targets, as many.
-        timeout: seconds until the request is given up.
+        scorer: What scores.
+        texts: The completions; None if there is none.
+        ground_truths: Their targets, as many.
+        timeout: Seconds until the request is given up.
 
     Raises:
-        HTTPException: no ground truth so far was a target (422), or the time is up (503).
+        HTTPException: No ground truth so far was a target (422), or the time is up (503).
     """
     results = []
     started = slice_started = perf_counter()
@@ -86,7 +86,7 @@ def create_app(config: ServerConfig | None = None) -> FastAPI:
     """The server as an ASGI app, for `uvicorn` or inside of an app of your own.
 
     Args:
-        config: limits, API key and reward; host, port and workers are up to what runs the app.
+        config: Limits, API key and reward; host, port and workers are up to what runs the app.
 
     Example:
         >>> sorted(create_app().openapi()["paths"])

@@ -15,18 +15,18 @@ class ServerConfig:
     """Address, limits and reward of a server.
 
     Attributes:
-        host: address to listen on; "127.0.0.1" is this machine only, "0.0.0.0" everybody.
+        host: Address to listen on; "127.0.0.1" is this machine only, "0.0.0.0" everybody.
         port: TCP port, 1 to 65535.
-        workers: processes that score, at least 1.
-        max_body_bytes: longest body of a request, at least 1024; a longer one gets 413.
-        max_completions: most completions in a request, at least 1; more get 413.
-        timeout: seconds, above 0, in which a request must have arrived (else 408), and in which it
+        workers: Processes that score, at least 1.
+        max_body_bytes: Longest body of a request, at least 1024; a longer one gets 413.
+        max_completions: Most completions in a request, at least 1; more get 413.
+        timeout: Seconds, above 0, in which a request must have arrived (else 408), and in which it
             is answered after that (else 503).
-        api_key: what clients must send; None lets everybody in. Visible ASCII characters.
-        reward: weights and options of the reward.
+        api_key: What clients must send; None lets everybody in. Visible ASCII characters.
+        reward: Weights and options of the reward.
 
     Raises:
-        ValueError: a field is out of range; the message names field and value.
+        ValueError: A field is out of range; the message names field and value.
 
     Example:
         >>> ServerConfig(workers=0)

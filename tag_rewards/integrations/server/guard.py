@@ -42,10 +42,10 @@ class Guard:
     A body reaches the app whole and within the limit, whether or not its length was announced.
 
     Args:
-        app: the next layer.
-        config: limits and API key.
-        metrics: where requests are counted.
-        endpoints: the paths that are counted by name.
+        app: The next layer.
+        config: Limits and API key.
+        metrics: Where requests are counted.
+        endpoints: The paths that are counted by name.
     """
 
     def __init__(

@@ -113,11 +113,11 @@ class OwnSocket(socket.socket):
     kernel deals the connections out.
 
     Args:
-        host: name or address to bind to.
-        port: port to bind to; 0 chooses a free one.
+        host: Name or address to bind to.
+        port: Port to bind to; 0 chooses a free one.
 
     Raises:
-        OSError: the address cannot be used.
+        OSError: The address cannot be used.
 
     Example:
         >>> import pickle
@@ -146,10 +146,10 @@ def serve(config: ServerConfig) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are finished.
 
     Args:
-        config: what to serve, and where.
+        config: What to serve, and where.
 
     Raises:
-        InputError: the address cannot be used.
+        InputError: The address cannot be used.
     """
     _require_free(config.host, config.port)
     host = f"[{config.host}]" if ":" in config.host else config.host

@@ -38,19 +38,19 @@ def compute_score(
     """Score a completion for verl (0.7 and later).
 
     Args:
-        data_source: name of the dataset; only used to name the sample in a warning.
-        solution_str: the decoded completion; None scores 0.
-        ground_truth: the target as `Target.to_json` writes it. What is no target scores 0, and
+        data_source: Name of the dataset; only used to name the sample in a warning.
+        solution_str: The decoded completion; None scores 0.
+        ground_truth: The target as `Target.to_json` writes it. What is no target scores 0, and
             `invalid_target` is 1.
-        extra_info: its `split` and `index`, where there, name the sample in a warning; not changed.
-        **reward_kwargs: options of `RewardConfig` and `GroundingConfig` by their names.
+        extra_info: Its `split` and `index`, where there, name the sample in a warning; not changed.
+        **reward_kwargs: Options of `RewardConfig` and `GroundingConfig` by their names.
 
     Returns:
         `RESULT_KEYS`: the keys of `score`; `invalid_target`; and `acc`, equal to `accuracy`: verl's
         core validation metric. All are Python floats, and the keys are the same on every call.
 
     Raises:
-        ValueError: an option is unknown or out of range; or not one of the first ground truths of
+        ValueError: An option is unknown or out of range; or not one of the first ground truths of
             this process was a target (see `Scorer.one`). No completion raises.
 
     Example:
@@ -74,8 +74,8 @@ def sample_name(data_source: Any, extra_info: Any) -> str:
     """What to call a sample in a warning.
 
     Args:
-        data_source: name of its dataset.
-        extra_info: what verl's dataset gives beside it; `split` and `index` are used if there.
+        data_source: Name of its dataset.
+        extra_info: What verl's dataset gives beside it; `split` and `index` are used if there.
 
     Example:
         >>> sample_name("rafdb", {"split": "train", "index": 17})
@@ -95,16 +95,16 @@ def component_means(
     """The mean of each reward component over a step's rollouts.
 
     Args:
-        extra_fields: one mapping a rollout; its ``reward_extra_info`` holds what the reward
+        extra_fields: One mapping a rollout; its ``reward_extra_info`` holds what the reward
             function returned.
-        data_sources: the dataset of each rollout, for its own means too; or none.
+        data_sources: The dataset of each rollout, for its own means too; or none.
 
     Returns:
         ``{"reward/<key>/mean": mean}``, and for each dataset ``"reward/<data_source>/<key>/mean"``,
         over the rollouts that have the key as a number; empty when no rollout has any.
 
     Raises:
-        ValueError: there are data sources, but not one for each rollout.
+        ValueError: There are data sources, but not one for each rollout.
 
     Example:
         >>> good, poor = ({"reward_extra_info": {"format": value}} for value in (1.0, 0.5))
@@ -140,7 +140,7 @@ class Batcher(Generic[Item, Result]):
     size to choose. Of one event loop at a time.
 
     Args:
-        function: gives one result for each item, in order. It runs in a thread, never twice at
+        function: Gives one result for each item, in order. It runs in a thread, never twice at
             once. If it raises, all that wait for the batch get the exception.
 
     Example:

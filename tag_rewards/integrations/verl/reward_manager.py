@@ -40,14 +40,14 @@ class TagRewardManager(RewardManagerBase):
         config: verl's configuration. `reward.custom_reward_function.reward_kwargs` has the reward's
             options; `reward.reward_kwargs` DAPO's `overlong_buffer_cfg` and `max_resp_len`, as for
             verl's manager `dapo`.
-        tokenizer: decodes completions, special tokens left out.
-        compute_score: not called; verl passes what `custom_reward_function` names, or its own
+        tokenizer: Decodes completions, special tokens left out.
+        compute_score: Not called; verl passes what `custom_reward_function` names, or its own
             collection of reward functions.
-        reward_router_address: not used.
-        reward_model_tokenizer: not used.
+        reward_router_address: Not used.
+        reward_model_tokenizer: Not used.
 
     Raises:
-        ValueError: an option is unknown or out of range, or `custom_reward_function.path` names
+        ValueError: An option is unknown or out of range, or `custom_reward_function.path` names
             another reward.
     """
 
@@ -69,7 +69,7 @@ class TagRewardManager(RewardManagerBase):
         """Score a rollout; called for many at once.
 
         Args:
-            data: the outputs of one rollout, of which the last one counts, as in verl's managers.
+            data: The outputs of one rollout, of which the last one counts, as in verl's managers.
 
         Returns:
             `reward_score`, what verl trains on; `reward_extra_info`, the `RESULT_KEYS`, and with a

@@ -23,7 +23,7 @@ def configured_scorer(config: Mapping[str, Any]) -> Scorer:
         config: verl's configuration, with its group `reward`.
 
     Raises:
-        ValueError: an option is unknown or out of range; or `custom_reward_function.path` names a
+        ValueError: An option is unknown or out of range; or `custom_reward_function.path` names a
             function of others, so that the options are not this reward's.
 
     Example:
@@ -55,7 +55,7 @@ def check_reward(config: Mapping[str, Any]) -> None:
         config: verl's configuration, with its group `reward`.
 
     Raises:
-        ValueError: one is unknown or out of range, or under a name that verl 0.9 ignores.
+        ValueError: One is unknown or out of range, or under a name that verl 0.9 ignores.
 
     Example:
         >>> function = {"path": "pkg://tag_rewards.integrations.verl", "reward_kwargs": {"iou": 1}}
@@ -87,13 +87,13 @@ class OverlongPenalty:
     The same numbers as verl's manager `dapo`, from the same settings.
 
     Attributes:
-        max_length: longest completion allowed, in tokens.
-        buffer: the last tokens before it, over which the penalty grows from 0 to `factor`.
-        factor: penalty of a completion of `max_length` tokens, at least 0.
-        log: whether the penalty is logged with the reward's components.
+        max_length: Longest completion allowed, in tokens.
+        buffer: The last tokens before it, over which the penalty grows from 0 to `factor`.
+        factor: Penalty of a completion of `max_length` tokens, at least 0.
+        log: Whether the penalty is logged with the reward's components.
 
     Raises:
-        ValueError: a value is out of range; the message names verl's setting.
+        ValueError: A value is out of range; the message names verl's setting.
 
     Example:
         >>> penalty = OverlongPenalty(max_length=100, buffer=20, factor=1.0)
@@ -136,7 +136,7 @@ class OverlongPenalty:
             None if `overlong_buffer_cfg` is missing or not enabled.
 
         Raises:
-            ValueError: a setting is missing or out of range.
+            ValueError: A setting is missing or out of range.
         """
         options: Any = config["reward"].get("reward_kwargs") or {}
         overlong: Any = options.get(_OVERLONG) or {}

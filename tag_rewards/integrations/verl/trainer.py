@@ -154,12 +154,12 @@ def given_components(
     """Within it, the estimator knows the reward components of a batch.
 
     Args:
-        extra_fields: one mapping for each row of the batch, in order; its ``reward_extra_info``
+        extra_fields: One mapping for each row of the batch, in order; its ``reward_extra_info``
             holds what the reward function returned.
-        keys: the components that are needed.
+        keys: The components that are needed.
 
     Raises:
-        KeyError: a row lacks one of `keys`.
+        KeyError: A row lacks one of `keys`.
     """
     infos = [fields["reward_extra_info"] for fields in extra_fields]
     columns = {key: np.array([info[key] for info in infos], dtype=np.float32) for key in keys}
