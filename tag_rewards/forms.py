@@ -1,15 +1,20 @@
-"""Forms: how a completion is written, one entry for each.
+r"""Forms: how a completion is written, one entry for each.
 
-A form says which titles the parts of a trace have, how a step opens, how a box stands in it, and
-what marks the answer. Reading (`tag_rewards.trace`), prompts, SFT traces and the hacks that rewards
-are tried on all ask it, so that no other file of the library has these words. The next form is one
-more entry of `FORMS`, or an object of your own that is named as `package.module:NAME`.
+A form says which titles the parts of a trace have, how a step opens, how a box is written, and what
+marks the answer. Reading (`tag_rewards.trace`), prompts, SFT traces and the hacks that rewards are
+tried on all ask it, so that no other file of the library has these words. The next form is one more
+entry of `FORMS`, or an object of your own that is named as `package.module:NAME`.
+
+What the reward sees is decoded text. Where a tokenizer leaves its special tokens out
+(`skip_special_tokens=True`), a box loses the marks that are such tokens; both writings are read.
+
+Sources: the model cards and processors of the families, as the table of docs/forms.md has them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -20,9 +25,19 @@ from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box
+    from tag_rewards.geometry.spaces import Kind
 
 #: No coordinate lies further from 0; it keeps all arithmetic on boxes finite.
 MAX_COORDINATE = 1e6
+
+#: Matches a number, in time that does not depend on the text around it.
+NUMBER = r"[-+]?(?:\d{1,25}(?:\.\d{0,25})?|\.\d{1,25})(?:[eE][-+]?\d{1,3})?"
+
+_FIELD = re.compile(r"\$(x1|y1|x2|y2|name)")
+_SIDES = ("x1", "y1", "x2", "y2")
+_PIECE = re.compile(rf"{_FIELD.pattern.replace('(', '(?:')}|<[^<>$]*>|\w+|[^\w\s]")
+#: Matches what stands around the name beside a box.
+NAME_MARKS = re.compile(r"</?ref>|<\|object_ref_(?:start|end)\|>|</?phrase>")
 
 
 @dataclass(frozen=True)
@@ -34,46 +49,57 @@ class Form:
     word that opens it, a region, an observation and a box, with arrows between them.
 
     Attributes:
+        box: A box, with `$x1`, `$y1`, `$x2` and `$y2` in the places of its numbers and, if it has
+            one, `$name` in that of the name beside it: the AUs of the step, or else its region.
+        models: Whose writing of boxes it is, in words.
+        space: The box space that they were trained on.
+        decoded: What is left of `box` without special tokens; "" if nothing gets lost.
+        bins: Where each number is a location token: how many there are. They are written whole,
+            from 0 to one less. 0 for ordinary numbers.
+        digits: Least number of digits of a number.
         analysis: Title of the global analysis.
         loop: Title of the verification loop.
         conclusion: Title of the final conclusion.
         answer: What stands before and behind the answer.
         step: Word that opens a step.
         arrows: What stands between the parts of a step; the first is written, each is read.
-        box: What stands before and behind the numbers of a box.
-        numbers: How the numbers stand there, in words for prompts and error messages.
-        read_numbers: From what stands between the marks to x1, y1, x2, y2; None if it is no box.
-        write_numbers: The inverse.
 
     Raises:
-        ValueError: A field is empty, two marks are the same, or the numbers of a box that were
-            written are not read back.
+        ValueError: A field is empty, two marks are the same, or the box lacks a number or has one
+            twice.
 
     Example:
+        >>> FORMS["gemma"].write_box((4, 8.5, 12, 11), "AU12")
+        '{"box_2d": [8.5, 4, 11, 12], "label": "AU12"}'
         >>> TAG.write_step("lips (AU12)", "corners up", TAG.write_box((4, 8.5, 12, 11)))
         'Inspect lips (AU12) → corners up → <bbox>[4,8.5,12,11]</bbox>'
     """
 
-    analysis: str
-    loop: str
-    conclusion: str
-    answer: tuple[str, str]
-    step: str
-    arrows: tuple[str, ...]
-    box: tuple[str, str]
-    numbers: str
-    read_numbers: Callable[[str], Box | None]
-    write_numbers: Callable[[Box], str]
+    box: str
+    models: str = "a form of your own"
+    space: Kind = "pixels"
+    decoded: str = ""
+    bins: int = 0
+    digits: int = 1
+    analysis: str = "Global analysis:"
+    loop: str = "Verification loop:"
+    conclusion: str = "Final conclusion:"
+    answer: tuple[str, str] = ("<answer>", "</answer>")
+    step: str = "Inspect"
+    arrows: tuple[str, ...] = ("→", "->")
 
     def __post_init__(self) -> None:
-        words = (*self.grammar, *self.box, self.step, self.numbers, *self.arrows)
+        words = (*self.grammar, self.step, *self.arrows)
         if not self.arrows or not all(map(str.strip, words)):
             raise ValueError("a form has no empty field: each title, mark and word says something")
         if len(set(words)) < len(words):
             raise ValueError(f"a form has different titles and marks, not {', '.join(words)}")
-        box = (1.0, 20.0, 300.0, 400.0)
-        if self.read_numbers(self.write_numbers(box)) != box:
-            raise ValueError(f"write_numbers gives {self.write_numbers(box)!r}, which is not read")
+        for box in filter(None, (self.box, self.decoded)):
+            numbers = [field for field in _FIELD.findall(box) if field != "name"]
+            if sorted(numbers) != sorted(_SIDES):
+                raise ValueError(f"box: {box!r} needs $x1, $y1, $x2 and $y2, each of them once")
+            if box.startswith("$x") or box.startswith("$y"):
+                raise ValueError(f"box: {box!r} needs a mark before its first number")
 
     @cached_property
     def grammar(self) -> tuple[str, ...]:
@@ -89,6 +115,58 @@ class Form:
     def opening(self) -> re.Pattern[str]:
         """Matches what opens a step."""
         return re.compile(rf"{re.escape(self.step)}\s")
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Where x1, y1, x2 and y2 stand among the four numbers of a box."""
+        numbers = [field for field in _FIELD.findall(self.box) if field != "name"]
+        return tuple(map(numbers.index, _SIDES))
+
+    @cached_property
+    def name_first(self) -> bool:
+        """Whether the name stands before the numbers."""
+        return _FIELD.findall(self.box)[0] == "name"
+
+    @cached_property
+    def numbers(self) -> str:
+        """How a box is written, in words for prompts and error messages.
+
+        Example:
+            >>> TAG.numbers, FORMS["qwen2_vl"].numbers
+            ('[x1,y1,x2,y2]', '(x1,y1),(x2,y2)')
+        """
+        written = _FIELD.sub(r"\1", _bare(self.box))
+        plain = re.sub(r"<[^<>]*>", "", written)
+        return plain if "x1" in plain else written
+
+    @cached_property
+    def shapes(self) -> frozenset[str]:
+        """Its boxes without names and with # for each number: that and no other is its writing.
+
+        Example:
+            >>> sorted(FORMS["internvl"].shapes)
+            ['<box>[[#,#,#,#]]</box>', '[[#,#,#,#]]']
+        """
+        return frozenset(shape(box) for box in (self.box, self.decoded) if box)
+
+    @cached_property
+    def patterns(self) -> tuple[str, ...]:
+        """Patterns of each of its writings, as `pattern` joins them."""
+        written = filter(None, (self.box, self.decoded))
+        return tuple(
+            r"\s{0,3}".join(map(_pattern_of, _PIECE.findall(_bare(box)))) for box in written
+        )
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches a box that is written so; its groups are the four numbers as they stand there."""
+        return re.compile("|".join(self.patterns))
+
+    def pattern_of_box(self, number: str, name: str) -> str:
+        """A pattern of a box exactly as it is written, with these for its numbers and its name."""
+        fields = dict.fromkeys(_SIDES, number) | {"name": name}
+        pieces = _FIELD.split(self.box)
+        return "".join(fields.get(piece) or re.escape(piece) for piece in pieces)
 
     def write(self, analysis: str, steps: Iterable[str], conclusion: str, answer: str) -> str:
         """A completion with these texts in its parts.
@@ -110,67 +188,119 @@ class Form:
         arrow = arrow or self.arrows[0]
         return f"{self.step} {region} {arrow} {observation} {arrow} {box}"
 
-    def write_box(self, box: Box | str) -> str:
-        """A box with its marks, or with them what stands for its numbers."""
-        inner = box if isinstance(box, str) else self.write_numbers(box)
-        return f"{self.box[0]}{inner}{self.box[1]}"
+    def write_box(self, box: Box | None, name: str = "") -> str:
+        """A box; words for the numbers where it is None.
+
+        Args:
+            box: x1, y1, x2, y2 in the target's box space.
+            name: What is in it, for forms that say it beside the box.
+        """
+        if box is None:
+            values = dict(zip(_SIDES, _SIDES, strict=True))
+        else:
+            values = dict(zip(_SIDES, map(self._number, box), strict=True))
+        values["name"] = name
+        return _FIELD.sub(lambda field: values[field[1]], self.box)
+
+    def write_in_box(self, text: str) -> str:
+        """A box with `text` in the place of its numbers and their brackets.
+
+        Example:
+            >>> TAG.write_in_box("[1,2,3]")
+            '<bbox>[1,2,3]</bbox>'
+        """
+        first, *_, last = (one for one in _FIELD.finditer(self.box) if one[1] != "name")
+        before, after = (
+            _FIELD.sub("", NAME_MARKS.sub("", part))
+            for part in (self.box[: first.start()], self.box[last.end() :])
+        )
+        return f"{before.rstrip('[( ')}{text}{after.lstrip(']) ')}"
 
     def write_answer(self, label: str) -> str:
         """The answer with its marks."""
         return f"{self.answer[0]} {label} {self.answer[1]}"
 
-
-def read_list(text: str) -> Box | None:
-    """The box that a list of four numbers is: x1 < x2 and y1 < y2, within ±1,000,000.
-
-    Example:
-        >>> read_list(" [4, 8.5, 12, 1.1e1] "), read_list("[4,8,12]"), read_list("[9,1,1,9]")
-        ((4.0, 8.5, 12.0, 11.0), None, None)
-    """
-    text = text.strip()
-    if text[:1] != "[" or text[-1:] != "]":
-        return None
-    try:
-        # float, not int: int() refuses long digit strings since Python 3.11.
-        x1, y1, x2, y2 = map(float, text[1:-1].split(",", 4))
-    except ValueError:
-        return None
-    # The comparisons are false for NaN.
-    most = MAX_COORDINATE
-    return (x1, y1, x2, y2) if -most <= x1 < x2 <= most and -most <= y1 < y2 <= most else None
+    def _number(self, value: float) -> str:
+        if self.bins:
+            return f"{min(max(round(value), 0), self.bins - 1):0{self.digits}d}"
+        whole = abs(value) < 1e15 and value == int(value)
+        return str(int(value)) if whole else repr(float(value))
 
 
-def write_list(box: Box) -> str:
-    """A box as a list of four numbers, whole ones without a decimal point.
+def _pattern_of(piece: str) -> str:
+    """What a piece of a box is read by: a field, a mark, a word or a sign."""
+    if piece == "$name":
+        return r"[^<>\n]{0,80}?"
+    return f"({NUMBER})" if piece.startswith("$") else re.escape(piece)
+
+
+def shape(box: str) -> str:
+    """What tells one writing of boxes from another: no numbers, no names, no space.
 
     Example:
-        >>> write_list((4.0, 8.5, 12.0, 11.0))
-        '[4,8.5,12,11]'
+        >>> shape("<bbox>[4, 8.5, 12, 11]</bbox>"), shape("(4,8) , (12,11)")
+        ('<bbox>[#,#,#,#]</bbox>', '(#,#),(#,#)')
     """
-    return f"[{','.join(map(_number, box))}]"
+    return "".join(re.sub(rf"\$(?:x1|y1|x2|y2)|{NUMBER}", "#", _bare(box)).split())
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(float(value))
+def _bare(box: str) -> str:
+    """A box without a name in front of it or behind it, and the marks of the name."""
+    bare = NAME_MARKS.sub("", box)
+    return bare.removeprefix("$name").removesuffix("$name").strip()
 
 
 #: The form of the figures of TAG (arXiv 2602.18763), with the AU of a step in parentheses behind
 #: its region, which is our addition.
-TAG = Form(
-    analysis="Global analysis:",
-    loop="Verification loop:",
-    conclusion="Final conclusion:",
-    answer=("<answer>", "</answer>"),
-    step="Inspect",
-    arrows=("→", "->"),
-    box=("<bbox>", "</bbox>"),
-    numbers="[x1,y1,x2,y2]",
-    read_numbers=read_list,
-    write_numbers=write_list,
-)
+TAG = Form("<bbox>[$x1,$y1,$x2,$y2]</bbox>", models="TAG")
+
+_BBOX_2D = '{"bbox_2d": [$x1, $y1, $x2, $y2], "label": "$name"}'
 
 #: The forms that the library knows, by the name that a target carries.
-FORMS: Mapping[str, Form] = MappingProxyType({"tag": TAG})
+FORMS: Mapping[str, Form] = MappingProxyType(
+    {
+        "tag": TAG,
+        "qwen2_vl": Form(
+            "<|object_ref_start|>$name<|object_ref_end|>"
+            "<|box_start|>($x1,$y1),($x2,$y2)<|box_end|>",
+            models="Qwen2-VL",
+            space="normalized_1000",
+            decoded="$name($x1,$y1),($x2,$y2)",
+        ),
+        "qwen2_5_vl": Form(_BBOX_2D, models="Qwen2.5-VL", space="resized"),
+        "qwen3_vl": Form(_BBOX_2D, models="Qwen3-VL, Qwen3.5", space="normalized_1000"),
+        "internvl": Form(
+            "<ref>$name</ref><box>[[$x1, $y1, $x2, $y2]]</box>",
+            models="InternVL",
+            space="normalized_1000",
+            decoded="$name[[$x1, $y1, $x2, $y2]]",
+        ),
+        "glm_v": Form(
+            "<|begin_of_box|>[[$x1,$y1,$x2,$y2]]<|end_of_box|>",
+            models="GLM-4.1V to GLM-4.6V",
+            space="normalized_1000",
+            decoded="[[$x1,$y1,$x2,$y2]]",
+        ),
+        "gemma": Form(
+            '{"box_2d": [$y1, $x1, $y2, $x2], "label": "$name"}',
+            models="Gemma 3 and 4, Gemini",
+            space="normalized_1000",
+        ),
+        "paligemma": Form(
+            "<loc$y1><loc$x1><loc$y2><loc$x2> $name",
+            models="PaliGemma",
+            space="normalized_1024",
+            bins=1024,
+            digits=4,
+        ),
+        "florence2": Form(
+            "$name<loc_$x1><loc_$y1><loc_$x2><loc_$y2>",
+            models="Florence-2",
+            space="normalized_1000",
+            bins=1000,
+        ),
+    }
+)
 
 
 @lru_cache(maxsize=64)

@@ -7,9 +7,14 @@ import time
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from tag_rewards.testing.strategies import hostile_texts, valid_traces
-from tag_rewards.trace import MAX_CHARS, Claim, Step, Trace, parse_trace, render
+from tag_rewards.forms import TAG
+from tag_rewards.testing.strategies import hostile_texts, malformed_texts, valid_traces
+from tag_rewards.testing.traces import TARGETS
+from tag_rewards.trace import MAX_BOXES, MAX_CHARS, Claim, Step, Trace, parse_trace, render, text_of
+from tag_rewards.trace.quick import read_quickly
+from tag_rewards.trace.read import read_in_full
 
 # From the figures of TAG (arXiv 2602.18763).
 PAPER = """\
@@ -92,7 +97,9 @@ def test_other_languages():
         ("lips (lip corner puller, AU12)", ("lips", 12, ())),
         ("lips (both sides)", ("lips (both sides)", None, ())),
         ("lips (no AU12)", ("lips (no AU12)", None, ())),
-        ("AU12 lips", ("AU12 lips", None, ())),
+        ("AU12 lips", ("AU12 lips", 12, ())),
+        ("AU12 (lip corner puller)", ("AU12 (lip corner puller)", 12, ())),
+        ("lips (AU12):", ("lips", 12, ())),
         ("lips (", ("lips (", None, ())),
         ("lips )", ("lips )", None, ())),
     ],
@@ -105,16 +112,80 @@ def test_the_name_of_a_step(region, expected):
 @pytest.mark.parametrize(
     "box",
     [
-        *("[1,2,3]", "[1,2,3,4,5]", "[]", "", "1,2,3,4", "[a,b,c,d]", "[1,2,3,4", "[1;2;3;4]"),
+        *("[1,2,3]", "[1,2,3,4,5]", "[]", "", "1,2,3", "[a,b,c,d]", "[1,2,3,4", "[1;2;3;4]"),
         *("[5,1,1,9]", "[1,9,5,1]", "[1,1,1,9]", "[1,1,9,1]", "[nan,1,9,9]", "[1,1,inf,9]"),
         *("[-inf,1,9,9]", "[1,1,1e400,9]", f"[1,1,{10**400},9]", f"[1,1,{'9' * 5000},9]"),
-        *("[[1,2,3,4]]", "(1,2),(3,4)", "[0x1,2,3,4]", "[1,2,3,4]</bbox", "[1 2 3 4]", "[1,,3,4]"),
+        *("[1,[2,3,4,5]]", "(1,2),(3)", "[0x1,2,3,4]", "[1,2,3,4]</bbox", "[1_0,2,30,4]", "[1,,3,4]"),
     ],
 )
 def test_what_is_no_box(box):
     trace = parse_trace(NAMED.replace("[40,80,120,110]", box))
     assert [step.box for step in trace.steps] == [None]
     assert any("is no box" in error for error in trace.errors)
+
+
+@pytest.mark.parametrize("step", [("AU6", "AU12"), ("no AU6", ""), ("AU six", ""), ("AU6 or", "AU12")])
+def test_a_step_whose_au_cannot_be_told_has_a_claim_without_a_name(step):
+    region, observation = step
+    step = STEP.replace("mouth corners (AU12)", f"face, {region}")
+    text = NAMED.replace(STEP, step.replace("pulled up", f"moves {observation}"))
+    trace = parse_trace(text)
+    assert trace.errors == ("step 1 says an AU that cannot be told for sure",)
+    assert trace.claims == (Claim((40, 80, 120, 110), ()),)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "AU6 (cheek raiser) → raised",
+        "AU6 → raised",
+        "cheeks (AU6): → raised",
+        "cheeks → raised (AU6)",
+        "cheeks → AU6, raised",
+        "cheeks [AU6] → raised",
+        "**AU6** cheeks → raised",
+        "cheeks （AU6） → raised",
+        "cheeks (AU6) → raised, which is AU6",
+        "頬 AU6 → 上がる",
+    ],
+)
+def test_a_box_belongs_to_the_au_that_its_step_says(step):
+    """The conclusion has another order, which must not count."""
+    other = "Inspect mouth corners (AU12) → up → <bbox>[40,80,120,110]</bbox>"
+    loop = f"Inspect {step} → <bbox>[1,2,30,40]</bbox>\n{other}"
+    trace = parse_trace(NAMED.replace(STEP, loop).replace("AU12 ind", "AU12 and AU6 ind"))
+    assert trace.errors == ()
+    assert [claim.aus for claim in trace.claims] == [(6,), (12,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (("Global analysis:", "Global Analysis:"), "the titles are not written as in"),
+        (("Verification loop:", "**Verification loop:**"), "the titles are not written as in"),
+        (("Final conclusion:", "## Final Conclusion\n"), "the titles are not written as in"),
+        (("→", "⇒"), "the steps have other arrows than →"),
+        (("→", "=>"), "the steps have other arrows than →"),
+        ((" → ", ": "), "step 1 has ':' in the place of →"),
+        (("Inspect mouth", "**Inspect** mouth"), "the steps do not begin with 'Inspect'"),
+        (("Inspect mouth", "Step 1: mouth"), "the steps do not begin with 'Inspect'"),
+        (("Inspect mouth", "1. Mouth"), "the steps do not begin with 'Inspect'"),
+        (("[40,80,120,110]", "(40,80),(120,110)"), "step 1: '(40,80),(120,110)' is not written as"),
+        (("[40,80,120,110]", "[[40,80,120,110]]"), "step 1: '[[40,80,120,110]]' is not written"),
+        (("[40,80,120,110]", "40 80 120 110"), "step 1: '40 80 120 110' is not written as"),
+        (("<bbox>[40,80,120,110]</bbox>", "[40,80,120,110]"), "step 1: '[40,80,120,110]' is not"),
+    ],
+)
+def test_what_is_untidy_is_read_and_is_one_error(change, error):
+    trace = parse_trace(NAMED.replace(*change))
+    [found] = trace.errors
+    assert found.startswith(error)
+    assert trace.claims == parse_trace(NAMED).claims
+    assert (trace.answer, trace.conclusion_aus) == ("happiness", (12,))
+
+
+def test_the_word_step_and_a_number_before_a_step_are_tidy():
+    assert parse_trace(NAMED.replace("Inspect", "Step 1: Inspect")) == parse_trace(NAMED)
 
 
 @pytest.mark.parametrize("box", ["[-1,80,120,110]", "[40,80,513,110]", "[40,80,120,9999]"])
@@ -180,8 +251,8 @@ def test_boxes_of_a_second_loop_cannot_hide():
     ("steps", "aus", "expected"),
     [
         ((None, None), (4, 12), ((4,), (12,))),
-        ((12, None), (4, 12), ((12,), (4,))),
-        ((None, 4), (4, 12), ((12,), (4,))),
+        ((12, None), (4, 12), ((12,), ())),
+        ((None, 4), (4, 12), ((), (4,))),
         ((None, None), (4,), ((), ())),
         ((None, None), (4, 12, 1), ((), ())),
         ((12, None), (12,), ((12,), ())),
@@ -205,6 +276,19 @@ def test_shorthand_of_facs():
 def test_reading_is_the_inverse_of_writing(trace):
     assert parse_trace(render(trace)) == trace
     assert parse_trace(render(trace, arrow="->")) == trace
+
+
+@given(st.one_of(valid_traces().map(text_of), hostile_texts(), malformed_texts(TARGETS[0])))
+def test_the_short_way_reads_what_the_long_way_reads(text):
+    trace = read_quickly(text, (512, 512), TAG)
+    if trace is not None:
+        full = read_in_full(text, (512, 512), TAG)
+        assert trace == full
+        assert (trace.claims, trace.unplaced_aus) == (full.claims, full.unplaced_aus)
+
+
+def test_what_is_well_formed_goes_the_short_way():
+    assert read_quickly(NAMED, (512, 512), TAG) == parse_trace(NAMED)
 
 
 @given(hostile_texts())
@@ -243,6 +327,15 @@ def test_what_cannot_be_read_back_is_not_written(change, field):
     render(Trace(**good))
     with pytest.raises(ValueError, match=f"cannot be written: its {field} "):
         render(Trace(**{**good, **change}))
+
+
+@pytest.mark.parametrize("steps", [STEP, "Inspect a → b", "Inspect a → b → <bbox>"])
+def test_more_steps_than_any_face_has_are_refused_whole(steps):
+    some = parse_trace(NAMED.replace(STEP, "\n".join([steps] * MAX_BOXES)[:31_000]))
+    assert len(some.steps) > 100
+    trace = parse_trace(NAMED.replace(STEP, "\n".join(["Inspect a → b"] * (MAX_BOXES + 1))))
+    assert trace.errors == ("the verification loop has more than 500 steps or boxes",)
+    assert trace.steps == ()
 
 
 def test_time_is_linear():

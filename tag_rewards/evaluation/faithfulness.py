@@ -186,8 +186,7 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
     """
     evidence = target.by_au
     claims = trace.claims
-    unplaced = () if all(claim.aus for claim in claims) else trace.unspoken_aus
-    overlaps = match(claims, evidence, unplaced=unplaced).overlaps
+    overlaps = match(claims, evidence, unplaced=trace.unplaced_aus).overlaps
     named = trace.conclusion_aus
     right = sum(au in evidence for au in named)
     mentions = _mentions(trace)

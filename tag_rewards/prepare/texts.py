@@ -175,10 +175,13 @@ def render_prompt(
 
 def _in_words(form: Form) -> str:
     """An answer of two steps, with words in the place of what the model is to say."""
-    places, box = ("inner brow (AU1)", "mouth corners (AU15)"), form.write_box(form.numbers)
+    places = {"inner brow": "AU1", "mouth corners": "AU15"}
     return form.write(
         "one sentence about the face as a whole",
-        [form.write_step(place, "what you observe", box) for place in places],
+        [
+            form.write_step(f"{place} ({au})", "what you observe", form.write_box(None, au))
+            for place, au in places.items()
+        ],
         "Combined AU1 + AU15 indicate a dominant emotion of EXPRESSION.",
         "EXPRESSION",
     )

@@ -9,7 +9,6 @@ This one is ours, made so that the ways in which grounding rewards have been gam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.facs import canonical_expression
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from tag_rewards.rewards.config import GroundingConfig
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
-
-
-_aus_of = attrgetter("aus")
 
 
 class Grounding(NamedTuple):
@@ -58,8 +54,8 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     .. math:: R = S \cdot \bigl(1 - w\,(1 - F_\beta)\bigr)
 
     with weight :math:`w` and :math:`F_\beta` of the AUs that the conclusion names. A name without a
-    place earns nothing, and neither does a place without its name. Boxes without a name are matched
-    with the AUs of the conclusion that no step names (`Trace.unspoken_aus`).
+    place earns nothing, and neither does a place without its name. Where no step names
+    an AU, the boxes are matched with the AUs of the conclusion (`Trace.unplaced_aus`).
 
     Example:
         >>> from tag_rewards.rewards.config import GroundingConfig
@@ -83,8 +79,7 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     precision = right / len(named) if named else 0.0
     recall = right / len(evidence)
     claims = trace.claims
-    unplaced = () if all(map(_aus_of, claims)) else trace.unspoken_aus
-    matching = match(claims, evidence, config, unplaced)
+    matching = match(claims, evidence, config, trace.unplaced_aus)
     if config.formula == "ramp":
         reward = matching.score
         reward *= 1.0 - config.au_weight * (1.0 - f_score(precision, recall, config.au_beta))

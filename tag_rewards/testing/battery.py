@@ -63,10 +63,10 @@ def samples(targets: Sequence[Target], hacks: Sequence[Hack]) -> list[Sample]:
             if text is not None:
                 found.append(Sample(hack.name, text, truth))
         found += [Sample("a fragment", fragment, truth) for fragment in fragments(form)]
-        before, _, after = honest_text(target).partition(form.box[0])
-        _, _, after = after.partition(form.box[1])
+        first, *rest = form.pattern.finditer(honest_text(target))
         for box in ODD_BOXES:
-            text = f"{before}{form.write_box(box)}{after}"
+            text = first.string
+            text = text[: first.start()] + form.write_in_box(box) + text[first.end() :]
             found.append(Sample("an odd box", text, truth))
         found += [Sample("a drawn completion", text, truth) for text in _drawn(target)]
     return found

@@ -7,6 +7,7 @@ which parts of the reward a sound one takes away.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -278,7 +279,7 @@ HACKS: tuple[Hack, ...] = (
     Hack(
         "boxes that cannot be read",
         "verl #5635: a broad except around the parser",
-        lambda h: h.text.replace(h.form.box[0], f"{h.form.box[0]}["),
+        lambda h: h.form.pattern.sub(lambda box: re.sub(r"\d", "?", box[0]), h.text),
         removes=_FORM_AND_BOXES,
     ),
     Hack("boxes in another coordinate space", "VLM-R1 #21, #44", _other_space, lowers=_BOXES),

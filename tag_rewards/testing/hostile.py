@@ -25,7 +25,7 @@ def fragments(form: Form = TAG) -> tuple[str, ...]:
     """Pieces of the grammar, and what parsers of numbers and of text have stumbled over."""
     boxes = ("[1,2,3,4]", "[1,2,3]", "[1_0,2,30,4]", "[a,b,c,d]", "[0x1,2,3,4]")
     return (
-        *(*form.grammar, *form.box, f"{form.step} ", *form.arrows, *map(form.write_box, boxes)),
+        *(*form.grammar, f"{form.step} ", *form.arrows, *map(form.write_in_box, boxes)),
         *("[", "]", ",", "…", "AU12", "AU4 is absent", "no AU6", "(AU1)", "(", ")", "{", "{0}"),
         *("sadness", "sadness or anger", "\n", '{"bbox": ', "%", "[5,5,1,1]", "[-5,-5,9999,9999]"),
         *("nan", "inf", "-inf", "1e400", "9" * 400, "9" * 5000, "\0", "１２３", "，", "日本語"),
@@ -36,8 +36,8 @@ def fragments(form: Form = TAG) -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def fillings(form: Form = TAG) -> Mapping[str, str]:
     """What is repeated in hostile text, by name."""
-    before, behind = form.box
-    box = form.write_box((1, 2, 3, 4))
+    before, behind = form.write_in_box("\0").split("\0")
+    box = form.write_box((1, 2, 3, 4), "AU4")
     return MappingProxyType(
         {
             "opened boxes": before,
@@ -73,9 +73,9 @@ def fillings(form: Form = TAG) -> Mapping[str, str]:
 def frames(form: Form = TAG) -> Mapping[str, str]:
     """Where the repetition stands in the text, by name; `{}` is its place."""
     opened = form.answer[0]
-    box = form.write_box("[1,2,3,{}]")
+    box = form.write_in_box("[1,2,3,{}]")
     in_a_box = f"{form.loop} {form.write_step('a', 'b', box)}"
-    good = form.write_box((1, 2, 3, 4))
+    good = form.write_box((1, 2, 3, 4), "AU4")
     return MappingProxyType(
         {
             "alone": "{}",
@@ -85,7 +85,7 @@ def frames(form: Form = TAG) -> Mapping[str, str]:
             "in the conclusion": f"{form.conclusion} no AU12 {{}} not",
             "in the answer": f"{opened}{{}}{form.answer[1]}",
             "in an open answer": f"{opened}{{}}",
-            "in an open box": in_a_box.removesuffix(f"]{form.box[1]}"),
+            "in an open box": in_a_box.partition("{}")[0] + "{}",
         }
     )
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box
 
 _PIXELS = BoxSpace.pixels(512, 512)
+_WHOLE_BOXES = ((0.0, 1.0, 20.0, 30.0), (5.0, 60.0, 700.0, 80.0), (9.0, 9.0, 999.0, 999.0))
 
 
 def action_units() -> st.SearchStrategy[int]:
@@ -155,13 +156,14 @@ def attempts(target: Target) -> st.SearchStrategy[Trace]:
 
 
 @st.composite
-def valid_traces(draw: st.DrawFn) -> Trace:
-    """Any well-formed trace, for the round trip through text."""
+def valid_traces(draw: st.DrawFn, form: Form = TAG) -> Trace:
+    """Any well-formed trace that a form can write, for the round trip through text."""
+    places = st.sampled_from(_WHOLE_BOXES) if form.bins else boxes()
     steps = []
     for _ in range(draw(st.integers(1, 5))):
         aus = draw(st.lists(action_units(), max_size=3, unique=True))
         au, others = (aus[0], tuple(aus[1:])) if aus else (None, ())
-        steps.append(Step(draw(words()), draw(words()), draw(boxes()), au, others))
+        steps.append(Step(draw(words()), draw(words()), draw(places), au, others))
     named = tuple(draw(st.lists(action_units(), max_size=5, unique=True)))
     label = draw(labels())
     return Trace(draw(words()), tuple(steps), conclusion(named, label), named, label)

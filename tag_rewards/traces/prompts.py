@@ -337,7 +337,7 @@ def _plain(error: str) -> str:
 def _grammar(name: str) -> str:
     """A completion with words in the place of what the model is to say."""
     form = form_named(name)
-    box = form.write_box(form.numbers)
+    box = form.write_box(None, "AU NUMBER")
     step = form.write_step("REGION (AU NUMBER)", "what you observe there", box)
     return form.write(
         "one sentence about the face as a whole",

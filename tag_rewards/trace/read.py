@@ -1,0 +1,398 @@
+"""Reading a completion: reasoning apart, then sections, steps and answer.
+
+Untidy text is read as far as it can be read for sure, and each way in which it is untidy is one
+error. What a completion says is never guessed: a box whose AU cannot be told is a claim without a
+name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tag_rewards.forms import NAME_MARKS, TAG, form_named
+from tag_rewards.mentions import mentioned_aus
+from tag_rewards.trace.boxes import MAX_BOXES, Written, split_boxes
+from tag_rewards.trace.quick import read_quickly
+from tag_rewards.trace.reasoning import MAX_REASONING, set_apart
+from tag_rewards.trace.values import Step, Trace
+
+if TYPE_CHECKING:
+    from tag_rewards.forms import Form
+    from tag_rewards.target import Target
+
+#: Largest x and y inside the image.
+Extent = tuple[float, float]
+
+#: A longer text is not read at all: cutting it would let a model hide boxes behind the cut.
+#: Reasoning does not count.
+MAX_CHARS = 32_768
+
+_NO_TEXT = Trace("", (), "", (), None, ("there is no text",))
+
+
+def read_trace(target: Target, text: str | None) -> Trace:
+    """Read what a model wrote about a target: in the target's form and its box space.
+
+    Args:
+        target: What the completion is scored against.
+        text: The completion, or None if there is none.
+
+    Returns:
+        The trace. Never raises: see `parse_trace`.
+
+    Example:
+        >>> from tag_rewards import BoxSpace, Target
+        >>> target = Target("fear", (), BoxSpace.pixels(512, 512))
+        >>> read_trace(target, None).errors
+        ('there is no text',)
+    """
+    if text is None:
+        return _NO_TEXT
+    return parse_trace(text, target.box_space.extent, form_named(target.form))
+
+
+def parse_trace(text: str, extent: Extent | None = None, form: Form = TAG) -> Trace:
+    """Read what a model wrote where there is no target; else `read_trace`.
+
+    Never raises; what does not fit the grammar is left out or read in spite of it, and recorded in
+    `errors`. Time is linear in the length of the text, and a text over `MAX_CHARS` characters is
+    refused whole. Reasoning in front (`tag_rewards.trace.reasoning`) is set apart and not read,
+    unless the whole trace stands in it and the answer alone behind it.
+
+    A step may run over several lines, and "…", bullets and numbers may stand between steps. Boxes
+    are read in the verification loop only. A box is four numbers within ±1,000,000 with x1 < x2 and
+    y1 < y2; any other is dropped. One error each: titles or the word that opens a step in other
+    case or emphasis, other arrows, boxes in the writing of another form.
+
+    Args:
+        text: The completion.
+        extent: Largest x and y inside the image, in the coordinates of the boxes. A box that leaves
+            it is kept, since it is a claim all the same, and recorded as an error.
+        form: How it is written.
+
+    Example:
+        >>> trace = parse_trace(
+        ...     "Global analysis: A smile. Verification loop: Inspect mouth corners (AU12) -> "
+        ...     f"raised -> {TAG.write_box((40, 80, 120, 110))} "
+        ...     "Final conclusion: AU12 indicates joy. <answer> happiness </answer>"
+        ... )
+        >>> trace.steps[0].region, trace.steps[0].au, trace.steps[0].box
+        ('mouth corners', 12, (40.0, 80.0, 120.0, 110.0))
+        >>> trace.answer, trace.errors
+        ('happiness', ())
+        >>> parse_trace("Inspect the mouth").errors[0]
+        "there is no 'Global analysis:'"
+    """
+    return read_quickly(text, extent, form) or read_in_full(text, extent, form)
+
+
+def read_in_full(text: str, extent: Extent | None, form: Form) -> Trace:
+    """As `parse_trace`, without the short way for well-formed texts."""
+    written, reasoning, unclosed = set_apart(text)
+    if len(reasoning) > MAX_REASONING:
+        return _refused(
+            f"the reasoning has {len(reasoning)} characters; at most {MAX_REASONING} are read"
+        )
+    if reasoning and not unclosed:
+        written, reasoning = _trace_in_reasoning(written, reasoning, form)
+    if len(written) > MAX_CHARS:
+        return _refused(
+            f"the text has {len(written)} characters; at most {MAX_CHARS} are read", reasoning
+        )
+    errors: list[str] = []
+    if unclosed:
+        errors.append("the reasoning is not closed")
+    before, marks, bodies = _parts(_with_titles(written, form, errors), form)
+    if marks is form.grammar:
+        global_analysis, loop, conclusion, answer, after = bodies
+        found_answer: str | None = answer.strip()
+    else:
+        errors += _wrong_marks(marks, form)
+        first = dict(zip(reversed(marks), reversed(bodies), strict=True))
+        global_analysis = first.get(form.analysis, "")
+        conclusion = first.get(form.conclusion, "")
+        loops = (body for mark, body in zip(marks, bodies, strict=True) if mark == form.loop)
+        loop = " ".join(loops)
+        found_answer = _only_answer(marks, bodies, form)
+        after = bodies[-1] if marks and marks[-1] == form.answer[1] else ""
+    if after.strip():
+        errors.append(f"text after {form.answer[1]}")
+    if before.strip():
+        errors.append(f"text before {marks[0]!r}" if marks else "text outside of any section")
+    steps = _read_steps(loop, extent, form, errors)
+    if len(steps) > MAX_BOXES:
+        return _refused(f"the verification loop has more than {MAX_BOXES} steps or boxes", reasoning)
+    for mark, body in ((form.analysis, global_analysis), (form.conclusion, conclusion)):
+        if any(isinstance(piece, Written) for piece in split_boxes(body, form)):
+            errors.append(f"a box in {mark!r}; boxes belong into the verification loop")
+        if mark in marks and not body.strip():
+            errors.append(f"{mark!r} is empty")
+    if not steps and form.loop in marks:
+        errors.append(f"{form.loop!r} has no step")
+    conclusion = conclusion.strip()
+    return Trace(
+        global_analysis.strip(),
+        tuple(steps),
+        conclusion,
+        mentioned_aus(conclusion),
+        found_answer,
+        tuple(errors),
+        reasoning,
+        unclosed,
+    )
+
+
+def _refused(why: str, reasoning: str = "") -> Trace:
+    return Trace("", (), "", (), None, (why,), reasoning)
+
+
+def _trace_in_reasoning(written: str, reasoning: str, form: Form) -> tuple[str, str]:
+    """What to read and what is reasoning, where models think in the form of a trace.
+
+    They write the whole trace in the marks and nothing but the answer behind them.
+    """
+    titles = [*_titles(form).finditer(reasoning)]
+    if len({title.lastgroup for title in titles}) < 3 or _titles(form).search(written):
+        return written, reasoning
+    begin = titles[0].start()
+    trace = reasoning[begin:].partition(form.answer[0])[0]
+    return f"{trace}\n{written}", reasoning[:begin].strip()
+
+
+@lru_cache(maxsize=64)
+def _titles(form: Form) -> re.Pattern[str]:
+    """Matches the titles in any case, with a colon or at the end of a line; groups say which."""
+    named = zip("abc", (form.analysis, form.loop, form.conclusion), strict=True)
+    words = (
+        rf"(?P<{name}>{r'[ _]'.join(map(re.escape, title.rstrip(':').split()))})"
+        for name, title in named
+    )
+    end = r"[*_ \t]{0,4}(?:[:：][*_]{0,4}|(?=[\r\n]|\Z))"
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(words)}){end}", re.IGNORECASE)
+
+
+# What an untidy title may stand behind: in the middle of a sentence it is none.
+_ENDS = ("", "\n", "\r", ".", "!", "?", "…")
+
+
+def _with_titles(text: str, form: Form, errors: list[str]) -> str:
+    """The text with its titles as the form has them; one error if they were in other case,
+    headings or in emphasis.
+    """
+    exact = {"a": form.analysis, "b": form.loop, "c": form.conclusion}
+    pieces: list[str] = []
+    at = 0
+    for title in _titles(form).finditer(text):
+        right = exact[title.lastgroup or ""]
+        before = text[at : title.start()].rstrip("#*_> \t")
+        start = at + len(before)
+        if text[start : title.end()].strip() != right and before[-1:] in _ENDS:
+            pieces += (before, f" {right}")
+            at = title.end()
+    if not pieces:
+        return text
+    errors.append(f"the titles are not written as in {form.analysis!r}")
+    return "".join((*pieces, text[at:]))
+
+
+def _parts(text: str, form: Form) -> tuple[str, Sequence[str], list[str]]:
+    """What stands before the first mark, the marks of the grammar, and what stands behind each.
+
+    Where each mark stands once and in its place, they are the form's `grammar` itself.
+    """
+    bodies, rest = [], text
+    for mark in form.grammar:
+        body, found, rest = rest.partition(mark)
+        if not found or text.count(mark) > 1:
+            before, *pieces = form.any_mark.split(text)
+            return before, pieces[::2], pieces[1::2]
+        bodies.append(body)
+    before, *bodies = bodies
+    return before, form.grammar, [*bodies, rest]
+
+
+def _wrong_marks(marks: Sequence[str], form: Form) -> list[str]:
+    errors = []
+    for mark in form.grammar:
+        count = marks.count(mark)
+        if count == 0:
+            errors.append(f"there is no {mark!r}")
+        elif count > 1:
+            errors.append(f"{mark!r} stands {count} times")
+    in_order = [mark for mark in form.grammar if mark in marks]
+    if list(dict.fromkeys(marks)) != in_order:
+        errors.append(f"the parts come in the order {' '.join(dict.fromkeys(marks))}")
+    return errors
+
+
+def _only_answer(marks: Sequence[str], bodies: list[str], form: Form) -> str | None:
+    before, behind = form.answer
+    if marks.count(before) != 1 or marks.count(behind) != 1:
+        return None
+    at = marks.index(before)
+    return bodies[at].strip() if behind in marks[at + 1 : at + 2] else None
+
+
+# Between two steps the figures of the paper have "…"; models also number their steps. Boxes as
+# JSON stand in lists and in fences.
+_FILLER = re.compile(r"(?:[\s….·•*\-–#\d):,\[\]]|\bstep\b|```(?:json)?)*", re.IGNORECASE)
+_OTHER_ARROW = re.compile("⇒|=>|➔|➜|⟶|—>|–>|⇨")
+_OTHER_OPENING = re.compile(
+    r"(?:^|(?<=[\s*_#]))(?:[*_#]{0,4}inspect[*_]{0,4}\s|step\s?\d{1,3}[*_]{0,4}[:.)])",
+    re.IGNORECASE,
+)
+# What says an AU, whether or not it can be told which; in French, "au" does not.
+_SAYS_AU = re.compile(r"\bAUs?\b|\b[Aa][Uu][ _-]?\d|\b(?:[Aa]ction [Uu]nit|ACTION UNIT)")
+
+
+def _read_steps(loop: str, extent: Extent | None, form: Form, errors: list[str]) -> list[Step]:
+    """The steps of a verification loop; what is wrong with them is added to `errors`.
+
+    A text with several boxes gives a step for each, so that no box goes unseen.
+    """
+    arrow = form.arrows[0]
+    loop = loop.replace("，", ",")
+    for other in form.arrows[1:]:
+        loop = loop.replace(other, arrow)
+    if _OTHER_ARROW.search(loop):
+        errors.append(f"the steps have other arrows than {arrow}")
+        loop = _OTHER_ARROW.sub(arrow, loop)
+    before, *texts = _split_steps(loop, form, errors)
+    if not _FILLER.fullmatch(before):
+        errors.append("text before the first step")
+    steps: list[Step] = []
+    for number, text in enumerate(texts, 1):
+        steps += _read_step(text, number, extent, form, errors)
+        if len(steps) > MAX_BOXES:
+            break
+    return steps
+
+
+def _split_steps(loop: str, form: Form, errors: list[str]) -> list[str]:
+    """What stands before the first step, and each step without the word that opens it."""
+    pieces = form.opening.split(loop)
+    if len(pieces) > 1 or not loop.strip():
+        return pieces
+    pieces = _OTHER_OPENING.split(loop)
+    if len(pieces) == 1:
+        lines = [line for line in loop.splitlines() if line.strip()]
+        pieces = ["", *(line for line in lines if len(split_boxes(line, form)) > 1)]
+        if len(pieces) == 1:
+            return [loop]
+    errors.append(f"the steps do not begin with {form.step!r}")
+    return pieces
+
+
+def _read_step(
+    text: str, number: int, extent: Extent | None, form: Form, errors: list[str]
+) -> list[Step]:
+    """A step for each box of a text; one without a box if it has none."""
+    pieces = split_boxes(text, form)
+    boxes = [piece for piece in pieces if isinstance(piece, Written)]
+    region, inside, observation, beside = _read_words(str(pieces[0]), boxes, form, number, errors)
+    if not boxes:
+        errors.append(f"step {number} has no box")
+    elif len(boxes) > 1:
+        errors.append(f"step {number} has {len(boxes)} boxes")
+    said = inside, _aus_in(region), _aus_in(observation)
+    says = bool(_SAYS_AU.search(f"{region} {observation}"))
+    steps = []
+    for box, after in zip(boxes or [Written(None, "")], pieces[2::2] or [""], strict=True):
+        name, after = box.name or beside, str(after)
+        if form.box.endswith("$name"):
+            name, _, after = after.strip().partition("\n")
+        aus = _agreed([aus for aus in said if aus], _aus_in(name))
+        if aus is None or (not aus and (says or _SAYS_AU.search(name))):
+            errors.append(f"step {number} says an AU that cannot be told for sure")
+            steps.append(Step(region, observation, box.box, unsure=True))
+        else:
+            au, *others = aus or (None,)
+            steps.append(Step(region, observation, box.box, au, tuple(others)))
+        if boxes:
+            _judge(box, after, number, extent, form, errors)
+    return steps
+
+
+def _read_words(
+    words: str, boxes: Sequence[Written], form: Form, number: int, errors: list[str]
+) -> tuple[str, tuple[int, ...], str, str]:
+    """Region, the AUs in parentheses behind it, observation, and a name right before the box."""
+    arrow = form.arrows[0]
+    words = NAME_MARKS.sub("", words).rstrip() if "<" in words else words.rstrip()
+    if boxes and ("{" in form.box or not boxes[0].asked):
+        words = words.rstrip("[{( \t\r\n").removesuffix("```json").removesuffix("```").rstrip()
+    if arrow not in words and ":" in words:
+        errors.append(f"step {number} has ':' in the place of {arrow}")
+        words = words.replace(":", arrow)
+    region, _, observation = words.partition(arrow)
+    beside = ""
+    if observation.endswith(arrow):
+        observation = observation.removesuffix(arrow)
+    else:
+        rest, another, last = observation.rpartition(arrow)
+        if another and boxes and (form.name_first or _aus_in(last)):
+            observation, beside = rest, last
+        else:
+            errors.append(f"step {number} has no arrow before its box")
+    region, observation = region.strip().rstrip(": "), observation.strip()
+    region, inside = _in_parentheses(region)
+    if not region:
+        errors.append(f"step {number} names no region")
+    if not observation:
+        errors.append(f"step {number} has no observation")
+    return region, inside, observation, beside
+
+
+def _in_parentheses(region: str) -> tuple[str, tuple[int, ...]]:
+    """A region and the AUs behind it, "mouth corners (AU12, AU14)".
+
+    Parentheses without an AU are part of the region.
+    """
+    if region.endswith(")"):
+        outside, _, inside = region[:-1].rpartition("(")
+        aus = _aus_in(inside)
+        if aus:
+            return outside.rstrip(), aus
+    return region, ()
+
+
+_NAMES = {f"AU{au}": (au,) for au in range(1, 100)}
+
+
+def _aus_in(words: str) -> tuple[int, ...]:
+    if "u" not in words and "U" not in words:
+        return ()
+    return _NAMES.get(words) or mentioned_aus(words)
+
+
+def _agreed(places: Sequence[tuple[int, ...]], beside: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The AUs that a step names in one place, or in several that agree; else None.
+
+    The name beside a box may be one of several AUs of its step.
+    """
+    if beside and all(set(beside) <= set(aus) for aus in places):
+        return beside
+    if beside or any(set(aus) != set(places[0]) for aus in places[1:]):
+        return None
+    return places[0] if places else ()
+
+
+def _judge(
+    written: Written, after: str, number: int, extent: Extent | None, form: Form, errors: list[str]
+) -> None:
+    """Add what is wrong with a box to `errors`."""
+    text = written.text[:80]
+    if written.box is None:
+        errors.append(f"step {number}: {text!r} is no box {form.numbers}")
+    else:
+        if not written.asked:
+            errors.append(f"step {number}: {text!r} is not written as a box {form.numbers}")
+        if extent is not None:
+            x1, y1, x2, y2 = written.box
+            if x1 < 0 or y1 < 0 or x2 > extent[0] or y2 > extent[1]:
+                errors.append(f"step {number}: the box {text} leaves the image")
+    if not _FILLER.fullmatch(after):
+        errors.append(f"text after the box of step {number}")
