@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards import AUEvidence, BoxSpace, Target, parse_trace, read_trace, score
-from tag_rewards.forms import FORMS, TAG, form_named
+from tag_rewards.forms import FORMS, TAG, form_named, shape
 from tag_rewards.testing import honest_text
 from tag_rewards.testing.strategies import (
     hacked_texts,
@@ -65,10 +65,10 @@ def test_a_form_of_ones_own_is_written_read_and_scored(target):
     )
 
 
-def test_a_text_in_another_form_than_the_targets_earns_nothing(target):
+def test_a_text_with_other_titles_and_marks_than_the_targets_earns_little(target):
     other = replace(target, form="tag")
-    assert score(honest_text(other), target)["score"] == 0
-    assert score(honest_text(target), other)["score"] == 0
+    assert score(honest_text(other), target)["score"] < 0.3
+    assert score(honest_text(target), other)["score"] < 0.3
 
 
 EVERY = pytest.mark.parametrize("name", FORMS)
@@ -124,7 +124,7 @@ def test_a_box_in_another_known_writing_is_a_claim_and_an_error(name, other):
     [claim] = trace.claims
     assert claim.aus == (12,)
     assert claim.box in ((1, 2, 300, 400), (2, 1, 400, 300))
-    assert len(trace.errors) == (form.shapes.isdisjoint(wrong.shapes))
+    assert len(trace.errors) == (shape(wrong.box) not in form.shapes)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
-from .boxes import MAX_BOXES
-from .read import MAX_CHARS, parse_trace, read_trace
-from .reasoning import MAX_REASONING
-from .values import Claim, Step, Trace
+from .read import parse_trace, read_trace
+from .values import MAX_BOXES, MAX_CHARS, MAX_REASONING, Claim, Step, Trace
 from .write import render, text_of
 
 __all__ = [

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.forms import MAX_COORDINATE, NUMBER, shape
+from tag_rewards.trace.values import MAX_BOXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +42,6 @@ _IN_MARKS = re.compile(rf"(?:[\[(]{_S}){{0,3}}{_FOUR}(?:{_S}[\])]){{0,3}}")
 _IN_OBJECT = re.compile(rf"{_KEY}(?:{_LIST})?")
 _LABEL = re.compile(rf"""["']label["']{_S}:{_S}["']([^"'\n]{{0,80}})""")
 _TOKEN = re.compile(r"<loc(_?)(\d{1,4})>")
-
-
-#: No more boxes are looked for in a text; a trace with more is refused.
-MAX_BOXES = 500
 
 
 class Written(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.forms import MAX_COORDINATE
 from tag_rewards.mentions import mentioned_aus
-from tag_rewards.trace.values import Claim, Step, Trace
+from tag_rewards.trace.values import MAX_BOXES, MAX_CHARS, Claim, Step, Trace
 
 if TYPE_CHECKING:
     from tag_rewards.forms import Form
@@ -62,7 +62,7 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
         form: How it is written.
     """
     patterns = _patterns(form)
-    if patterns is None:
+    if patterns is None or len(text) > MAX_CHARS:
         return None
     before, _, rest = text.partition(form.analysis)
     analysis, _, rest = rest.partition(form.loop)
@@ -94,7 +94,7 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
         steps.append(Step(region.rstrip(), observation.rstrip(), box, number))
         claims.append(Claim(box, (number,)))
         length += len(whole)
-    if not steps or length != len(loop) or loop.count("AU") != patterns.names * len(steps):
+    if not 0 < len(steps) <= MAX_BOXES or length != len(loop) or loop.count("AU") != patterns.names * len(steps):
         return None
     trace = Trace(analysis, tuple(steps), conclusion, mentioned_aus(conclusion), answer)
     # What `Trace` finds out itself once it is asked is known already.

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from tag_rewards.forms import NAME_MARKS, TAG, form_named
 from tag_rewards.mentions import mentioned_aus
-from tag_rewards.trace.boxes import MAX_BOXES, Written, split_boxes
+from tag_rewards.trace.boxes import Written, split_boxes
 from tag_rewards.trace.quick import read_quickly
-from tag_rewards.trace.reasoning import MAX_REASONING, set_apart
-from tag_rewards.trace.values import Step, Trace
+from tag_rewards.trace.reasoning import set_apart
+from tag_rewards.trace.values import MAX_BOXES, MAX_CHARS, MAX_REASONING, Step, Trace
 
 if TYPE_CHECKING:
     from tag_rewards.forms import Form
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 #: Largest x and y inside the image.
 Extent = tuple[float, float]
-
-#: A longer text is not read at all: cutting it would let a model hide boxes behind the cut.
-#: Reasoning does not count.
-MAX_CHARS = 32_768
 
 _NO_TEXT = Trace("", (), "", (), None, ("there is no text",))
 
@@ -244,6 +240,7 @@ _OTHER_OPENING = re.compile(
     r"(?:^|(?<=[\s*_#]))(?:[*_#]{0,4}inspect[*_]{0,4}\s|step\s?\d{1,3}[*_]{0,4}[:.)])",
     re.IGNORECASE,
 )
+_ONLY_AUS = re.compile(r"[(\[]?(?:AU ?\d{1,2}[\s,+&)\]]*)+")
 # What says an AU, whether or not it can be told which; in French, "au" does not.
 _SAYS_AU = re.compile(r"\bAUs?\b|\b[Aa][Uu][ _-]?\d|\b(?:[Aa]ction [Uu]nit|ACTION UNIT)")
 
@@ -302,8 +299,9 @@ def _read_step(
     steps = []
     for box, after in zip(boxes or [Written(None, "")], pieces[2::2] or [""], strict=True):
         name, after = box.name or beside, str(after)
-        if form.box.endswith("$name"):
-            name, _, after = after.strip().partition("\n")
+        behind, _, rest = after.strip().partition("\n")
+        if form.box.endswith("$name") or _ONLY_AUS.fullmatch(behind):
+            name, after = name or behind, rest
         aus = _agreed([aus for aus in said if aus], _aus_in(name))
         if aus is None or (not aus and (says or _SAYS_AU.search(name))):
             errors.append(f"step {number} says an AU that cannot be told for sure")

@@ -23,9 +23,6 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("<seed:think>", "</seed:think>"),
 )
 
-#: Longer reasoning is not read, and neither is what stands behind it.
-MAX_REASONING = 1_000_000
-
 _OPENING = frozenset(before for before, _ in MARKS)
 _ALL = tuple(mark for pair in MARKS for mark in pair)
 

@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box as Box
 
+#: A longer text is not read at all, reasoning aside: cutting it would let a model hide boxes behind
+#: the cut.
+MAX_CHARS = 32_768
+
+#: Nor is a text with more steps or boxes.
+MAX_BOXES = 500
+
+#: Longer reasoning is not read, and neither is what stands behind it.
+MAX_REASONING = 1_000_000
+
 
 class Step(NamedTuple):
     """One step of the verification loop.
