@@ -115,7 +115,14 @@ def test_the_name_of_a_step(region, expected):
         *("[1,2,3]", "[1,2,3,4,5]", "[]", "", "1,2,3", "[a,b,c,d]", "[1,2,3,4", "[1;2;3;4]"),
         *("[5,1,1,9]", "[1,9,5,1]", "[1,1,1,9]", "[1,1,9,1]", "[nan,1,9,9]", "[1,1,inf,9]"),
         *("[-inf,1,9,9]", "[1,1,1e400,9]", f"[1,1,{10**400},9]", f"[1,1,{'9' * 5000},9]"),
-        *("[1,[2,3,4,5]]", "(1,2),(3)", "[0x1,2,3,4]", "[1,2,3,4]</bbox", "[1_0,2,30,4]", "[1,,3,4]"),
+        *(
+            "[1,[2,3,4,5]]",
+            "(1,2),(3)",
+            "[0x1,2,3,4]",
+            "[1,2,3,4]</bbox",
+            "[1_0,2,30,4]",
+            "[1,,3,4]",
+        ),
     ],
 )
 def test_what_is_no_box(box):
@@ -124,7 +131,9 @@ def test_what_is_no_box(box):
     assert any("is no box" in error for error in trace.errors)
 
 
-@pytest.mark.parametrize("step", [("AU6", "AU12"), ("no AU6", ""), ("AU six", ""), ("AU6 or", "AU12")])
+@pytest.mark.parametrize(
+    "step", [("AU6", "AU12"), ("no AU6", ""), ("AU six", ""), ("AU6 or", "AU12")]
+)
 def test_a_step_whose_au_cannot_be_told_has_a_claim_without_a_name(step):
     region, observation = step
     step = STEP.replace("mouth corners (AU12)", f"face, {region}")

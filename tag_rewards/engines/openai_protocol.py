@@ -124,20 +124,28 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     choices = answer.get("choices") if isinstance(answer, dict) else None
     choice: Any = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
-    text = message.get("content") if isinstance(message, dict) else 0
-    if text is not None and not isinstance(text, str):
+    text = _text(message.get("content")) if isinstance(message, dict) else None
+    if text is None:
         _refuse(body, "holds no message with text")
     usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
     reason = choice.get("finish_reason")
     return Reply(
         key=key,
-        text=encodable(text or ""),
+        text=encodable(text),
         finish_reason=encodable(reason) if isinstance(reason, str) else "",
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         seconds=seconds,
         logprobs=_logprobs(choice.get("logprobs")),
     )
+
+
+def _text(content: Any) -> str | None:
+    """The text of a message: a string, or parts, of which those with reasoning are left out."""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        texts = [part.get("text") for part in content if part.get("type") == "text"]
+        content = "".join(texts) if all(isinstance(text, str) for text in texts) else 0
+    return "" if content is None else content if isinstance(content, str) else None
 
 
 def served_models(body: bytes) -> tuple[str, ...]:

@@ -22,7 +22,10 @@ from typing import Any
 
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch
+from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.target import Target
+from tag_rewards.trace import read_trace
+from tag_rewards.trace.reasoning import MARKS
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class Scorer:
         self._any_valid = False
         self._n_invalid = 0
         self._first_reason = ""
+        self._warned = False
 
     def __reduce__(self) -> tuple[type[Scorer], tuple[RewardConfig]]:
         return type(self), (self.config,)
@@ -90,7 +94,11 @@ class Scorer:
         if target is None:
             self._stop_if_none_was_valid(PATIENCE)
             return _invalid()
-        return {**score(completion_text(completion), target, self.config), "invalid_target": 0.0}
+        text = completion_text(completion)
+        scores = score(text, target, self.config)
+        if scores["suspect_space"]:
+            self._warn_of_space(text, target)
+        return {**scores, "invalid_target": 0.0}
 
     def many(
         self, completions: Sequence[Any], ground_truths: Sequence[Any]
@@ -120,9 +128,26 @@ class Scorer:
         texts = [completion_text(completions[index]) for index in valid]
         scores = score_batch(texts, [t for t in targets if t is not None], self.config)
         results = [_invalid() for _ in targets]
-        for index, result in zip(valid, scores, strict=True):
+        for index, text, result in zip(valid, texts, scores, strict=True):
             results[index] = {**result, "invalid_target": 0.0}
+            if result["suspect_space"]:
+                self._warn_of_space(text, targets[index])
         return results
+
+    def _warn_of_space(self, text: str | None, target: Target | None) -> None:
+        with self._lock:
+            if self._warned or target is None:
+                return
+            self._warned = True
+        suspect = suspect_space(read_trace(target, text), target)
+        logger.warning(
+            "the boxes of a completion lie where nothing was seen, but as %s they would fit. The "
+            "target has them in %s: write the data in the box space of the model (`tag-rewards "
+            "prepare --model` or `--box-space`). Such completions are counted as suspect_space; "
+            "this is said once.",
+            suspect,
+            target.box_space.to_dict(),
+        )
 
     def _target(self, ground_truth: Any, name: str) -> Target | None:
         try:
@@ -219,6 +244,8 @@ def completion_text(completion: Any) -> str | None:
     Args:
         completion: A string; a chat message (a mapping or object with `content`); a list of
             messages, of which the last one counts; the parts of a message's content; None.
+            Parts that are reasoning are left out; a message's `reasoning_content` comes in front of
+            its content, between the marks of reasoning.
 
     Returns:
         The text, or None if there is none, which scores 0.
@@ -235,17 +262,24 @@ def completion_text(completion: Any) -> str | None:
                 return "".join(texts)
             completion = completion[-1] if completion else None
         elif isinstance(completion, Mapping):
+            thought = completion.get("reasoning_content")
             completion = completion.get("content")
+            if isinstance(thought, str) and thought and isinstance(completion, str):
+                before, behind = MARKS[0]
+                return f"{before}{thought}{behind}{completion}"
         else:
             completion = getattr(completion, "content", None)
     return completion
 
 
 def _part_text(part: Any) -> str | None:
-    """The text of one part of a message's content; None for what is no such part."""
-    if isinstance(part, Mapping) and "role" not in part and isinstance(part.get("text"), str):
-        return str(part["text"])
-    return None
+    """The text of one part of a message's content, "" if it is reasoning; None if it is no part."""
+    if not isinstance(part, Mapping) or "role" in part:
+        return None
+    if part.get("type") in ("thinking", "reasoning"):
+        return ""
+    text = part.get("text")
+    return text if isinstance(text, str) else None
 
 
 @lru_cache(maxsize=16)

@@ -34,7 +34,7 @@ _WEIGHTS = ("format_weight", "accuracy_weight", "grounding_weight")
 
 # What a component shows beside its own value. Each key belongs to one of them.
 _METRICS: dict[str, tuple[str, ...]] = {
-    "format": ("n_steps", "parse_errors"),
+    "format": ("n_steps", "parse_errors", "unclosed_reasoning"),
     "accuracy": (),
     "grounding": (
         "mean_iou",
@@ -43,6 +43,7 @@ _METRICS: dict[str, tuple[str, ...]] = {
         "au_f1",
         "n_boxes",
         "abstained",
+        "suspect_space",
         "invalid_target",
     ),
 }

@@ -12,6 +12,7 @@ from tag_rewards.rewards.score import (
     score_batch,
     score_trace,
 )
+from tag_rewards.rewards.suspect import Suspect, suspect_space
 
 __all__ = [
     "PRIOR_FORMULAS",
@@ -19,10 +20,12 @@ __all__ = [
     "Grounding",
     "GroundingConfig",
     "RewardConfig",
+    "Suspect",
     "accuracy_reward",
     "format_reward",
     "grounding_reward",
     "score",
     "score_batch",
     "score_trace",
+    "suspect_space",
 ]

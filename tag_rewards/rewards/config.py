@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tag_rewards.geometry.matching import MatchingConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
+
+Reasoning = Literal["allowed", "required", "forbidden"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class RewardConfig:
         format_weight: Weight of the format reward, at least 0.
         accuracy_weight: Weight of the answer's reward, at least 0.
         grounding_weight: Weight of the AU grounding reward, at least 0.
+        reasoning: Whether a completion may, must or must not think before it writes its trace. If
+            it must and does not, the format reward is 0; if it must not, thinking is one error.
         grounding: Options of the grounding reward.
 
     Raises:
@@ -76,6 +80,7 @@ class RewardConfig:
     format_weight: float = 0.2
     accuracy_weight: float = 0.4
     grounding_weight: float = 0.4
+    reasoning: Reasoning = "allowed"
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
 
     def __post_init__(self) -> None:
@@ -90,6 +95,10 @@ class RewardConfig:
             raise ValueError(
                 f"{', '.join(names)} add up to {total}; at least one must be above 0, "
                 "and none beyond all bounds"
+            )
+        if self.reasoning not in get_args(Reasoning):
+            raise ValueError(
+                f"reasoning is {self.reasoning!r}, not one of {', '.join(get_args(Reasoning))}"
             )
         if not isinstance(self.grounding, GroundingConfig):
             raise ValueError(f"grounding is {self.grounding!r}, not a GroundingConfig")

@@ -15,10 +15,11 @@ from tag_rewards.facs import canonical_expression
 from tag_rewards.geometry.matching import match
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
+from tag_rewards.rewards.suspect import SUSPICIOUS, suspect_space
 from tag_rewards.trace import Claim, read_trace
 
 if TYPE_CHECKING:
-    from tag_rewards.rewards.config import GroundingConfig
+    from tag_rewards.rewards.config import GroundingConfig, Reasoning
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
 
@@ -128,7 +129,7 @@ def accuracy_reward(trace: Trace, target: Target) -> float:
     return float(trace.answer is not None and canonical_expression(trace.answer) == target.label)
 
 
-def format_reward(trace: Trace) -> float:
+def format_reward(trace: Trace, reasoning: Reasoning = "allowed") -> float:
     r"""How well the text keeps to the form of a trace, in [0, 1].
 
     .. math:: R = \frac{[\text{all parts are there}]}{1 + \text{number of errors}}
@@ -139,6 +140,11 @@ def format_reward(trace: Trace) -> float:
     where the form is only untidy (text after the answer, a section twice, a broken box), so that
     there is a slope to learn on. 1 for a well-formed trace.
 
+    Args:
+        trace: The parsed completion.
+        reasoning: Whether it may, must or must not think first. Reasoning that is required is one
+            of the parts; such that is forbidden is an error.
+
     Example:
         >>> from tag_rewards.forms import TAG
         >>> from tag_rewards.trace import parse_trace
@@ -147,6 +153,11 @@ def format_reward(trace: Trace) -> float:
         >>> format_reward(parse_trace(text)), format_reward(parse_trace(text + " Bye!"))
         (1.0, 0.5)
         >>> format_reward(parse_trace(text.replace("A smile.", "")))
+        0.0
+        >>> thought = parse_trace(f"<think>Look.</think>{text}")
+        >>> format_reward(thought), format_reward(thought, "forbidden")
+        (1.0, 0.5)
+        >>> format_reward(parse_trace(text), "required")
         0.0
     """
     has_all_parts = (
@@ -159,7 +170,10 @@ def format_reward(trace: Trace) -> float:
             for step in trace.steps
         )
     )
-    return 1.0 / (1 + len(trace.errors)) if has_all_parts else 0.0
+    if not has_all_parts or (reasoning == "required" and not _has_letter(trace.reasoning)):
+        return 0.0
+    forbidden = reasoning == "forbidden" and bool(trace.reasoning)
+    return 1.0 / (1 + len(trace.errors) + forbidden)
 
 
 def _has_letter(text: str) -> bool:
@@ -180,6 +194,8 @@ SCORE_KEYS = (
     "n_steps",
     "parse_errors",
     "abstained",
+    "unclosed_reasoning",
+    "suspect_space",
 )
 
 _DEFAULT = RewardConfig()
@@ -201,7 +217,9 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
     Returns:
         `SCORE_KEYS`, all finite floats: `score`, `format`, `accuracy`, `grounding`, `mean_iou`,
         `au_precision`, `au_recall` and `au_f1` in [0, 1]; the counts `n_boxes` (well-formed boxes),
-        `n_steps` and `parse_errors`; `abstained`, 1 if grounding abstained (it is 0 then), else 0.
+        `n_steps` and `parse_errors`; and 1 if so, else 0: `abstained`, grounding abstained (it is 0
+        then); `unclosed_reasoning`, the text ends before the reasoning does; `suspect_space`, all
+        boxes would fit far better in another box space or order (`suspect_space`).
 
     Example:
         >>> from tag_rewards import AUEvidence, BoxSpace, Target
@@ -221,7 +239,9 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
 def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -> dict[str, float]:
     """As `score`, for a trace that is already parsed with the target's extent."""
     grounding = grounding_reward(trace, target, config.grounding)
-    form, accuracy = format_reward(trace), accuracy_reward(trace, target)
+    form, accuracy = format_reward(trace, config.reasoning), accuracy_reward(trace, target)
+    # Only where the boxes hardly fit is it worth a look.
+    suspect = grounding.mean_iou < SUSPICIOUS and suspect_space(trace, target) is not None
     weight = config.format_weight + config.accuracy_weight
     total = config.format_weight * form + config.accuracy_weight * accuracy
     if not grounding.abstained:
@@ -240,6 +260,8 @@ def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -
         "n_steps": float(len(trace.steps)),
         "parse_errors": float(len(trace.errors)),
         "abstained": float(grounding.abstained),
+        "unclosed_reasoning": float(trace.unclosed),
+        "suspect_space": float(suspect),
     }
 
 

@@ -63,11 +63,11 @@ def samples(targets: Sequence[Target], hacks: Sequence[Hack]) -> list[Sample]:
             if text is not None:
                 found.append(Sample(hack.name, text, truth))
         found += [Sample("a fragment", fragment, truth) for fragment in fragments(form)]
-        first, *rest = form.pattern.finditer(honest_text(target))
+        text = honest_text(target)
+        place = next(form.pattern.finditer(text))
         for box in ODD_BOXES:
-            text = first.string
-            text = text[: first.start()] + form.write_in_box(box) + text[first.end() :]
-            found.append(Sample("an odd box", text, truth))
+            odd = f"{text[: place.start()]}{form.write_in_box(box)}{text[place.end() :]}"
+            found.append(Sample("an odd box", odd, truth))
         found += [Sample("a drawn completion", text, truth) for text in _drawn(target)]
     return found
 

@@ -72,8 +72,9 @@ def split_boxes(text: str, form: Form) -> list[str | Written]:
 
     Example:
         >>> from tag_rewards.forms import TAG
-        >>> split_boxes("up → <bbox>[4,8,12,11]</bbox> …", TAG)
-        ['up → ', Written(box=(4.0, 8.0, 12.0, 11.0), text='[4,8,12,11]', name='', asked=True), ' …']
+        >>> words, found, rest = split_boxes("up → <bbox>[4,8,12,11]</bbox> …", TAG)
+        >>> words, found.box, found.asked, rest
+        ('up → ', (4.0, 8.0, 12.0, 11.0), True, ' …')
         >>> _, found, _ = split_boxes('{"bbox_2d": [4, 8, 12, 11], "label": "AU12"}', TAG)
         >>> found.box, found.name, found.asked
         ((4.0, 8.0, 12.0, 11.0), 'AU12', False)

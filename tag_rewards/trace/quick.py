@@ -94,7 +94,11 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
         steps.append(Step(region.rstrip(), observation.rstrip(), box, number))
         claims.append(Claim(box, (number,)))
         length += len(whole)
-    if not 0 < len(steps) <= MAX_BOXES or length != len(loop) or loop.count("AU") != patterns.names * len(steps):
+    if (
+        not 0 < len(steps) <= MAX_BOXES
+        or length != len(loop)
+        or loop.count("AU") != patterns.names * len(steps)
+    ):
         return None
     trace = Trace(analysis, tuple(steps), conclusion, mentioned_aus(conclusion), answer)
     # What `Trace` finds out itself once it is asked is known already.

@@ -120,7 +120,9 @@ def read_in_full(text: str, extent: Extent | None, form: Form) -> Trace:
         errors.append(f"text before {marks[0]!r}" if marks else "text outside of any section")
     steps = _read_steps(loop, extent, form, errors)
     if len(steps) > MAX_BOXES:
-        return _refused(f"the verification loop has more than {MAX_BOXES} steps or boxes", reasoning)
+        return _refused(
+            f"the verification loop has more than {MAX_BOXES} steps or boxes", reasoning
+        )
     for mark, body in ((form.analysis, global_analysis), (form.conclusion, conclusion)):
         if any(isinstance(piece, Written) for piece in split_boxes(body, form)):
             errors.append(f"a box in {mark!r}; boxes belong into the verification loop")
@@ -175,8 +177,9 @@ _ENDS = ("", "\n", "\r", ".", "!", "?", "…")
 
 
 def _with_titles(text: str, form: Form, errors: list[str]) -> str:
-    """The text with its titles as the form has them; one error if they were in other case,
-    headings or in emphasis.
+    """The text with its titles as the form has them.
+
+    It is one error if they were in other case or in emphasis, or headings.
     """
     exact = {"a": form.analysis, "b": form.loop, "c": form.conclusion}
     pieces: list[str] = []

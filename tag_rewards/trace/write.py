@@ -27,7 +27,9 @@ def text_of(trace: Trace, arrow: str | None = None, form: Form = TAG) -> str:
     for step in trace.steps:
         names = ", ".join(f"AU{au}" for au in step.aus)
         region = f"{step.region} ({names})" if names else step.region
-        box = form.write_box(step.box, names or step.region) if step.box else form.write_in_box("[]")
+        box = (
+            form.write_box(step.box, names or step.region) if step.box else form.write_in_box("[]")
+        )
         steps.append(form.write_step(region, step.observation, box, arrow))
     text = form.write(trace.global_analysis, steps, trace.conclusion, trace.answer or "")
     if trace.reasoning:

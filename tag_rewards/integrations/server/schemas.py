@@ -107,6 +107,10 @@ class Scores(BaseModel):
     n_steps: float = Field(description="Steps of the verification loop.")
     parse_errors: float = Field(description="What is wrong with the form of the text, counted.")
     abstained: float = Field(description="1 if the target has no evidence: grounding is left out.")
+    unclosed_reasoning: float = Field(description="1 if the text ends before its reasoning does.")
+    suspect_space: float = Field(
+        description="1 if all boxes would fit far better in another box space or order."
+    )
     invalid_target: float = Field(description="1 if the ground truth is no target: all else is 0.")
 
 
