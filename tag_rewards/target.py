@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tag_rewards.facs import require_expression
 from tag_rewards.forms import form_named
+from tag_rewards.geometry.matching import require_corners
 from tag_rewards.geometry.spaces import BoxSpace
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class AUEvidence:
         au: AU number, 1 to 99.
         probability: How sure the detector is, in [0, 1].
         box: x1, y1, x2, y2 in the target's box space, with x1 < x2 and y1 < y2.
-        polygon: The region itself in the same coordinates, as one outline for each of its parts;
-            None if only the box is known.
+        polygon: The region itself in the same coordinates, as one outline for each of its parts,
+            with at most `tag_rewards.geometry.matching.MAX_CORNERS` in all; None if only the box is
+            known.
 
     Raises:
         ValueError: A field is out of range; the message names field and value.
@@ -262,6 +264,5 @@ def _as_polygon(value: Any) -> Polygon:
         tuple((_number("polygon", x), _number("polygon", y)) for x, y in outline)
         for outline in corners
     )
-    if not outlines or any(len(outline) < 3 for outline in outlines):
-        raise ValueError(f"polygon: {value!r:.80} has an outline of fewer than three corners")
+    require_corners(outlines)
     return outlines

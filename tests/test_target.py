@@ -135,7 +135,8 @@ def test_a_numpy_au_is_refused_since_json_cannot_carry_it():
         ("evidence/1/polygon", "abc", "evidence[1].polygon: 'abc' is no list of outlines"),
         ("evidence/1/polygon", {"a": 1}, "evidence[1].polygon: {'a': 1} is no list of outlines"),
         ("evidence/1/polygon", [[[1, 2, 3]] * 3], "evidence[1].polygon: [[[1, 2, 3], [1, 2, 3], "),
-        ("evidence/1/polygon", [[[1, 2]]], "evidence[1].polygon: [[[1, 2]]] has an outline of few"),
+        ("evidence/1/polygon", [[[1, 2]]], "evidence[1].polygon: (((1.0, 2.0),),) has an outline "),
+        ("evidence/1/polygon", [TRIANGLE[0] * 22], "evidence[1].polygon: (((81.0, 322.0), (416"),
         ("evidence/1/name", "x", "evidence[1].name is unknown; evidence[1] has au, probability"),
     ],
 )

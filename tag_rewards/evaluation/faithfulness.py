@@ -24,10 +24,10 @@ import numpy as np
 from tag_rewards.evaluation.answers import Answer, ferbench_answer, strict_answer
 from tag_rewards.evaluation.results import ClaimRow, FaceRow
 from tag_rewards.geometry import AU_REGIONS, au_boxes
-from tag_rewards.geometry.matching import iou, match
+from tag_rewards.geometry.matching import iou
 from tag_rewards.mentions import mentioned_aus
 from tag_rewards.rewards import score_trace
-from tag_rewards.rewards.score import f_score
+from tag_rewards.rewards.score import f_score, match_trace
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
         ([6, 12], [6])
     """
     evidence = target.by_au
-    claims = trace.claims
-    overlaps = match(claims, evidence, unplaced=trace.unplaced_aus).overlaps
+    overlaps = match_trace(trace, target).overlaps
     named = trace.conclusion_aus
     right = sum(au in evidence for au in named)
     mentions = _mentions(trace)

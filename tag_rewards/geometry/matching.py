@@ -11,12 +11,20 @@ nothing, several tries for a name are worth their mean, and moving a box towards
 lowers the score.
 """
 
+from __future__ import annotations
+
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import fsum, inf, nan
 from numbers import Real
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+from operator import itemgetter, mul
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Name = TypeVar("Name", bound="Hashable")
 
@@ -29,6 +37,11 @@ Box = tuple[float, float, float, float]
 
 #: The outlines of a region, one for each of its parts; an outline is its corners (x, y) in order.
 Polygon = tuple[tuple[tuple[float, float], ...], ...]
+
+#: Corners of a polygon, all its outlines together. One that crosses itself costs their square.
+MAX_CORNERS = 64
+
+_FARTHEST = 1e9
 
 
 class RegionLike(Protocol):
@@ -52,7 +65,7 @@ class Region:
         box: x1, y1, x2, y2 with x1 < x2 and y1 < y2, in any coordinates that the claims share.
         probability: How sure it is, in [0, 1].
         polygon: The region itself in the same coordinates, one outline of at least three corners
-            for each of its parts; None if only the box is known.
+            for each of its parts, with at most `MAX_CORNERS` in all; None if only the box is known.
 
     Raises:
         ValueError: A field is out of range; the message names field and value.
@@ -84,11 +97,33 @@ class Region:
             outlines = tuple(
                 tuple((float(x), float(y)) for x, y in outline) for outline in self.polygon
             )
-            if not outlines or min(map(len, outlines)) < 3:
-                raise ValueError(
-                    f"polygon: {self.polygon!r:.80} has an outline of fewer than three corners"
-                )
+            require_corners(outlines)
             object.__setattr__(self, "polygon", outlines)
+
+
+def require_corners(polygon: Polygon) -> None:
+    """Check that a polygon has outlines that enclose something, and are not too long.
+
+    Raises:
+        ValueError: It has not; the message says "polygon: ...".
+
+    Example:
+        >>> require_corners((((0, 0), (4, 4)),))
+        Traceback (most recent call last):
+        ...
+        ValueError: polygon: (((0, 0), (4, 4)),) has an outline of fewer than three corners
+    """
+    if not polygon or min(map(len, polygon)) < 3:
+        raise ValueError(f"polygon: {polygon!r:.80} has an outline of fewer than three corners")
+    corners = [corner for outline in polygon for corner in outline]
+    if len(corners) > MAX_CORNERS:
+        raise ValueError(
+            f"polygon: {polygon!r:.80} has {len(corners)} corners, more than {MAX_CORNERS}; "
+            "give simpler outlines"
+        )
+    for corner in corners:
+        if not all(abs(value) <= _FARTHEST for value in corner):
+            raise ValueError(f"polygon: {corner!r:.80} lies beyond ±{_FARTHEST:,.0f}")
 
 
 def iou(a: Box, b: Box) -> float:
@@ -118,30 +153,37 @@ def iou(a: Box, b: Box) -> float:
     return 1.0 if inner >= union else 0.0  # rounding must not lift it above 1; NaN earns nothing
 
 
-def polygon_overlap(box: Box, evidence: RegionLike) -> float:
-    """IoU of `box` with the region's polygon, relative to what the evidence's own box has.
+def polygon_overlaps(boxes: Collection[Box], evidence: RegionLike) -> list[float]:
+    """IoU of boxes with the region's polygon, relative to what the evidence's own box has.
 
     A box cannot cover a polygon exactly; dividing by the overlap of the evidence's box makes that
-    box worth 1. The result lies in [0, 1].
+    box worth 1. The results lie in [0, 1]; if the polygon has no area, all others are 0.
+
+    Along a straight line, the overlap of a box with a convex polygon rises to one best place and
+    falls behind it. That need not be the middle of the evidence's box: a triangle lies off it.
 
     Raises:
         ValueError: The evidence has no polygon.
 
     Example:
         >>> triangle = (((0, 0), (4, 0), (0, 4)),)
-        >>> polygon_overlap((0, 0, 4, 4), Region((0, 0, 4, 4), polygon=triangle))
-        1.0
+        >>> polygon_overlaps([(0, 0, 4, 4), (0, 0, 4, 1)], Region((0, 0, 4, 4), polygon=triangle))
+        [1.0, 0.8235294117647058]
     """
     if evidence.polygon is None:
         raise ValueError(
             f"{evidence!r} has no polygon; write polygons into the targets, or choose overlap='box'"
         )
-    if box == evidence.box:
-        return 1.0
-    if not _has_area(box):
-        return 0.0
-    best = _polygon_iou(evidence.box, evidence.polygon)
-    return min(1.0, _polygon_iou(box, evidence.polygon) / best) if best > 0 else 0.0
+    others = [box for box in boxes if box != evidence.box and _has_area(box)]
+    best, *ious = _polygon_ious([evidence.box, *others], evidence.polygon)
+    found = {evidence.box: 1.0}
+    if best > _FLAT:
+        found |= {box: min(1.0, iou / best) for box, iou in zip(others, ious, strict=True)}
+    return [found.get(box, 0.0) for box in boxes]
+
+
+# Share of its box up to which a polygon has no area: what there is may be rounding.
+_FLAT = 1e-9
 
 
 def _has_area(box: Box) -> bool:
@@ -149,23 +191,58 @@ def _has_area(box: Box) -> bool:
     return x1 < x2 and y1 < y2 and 0 < (x2 - x1) * (y2 - y1) < inf
 
 
-def _polygon_iou(box: Box, polygon: Polygon) -> float:
-    import shapely  # slow to import, and only this option needs it
+def _polygon_ious(boxes: Sequence[Box], polygon: Polygon) -> list[float]:
+    """IoU of a polygon with boxes that have an area.
 
-    shape, rectangle = _shape(polygon), shapely.box(*box)
-    inner = shape.intersection(rectangle).area
-    union = shape.area + rectangle.area - inner
-    return float(inner / union) if union > 0 else 0.0
+    What lies of it inside a box is the sum over its edges of the area between the edge and the
+    line y = y1, as far as that lies inside the box: positive for edges that run to the right,
+    negative for the others.
+    """
+    import numpy as np  # slow to import, and only this option needs it
+
+    edges, area = _edges(polygon)
+    if not len(edges):
+        return [0.0] * len(boxes)
+    (x, y), (to_x, to_y) = np.moveaxis(edges, 0, 2)
+    corners = np.array(boxes)
+    bounds = [[*end, *end] for end in (edges.min(axis=(0, 1)), edges.max(axis=(0, 1)))]
+    x1, y1, x2, y2 = np.clip(corners, *bounds).T[:, :, np.newaxis]
+    left, right = np.clip(x, x1, x2), np.clip(to_x, x1, x2)
+    run = np.where(to_x == x, 1.0, to_x - x)
+    ends = [y + np.clip((cut - x) / run, 0, 1) * (to_y - y) for cut in (left, right)]
+
+    def mean_above(level: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far each edge lies above a level on average, counting what lies below it as 0."""
+        low, high = np.min(ends, axis=0) - level, np.max(ends, axis=0) - level
+        partly = np.maximum(high, 0) ** 2 / (2 * np.maximum(high - low, 1e-300))
+        return np.where(low < 0, partly, (low + high) / 2)
+
+    inner = ((right - left) * (mean_above(y1) - mean_above(y2))).sum(axis=1)
+    inner = np.clip(inner, 0, area)
+    sides = corners[:, 2:] - corners[:, :2]
+    ious: list[float] = (inner / (area + sides.prod(axis=1) - inner)).tolist()
+    return ious
 
 
 @lru_cache(maxsize=4096)
-def _shape(polygon: Polygon) -> Any:
-    import shapely
+def _edges(polygon: Polygon) -> tuple[NDArray[np.float64], float]:
+    """The edges of a polygon, clockwise as y points up: (m, 2, 2), from and to, x and y; its area.
 
-    # An outline that crosses itself would make union and intersection fail. What is left of it may
-    # hold lines, which have no area; buffer(0) drops them.
-    outlines = [shapely.make_valid(shapely.Polygon(outline)).buffer(0) for outline in polygon]
-    return shapely.union_all(outlines)
+    Outlines may cross themselves and each other; what they enclose counts once.
+    """
+    import numpy as np
+    import shapely  # slow to import, and only this option needs it
+
+    # What is left of an outline may hold lines, which have no area; buffer(0) drops them.
+    outlines = [
+        shapely.make_valid(shapely.Polygon(outline), method="structure").buffer(0)
+        for outline in polygon
+    ]
+    shape = shapely.orient_polygons(shapely.union_all(outlines), exterior_cw=True)
+    rings = shapely.get_rings(shapely.get_parts(shape))
+    corners, ring = shapely.get_coordinates(rings, return_index=True)
+    edges = np.stack([corners[:-1], corners[1:]], axis=1)[ring[:-1] == ring[1:]]
+    return edges, float(shape.area)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +289,8 @@ class Matching(NamedTuple):
     Attributes:
         score: How much of the evidence is shown, per claim, in [0, 1].
         mean_iou: Mean over the evidence of the overlap of the box that claims it, or of the mean
-            overlap if several do; in [0, 1].
+            overlap if several do, in [0, 1]; the largest that there is for boxes without a name.
+            What is claimed beyond the evidence does not lower it.
         n_claims: How many claims there are, a box with two names being two.
         overlaps: For each name of the evidence, the overlap of each different box that claims it.
     """
@@ -246,15 +324,20 @@ def match(
     weighted, each term of the sum has its probability, in units of their mean.
 
     The mean is over what claims the name: who tries several boxes for one name earns on average
-    what one of them does, and not the best of them. Copies of a box are one box in it, so that they
+    what one of them does, and not the best of them. Copies of a box are one box, so that they
     cannot weigh in; each is a claim all the same. With one claim for each name, the score is that
     of the one-to-one matching with the largest sum.
 
     Two names with one and the same box are two pieces of evidence: claiming both with that box,
     once or twice, matches both. A box with names that were seen in different places stands for the
-    first of them. Boxes without a name that are no more than the `unplaced` names are matched one
-    to one with regions (names that share a box are one) so that the sum is largest; if there are
-    more, nobody can tell which box shows what: they show nothing, and all count.
+    first of them.
+
+    A box without a name stands for one of the `unplaced` names, each for another one. Which for
+    which does not matter: the score is that of the one-to-one matching with the largest sum, and
+    `mean_iou` that of the one with the largest overlaps. Equal ones have one place, where the name
+    was seen that they overlap most, and stand for names that were seen there. If there are more
+    such boxes than names, nobody can tell which of them shows something: they show nothing, and all
+    count.
 
     Args:
         claims: Each box with its names, as a tuple; no name if the text does not tell. Any numbers
@@ -262,7 +345,7 @@ def match(
         evidence: For each name where it was seen.
         config: Options.
         unplaced: The names that the text gives without a box, for the boxes without a name. Names
-            that a claim has are left out.
+            that a claim has are left out, and their order does not matter.
 
     Returns:
         The score and what it is made of. Without evidence there is nothing to show, and the score
@@ -285,99 +368,102 @@ def match(
         >>> tried.mean_iou, tried.n_claims, round(tried.score, 3)
         (0.375, 2, 0.357)
     """
-    polygons = config.overlap == "polygon"
     overlaps: dict[Name, dict[Box, float]] = {name: {} for name in evidence}
-    nameless = []
-    n_claims = 0
     for box, names in claims:
-        if not names:
-            nameless.append(box)
-            continue
-        n_claims += len(names)
         place = None
         for name in names:
             item = evidence.get(name)
+            if item is None:
+                continue
             # A box has one place. If it could stand for two, moving it towards one of them would
             # move it away from the other, and the score could fall.
-            if item is None or (place is not None and item.box != place):
-                continue
-            place = item.box
-            overlaps[name][box] = polygon_overlap(box, item) if polygons else iou(box, place)
+            if place is None:
+                place, overlap = item.box, iou(box, item.box)
+            if item.box == place:
+                overlaps[name][box] = overlap
+    if config.overlap == "polygon":
+        for name, of in overlaps.items():
+            if of:
+                of.update(zip(of, polygon_overlaps(of, evidence[name]), strict=True))
+    weights, ramp = _weights(evidence, config), partial(_ramp, config.iou_floor, config.iou_ceiling)
+    shown = [weights[name] * _mean([*map(ramp, of.values())]) for name, of in overlaps.items()]
+    n_claims = sum([len(names) for _, names in claims])
+    nameless = [box for box, names in claims if not names]
     if nameless:
-        named = {name for _, names in claims for name in names}
-        left = [name for name in dict.fromkeys(unplaced) if name not in named]
-        n_claims += max(len(nameless), len(left))
-        if len(nameless) <= len(left):
-            _match_nameless(nameless, left, evidence, overlaps, config)
+        free = set(unplaced).difference(*[names for _, names in claims])
+        n_claims += max(len(nameless), len(free))
+        left = [name for name in evidence if name in free]
+        if left and len(nameless) <= len(free):
+            rows = _nameless_rows(nameless, [evidence[name] for name in left], config)
+            scale = [weights[name] for name in left]
+            gains = [[*map(mul, scale, map(ramp, row))] for row, _ in rows]
+            shown += [gains[i][j] for i, j in best_pairs(gains)]
+            for i, j in best_pairs([row for row, _ in rows]):
+                row, box = rows[i]
+                overlaps[left[j]][box] = row[j]
     if not evidence:
         return Matching(0.0, 0.0, n_claims, overlaps)
-    tries = [list(of.values()) for of in overlaps.values()]
-    score = _shown(tries, n_claims, evidence.values(), config)
-    return Matching(score, sum(map(_mean, tries)) / len(tries), n_claims, overlaps)
+    n_evidence = len(evidence)
+    excess = max(n_claims, n_evidence) / n_evidence
+    score = fsum(shown) / (fsum(weights.values()) * excess)
+    mean_iou = fsum(_mean([*of.values()]) for of in overlaps.values()) / n_evidence
+    return Matching(score, mean_iou, n_claims, overlaps)
 
 
-def _match_nameless(
-    boxes: Sequence[Box],
-    names: Sequence[Name],
-    evidence: Mapping[Name, RegionLike],
-    overlaps: Mapping[Name, dict[Box, float]],
-    config: MatchingConfig,
-) -> None:
-    """Match boxes with the regions of `names` where the sum is largest; updates `overlaps`."""
+def best_pairs(gains: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """The one-to-one pairs of rows and columns with the largest sum.
+
+    Example:
+        >>> best_pairs([[0.5, 0.9], [0.1, 0.8]])
+        [(0, 0), (1, 1)]
+    """
+    if not gains:
+        return []
     from scipy.optimize import linear_sum_assignment  # slow to import, and few texts come here
 
-    regions: dict[Box, list[Name]] = {}
-    for name in names:
-        if name in evidence:
-            regions.setdefault(evidence[name].box, []).append(name)
-    groups = list(regions.values())
-    if not groups:
-        return
-
-    def overlap(box: Box, name: Name) -> float:
-        item = evidence[name]
-        return polygon_overlap(box, item) if config.overlap == "polygon" else iou(box, item.box)
-
-    def gain(overlap: float, name: Name) -> float:
-        weight = evidence[name].probability if config.probability_weighted else 1.0
-        return _ramp(overlap, config.iou_floor, config.iou_ceiling) * weight
-
-    measured = [[[overlap(box, name) for name in group] for group in groups] for box in boxes]
-    gains = [
-        [sum(map(gain, cell, group)) for cell, group in zip(row, groups, strict=True)]
-        for row in measured
-    ]
-    for i, j in zip(*linear_sum_assignment(gains, maximize=True), strict=True):
-        for found, name in zip(measured[i][j], groups[j], strict=True):
-            overlaps[name][boxes[i]] = found
+    rows, columns = linear_sum_assignment(gains, maximize=True)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def _shown(
-    tries: Sequence[Sequence[float]],
-    n_claims: int,
-    evidence: Collection[RegionLike],
-    config: MatchingConfig,
-) -> float:
-    """How much of the evidence is shown, per claim; `tries` are the overlaps for each piece."""
-    n_evidence = len(evidence)
-    floor, ceiling = config.iou_floor, config.iou_ceiling
-    worth = [_mean([_ramp(overlap, floor, ceiling) for overlap in of]) for of in tries]
+def _nameless_rows(
+    nameless: Sequence[Box], evidence: Sequence[RegionLike], config: MatchingConfig
+) -> list[tuple[tuple[float, ...], Box]]:
+    """The overlaps of each box without a name, equal ones too, with all that it may stand for.
+
+    Equal ones have one place: their overlaps with what was seen elsewhere are 0.
+    """
+    measure = polygon_overlaps if config.overlap == "polygon" else _box_overlaps
+    places = [item.box for item in evidence]
+    boxes = Counter(nameless)
+    columns = [measure(boxes, item) for item in evidence]
+    rows = []
+    for (box, n), row in zip(boxes.items(), zip(*columns, strict=True), strict=True):
+        if n > 1:
+            # Rounded, so that of equal overlaps the same is the largest in any coordinates.
+            _, place = max((round(x, 9), at) for x, at in zip(row, places, strict=True))
+            row = tuple(x if at == place else 0.0 for x, at in zip(row, places, strict=True))
+        rows += [(row, box)] * n
+    return sorted(rows, key=itemgetter(0))  # so that nothing depends on the order of the text
+
+
+def _box_overlaps(boxes: Collection[Box], evidence: RegionLike) -> list[float]:
+    return [iou(box, evidence.box) for box in boxes]
+
+
+def _weights(evidence: Mapping[Name, RegionLike], config: MatchingConfig) -> dict[Name, float]:
     if config.probability_weighted:
-        total = sum(item.probability for item in evidence)
-        if total > 0:
-            shown = sum(item.probability * w for item, w in zip(evidence, worth, strict=True))
-            return shown / total * (n_evidence / max(n_claims, n_evidence))
-    return sum(worth) / max(n_claims, n_evidence)
+        weights = {name: item.probability for name, item in evidence.items()}
+        if any(weights.values()):
+            return weights
+    return dict.fromkeys(evidence, 1.0)
 
 
 def _mean(values: Sequence[float]) -> float:
     """The mean, 0 of nothing; the order does not matter, not even to the last bit."""
-    if len(values) == 1:
-        return values[0]
     return fsum(values) / len(values) if values else 0.0
 
 
-def _ramp(overlap: float, floor: float, ceiling: float) -> float:
+def _ramp(floor: float, ceiling: float, overlap: float) -> float:
     if overlap <= floor:
         return 0.0
     return 1.0 if overlap >= ceiling else (overlap - floor) / (ceiling - floor)

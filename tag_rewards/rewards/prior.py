@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.geometry.matching import iou
+from tag_rewards.geometry.matching import best_pairs, iou
 
 if TYPE_CHECKING:
     from tag_rewards.trace import Box, Claim
@@ -38,7 +38,7 @@ def vlm_r1_soft_iou(predicted: Shown, target: Shown) -> float:
     The original has one box, and so no cost for more of them.
     """
     overlaps = _overlaps(predicted, target)
-    return sum(overlaps[i][j] for i, j in _matching(overlaps)) / len(target.claims)
+    return sum(overlaps[i][j] for i, j in best_pairs(overlaps)) / len(target.claims)
 
 
 def vlm_r1_weighted_sum(predicted: Shown, target: Shown) -> float:
@@ -81,7 +81,7 @@ def perception_r1(predicted: Shown, target: Shown) -> float:
     .. math:: R = \frac{1}{m} \sum_{(i,j) \in M} \mathrm{IoU}(p_i, t_j)^2
     """
     squares = [[overlap**2 for overlap in row] for row in _overlaps(predicted, target)]
-    return sum(squares[i][j] for i, j in _matching(squares)) / len(target.claims)
+    return sum(squares[i][j] for i, j in best_pairs(squares)) / len(target.claims)
 
 
 def vision_reasoner(predicted: Shown, target: Shown) -> float:
@@ -99,7 +99,7 @@ def vision_reasoner(predicted: Shown, target: Shown) -> float:
         for p in predicted.claims
     ]
     most = max(len(predicted.claims), len(target.claims))
-    return sum(gains[i][j] for i, j in _matching(gains)) / (2.0 * most)
+    return sum(gains[i][j] for i, j in best_pairs(gains)) / (2.0 * most)
 
 
 def vision_r1(predicted: Shown, target: Shown) -> float:
@@ -114,7 +114,7 @@ def vision_r1(predicted: Shown, target: Shown) -> float:
     if not predicted.claims:
         return 0.0
     overlaps = _overlaps(predicted, target)
-    valid = [overlaps[i][j] for i, j in _matching(overlaps) if overlaps[i][j] >= 0.5]
+    valid = [overlaps[i][j] for i, j in best_pairs(overlaps) if overlaps[i][j] >= 0.5]
     return (len(valid) / len(target.claims) + sum(valid) / len(predicted.claims)) / 2.0
 
 
@@ -144,7 +144,7 @@ def nemo_rl_giou(predicted: Shown, target: Shown) -> float:
     here it is mapped to (0, 1], and a target without a prediction counts 0.
     """
     gains = [[(1.0 + _giou(p.box, t.box)) / 2.0 for t in target.claims] for p in predicted.claims]
-    return sum(gains[i][j] for i, j in _matching(gains)) / len(target.claims)
+    return sum(gains[i][j] for i, j in best_pairs(gains)) / len(target.claims)
 
 
 def facial_r1(predicted: Shown, target: Shown) -> float:
@@ -180,16 +180,6 @@ PRIOR_FORMULAS: Mapping[str, Callable[[Shown, Shown], float]] = MappingProxyType
 
 def _overlaps(predicted: Shown, target: Shown) -> Matrix:
     return [[iou(p.box, t.box) for t in target.claims] for p in predicted.claims]
-
-
-def _matching(gains: Matrix) -> list[tuple[int, int]]:
-    """The one-to-one matching with the largest sum."""
-    if not gains:
-        return []
-    from scipy.optimize import linear_sum_assignment  # slow to import, for ablations only
-
-    rows, columns = linear_sum_assignment(gains, maximize=True)
-    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _greedy(overlaps: Matrix, accept: Callable[[float], bool]) -> list[tuple[int, int]]:

@@ -12,16 +12,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.facs import canonical_expression
-from tag_rewards.geometry.matching import match
+from tag_rewards.geometry.matching import MatchingConfig, match
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
 from tag_rewards.rewards.suspect import SUSPICIOUS, suspect_space
 from tag_rewards.trace import Claim, read_trace
 
 if TYPE_CHECKING:
+    from tag_rewards.geometry.matching import Matching
     from tag_rewards.rewards.config import GroundingConfig, Reasoning
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
+
+
+_MATCHING = MatchingConfig()
 
 
 class Grounding(NamedTuple):
@@ -30,7 +34,7 @@ class Grounding(NamedTuple):
     Attributes:
         reward: The reward; 0 if it abstains.
         mean_iou: Mean over the target's AUs of the overlap of the box that claims it, or of the
-            mean overlap if several do.
+            mean overlap if several do (`Matching.mean_iou`).
         au_precision: Share of the AUs named in the conclusion that the detector saw.
         au_recall: Share of the AUs that the detector saw that the conclusion names.
         au_f1: Harmonic mean of the two.
@@ -49,8 +53,8 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     r"""Agreement of the trace's boxes and named AUs with the target's evidence.
 
     A *claim* is a box with one AU that it shows (`Trace.claims`; a box that names two AUs makes two
-    claims). `tag_rewards.geometry.matching.match` matches the claims with the evidence, and its
-    score :math:`S` is multiplied with what the names are worth:
+    claims). `match_trace` matches the claims with the evidence, and its score :math:`S` is
+    multiplied with what the names are worth:
 
     .. math:: R = S \cdot \bigl(1 - w\,(1 - F_\beta)\bigr)
 
@@ -79,8 +83,7 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     right = sum(au in evidence for au in named)
     precision = right / len(named) if named else 0.0
     recall = right / len(evidence)
-    claims = trace.claims
-    matching = match(claims, evidence, config, trace.unplaced_aus)
+    matching = match_trace(trace, target, config)
     if config.formula == "ramp":
         reward = matching.score
         reward *= 1.0 - config.au_weight * (1.0 - f_score(precision, recall, config.au_beta))
@@ -88,10 +91,39 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
         spoken = [au for step in trace.steps for au in step.aus]
         seen = tuple(Claim(item.box, (au,)) for au, item in evidence.items())
         reward = PRIOR_FORMULAS[config.formula](
-            Shown(claims, frozenset((*named, *spoken))), Shown(seen, frozenset(evidence))
+            Shown(trace.claims, frozenset((*named, *spoken))), Shown(seen, frozenset(evidence))
         )
     f1 = f_score(precision, recall)
     return Grounding(reward, matching.mean_iou, precision, recall, f1, False)
+
+
+def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING) -> Matching:
+    """Match the boxes of a trace with the target's evidence.
+
+    Where no step names an AU and the boxes are as many as the AUs of the conclusion, their order
+    names them (`Trace.claims`); but they are worth at most what they are in the best order, where
+    equal boxes have one place. Otherwise a copy of the one box of a trace could pay.
+
+    Example:
+        >>> from tag_rewards.geometry.spaces import BoxSpace
+        >>> from tag_rewards.target import AUEvidence, Target
+        >>> from tag_rewards.trace import Step, Trace
+        >>> seen = (AUEvidence(1, 0.9, (20, 10, 80, 30)), AUEvidence(2, 0.8, (10, 10, 90, 30)))
+        >>> target = Target("fear", seen, BoxSpace.pixels(100, 100))
+        >>> steps = (Step("brow", "raised", (20, 10, 80, 30)),) * 2
+        >>> for n in 1, 2:
+        ...     trace = Trace("A face.", steps[:n], "AU1 + AU2.", (1, 2), "fear")
+        ...     print(match_trace(trace, target).score)
+        0.5
+        0.5
+    """
+    claims, evidence, unplaced = trace.claims, target.by_au, trace.unplaced_aus
+    found = match(claims, evidence, config, unplaced)
+    if len(unplaced) != len(claims) or len({claim.box for claim in claims}) == len(claims):
+        return found
+    best = match([(claim.box, ()) for claim in claims], evidence, config, unplaced)
+    lower = min(found, best, key=attrgetter("mean_iou"))
+    return lower._replace(score=min(found.score, best.score))
 
 
 def f_score(precision: float, recall: float, beta: float = 1.0) -> float:

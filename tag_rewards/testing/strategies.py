@@ -31,7 +31,7 @@ from tag_rewards.testing.traces import (
 from tag_rewards.trace import Step, Trace, text_of
 
 if TYPE_CHECKING:
-    from tag_rewards.geometry.matching import Box
+    from tag_rewards.geometry.matching import Box, Polygon
 
 _PIXELS = BoxSpace.pixels(512, 512)
 _WHOLE_BOXES = ((0.0, 1.0, 20.0, 30.0), (5.0, 60.0, 700.0, 80.0), (9.0, 9.0, 999.0, 999.0))
@@ -79,27 +79,45 @@ def _interval(draw: st.DrawFn, length: float, smallest: float) -> tuple[float, f
 
 @st.composite
 def targets(
-    draw: st.DrawFn, min_aus: int = 1, max_aus: int = 5, space: BoxSpace = _PIXELS
+    draw: st.DrawFn,
+    min_aus: int = 1,
+    max_aus: int = 5,
+    space: BoxSpace = _PIXELS,
+    polygons: bool = False,
 ) -> Target:
-    """Targets; now and then several AUs share one box, as they do in the TAG paper.
+    """Targets; now and then AUs share one box, as in the TAG paper, or have nearly the same.
 
     Args:
         draw: Given by Hypothesis.
         min_aus: Least number of AUs that the detector saw.
         max_aus: Their greatest number.
         space: The coordinates of the boxes.
+        polygons: Whether each AU has a region in its box: a triangle, thin now and then, or two.
     """
     aus = draw(st.lists(action_units(), min_size=min_aus, max_size=max_aus, unique=True))
     places: list[Box] = []
     evidence = []
     for au in aus:
-        if places and draw(st.integers(0, 3)) == 0:
+        place = draw(boxes(space))
+        kind = draw(st.sampled_from(("shared", "nearly", "own", "own"))) if places else "own"
+        if kind != "own":
             place = draw(st.sampled_from(places))
-        else:
-            place = draw(boxes(space))
+        if kind == "nearly":
+            place = draw(near(place, 0.2, space))
         places.append(place)
-        evidence.append(AUEvidence(au, draw(st.floats(0.05, 1)), place))
+        outlines = draw(_triangles(place)) if polygons else None
+        evidence.append(AUEvidence(au, draw(st.floats(0.05, 1)), place, outlines))
     return Target(draw(labels()), tuple(evidence), space)
+
+
+@st.composite
+def _triangles(draw: st.DrawFn, box: Box) -> Polygon:
+    """One or two triangles in a box."""
+    x1, y1, x2, y2 = box
+    part = st.one_of(st.sampled_from((0.0, 0.5, 1.0)), st.floats(0, 1))
+    corner = st.tuples(part, part).map(lambda at: (x1 + at[0] * (x2 - x1), y1 + at[1] * (y2 - y1)))
+    triangle = st.tuples(corner, corner, corner)
+    return draw(st.lists(triangle, min_size=1, max_size=2).map(tuple))
 
 
 @st.composite
@@ -144,10 +162,16 @@ def named_attempts(draw: st.DrawFn, target: Target) -> Trace:
 
 @st.composite
 def nameless_attempts(draw: st.DrawFn, target: Target) -> Trace:
-    """The same in the paper's form, with any number of boxes against any number of AUs."""
+    """The same in the paper's form, with any number of boxes, equal ones among them.
+
+    The conclusion names any AUs, or those of the target in any order and maybe one more.
+    """
     attempt = draw(named_attempts(target))
-    steps = [step._replace(au=None) for step in attempt.steps]
-    return trace_of(steps, attempt.conclusion_aus, str(attempt.answer))
+    shown = st.lists(st.sampled_from(attempt.steps), min_size=1, max_size=4)
+    steps = [step._replace(au=None) for step in draw(st.one_of(st.just(attempt.steps), shown))]
+    honest = st.permutations([*target.by_au, *draw(st.lists(action_units(), max_size=1))])
+    aus = draw(st.one_of(st.just(attempt.conclusion_aus), honest.map(dict.fromkeys)))
+    return trace_of(steps, tuple(aus), str(attempt.answer))
 
 
 def attempts(target: Target) -> st.SearchStrategy[Trace]:

@@ -14,7 +14,7 @@ from tag_rewards.evidence.of_dataset import EvidenceRows
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
 from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
-from tag_rewards.geometry.matching import polygon_overlap
+from tag_rewards.geometry.matching import polygon_overlaps
 from tag_rewards.prepare.face_target import BOX_SPACES, TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
@@ -129,7 +129,7 @@ def test_polygons_fill_their_boxes_in_every_space_and_score(dataset, tmp_path, n
         spare = 3 if item.au == 17 else 0.6
         assert bounds(item.polygon) == pytest.approx(item.box, abs=spare)
         x1, y1, x2, y2 = item.box
-        assert 0 < polygon_overlap((x1, y1, (x1 + x2) / 2, y2), item) < 1
+        assert 0 < polygon_overlaps([(x1, y1, (x1 + x2) / 2, y2)], item)[0] < 1
     assert {len(item.polygon) for item in evidence if item.au == 12} == {2}
     assert {len(item.polygon) for item in evidence if item.au == 17} == {1}
     written = json.loads((tmp_path / "out" / "prepare.json").read_text())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from tag_rewards.geometry.boxes import box_iou
-from tag_rewards.geometry.matching import iou, polygon_overlap
+from tag_rewards.geometry.matching import iou, polygon_overlaps
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import (
     GroundingConfig,
@@ -119,15 +119,6 @@ def test_probability_weighting():
     assert grounding([(A, 4)], config=config, target=unsure).reward == 0.5
 
 
-def test_fewer_boxes_than_names_are_matched_with_regions():
-    """AU4 and AU9 share a box: two boxes for three AUs are as many as there are regions."""
-    target = Target("fear", (*TARGET.evidence, AUEvidence(9, 0.5, A)), TARGET.box_space)
-    assert grounding([(B,), (A,)], (4, 9, 25), target=target).reward == 1
-    assert grounding([(A,)], (4, 9, 25), target=target).reward == pytest.approx(2 / 3)
-    assert grounding([(A,), (A,)], (4, 9, 25), target=target).reward == pytest.approx(2 / 3)
-    assert grounding([(A,), (B,)], (1, 2, 12), target=target).reward == 0
-
-
 @given(st.data(), targets())
 def test_one_claim_for_each_au_is_the_best_matching(data, target):
     """The sum is that of SciPy's assignment of claims to AUs, where only equal AUs may pair."""
@@ -180,12 +171,11 @@ LEFT_AND_RIGHT = (
 )
 
 
-def test_polygon_overlap():
+def test_polygon_overlaps():
     evidence = AUEvidence(4, 1, A, LEFT_AND_RIGHT)
-    assert polygon_overlap(A, evidence) == 1
-    assert polygon_overlap(B, evidence) == 0
     # 3000 of 6000 covered by the left half alone, against 6000 of 10000 by the whole box.
-    assert polygon_overlap((100, 100, 130, 200), evidence) == pytest.approx((1 / 2) / 0.6)
+    boxes = [A, B, (100, 100, 130, 200), A]
+    assert polygon_overlaps(boxes, evidence) == pytest.approx([1, 0, (1 / 2) / 0.6, 1])
     config = GroundingConfig(overlap="polygon")
     target = Target("fear", (evidence,), TARGET.box_space)
     assert grounding([(A, 4)], (4,), config, target).reward == 1
@@ -195,12 +185,12 @@ def test_polygon_overlap():
 
 def test_an_outline_that_crosses_itself_is_no_failure():
     bow = (((100.0, 100.0), (200.0, 200.0), (200.0, 100.0), (100.0, 200.0)),)
-    assert 0 < polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, bow)) <= 1
-    assert 0 < polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, bow + bow)) <= 1
+    assert 0 < polygon_overlaps([(100, 100, 150, 200)], AUEvidence(4, 1, A, bow))[0] <= 1
+    assert 0 < polygon_overlaps([(100, 100, 150, 200)], AUEvidence(4, 1, A, bow + bow))[0] <= 1
     moved = tuple((x + 50, y) for x, y in bow[0])
-    assert 0 < polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, (*bow, moved))) <= 1
+    assert 0 < polygon_overlaps([(100, 100, 150, 200)], AUEvidence(4, 1, A, (*bow, moved)))[0] <= 1
     flat = (((100.0, 100.0), (150.0, 100.0), (200.0, 100.0)),)
-    assert polygon_overlap((100, 100, 150, 200), AUEvidence(4, 1, A, flat)) == 0
+    assert polygon_overlaps([(100, 100, 150, 200), A], AUEvidence(4, 1, A, flat)) == [0, 1]
 
 
 def test_polygon_overlap_needs_polygons():
