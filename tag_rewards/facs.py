@@ -1,14 +1,19 @@
 """The vocabulary of the Facial Action Coding System (FACS) and of categorical expressions.
 
-Nothing here depends on any other module: Action Units (AUs), expression labels, and the AUs that
-are typical of a label. Numbers, names and muscles are those of Ekman, Friesen and Hager, *Facial
-Action Coding System* (2002).
+Action Units (AUs), expression labels and the words for them, and the AUs that are typical of a
+label. Nothing here depends on how they are seen or scored. Numbers, names and muscles are those of
+Ekman, Friesen and Hager, *Facial Action Coding System* (2002).
 """
 
 import re
+import string
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
+
+from tag_rewards.special_tokens import SPECIAL_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +92,39 @@ PROTOTYPES: Mapping[str, tuple[int, ...]] = MappingProxyType(
     }
 )
 
+# Those that papers and datasets use for the label itself. "calm" is another label in RAVDESS, and
+# "amused" in EMOTIC: such words are for a list of the user's own.
 _SYNONYMS = {
-    "neutral": ("neutrality",),
-    "happiness": ("happy", "joy", "joyful"),
-    "sadness": ("sad",),
-    "surprise": ("surprised",),
-    "fear": ("fearful", "afraid", "scared"),
-    "disgust": ("disgusted",),
-    "anger": ("angry",),
-    "contempt": ("contemptuous",),
+    "neutral": ("neutrality", "expressionless", "emotionless"),
+    "happiness": ("happy", "joy", "joyful", "joyous", "joyfulness", "glad", "cheerful"),
+    "sadness": ("sad", "sorrow", "sorrowful"),
+    "surprise": ("surprised", "astonished", "astonishment", "amazed", "amazement", "shocked"),
+    "fear": ("fearful", "afraid", "scared", "frightened", "terrified", "terror", "fright"),
+    "disgust": ("disgusted", "revulsion", "repulsion", "repulsed"),
+    "anger": ("angry", "mad", "furious", "rage", "enraged"),
+    "contempt": ("contemptuous", "scorn", "scornful", "disdain", "disdainful"),
 }
-_CANONICAL = {word: label for label in EXPRESSIONS for word in (label, *_SYNONYMS[label])}
+_NOUNS = ("", " expression", " facial expression", " face", " emotion")
+
+#: Words of the user's own, each with the label that it means; `tag_rewards.synonyms` reads them.
+Synonyms = tuple[tuple[str, str], ...]
+
+
+def _with_nouns(labels: Mapping[str, str]) -> dict[str, str]:
+    """With "neutral" also "neutral expression"."""
+    return {word + noun: label for word, label in labels.items() for noun in _NOUNS}
+
+
+_CANONICAL = _with_nouns(
+    {word: label for label in EXPRESSIONS for word in (label, *_SYNONYMS[label])}
+)
+# Emphasis of Markdown's HTML and of LaTeX, of which the brace behind is punctuation.
+_MARKER = re.compile(
+    rf"{SPECIAL_TOKEN.pattern}|</?(?:b|i|u|em|strong|mark|code|span|p|br)\s*/?>"
+    r"|\\(?:boxed|text[a-z]{0,6}|math[a-z]{1,4}|emph)\s?\{"
+)
+_USUAL = " \t\r\n.,;:!\"'`*"
+_LONGEST = 200  # characters of a label with all its marks
 _AU = re.compile(r"(?:au|action unit)?[ _-]?([0-9]{1,3})", re.ASCII | re.IGNORECASE)
 
 
@@ -105,17 +132,70 @@ class UnknownExpressionError(ValueError):
     """A word that must be an expression label is none."""
 
 
-def canonical_expression(word: str) -> str | None:
-    """The label that a single word means, or None.
+def canonical_expression(word: str, synonyms: Synonyms = ()) -> str | None:
+    """The label that a word means, or None.
 
-    The whole word is compared (without case, and without the space and punctuation around it) with
-    a closed list; a label that merely occurs in a longer text does not count.
+    The whole word (`bare_word`) is compared with a closed list; a label that merely occurs in a
+    longer text does not count, and neither does "not happy".
+
+    Args:
+        word: Any text.
+        synonyms: Words of the user's own, beside the library's.
 
     Example:
         >>> canonical_expression(" Sad. "), canonical_expression("happy or sad")
         ('sadness', None)
+        >>> canonical_expression("**neutral expression**"), canonical_expression("【joy】。")
+        ('neutral', 'happiness')
+        >>> canonical_expression("calm"), canonical_expression("Calm", (("calm", "neutral"),))
+        (None, 'neutral')
     """
-    return _CANONICAL.get(word.strip(" \t\r\n.,;:!\"'`*").casefold())
+    label = _CANONICAL.get(word.strip(_USUAL).casefold())  # nearly every answer
+    if label is None:
+        bare = bare_word(word)
+        label = _CANONICAL.get(bare)
+        if label is None and synonyms:
+            label = _by_word(synonyms).get(bare)
+    return label
+
+
+@lru_cache(maxsize=16)
+def _by_word(synonyms: Synonyms) -> Mapping[str, str]:
+    return _with_nouns(dict(synonyms))
+
+
+def bare_word(text: str) -> str:
+    r"""The text in lower case without what stands around it; "" if it is longer than any word.
+
+    That is space, quotes, brackets, dashes and other punctuation of any script, emphasis, and
+    special tokens. A question mark stays, as it says something.
+
+    Example:
+        >>> texts = ("“Joy”。", r"$\boxed{\text{Sad}}$", "(neutral  face)", "joy?")
+        >>> [bare_word(text) for text in texts]
+        ['joy', 'sad', 'neutral face', 'joy?']
+    """
+    text = text.strip()
+    if len(text) > _LONGEST:
+        return ""
+    text = _MARKER.sub(" ", unicodedata.normalize("NFKC", text))
+    start, end = 0, len(text)
+    while start < end and _is_around(text[start]):
+        start += 1
+    while start < end and _is_around(text[end - 1]):
+        end -= 1
+    return " ".join(text[start:end].casefold().split())
+
+
+def _is_around(sign: str) -> bool:
+    """Whether it says nothing at the edge of a word: punctuation, space, marks of format."""
+    if sign.isalnum() or "QUESTION" in unicodedata.name(sign, ""):
+        return False
+    return (
+        sign.isspace()
+        or sign in string.punctuation
+        or (unicodedata.category(sign)[0] in "PZ" or unicodedata.category(sign) in ("Cf", "Sk"))
+    )
 
 
 def require_expression(word: str) -> str:

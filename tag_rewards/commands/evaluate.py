@@ -46,6 +46,7 @@ def evaluate(
     counterfactual: Annotated[
         Path | None, typer.Option(help="The file of `generate --counterfactual`, to report it too.")
     ] = None,
+    synonyms: options.SynonymsFile = None,
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the random boxes.")] = 0,
 ) -> None:
@@ -77,8 +78,10 @@ def evaluate(
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
     from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
     from tag_rewards.prepare.face_target import TargetConfig
+    from tag_rewards.synonyms import read_synonyms
 
-    config = EvaluationConfig(resamples, seed)
+    words = read_synonyms(synonyms) if synonyms else ()
+    config = EvaluationConfig(resamples, seed, words)
     if (data is None) == (dataset is None):
         raise InputError("give one of --data and --dataset")
     if data is not None:

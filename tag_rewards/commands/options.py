@@ -34,6 +34,15 @@ QualityFile = Annotated[
     Path | None, typer.Option(help="File that `quality` wrote; what it rejects is left out.")
 ]
 
+SynonymsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--synonyms",
+        metavar="FILE",
+        help="YAML with words of yours for the labels, label: [words].",
+    ),
+]
+
 Canvas = Annotated[int, typer.Option(help="Side of the square image that the model sees.")]
 BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
 BoxSpaceOption = Annotated[

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tag_rewards.commands.options import read_target, read_text
+from tag_rewards.commands.options import SynonymsFile, read_target, read_text
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.rewards.config import GroundingConfig, RewardConfig
+from tag_rewards.synonyms import read_synonyms
 
 
 def score(
@@ -21,6 +22,7 @@ def score(
     target: Annotated[
         Path, typer.Option(help="File with the target's JSON (`reward_model.ground_truth`).")
     ],
+    synonyms: SynonymsFile = None,
 ) -> None:
     """Score one completion against a target, with the default weights, and say what is wrong in it.
 
@@ -35,8 +37,9 @@ def score(
     from tag_rewards.trace import read_trace
 
     truth, text = read_target(target), read_text(completion)
+    config = RewardConfig(synonyms=read_synonyms(synonyms) if synonyms else ())
     table = Table("score", "value")
-    for name, value in score_text(text, truth).items():
+    for name, value in score_text(text, truth, config).items():
         table.add_row(name, f"{value:.3f}")
     console = Console(highlight=False)
     console.print(table)

@@ -48,6 +48,7 @@ def build(
     min_grounding: Annotated[
         float, typer.Option(help="Least grounding reward of a trace that is kept.")
     ] = 0.5,
+    synonyms: options.SynonymsFile = None,
     format_retries: Annotated[
         int, typer.Option(help="Times to ask again after a bad or ungrounded trace.")
     ] = 3,
@@ -101,6 +102,7 @@ def build(
     from tag_rewards.engines.make import make_engine
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.quality.table import read_rejected
+    from tag_rewards.synonyms import read_synonyms
     from tag_rewards.traces import run
     from tag_rewards.traces.config import BuildConfig, BuildData
     from tag_rewards.traces.prompts import PolicyConfig
@@ -120,7 +122,9 @@ def build(
         ),
         mode=mode,
         template=template,
-        verify=VerifyConfig(min_format, min_grounding),
+        verify=VerifyConfig(
+            min_format, min_grounding, synonyms=read_synonyms(synonyms) if synonyms else ()
+        ),
         policy=PolicyConfig(format_retries, label_retries, engine_retries, _numbers(temperatures)),
         seed=seed,
         max_tokens=max_tokens,

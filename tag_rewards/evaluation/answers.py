@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tag_rewards.facs import EXPRESSIONS, canonical_expression
 
 if TYPE_CHECKING:
+    from tag_rewards.facs import Synonyms
     from tag_rewards.trace import Trace
 
 STRICT, FERBENCH = "strict", "ferbench-compat"
@@ -63,13 +64,16 @@ class Answer(NamedTuple):
     why_not: str
 
 
-def strict_answer(trace: Trace, labels: Collection[str], truncated: bool = False) -> Answer:
+def strict_answer(
+    trace: Trace, labels: Collection[str], truncated: bool = False, synonyms: Synonyms = ()
+) -> Answer:
     """The label that a trace gives.
 
     Args:
         trace: The parsed completion.
         labels: The declared labels.
         truncated: Whether the completion ended at its token limit.
+        synonyms: Words of the user's own for the labels.
 
     Example:
         >>> from tag_rewards.trace import parse_trace
@@ -82,7 +86,7 @@ def strict_answer(trace: Trace, labels: Collection[str], truncated: bool = False
     """
     if trace.answer is None:
         return Answer(None, "truncated" if truncated else "no_tag")
-    label = canonical_expression(trace.answer)
+    label = canonical_expression(trace.answer, synonyms)
     if label is None:
         return Answer(None, "no_label")
     return Answer(label, "") if label in labels else Answer(None, "outside")

@@ -26,7 +26,7 @@ from tag_rewards.evaluation.results import ClaimRow, FaceRow
 from tag_rewards.geometry import AU_REGIONS, au_boxes
 from tag_rewards.geometry.matching import iou
 from tag_rewards.mentions import mentioned_aus
-from tag_rewards.rewards import score_trace
+from tag_rewards.rewards import RewardConfig, score_trace
 from tag_rewards.rewards.score import f_score, match_trace
 from tag_rewards.trace import read_trace
 
@@ -48,12 +48,16 @@ HIT_IOU = 0.5
 CONTAINED = 0.5
 
 
+_DEFAULT = RewardConfig()
+
+
 def face_row(
     face: EvaluationFace,
     completion: Completion | None,
     areas: Areas | None,
     labels: Sequence[str],
     dialect: Dialect,
+    reward: RewardConfig = _DEFAULT,
 ) -> tuple[FaceRow, Judged | None]:
     """The row of a face, and what its trace is worth.
 
@@ -63,6 +67,7 @@ def face_row(
         areas: The boxes of its areas (`areas_of_faces`), None if they are not known.
         labels: The declared labels.
         dialect: The words that the UniFER evaluator looks for.
+        reward: Weights and options of the scores, and the user's own words for labels.
 
     Returns:
         The row, and the judged trace, None if the target has no evidence.
@@ -70,13 +75,14 @@ def face_row(
     target = face.target
     text = None if completion is None else completion.completion
     trace = read_trace(target, text)
-    scores = score_trace(trace, target)
+    scores = score_trace(trace, target, reward)
     judged = judge(trace, target, areas) if target.evidence else None
     if completion is None or text is None:
         failed = completion is not None and bool(completion.error)
         answer, compat = Answer(None, "error" if failed else "missing"), None
     else:
-        answer = strict_answer(trace, labels, truncated=completion.finish_reason == "length")
+        truncated = completion.finish_reason == "length"
+        answer = strict_answer(trace, labels, truncated, reward.synonyms)
         compat = ferbench_answer(text, dialect)
     logprob = None if completion is None else completion.answer_logprob
     row = FaceRow(

@@ -57,21 +57,25 @@ from tag_rewards.evaluation.results import (
     write_results,
 )
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
+from tag_rewards.rewards.config import RewardConfig
+from tag_rewards.synonyms import as_synonyms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.completions.completion import Completion
+    from tag_rewards.facs import Synonyms
     from tag_rewards.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """How intervals and random boxes are drawn.
+    """How answers are read, and intervals and random boxes drawn.
 
     Attributes:
         resamples: Resamples of the bootstrap, at least 100.
         seed: Of the bootstrap and of the random boxes, at least 0.
+        synonyms: Words of the user's own for the labels, for the strict reading of answers.
 
     Raises:
         InputError: An option is out of range; the message names option and value.
@@ -79,8 +83,10 @@ class EvaluationConfig:
 
     resamples: int = 2000
     seed: int = 0
+    synonyms: Synonyms = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))
         for name, least in (("resamples", 100), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}, not at least {least}")
@@ -179,10 +185,11 @@ def evaluate(
         raise InputError(f"{data.protocol} has no face to evaluate; give data with some")
     areas = area_boxes([face.landmarks for face in faces])
     dialect = dialect_of(data.protocol, data.labels)
+    reward = RewardConfig(synonyms=config.synonyms)
     judged: list[Judged | None] = []
     rows: list[FaceRow] = []
     for face, completion, where in zip(faces, completions, areas_of_faces(areas), strict=True):
-        row, verdict = face_row(face, completion, where, data.labels, dialect)
+        row, verdict = face_row(face, completion, where, data.labels, dialect, reward)
         rows.append(row)
         judged.append(verdict)
     columns = {MODEL: judged_faces(rows)}
@@ -213,7 +220,7 @@ def evaluate(
         faithfulness=faithfulness,
         by_au=by_au,
         config={
-            **asdict(config),
+            **{name: value for name, value in asdict(config).items() if value != ()},
             "level": LEVEL,
             "ece_bins": ECE_BINS,
             "hit_iou": HIT_IOU,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from threading import Lock
@@ -23,6 +22,7 @@ from typing import Any
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch
 from tag_rewards.rewards.suspect import suspect_space
+from tag_rewards.special_tokens import without_last_tokens
 from tag_rewards.target import Target
 from tag_rewards.trace import read_trace
 from tag_rewards.trace.reasoning import MARKS
@@ -328,27 +328,12 @@ def _invalid() -> dict[str, float]:
     return {**dict.fromkeys(SCORE_KEYS, 0.0), "invalid_target": 1.0}
 
 
-# Qwen, Llama 3, Phi, InternVL; DeepSeek; Llama 2 and Mistral; Gemma.
-_SPECIAL_TOKEN = re.compile(
-    r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜\s]{1,40}｜>|</s>|<eos>|<pad>|<end_of_turn>"
-)
-
-
 def decoded_text(completion: Any) -> str | None:
-    r"""As `completion_text`, without the special tokens at its end; in time linear in its length.
+    """As `completion_text`, without the special tokens at its end; in time linear in its length.
 
     Example:
         >>> decoded_text("<answer> fear </answer><|im_end|>")
         '<answer> fear </answer>'
-        >>> decoded_text("a token <|im_end|> in the middle stays<|im_end|>\n<|endoftext|>")
-        'a token <|im_end|> in the middle stays'
     """
     text = completion_text(completion)
-    if text is None:
-        return None
-    end = len(text)
-    for token in reversed([*_SPECIAL_TOKEN.finditer(text)]):
-        if text[token.end() : end].strip():
-            break
-        end = token.start()
-    return text[:end]
+    return None if text is None else without_last_tokens(text)

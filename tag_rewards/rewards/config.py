@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Real
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tag_rewards.geometry.matching import MatchingConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
+from tag_rewards.synonyms import as_synonyms, read_synonyms
+
+if TYPE_CHECKING:
+    from tag_rewards.facs import Synonyms
 
 Reasoning = Literal["allowed", "required", "forbidden"]
 
@@ -66,9 +71,11 @@ class RewardConfig:
         reasoning: Whether a completion may, must or must not think before it writes its trace. If
             it must and does not, the format reward is 0; if it must not, thinking is one error.
         grounding: Options of the grounding reward.
+        synonyms: Words of the user's own for the labels, as `tag_rewards.synonyms.as_synonyms`
+            takes and gives them.
 
     Raises:
-        ValueError: A weight is negative, or all are zero.
+        ValueError: A weight is negative, or all are zero, or a synonym is refused.
 
     Example:
         >>> RewardConfig(format_weight=0, accuracy_weight=1, grounding_weight=-1)
@@ -82,8 +89,10 @@ class RewardConfig:
     grounding_weight: float = 0.4
     reasoning: Reasoning = "allowed"
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
+    synonyms: Synonyms = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))
         names = ("format_weight", "accuracy_weight", "grounding_weight")
         for name in names:
             weight = getattr(self, name)
@@ -107,6 +116,9 @@ class RewardConfig:
     def from_options(cls, options: Mapping[str, Any]) -> RewardConfig:
         """Build a configuration from flat names, those of grounding among them.
 
+        Args:
+            options: The names with their values; that of `synonyms` may be a file's path.
+
         Raises:
             ValueError: An option is unknown (the message lists the known ones) or out of range.
 
@@ -114,14 +126,17 @@ class RewardConfig:
             >>> RewardConfig.from_options({"accuracy_weight": 1, "iou_floor": 0.3}).accuracy_weight
             1
         """
-        weights = [f.name for f in fields(cls) if f.name != "grounding"]
+        own = [f.name for f in fields(cls) if f.name != "grounding"]
         grounding = [f.name for f in fields(GroundingConfig)]
         for name in options:
-            if name not in weights and name not in grounding:
-                known = ", ".join((*weights, *grounding))
+            if name not in own and name not in grounding:
+                known = ", ".join((*own, *grounding))
                 raise ValueError(f"{name!r} is no option of the reward; there are {known}")
+        given = {name: options[name] for name in own if name in options}
+        if isinstance(path := given.get("synonyms"), str | Path):
+            given["synonyms"] = read_synonyms(path)
         return cls(
-            **{name: options[name] for name in weights if name in options},
+            **given,
             grounding=GroundingConfig(
                 **{name: options[name] for name in grounding if name in options}
             ),

@@ -19,6 +19,7 @@ from tag_rewards.rewards.suspect import SUSPICIOUS, suspect_space
 from tag_rewards.trace import Claim, read_trace
 
 if TYPE_CHECKING:
+    from tag_rewards.facs import Synonyms
     from tag_rewards.geometry.matching import Matching
     from tag_rewards.rewards.config import GroundingConfig, Reasoning
     from tag_rewards.target import Target
@@ -141,11 +142,16 @@ def f_score(precision: float, recall: float, beta: float = 1.0) -> float:
     return (1.0 + square) * precision * recall / (square * precision + recall)
 
 
-def accuracy_reward(trace: Trace, target: Target) -> float:
+def accuracy_reward(trace: Trace, target: Target, synonyms: Synonyms = ()) -> float:
     """1 if the one answer of the trace is the target's label or a synonym of it, else 0.
 
     The whole answer is compared, never a part of it: "happy or sad" is no answer, and neither is a
     trace with two pairs of answer tags.
+
+    Args:
+        trace: The parsed completion.
+        target: Its target.
+        synonyms: Words of the user's own for the labels.
 
     Example:
         >>> from tag_rewards.geometry.spaces import BoxSpace
@@ -158,10 +164,14 @@ def accuracy_reward(trace: Trace, target: Target) -> float:
         ... ]
         [1.0, 0.0, 0.0, 0.0]
     """
-    return float(trace.answer is not None and canonical_expression(trace.answer) == target.label)
+    return float(
+        trace.answer is not None and canonical_expression(trace.answer, synonyms) == target.label
+    )
 
 
-def format_reward(trace: Trace, reasoning: Reasoning = "allowed") -> float:
+def format_reward(
+    trace: Trace, reasoning: Reasoning = "allowed", synonyms: Synonyms = ()
+) -> float:
     r"""How well the text keeps to the form of a trace, in [0, 1].
 
     .. math:: R = \frac{[\text{all parts are there}]}{1 + \text{number of errors}}
@@ -176,6 +186,7 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed") -> float:
         trace: The parsed completion.
         reasoning: Whether it may, must or must not think first. Reasoning that is required is one
             of the parts; such that is forbidden is an error.
+        synonyms: Words of the user's own for the labels.
 
     Example:
         >>> from tag_rewards.forms import TAG
@@ -194,7 +205,7 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed") -> float:
     """
     has_all_parts = (
         trace.answer is not None
-        and canonical_expression(trace.answer) is not None
+        and canonical_expression(trace.answer, synonyms) is not None
         and _has_letter(trace.global_analysis)
         and _has_letter(trace.conclusion)
         and any(
@@ -271,7 +282,8 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
 def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -> dict[str, float]:
     """As `score`, for a trace that is already parsed with the target's extent."""
     grounding = grounding_reward(trace, target, config.grounding)
-    form, accuracy = format_reward(trace, config.reasoning), accuracy_reward(trace, target)
+    form = format_reward(trace, config.reasoning, config.synonyms)
+    accuracy = accuracy_reward(trace, target, config.synonyms)
     # Only where the boxes hardly fit is it worth a look.
     suspect = grounding.mean_iou < SUSPICIOUS and suspect_space(trace, target) is not None
     weight = config.format_weight + config.accuracy_weight

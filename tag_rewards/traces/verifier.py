@@ -14,9 +14,11 @@ from tag_rewards import __version__
 from tag_rewards.errors import InputError
 from tag_rewards.facs import canonical_expression
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
+from tag_rewards.synonyms import as_synonyms
 from tag_rewards.trace import Trace, read_trace
 
 if TYPE_CHECKING:
+    from tag_rewards.facs import Synonyms
     from tag_rewards.target import Target
 
 MOST_ERRORS = 8
@@ -91,6 +93,7 @@ class VerifyConfig:
         min_grounding: Least grounding reward, 0 to 1; 0 does not look at it. On a face without an
             active AU, where that reward abstains, a trace must not name one.
         grounding: Options of the grounding reward.
+        synonyms: Words of the user's own for the labels.
 
     Raises:
         InputError: A value is out of range; the message names option and value.
@@ -103,8 +106,10 @@ class VerifyConfig:
     min_format: float = 1.0
     min_grounding: float = 0.5
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
+    synonyms: Synonyms = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))
         if not 0 < self.min_format <= 1:
             raise InputError(f"min_format is {self.min_format}, not above 0 and at most 1")
         if not 0 <= self.min_grounding <= 1:
@@ -112,9 +117,10 @@ class VerifyConfig:
 
     def to_json(self) -> str:
         """The options, the rules that they are options of, and the release."""
-        return json.dumps(
-            {"tag_rewards": __version__, "rules": RULES, **asdict(self)}, sort_keys=True
-        )
+        options = asdict(self)
+        if not self.synonyms:  # texts that were judged before there were any keep their verdict
+            del options["synonyms"]
+        return json.dumps({"tag_rewards": __version__, "rules": RULES, **options}, sort_keys=True)
 
     @property
     def hash(self) -> str:
@@ -159,8 +165,10 @@ def verify(
     if not text.strip():
         return Verdict(False, "empty", "there is no text")
     trace = read_trace(target, text)
-    scores = score_trace(trace, target, RewardConfig(grounding=config.grounding))
-    answer = canonical_expression(trace.answer or "") or ""
+    scores = score_trace(
+        trace, target, RewardConfig(grounding=config.grounding, synonyms=config.synonyms)
+    )
+    answer = canonical_expression(trace.answer or "", config.synonyms) or ""
     reason, details = _reason(text, trace, answer, scores, target, config, finish_reason)
     return Verdict(reason == "accepted", reason, details, answer, scores)
 
