@@ -129,6 +129,9 @@ same_settings() {
         "give another OUT, or remove that folder"
 }
 
+# run_setting NAME: what the run in OUT was begun with.
+run_setting() { sed -n "s/^$1=//p" "$OUT/settings.txt" 2>/dev/null || true; }
+
 # run COMMAND...: with DRY_RUN=1 only prints it.
 run() {
     local line
@@ -144,10 +147,13 @@ run() {
 data_settings() {
     SEED=${SEED:-0} TOP_K=${TOP_K:-8} N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
     if [[ $device == gpu ]]; then
-        CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag} BOX_SPACE=${BOX_SPACE:-resized}
+        CANVAS=${CANVAS:-512} PROMPT=${PROMPT:-tag}
     else
-        CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short} BOX_SPACE=${BOX_SPACE:-pixels}
+        CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
     fi
+    # Runs of earlier versions have a box space where the model's own is meant now.
+    BOX_SPACE=${BOX_SPACE:-$(run_setting BOX_SPACE)}
+    BOX_SPACE=${BOX_SPACE:-model}
     if [[ -z ${DATA:-} ]]; then
         [[ -z ${PROTOCOL:-}${OPENFACE:-}${EVIDENCE:-} ]] ||
             die "PROTOCOL, OPENFACE and EVIDENCE say what DATA is, but DATA is not set"
@@ -174,9 +180,12 @@ data_setting_names() {
         SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE}
 }
 
-# make_data FOLDER: writes the parquet files of DATA, or of made faces, which it draws if need be.
+# make_data FOLDER MODEL: writes the parquet files of DATA, or of made faces, which it draws if need be,
+# with boxes as MODEL writes them. Without MODEL, BOX_SPACE alone says how.
 make_data() {
-    local faces=${DATA:-$OUT/made_faces} what=()
+    local faces=${DATA:-$OUT/made_faces} what=() boxes=()
+    [[ -z ${2:-} ]] || boxes=(--model "$2")
+    [[ $BOX_SPACE == model ]] || boxes+=(--box-space "$BOX_SPACE")
     if [[ -z ${DATA:-} ]]; then
         what=(--protocol made-faces/test --data-source made_faces --openface "$faces/openface")
         [[ -d $faces ]] || run "$VENV/bin/tag-rewards" made-faces "$faces" --train "$N_TRAIN" \
@@ -187,9 +196,25 @@ make_data() {
         if [[ -n ${EVIDENCE:-} ]]; then what+=(--evidence "$EVIDENCE"); else what+=(--openface "$OPENFACE"); fi
     fi
     run "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
-        --box-space "$BOX_SPACE" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
+        "${boxes[@]}" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
         --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
         --sft-au-error "$SFT_AU_ERROR"
+}
+
+# check_data MODEL FILE...: whether all rows are rows, with boxes where MODEL sees and writes them.
+check_data() {
+    "$VENV/bin/python" - "$@" <<'EOF'
+import sys
+from tag_rewards.errors import InputError
+from tag_rewards.prepare import check_model_fits
+
+model, *files = sys.argv[1:]
+try:
+    for path in files:
+        print("  ", check_model_fits(model, path, verl=True))
+except (InputError, OSError) as error:
+    sys.exit(f"error: {error}")
+EOF
 }
 
 # supervise LOG SECONDS REGEX TEMPLATE COMMAND...: runs the command as recipes/supervise.py says.

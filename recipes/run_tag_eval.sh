@@ -46,9 +46,6 @@ begin_recipe "$@"
 
 # ---------------------------------------------------------------- the data
 
-# run_setting NAME: what the run in OUT had.
-run_setting() { sed -n "s/^$1=//p" "$OUT/settings.txt" 2>/dev/null || true; }
-
 # Of other data than the run's, only how a model is shown them is taken over.
 taken=(CANVAS BOX_SPACE PROMPT TOP_K)
 [[ -n ${DATA:-} && $(realpath -m "$DATA") != "$(run_setting DATA)" ]] ||
@@ -104,6 +101,15 @@ for model; do
     models+=("$model") names+=("$name")
 done
 
+# Whose box space new data are in. A model behind an endpoint has no files here that would say it.
+shown_to=
+if [[ -z ${ENDPOINT:-} ]]; then
+    shown_to=${models[0]}
+elif [[ $BOX_SPACE == model && $parquet == "$RESULTS/data" && ! -e $parquet/prepare.json ]]; then
+    die "BOX_SPACE is not set: with ENDPOINT, say in which coordinates ${models[0]} writes boxes" \
+        "(tag-rewards prepare --help lists them)"
+fi
+
 # ---------------------------------------------------------------- the stages
 
 # ask MODEL FOLDER LOG: what it writes about each face.
@@ -136,7 +142,7 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
 fi
 if [[ $parquet == "$RESULTS/data" && ! -e $parquet/prepare.json ]]; then
     stage data
-    make_data "$parquet"
+    make_data "$parquet" "$shown_to"
 fi
 for index in "${!models[@]}"; do
     name=${names[$index]} folder=$RESULTS/${names[$index]}

@@ -23,9 +23,8 @@
 #   NNODES    nodes                       1                      1
 #   TP        tensor parallelism, rollout 1                      2 (1 on a single GPU)
 #   CANVAS    side of the images, pixels  112                    512
-#   BOX_SPACE pixels (of the canvas),
-#             normalized_1000 (Qwen3-VL),
-#             resized (Qwen2.5-VL's own)  pixels                 resized
+#   BOX_SPACE of the boxes, as `tag-rewards prepare --help` has it; what
+#             contradicts MODEL is refused  as MODEL's files say   as MODEL's files say
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
 #   STEPS     GRPO steps                  20                     from EPOCHS
@@ -170,22 +169,6 @@ except ValueError as error:
 EOF
 }
 
-# Somebody may have put files of their own there: every row is looked at before a model is loaded.
-check_parquet() {
-    "$VENV/bin/python" - "$parquet"/rl_{train,test}.parquet <<'EOF'
-import sys
-from tag_rewards.prepare import read_rl_parquet
-from tag_rewards.errors import InputError
-
-try:
-    for path in sys.argv[1:]:
-        for _ in read_rl_parquet(path):
-            pass
-except (InputError, OSError) as error:
-    sys.exit(f"error: {error}")
-EOF
-}
-
 # stage NAME COMMAND...: runs it, and notes its seconds for the summary.
 stage() {
     local name=$1 begun=$SECONDS
@@ -264,7 +247,9 @@ begun=$SECONDS
 same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} $(data_setting_names)
 stage set-up set_up
 check_weights
-if [[ -e $parquet/prepare.json ]]; then check_parquet; else stage data make_data "$parquet"; fi
+[[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
+# Somebody may have put files of their own there: every row is looked at before a model is loaded.
+check_data "$MODEL" "$parquet"/rl_{train,test}.parquet
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
 last_step=$(cat "$OUT/checkpoints/latest_checkpointed_iteration.txt")

@@ -166,6 +166,8 @@ def test_the_defaults_are_those_of_the_library():
         "evidence": None,
         "quality": None,
         **asdict(config.annotation),
+        # Without a model these are the library's; --model says them otherwise.
+        **{"box_space": None, "min_pixels": None, "max_pixels": None},
         "prompt": config.prompt,
         "data_source": config.data_source,
         "sft_box_jitter": config.imprecision.box_jitter,

@@ -11,6 +11,7 @@ import typer
 
 from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
+from tag_rewards.geometry.spaces import Kind
 
 if TYPE_CHECKING:
     from tag_rewards.evidence.of_dataset import FaceSource
@@ -44,12 +45,31 @@ SynonymsFile = Annotated[
 ]
 
 Canvas = Annotated[int, typer.Option(help="Side of the square image that the model sees.")]
-BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
-BoxSpaceOption = Annotated[
-    BoxSpaceName,
+_BOX_SPACE_HELP = (
+    "Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), 1024ths of it "
+    "(PaliGemma), or pixels after Qwen2.5-VL's resizing."
+)
+BoxSpaceOption = Annotated[Kind, typer.Option(help=_BOX_SPACE_HELP)]
+BoxSpaceOfModel = Annotated[
+    Kind | None,
+    typer.Option(help=f"{_BOX_SPACE_HELP} Those of --model, or else pixels, if left out."),
+]
+ModelOfImages = Annotated[
+    str | None,
     typer.Option(
-        help="Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), or "
-        "pixels after Qwen2.5-VL's resizing."
+        help="Hugging Face folder or name of the model that is to be shown the images: its own "
+        "files say to what size it resizes them, and in which coordinates it writes boxes."
+    ),
+]
+MinPixels = Annotated[
+    int | None,
+    typer.Option(help="Least area to which its processor resizes, instead of --model."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        help="Largest area to which its processor resizes, instead of --model; for resized without "
+        "either it is that of the released Qwen2.5-VL checkpoints, 12845056."
     ),
 ]
 TopK = Annotated[int, typer.Option(help="Most AUs in a target.")]

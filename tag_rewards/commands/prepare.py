@@ -22,7 +22,10 @@ def prepare(
     quality: options.QualityFile = None,
     canvas: options.Canvas = 512,
     prompt: options.PromptStyle = "tag",
-    box_space: options.BoxSpaceOption = "pixels",
+    box_space: options.BoxSpaceOfModel = None,
+    model: options.ModelOfImages = None,
+    min_pixels: options.MinPixels = None,
+    max_pixels: options.MaxPixels = None,
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     min_confidence: options.MinConfidence = 0.725,
@@ -64,12 +67,16 @@ def prepare(
         tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
 
         tag-rewards prepare rafdb --evidence evidence --out parquet
+
+        tag-rewards prepare rafdb --evidence evidence --out parquet
+        --model Qwen/Qwen2.5-VL-7B-Instruct
     """
     from rich.console import Console
 
     from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
     from tag_rewards.evidence.of_dataset import EvidenceRows
+    from tag_rewards.model_images import images_by_hand
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.prepare.run import PrepareConfig
     from tag_rewards.prepare.run import prepare as run
@@ -77,10 +84,12 @@ def prepare(
 
     if (openface is None) == (not evidence):
         raise InputError("give one of --openface and --evidence")
+    images = images_by_hand(model, min_pixels, max_pixels)
+    annotation = TargetConfig(
+        canvas, box_space, top_k, min_probability, min_confidence, polygons, images
+    )
     config = PrepareConfig(
-        annotation=TargetConfig(
-            canvas, box_space, top_k, min_probability, min_confidence, polygons
-        ),
+        annotation=annotation,
         imprecision=Imprecision(sft_box_jitter, sft_box_growth, sft_au_error),
         prompt=prompt,
         data_source=data_source,
@@ -104,4 +113,7 @@ def prepare(
     console.print(counts.to_table())
     for mismatch in counts.mismatches:
         console.print(f"Not as published: {mismatch}")
+    if annotation.model is not None and (annotation.model.known or box_space is None):
+        assumed = "" if images else "Assumed, as the checkpoints are released: "
+        console.print(f"{assumed}{annotation.model.sentence(canvas, canvas)}")
     console.print(f"Written to {out}")

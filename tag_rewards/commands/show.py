@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tag_rewards.commands.options import BoxSpaceName, read_target, read_text
+from tag_rewards.commands.options import read_target, read_text
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import AU_REGIONS
+from tag_rewards.geometry import AU_REGIONS, Kind
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.observation import Detection
@@ -31,7 +31,7 @@ def show(
         typer.Option(help="File with the target's JSON: what the detector saw, for --trace."),
     ] = None,
     box_space: Annotated[
-        BoxSpaceName,
+        Kind,
         typer.Option(help="Coordinates of the trace's boxes, as in prepare; not with --target."),
     ] = "pixels",
     canvas: Annotated[

@@ -21,10 +21,16 @@ from tag_rewards.completions.asking import (
 )
 from tag_rewards.completions.completion import Completion
 from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
-from tag_rewards.engines.make import ENGINE_OPTIONS, deciding_options, make_engine
+from tag_rewards.engines.make import (
+    ENGINE_OPTIONS,
+    deciding_options,
+    make_engine,
+    processor_settings,
+)
 from tag_rewards.errors import InputError
 from tag_rewards.files.journal import Journal
 from tag_rewards.prepare.eval_set import read_evaluation_set
+from tag_rewards.prepare.model_fits import check_model_fits
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:
@@ -60,6 +66,20 @@ class Model:
             "engine": self.engine,
             "engine_options": deciding_options(self.options),
         }
+
+    def check(self, data: Path) -> None:
+        """Refuse data whose boxes are not those that the model writes about their images.
+
+        A model that an endpoint or an engine of your own runs is not compared: what it is shown is
+        said elsewhere.
+
+        Raises:
+            InputError: They are others, or the model's files cannot be read; one sentence.
+            OSError: A file cannot be opened.
+        """
+        processor = processor_settings(self.engine, self.options)
+        if processor is not None:
+            check_model_fits(self.name, data, processor)
 
     def make(self) -> Engine:
         """The engine, which gives log-probabilities if it can; it starts when it is entered."""
@@ -105,8 +125,8 @@ def ask_model(
         The completions, in the order of the data.
 
     Raises:
-        InputError: The data cannot be used, a file cannot be gone on with, or the engine cannot go
-            on.
+        InputError: The data cannot be used, the model does not write boxes as they are in the data,
+            a file cannot be gone on with, or the engine cannot go on.
         OSError: A file cannot be read or written.
     """
     if config is None:
@@ -116,6 +136,7 @@ def ask_model(
 
         @cache
         def started() -> Engine:
+            model.check(data)
             return stack.enter_context(model.make())
 
         with shown("Asking") as callbacks:

@@ -139,6 +139,40 @@ def deciding_options(options: Mapping[str, str]) -> dict[str, str]:
     return {name: options[name] for name in sorted(options.keys() - _ONLY_HOW)}
 
 
+def processor_settings(name: str, options: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """What an engine is told of a model's image processor, besides the model's own files.
+
+    Args:
+        name: The engine's.
+        options: As `make_engine` takes them.
+
+    Returns:
+        Settings by name; None of an engine that does not read the model's files here: what its
+        model is shown is not known.
+
+    Raises:
+        InputError: The option `arguments` is no JSON object.
+
+    Example:
+        >>> processor_settings("vllm", {"arguments": '{"mm_processor_kwargs": {"max_pixels": 9}}'})
+        {'max_pixels': 9}
+        >>> processor_settings("openai", {}) is None
+        True
+    """
+    entry = _ENTRIES.get(name)
+    if entry is None or VLLMConfig not in entry.configs:
+        return None
+    arguments = _read_option(name, "arguments", options.get("arguments", "{}"), _json_object)
+    return arguments.get("mm_processor_kwargs") or {}
+
+
+def _read_option(engine: str, option: str, text: str, reader: Callable[[str], Any]) -> Any:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise InputError(f"engine {engine}: {option} is {text!r} ({error})") from error
+
+
 def make_engine(name: str, model: str, options: Mapping[str, str] | None = None) -> Engine:
     """An engine by its name; it starts when it is entered with `with`.
 
@@ -171,10 +205,7 @@ def make_engine(name: str, model: str, options: Mapping[str, str] | None = None)
         if option not in readers:
             known = ", ".join(readers)
             raise InputError(f"engine {name} has no option {option}; it has {known}")
-        try:
-            values[option] = readers[option](text)
-        except ValueError as error:
-            raise InputError(f"engine {name}: {option} is {text!r} ({error})") from error
+        values[option] = _read_option(name, option, text, readers[option])
     try:
         return entry.make(model, values)
     except ImportError as error:

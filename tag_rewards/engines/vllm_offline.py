@@ -33,8 +33,7 @@ class VLLMConfig:
         gpu_memory_utilization: Share of a GPU's memory, above 0 and at most 1.
         kv_cache_gib: Memory for the KV cache, above 0; None is what a GPU has left, and 1 on a CPU.
         logprobs: Whether to give the tokens' log-probabilities.
-        arguments: Further arguments of `vllm.LLM`, such as
-            `{"mm_processor_kwargs": {"max_pixels": 401408}}`.
+        arguments: Further arguments of `vllm.LLM`, such as `{"enable_prefix_caching": False}`.
 
     Raises:
         ValueError: A value is out of range; the message names field and value.

@@ -16,12 +16,13 @@ from .landmarks import (
 )
 from .matching import Box, Matching, MatchingConfig, Polygon, Region, match
 from .regions import au_box, au_boxes, au_region, au_regions, jaa_centres
-from .spaces import BoxSpace, convert_boxes, smart_resize
+from .spaces import KINDS, BoxSpace, Kind, Resizing, convert_boxes, smart_resize
 
 __all__ = [
     "AU_REGIONS",
     "INNER_LIP",
     "JAW",
+    "KINDS",
     "LEFT_BROW",
     "LEFT_EYE",
     "OUTER_LIP",
@@ -30,11 +31,13 @@ __all__ = [
     "Anchor",
     "Box",
     "BoxSpace",
+    "Kind",
     "Matching",
     "MatchingConfig",
     "Polygon",
     "Region",
     "RegionRule",
+    "Resizing",
     "as_boxes",
     "as_landmarks",
     "au_box",

@@ -1,8 +1,9 @@
 """Coordinate spaces of boxes, stated and never guessed.
 
 The same box is written differently by different models: in pixels of the image, in thousandths of
-it (Qwen3-VL), or in pixels of the image after a processor resized it (Qwen2.5-VL). A box in the
-wrong space scores nothing and says nothing, so a target carries its space.
+it (Qwen3-VL), in its 1024ths (PaliGemma), or in pixels of the image after a processor resized it
+(Qwen2.5-VL). A box in the wrong space scores nothing and says nothing, so a target carries its
+space.
 """
 
 from __future__ import annotations
@@ -10,19 +11,44 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from tag_rewards.errors import InputError
 from tag_rewards.geometry.boxes import scale_boxes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["pixels", "normalized_1000", "resized"]
+Kind = Literal["pixels", "normalized_1000", "normalized_1024", "resized"]
+
+
+class _KindOfSpace(NamedTuple):
+    """What a kind of box space is."""
+
+    words: str
+    """What the numbers of a box are, for a prompt; `{0}` and `{1}` are the largest x and y."""
+    parts: int | None = None
+    """How many parts each side of the image has, whatever its size; None for pixels."""
+
+
+#: Every kind of box space: the one place that lists them.
+KINDS: Mapping[Kind, _KindOfSpace] = MappingProxyType(
+    {
+        "pixels": _KindOfSpace("pixels of {0:.0f}x{1:.0f}"),
+        "normalized_1000": _KindOfSpace("thousandths of the image's width and height", 1000),
+        "normalized_1024": _KindOfSpace("1024ths of the image's width and height", 1024),
+        "resized": _KindOfSpace("pixels of {0:.0f}x{1:.0f}"),
+    }
+)
 
 #: Processors whose models write boxes in pixels of the resized image, and what both its sides are
 #: multiples of (patch size times merge size).
 PROCESSOR_FACTORS: Mapping[str, int] = {"qwen2_vl": 28, "qwen2_5_vl": 28}
+
+#: Least and largest area, in pixels, that the released Qwen2.5-VL checkpoints resize to.
+MIN_PIXELS, MAX_PIXELS = 4 * 28 * 28, 16384 * 28 * 28
 
 #: No image is wider or higher; the boxes of a trace are read within the same bound.
 MAX_SIDE = 1_000_000
@@ -32,12 +58,13 @@ MAX_SIDE = 1_000_000
 class BoxSpace:
     """The coordinates that boxes are written in.
 
-    Make one with `BoxSpace.pixels`, `BoxSpace.normalized_1000` or `BoxSpace.resized`.
+    Make one with `BoxSpace.pixels`, `BoxSpace.normalized_1000`, `BoxSpace.normalized_1024` or
+    `BoxSpace.resized`.
 
     Attributes:
-        kind: "pixels", "normalized_1000" or "resized".
-        width: Largest x in pixels, at most `MAX_SIDE`; None for "normalized_1000".
-        height: Largest y in pixels, at most `MAX_SIDE`; None for "normalized_1000".
+        kind: A key of `KINDS`.
+        width: Largest x in pixels, at most `MAX_SIDE`; None where a side has parts instead.
+        height: Largest y in pixels, at most `MAX_SIDE`; None where a side has parts instead.
         processor: A key of `PROCESSOR_FACTORS` for "resized", else None.
 
     Raises:
@@ -54,14 +81,12 @@ class BoxSpace:
     processor: str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(
-                f"box space kind {self.kind!r} is not one of {', '.join(get_args(Kind))}"
-            )
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            raise ValueError(f"box space kind {self.kind!r} is not one of {', '.join(KINDS)}")
         for name, side in (("width", self.width), ("height", self.height)):
-            if self.kind == "normalized_1000":
+            if self.parts:
                 if side is not None:
-                    raise ValueError(f"box space normalized_1000 has no {name}, got {side!r}")
+                    raise ValueError(f"box space {self.kind} has no {name}, got {side!r}")
             elif isinstance(side, bool) or not isinstance(side, int) or side <= 0:
                 raise ValueError(
                     f"box space {self.kind} needs a positive integer {name}, got {side!r}"
@@ -96,6 +121,11 @@ class BoxSpace:
         return cls("normalized_1000")
 
     @classmethod
+    def normalized_1024(cls) -> BoxSpace:
+        """1024ths of the width and of the height, 0 to 1024; PaliGemma's last token is 1023."""
+        return cls("normalized_1024")
+
+    @classmethod
     def resized(cls, processor: str, width: int, height: int) -> BoxSpace:
         """Pixels of the image after `processor` resized it to `width` x `height`.
 
@@ -107,11 +137,26 @@ class BoxSpace:
         return cls("resized", width, height, processor)
 
     @property
+    def parts(self) -> int | None:
+        """How many parts each side of the image has, whatever its size; None for pixels."""
+        return KINDS[self.kind].parts
+
+    @property
     def extent(self) -> tuple[float, float]:
         """Largest x and largest y of a box inside the image."""
-        if self.width is None or self.height is None:
-            return 1000.0, 1000.0
-        return float(self.width), float(self.height)
+        if parts := self.parts:
+            return float(parts), float(parts)
+        return float(self.width or 0), float(self.height or 0)
+
+    @property
+    def words(self) -> str:
+        """What the numbers of a box are, as prompts say it.
+
+        Example:
+            >>> BoxSpace.pixels(512, 384).words, BoxSpace.normalized_1024().words
+            ('pixels of 512x384', "1024ths of the image's width and height")
+        """
+        return KINDS[self.kind].words.format(*self.extent)
 
     def to_dict(self) -> dict[str, str | int]:
         """Plain fields for JSON; those that do not apply are left out.
@@ -154,14 +199,15 @@ def smart_resize(
     height: int,
     width: int,
     factor: int = 28,
-    min_pixels: int = 56 * 56,
-    max_pixels: int = 28 * 28 * 1280,
+    min_pixels: int = MIN_PIXELS,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[int, int]:
-    """The size to which Qwen2-VL's and Qwen2.5-VL's image processor brings an image.
+    """The size to which the image processor of Qwen's models brings an image.
 
     Both sides become multiples of `factor`, their product lies in [min_pixels, max_pixels], and the
     aspect ratio is kept as far as that allows. The formula is that of `transformers`'
-    Qwen2VLImageProcessor; rounding is Python's (half to even), as there.
+    Qwen2VLImageProcessor; rounding is Python's (half to even), as there. The limits are those of
+    the released Qwen2.5-VL checkpoints, and not the class's, whose max_pixels is 1,003,520.
 
     Returns:
         (height, width), in this order.
@@ -170,8 +216,8 @@ def smart_resize(
         ValueError: A side is not positive, or one side is more than 200 times the other.
 
     Example:
-        >>> smart_resize(512, 512), smart_resize(100, 30)
-        ((504, 504), (112, 28))
+        >>> smart_resize(512, 512), smart_resize(100, 30), smart_resize(1024, 1024)
+        ((504, 504), (112, 28), (1036, 1036))
     """
     if min(height, width) <= 0:
         raise ValueError(f"image sides must be positive, got height {height} and width {width}")
@@ -188,3 +234,45 @@ def smart_resize(
         new_height = math.ceil(height * grow / factor) * factor
         new_width = math.ceil(width * grow / factor) * factor
     return new_height, new_width
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """The settings with which an image processor of Qwen's models resizes images.
+
+    Attributes:
+        factor: Both sides become multiples of it: patch size times merge size; 28 in Qwen2-VL and
+            Qwen2.5-VL, 32 in Qwen3-VL. 1 or more.
+        min_pixels: Least area in pixels, 1 or more.
+        max_pixels: Largest area in pixels, at least `min_pixels`.
+
+    Raises:
+        InputError: A value is out of range; the message names field and value.
+
+    Example:
+        >>> Resizing().size(1024, 768), Resizing(max_pixels=401_408).size(1024, 768)
+        ((1036, 756), (728, 532))
+    """
+
+    factor: int = 28
+    min_pixels: int = MIN_PIXELS
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "min_pixels", "max_pixels"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} is {value!r:.80}, not a whole number above 0")
+        if self.max_pixels < self.min_pixels:
+            raise InputError(
+                f"max_pixels is {self.max_pixels}, which is below min_pixels {self.min_pixels}"
+            )
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height, in this order, to which an image of `width` x `height` is brought.
+
+        Raises:
+            ValueError: As `smart_resize`.
+        """
+        height, width = smart_resize(height, width, self.factor, self.min_pixels, self.max_pixels)
+        return width, height

@@ -6,6 +6,7 @@ from .eval_set import (
     read_evaluation_set,
 )
 from .face_target import TargetConfig
+from .model_fits import check_model_fits
 from .rows import (
     IMAGE_TAG,
     EvalRow,
@@ -40,6 +41,7 @@ __all__ = [
     "RLRow",
     "SFTRow",
     "TargetConfig",
+    "check_model_fits",
     "describe_space",
     "evaluation_set",
     "prepare",

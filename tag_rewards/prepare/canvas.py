@@ -8,48 +8,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from tag_rewards.geometry import BoxSpace, smart_resize
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.model_images import RELEASED
 
 if TYPE_CHECKING:
     import shapely
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.datasets.sample import Box
+    from tag_rewards.geometry import Kind
+    from tag_rewards.model_images import ModelImages
     from tag_rewards.target import Polygon
 
-BoxSpaceName = Literal["pixels", "normalized_1000", "resized"]
-BOX_SPACES: tuple[BoxSpaceName, ...] = get_args(BoxSpaceName)
 
-_PROCESSOR = "qwen2_5_vl"  # the one that "resized" stands for
-
-
-def box_space(name: BoxSpaceName, width: int, height: int) -> BoxSpace:
-    """The box space of that name for a canvas, or for an image that a model sees as it is.
+def box_space(kind: Kind, width: int, height: int, model: ModelImages = RELEASED) -> BoxSpace:
+    """The box space of that kind for a canvas, or for an image that a model sees as it is.
 
     Args:
-        name: `pixels`, `normalized_1000`, or `resized`: pixels after Qwen2.5-VL's processor has
-            resized it.
+        kind: A key of `tag_rewards.geometry.KINDS`.
         width: Its width in pixels.
         height: Its height in pixels.
+        model: Whose processor `resized` means; the released Qwen2.5-VL checkpoints' by default.
 
     Raises:
         ValueError: A side is out of range.
 
     Example:
-        >>> box_space("resized", 512, 512).extent
-        (504.0, 504.0)
+        >>> box_space("resized", 1024, 1024).extent
+        (1036.0, 1036.0)
     """
-    if name == "normalized_1000":
-        return BoxSpace.normalized_1000()
-    if name == "resized":
-        height, width = smart_resize(height, width)
-        return BoxSpace.resized(_PROCESSOR, width, height)
-    return BoxSpace.pixels(width, height)
+    if kind == "pixels":
+        return BoxSpace.pixels(width, height)
+    if kind == "resized":
+        return BoxSpace.resized(RELEASED.family, *model.shown(width, height))
+    return BoxSpace(kind)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,7 @@ def evaluation_set(
         labels=protocol.labels,
         mismatches=loaded.mismatches,
         faces=tuple(_face(sample, source, config) for sample in samples),
-        config=asdict(config),
+        config=config.settings(),
     )
 
 

@@ -7,8 +7,8 @@ images is normal. A file that cannot be trusted is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from tag_rewards.datasets.sample import LeftOut, labelled_part, load_image
 from tag_rewards.detectors.observation import (
@@ -20,9 +20,10 @@ from tag_rewards.detectors.observation import (
 )
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
-from tag_rewards.geometry import AU_REGIONS, au_boxes, au_region
+from tag_rewards.geometry import AU_REGIONS, KINDS, Resizing, au_boxes, au_region
 from tag_rewards.geometry.landmarks import as_faces, face_frames
-from tag_rewards.prepare.canvas import BOX_SPACES, Canvas, box_space
+from tag_rewards.model_images import RELEASED, ModelImages
+from tag_rewards.prepare.canvas import Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
 
     from tag_rewards.datasets.sample import Box, FaceSample
     from tag_rewards.detectors.observation import FaceObservation
-    from tag_rewards.geometry import BoxSpace
-    from tag_rewards.prepare.canvas import BoxSpaceName
+    from tag_rewards.geometry import BoxSpace, Kind
 
     Faces = Sequence[FaceObservation] | LeftOut
+
+#: Largest area that `resized` meant up to version 0.1: that of transformers' class, not of a model.
+EARLIER_MAX_PIXELS = 28 * 28 * 1280
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +46,43 @@ class TargetConfig:
 
     Attributes:
         canvas: Side of the square image in pixels, 28 to 4096.
-        box_space: Coordinates of the boxes: `pixels` of the canvas, `normalized_1000`, or
-            `resized`, pixels of the canvas as Qwen2.5-VL's processor resizes it.
+        box_space: Kind of the box space: `pixels` of the canvas, `normalized_1000`,
+            `normalized_1024`, or `resized`, pixels of the canvas as the model's processor resizes
+            it. None is the model's, and `pixels` without one.
         top_k: Length of the activated list at most, at least 1.
         min_probability: Least probability of an active AU, above 0 and at most 1.
         min_confidence: Least confidence of a face, 0 to 1.
         polygons: Whether targets hold the AUs' polygons, which `overlap="polygon"` needs.
+        model: What the model that is to be shown the canvas makes of it. None with `resized` is the
+            released Qwen2.5-VL checkpoints.
+
+    Raises:
+        InputError: A value is out of range, or the model writes boxes in another space.
+
+    Example:
+        >>> config = TargetConfig(canvas=1024, box_space="resized")
+        >>> config.space.extent, config.settings()["model"]["resizing"]["max_pixels"]
+        ((1036.0, 1036.0), 12845056)
     """
 
     canvas: int = 512
-    box_space: BoxSpaceName = "pixels"
+    box_space: Kind | None = None
     top_k: int = TOP_K
     min_probability: float = MIN_PROBABILITY
     min_confidence: float = MIN_CONFIDENCE
     polygons: bool = False
+    model: ModelImages | None = None
 
     def __post_init__(self) -> None:
         if not 28 <= self.canvas <= 4096:
             raise InputError(f"canvas is {self.canvas} pixels, not 28 to 4096")
-        if self.box_space not in BOX_SPACES:
-            raise InputError(f"box space {self.box_space!r} is not one of {', '.join(BOX_SPACES)}")
+        if self.box_space is None:
+            own = "pixels" if self.model is None else self.model.box_space
+            object.__setattr__(self, "box_space", own)
+        if self.box_space not in KINDS:
+            raise InputError(f"box space {self.box_space!r} is not one of {', '.join(KINDS)}")
+        if self.model is None and self.box_space == "resized":
+            object.__setattr__(self, "model", RELEASED)
         if self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}, not at least 1")
         if not 0 < self.min_probability <= 1:
@@ -71,11 +91,41 @@ class TargetConfig:
             )
         if not 0 <= self.min_confidence <= 1:
             raise InputError(f"min_confidence is {self.min_confidence}, not 0 to 1")
+        if self.model is not None and not self.model.writes(self.space, self.canvas, self.canvas):
+            own_space = self.model.space(self.canvas, self.canvas)
+            raise InputError(
+                f"box space {self.box_space} ({self.space.words}) contradicts the model: "
+                f"{self.model.family} writes {own_space.kind} ({own_space.words}); leave out "
+                "--box-space, or else what says which model it is"
+            )
 
     @property
     def space(self) -> BoxSpace:
         """The box space of the canvas."""
-        return box_space(self.box_space, self.canvas, self.canvas)
+        return box_space(
+            self.box_space or "pixels", self.canvas, self.canvas, self.model or RELEASED
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """All of it as plain JSON values, as files record it; `model` only where there is one."""
+        fields = asdict(self)
+        return fields if self.model else {name: fields[name] for name in fields if name != "model"}
+
+    @classmethod
+    def from_settings(cls, fields: Mapping[str, Any]) -> TargetConfig:
+        """Inverse of `settings`, for what earlier versions wrote too.
+
+        Raises:
+            InputError: A value is out of range.
+            TypeError: A field is missing or unknown.
+        """
+        model = fields.get("model")
+        if model is not None:
+            resizing = model["resizing"]
+            model = ModelImages(**{**model, "resizing": resizing and Resizing(**resizing)})
+        elif fields.get("box_space") == "resized":
+            model = replace(RELEASED, resizing=Resizing(max_pixels=EARLIER_MAX_PIXELS))
+        return cls(**{**fields, "model": model})
 
     def canvas_of(self, sample: FaceSample, width: int, height: int) -> Canvas:
         """The canvas of a sample's image, with the part that the sample is about.

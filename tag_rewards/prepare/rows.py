@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
 
 METADATA_KEY = "tag_rewards"
-"""Of the JSON in the metadata of `eval.parquet`."""
+"""Of the JSON in the metadata of each file."""
 
 IMAGE_TAG = "<image>"
 ABILITY = "facial_expression_recognition"
@@ -285,19 +285,22 @@ def _image(images: list[dict[str, bytes]]) -> bytes:
     return images[0]["bytes"]
 
 
-def eval_metadata(loaded: LoadedProtocol, config: Mapping[str, Any]) -> dict[str, str]:
-    """What `eval.parquet` says of itself.
+def file_metadata(
+    config: Mapping[str, Any], loaded: LoadedProtocol | None = None
+) -> dict[str, str]:
+    """What a file of rows says of itself.
 
     Args:
-        loaded: The protocol's data.
         config: How it was prepared, as plain JSON values.
+        loaded: The protocol's data, for `eval.parquet`.
     """
-    content = {
-        "protocol": loaded.protocol.name,
-        "labels": loaded.protocol.labels,
-        "mismatches": loaded.mismatches,
-        "config": config,
-    }
+    content: dict[str, Any] = {"config": config}
+    if loaded is not None:
+        content |= {
+            "protocol": loaded.protocol.name,
+            "labels": loaded.protocol.labels,
+            "mismatches": loaded.mismatches,
+        }
     return {METADATA_KEY: json.dumps(content)}
 
 

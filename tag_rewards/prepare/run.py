@@ -22,7 +22,7 @@ from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import encode_image
 from tag_rewards.files.whole import staged
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
-from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, eval_metadata
+from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, file_metadata
 from tag_rewards.prepare.texts import (
     PROMPT_NAMES,
     AUBox,
@@ -88,6 +88,10 @@ class PrepareConfig:
             raise InputError("data_source is empty; name the dataset")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
+
+    def settings(self) -> dict[str, Any]:
+        """All of it as plain JSON values, as `prepare.json` records it."""
+        return {**asdict(self), "annotation": self.annotation.settings()}
 
 
 def prepare(
@@ -165,7 +169,7 @@ def prepare(
                 if on_sample:
                     on_sample()
         _require_rows(counts)
-        content = {"config": asdict(config), **counts.to_dict()}
+        content = {"config": config.settings(), **counts.to_dict()}
         (scratch / COUNTS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     # Files of an earlier protocol with other splits would be taken for ones of this.
     for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
@@ -209,17 +213,18 @@ class SplitFiles:
         prompt = render_prompt(config.prompt, protocol.labels, annotation.space, annotation.top_k)
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
-        names = split_names(loaded)
+        names, settings = split_names(loaded), annotation.settings()
+        about, enter = file_metadata(settings), self._files.enter_context
         self._rl = {
-            split: self._files.enter_context(ParquetRows(folder / f"rl_{name}.parquet", RLRow))
+            split: enter(ParquetRows(folder / f"rl_{name}.parquet", RLRow, about))
             for split, name in names.items()
         }
         self._sft = {
-            split: self._files.enter_context(ParquetRows(folder / f"sft_{name}.parquet", SFTRow))
+            split: enter(ParquetRows(folder / f"sft_{name}.parquet", SFTRow, about))
             for split, name in names.items()
         }
-        self._eval = self._files.enter_context(
-            ParquetRows(folder / EVAL_FILE, EvalRow, eval_metadata(loaded, asdict(annotation)))
+        self._eval = enter(
+            ParquetRows(folder / EVAL_FILE, EvalRow, file_metadata(settings, loaded))
         )
 
     def __enter__(self) -> SplitFiles:

@@ -189,10 +189,7 @@ def _in_words(form: Form) -> str:
 
 def describe_space(space: BoxSpace) -> str:
     """What the numbers of a box are, in words."""
-    width, height = space.extent
-    if space.kind == "normalized_1000":
-        return "thousandths of the image's width and height"
-    return f"pixels of {width:.0f}x{height:.0f}"
+    return space.words
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.whole import staged
+from tag_rewards.prepare.model_fits import check_model_fits
 from tag_rewards.prepare.rows import SFT_SCHEMA
 from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile, SequenceLengths
 
@@ -123,6 +124,8 @@ def prepare_sft_data(
     """
     on_start, on_rows = on_start or (lambda _: None), on_rows or (lambda _: None)
     files = {split: _existing(datasets, split) for split in SPLITS}
+    for file in (file for split in SPLITS for file, _ in files[split]):
+        check_model_fits(config.model, file.path, verl=True)
     on_start(sum(file.n_rows for split in SPLITS for file, _ in files[split]))
     count = SequenceLengths(config.model)
     parts = {

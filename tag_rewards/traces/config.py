@@ -6,8 +6,9 @@ A face is read when it is asked about, and checked against what the ledger knows
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,6 +141,7 @@ class BuildConfig:
         record = {
             "format": FORMAT,
             **asdict(data),
+            "annotation": data.annotation.settings(),
             "dataset": str(data.dataset.resolve()),
             "evidence": [str(path.resolve()) for path in data.evidence],
             "openface": str(data.openface.resolve()) if data.openface else None,
@@ -166,11 +168,18 @@ def require_same_build(out: Path, record: dict[str, Any]) -> None:
         return
     before = read_build_record(out)
     for name in _FIXED:
-        if before.get(name) != record[name]:
+        same = _same_annotation if name == "annotation" else operator.eq
+        if not same(before.get(name), record[name]):
             raise InputError(
                 f"{out} holds a build of {name} {before.get(name)!r:.200}, not "
                 f"{record[name]!r:.200}; give another --out"
             )
+
+
+def _same_annotation(before: Any, now: Any) -> bool:
+    """Whether targets are the same; limits that lead to the same size may differ."""
+    one, other = (TargetConfig.from_settings(fields) for fields in (before, now))
+    return one.space == other.space and replace(one, model=None) == replace(other, model=None)
 
 
 def read_build_record(out: Path) -> dict[str, Any]:
@@ -196,7 +205,7 @@ def data_of(record: dict[str, Any]) -> BuildData:
         openface=Path(openface) if openface else None,
         splits=tuple(record["splits"]),
         allow_mismatch=record["allow_mismatch"],
-        annotation=TargetConfig(**record["annotation"]),
+        annotation=TargetConfig.from_settings(record["annotation"]),
     )
 
 

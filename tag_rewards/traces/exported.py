@@ -24,7 +24,7 @@ import pyarrow as pa
 from tag_rewards.errors import InputError
 from tag_rewards.files.text import printable
 from tag_rewards.files.whole import staged
-from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow
+from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow, file_metadata
 from tag_rewards.prepare.texts import render_prompt
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
@@ -36,6 +36,7 @@ from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.records import Judged, LeftOutSample
 
 if TYPE_CHECKING:
+    from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.prepare.texts import PromptName
     from tag_rewards.traces.ledger import LedgerReader, Run
     from tag_rewards.traces.records import Attempt, TraceSample
@@ -98,6 +99,8 @@ class ExportConfig:
         data_source: Name of the dataset.
         held_out: Share of the samples that goes to `sft_test` where the dataset's splits put none
             there; 0 to below 1.
+        annotation: Canvas and box space of the traces, as the files to train on record them; None
+            records nothing.
 
     Raises:
         InputError: A value is out of range; the message names option and value.
@@ -106,6 +109,7 @@ class ExportConfig:
     prompt: str
     data_source: str
     held_out: float = 0.05
+    annotation: TargetConfig | None = None
 
     def __post_init__(self) -> None:
         if self.prompt.count(IMAGE_TAG) != 1:
@@ -144,7 +148,7 @@ def export(
     data = data_of(read_build_record(out))
     loaded, annotation = data.load(), data.annotation
     text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
-    config = ExportConfig(text, loaded.protocol.dataset, held_out)
+    config = ExportConfig(text, loaded.protocol.dataset, held_out, annotation)
     samples = {sample.id: sample for sample in loaded.samples}
 
     def image(known: TraceSample) -> bytes | LeftOutSample:
@@ -188,10 +192,13 @@ def export_ledger(
     if on_start:
         on_start(splits.total())
     held_out = config.held_out if splits.keys() == {"train"} else None
+    schema = TRACE_SCHEMA
+    if config.annotation is not None:
+        schema = schema.with_metadata(file_metadata(config.annotation.settings()))
     with staged(out / TRACES_FOLDER, last=CARD_FILE) as folder:
         with (
-            RecordFile(folder / "sft_train.parquet", TRACE_SCHEMA) as train,
-            RecordFile(folder / "sft_test.parquet", TRACE_SCHEMA) as test,
+            RecordFile(folder / "sft_train.parquet", schema) as train,
+            RecordFile(folder / "sft_test.parquet", schema) as test,
             RecordFile(folder / "rejected.parquet", REJECTED_SCHEMA) as rejected,
         ):
             left_out = {item.id: item for item in ledger.left_out()}

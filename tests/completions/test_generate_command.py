@@ -9,6 +9,7 @@ from tag_rewards.cli import app
 from tag_rewards.engines import make
 from tag_rewards.errors import InputError
 from tests.builders.completions import FakeEngine, write_faces
+from tests.builders.model import RELEASED_QWEN2_5, write_model
 
 FACES = 6
 
@@ -20,7 +21,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def made(monkeypatch):
-    """What `make_engine` was called with; it gives fake engines."""
+    """What `make_engine` was called with; it gives fake engines of models without files."""
     calls = []
 
     def make_engine(name, model, options):
@@ -28,6 +29,7 @@ def made(monkeypatch):
         return FakeEngine(model)
 
     monkeypatch.setattr("tag_rewards.completions.run.make_engine", make_engine)
+    monkeypatch.setattr("tag_rewards.completions.run.check_model_fits", lambda *_: "")
     return calls
 
 
@@ -65,6 +67,36 @@ def test_counterfactuals_share_the_engine(data, made, tmp_path):
     assert (tmp_path / "counterfactual.png").stat().st_size > 10_000
     lines = (tmp_path / "counterfactual.jsonl").read_text().splitlines()
     assert len(json.loads(lines[0])["answers_elsewhere_masked"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "sentence"),
+    [
+        ("qwen3_vl", (), "(qwen3_vl) writes them in thousandths"),
+        ("qwen2_5_vl", (), "(qwen2_5_vl) writes them in pixels of 56x56 (resized) about an image"),
+        ("qwen2_5_vl", ("-o", "arguments={"), "engine vllm: arguments is '{'"),
+    ],
+)
+def test_data_that_the_model_does_not_write_are_refused(data, tmp_path, family, options, sentence):
+    """The faces are in pixels of 64 x 64."""
+    model = write_model(tmp_path / "model", family, RELEASED_QWEN2_5)
+    run = generate(data, tmp_path / "a.jsonl", "--model", str(model), *options)
+    assert isinstance(run.exception, InputError)
+    assert sentence in str(run.exception)
+
+
+def test_what_the_engine_is_told_of_the_processor_is_compared_too(
+    data, made, tmp_path, monkeypatch
+):
+    checked = []
+    monkeypatch.setattr(
+        "tag_rewards.completions.run.check_model_fits", lambda *given: checked.append(given)
+    )
+    told = 'arguments={"mm_processor_kwargs": {"max_pixels": 9}}'
+    assert generate(data, tmp_path / "a.jsonl", "-o", told).exit_code == 0
+    assert generate(data, tmp_path / "b.jsonl").exit_code == 0
+    assert generate(data, tmp_path / "c.jsonl", "--engine", "openai").exit_code == 0
+    assert checked == [("made/model", data, {"max_pixels": 9}), ("made/model", data, {})]
 
 
 def test_two_models_in_one_folder(data, made, tmp_path):

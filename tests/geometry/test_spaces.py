@@ -3,17 +3,19 @@ import importlib.util
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.geometry import BoxSpace, convert_boxes, smart_resize
+from tag_rewards.geometry import KINDS, BoxSpace, Kind, Resizing, convert_boxes, smart_resize
 
 SPACES = [
     BoxSpace.pixels(512, 384),
     BoxSpace.normalized_1000(),
+    BoxSpace.normalized_1024(),
     BoxSpace.resized("qwen2_5_vl", 504, 392),
 ]
 spaces = st.sampled_from(SPACES)
@@ -53,7 +55,9 @@ def test_the_whole_image_is_the_whole_image_in_every_space(a, b):
         ({"kind": "pixels", "width": "5", "height": 5}, "positive integer width, got '5'"),
         ({"kind": "pixels", "width": 5, "height": 5, "depth": 1}, "unknown field 'depth'"),
         ({"kind": "pixels", "width": 5, "height": 5, "processor": "x"}, "has no processor"),
-        ({"kind": "normalized_1000", "width": 5}, "has no width"),
+        ({"kind": "normalized_1000", "width": 5}, "normalized_1000 has no width"),
+        ({"kind": "normalized_1024", "height": 5}, "normalized_1024 has no height"),
+        ({"kind": ["pixels"], "width": 5}, r"kind \['pixels'\] is not one of"),
         ({"kind": "resized", "width": 28, "height": 28}, "processor None is not one of"),
         (
             {"kind": "resized", "width": 512, "height": 512, "processor": "qwen2_5_vl"},
@@ -72,7 +76,9 @@ def test_what_is_no_space(fields, message):
         ((512, 512), (504, 504)),
         ((28, 28), (56, 56)),
         ((42, 70), (56, 56)),  # halves go to the even number, as Python's round does
-        ((4000, 3000), (1148, 840)),
+        ((4000, 3000), (4004, 2996)),
+        ((1024, 1024), (1036, 1036)),
+        ((5000, 5000), (3556, 3556)),  # not 3584: the square root is rounded, as there
         ((100, 100), (112, 112)),
     ],
 )
@@ -99,4 +105,34 @@ def test_smart_resize_is_that_of_transformers():
 
     rng = np.random.default_rng(0)
     for height, width in rng.integers(20, 3000, size=(300, 2)).tolist():
-        assert smart_resize(height, width) == theirs["smart_resize"](height, width)
+        limits = rng.choice([3136, 50176]), rng.choice([401408, 1003520, 12845056])
+        for factor in (28, 32):
+            expected = theirs["smart_resize"](height, width, factor, *limits)
+            assert smart_resize(height, width, factor, *limits) == expected
+
+
+@given(st.integers(56, 5000), st.integers(56, 5000))
+def test_what_was_resized_stays_as_it_is(width, height):
+    resizing = Resizing()
+    size = resizing.size(width, height)
+    assert resizing.min_pixels <= size[0] * size[1] <= resizing.max_pixels
+    assert resizing.size(*size) == size
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"factor": 0}, "factor is 0, not a whole number above 0"),
+        ({"max_pixels": 1.5}, "max_pixels is 1.5, not a whole number"),
+        ({"min_pixels": True}, "min_pixels is True, not a whole number"),
+        ({"max_pixels": 9}, "max_pixels is 9, which is below min_pixels 3136"),
+    ],
+)
+def test_settings_that_are_no_resizing(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Resizing(**settings)
+
+
+def test_every_kind_is_in_the_table():
+    assert tuple(KINDS) == get_args(Kind)
+    assert {space.kind for space in SPACES} == set(KINDS)

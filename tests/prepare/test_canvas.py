@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.files.images import PNG_UP_TO, encode_image
-from tag_rewards.geometry import BoxSpace
-from tag_rewards.prepare.canvas import BOX_SPACES, Canvas, box_space
+from tag_rewards.geometry import KINDS, BoxSpace
+from tag_rewards.prepare.canvas import Canvas, box_space
 
 sides = st.integers(1, 400)
 
@@ -55,7 +55,7 @@ def test_boxes_follow_the_pixels(width, height, side, offset):
     assert found == pytest.approx(canvas.boxes([[x1, y1, x2, y2]])[0], abs=1)
 
 
-@given(sides, sides, st.integers(0, 50), st.integers(28, 512), st.sampled_from(BOX_SPACES))
+@given(sides, sides, st.integers(0, 50), st.integers(28, 512), st.sampled_from(list(KINDS)))
 def test_there_and_back(width, height, left, side, name):
     part = (left, 0, left + width, height)
     canvas = Canvas(part, (side, side), box_space(name, side, side))

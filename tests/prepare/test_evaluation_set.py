@@ -15,9 +15,9 @@ from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
 from tag_rewards.files.parquet import ParquetError
-from tag_rewards.geometry import average_face
+from tag_rewards.geometry import KINDS, average_face
 from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set
-from tag_rewards.prepare.face_target import BOX_SPACES, TargetConfig
+from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.prepare.run import PrepareConfig, prepare
 
@@ -54,7 +54,7 @@ def same(one, other):
         assert a.landmarks is None or np.array_equal(a.landmarks, b.landmarks)
 
 
-@pytest.mark.parametrize("space", BOX_SPACES)
+@pytest.mark.parametrize("space", KINDS)
 def test_files_and_parquet_give_the_same_set(hard, tmp_path, space):
     config = TargetConfig(canvas=200, box_space=space, polygons=True)
     same(from_files(hard, config), from_parquet(hard, tmp_path / "out", config))

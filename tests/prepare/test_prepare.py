@@ -13,9 +13,9 @@ from tag_rewards.detectors.openface.csv import read_openface_csv, successful_fac
 from tag_rewards.evidence.of_dataset import EvidenceRows
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
-from tag_rewards.geometry import BoxSpace, au_box, convert_boxes
+from tag_rewards.geometry import KINDS, BoxSpace, au_box, convert_boxes
 from tag_rewards.geometry.matching import polygon_overlaps
-from tag_rewards.prepare.face_target import BOX_SPACES, TargetConfig
+from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.texts import Imprecision
@@ -79,7 +79,7 @@ def test_boxes_follow_an_image_that_is_not_square(dataset, tmp_path):
     assert evidence.box == pytest.approx([x1, y1 + 50, x2, y2 + 50], abs=0.5)
 
 
-@pytest.mark.parametrize("name", BOX_SPACES)
+@pytest.mark.parametrize("name", KINDS)
 def test_every_box_space_means_the_same_boxes(dataset, tmp_path, name):
     config = replace(SMALL, annotation=TargetConfig(canvas=200, box_space=name))
     run(dataset, tmp_path / "out", config)
@@ -112,7 +112,7 @@ def bounds(polygon):
     return [*corners.min(axis=0), *corners.max(axis=0)]
 
 
-@pytest.mark.parametrize("name", BOX_SPACES)
+@pytest.mark.parametrize("name", KINDS)
 def test_polygons_fill_their_boxes_in_every_space_and_score(dataset, tmp_path, name):
     # A wide image, so that the canvas has edges of its own, and a chin below it.
     face = dataset.observe([1, 12, 17], centre=(50, 25), r=12)

@@ -59,6 +59,7 @@ def test_help_lists_the_settings(recipe) -> None:
         (["Qwen/Some"], {"DATA": "/no/folder"}, "DATA=/no/folder: no such folder"),
         (["Qwen/Some"], {"PROTOCOL": "rafdb/basic-test"}, "but DATA is not set"),
         (["Qwen/Some"], {"TAG_DEVICE": "gpu"}, "DATA is not set, and"),
+        (["Some"], {"ENDPOINT": "http://x"}, "BOX_SPACE is not set: with ENDPOINT, say in which"),
     ],
 )
 def test_senseless_settings_end_at_once(recipe, tmp_path, monkeypatch, models, settings, sentence):
@@ -70,7 +71,10 @@ def test_senseless_settings_end_at_once(recipe, tmp_path, monkeypatch, models, s
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("settings", [{}, {"TAG_DEVICE": "gpu", "TP": 2}, {"ENDPOINT": "http://x"}])
+ASKED = {"ENDPOINT": "http://x", "BOX_SPACE": "pixels"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"TAG_DEVICE": "gpu", "TP": 2}, ASKED])
 def test_every_command_exists_and_knows_its_options(recipe, tmp_path, settings) -> None:
     typer = pytest.importorskip("typer")
     from tag_rewards.cli import app
@@ -135,6 +139,13 @@ def test_what_the_run_was_trained_on_is_taken_over(recipe, made_run, tmp_path) -
         ("--top-k", "5"),
     ):
         assert option(prepare, name) == [value]
+
+
+def test_new_data_are_in_the_box_space_of_the_first_model(recipe, tmp_path) -> None:
+    run = recipe("run_tag_eval.sh", "some/a", "some/b", OUT=tmp_path, DRY_RUN=1)
+    prepare = commands(run)[1]
+    assert option(prepare, "--model") == ["some/a"]
+    assert option(prepare, "--box-space") == []
 
 
 def test_the_runs_own_files_are_used(recipe, made_run) -> None:
@@ -276,7 +287,7 @@ def wait_until_gone(out: Path) -> None:
 @pytest.mark.timeout(300)
 def test_stopped_at_random_moments_it_ends_with_the_same_files(tmp_path, endpoint) -> None:
     """Killed with signal 9 or asked to end, while it asks an endpoint about faces."""
-    settings = {"ENDPOINT": endpoint, "COUNTERFACTUAL": 1}
+    settings = {"ENDPOINT": endpoint, "COUNTERFACTUAL": 1, "BOX_SPACE": "pixels"}
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "stopped"
     finish(tmp_path, start(tmp_path, undisturbed, "made/model", **settings), 120)
     expected = answers(undisturbed)

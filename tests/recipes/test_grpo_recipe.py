@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.command import command
+
 REPO = Path(__file__).parents[2]
 
 
@@ -52,6 +54,27 @@ def test_other_settings_do_not_go_on_with_an_old_run(recipe, tmp_path):
     run = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=3, FORMAT_WEIGHT=-1)
     assert run.returncode != 0
     assert "holds a run with other settings (< N_TRAIN=2 > N_TRAIN=3 )" in run.stderr
+
+
+def test_a_box_space_that_contradicts_the_model_is_refused(recipe, tmp_path):
+    run = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=2, N_TEST=2, BOX_SPACE="normalized_1000")
+    assert run.returncode != 0
+    sentence = "contradicts the model: qwen2_5_vl writes resized (pixels of 112x112); leave out"
+    assert sentence in run.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_that_do_not_fit_the_model_are_refused_before_training(recipe, tmp_path):
+    faces, data = tmp_path / "faces", tmp_path / "out/data"
+    assert command("made-faces", faces, "--train", "2", "--test", "2", "--size", "64")[0] == 0
+    options = ("--canvas", "64", "--box-space", "pixels")  # the model is shown 56 x 56
+    prepared = command("prepare", faces, "--openface", faces / "openface", "--out", data, *options)
+    assert prepared[0] == 0
+    run = recipe("run_tag_grpo.sh", OUT=tmp_path / "out")
+    assert run.returncode != 0
+    assert "rl_train.parquet: row 0: boxes are in pixels of 64x64 (pixels), but" in run.stderr
+    assert "(qwen2_5_vl) writes them in pixels of 56x56 (resized)" in run.stderr
+    assert not (tmp_path / "out/sft").exists()
 
 
 @pytest.mark.stack

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter, defaultdict
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,8 +13,10 @@ from tag_rewards.detectors.registry import make_detector
 from tag_rewards.engines.base import Reply
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.run import annotate
+from tag_rewards.prepare.face_target import TargetConfig
+from tag_rewards.traces.config import require_same_build
 from tag_rewards.traces.ledger import read_ledger
-from tag_rewards.traces.prompts import PolicyConfig, attempt_seed
+from tag_rewards.traces.prompts import PolicyConfig, attempt_seed, load_prompt
 from tag_rewards.traces.verifier import VerifyConfig
 from tests.builders.writer import FakeEngine, fake_trace
 
@@ -93,6 +96,18 @@ def test_another_seed_is_another_build(build):
         build.run(seed=1)
     with pytest.raises(InputError, match="holds a build of mode 'blind', not 'rationalised'"):
         build.run(mode="rationalised")
+
+
+@pytest.mark.parametrize(("canvas", "same"), [(512, True), (1024, False)])
+def test_a_build_of_an_earlier_version_goes_on_where_its_boxes_are_the_same(build, canvas, same):
+    """Up to 0.1 `resized` was 980 of a canvas of 1024, and the record said nothing of limits."""
+    data = replace(build.config.data, annotation=TargetConfig(canvas, "resized"))
+    record = replace(build.config, data=data).to_record((), load_prompt("blind"))
+    earlier = {name: value for name, value in record["annotation"].items() if name != "model"}
+    build.out.mkdir(exist_ok=True)
+    (build.out / "build.json").write_text(json.dumps(record | {"annotation": earlier}))
+    with nullcontext() if same else pytest.raises(InputError, match="holds a build of annotation"):
+        require_same_build(build.out, record)
 
 
 def test_a_stricter_verifier_judges_again_and_asks_for_what_is_missing_then(build):

@@ -10,6 +10,8 @@ import pytest
 
 from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.errors import InputError
+from tag_rewards.prepare.face_target import TargetConfig
+from tag_rewards.prepare.model_fits import check_model_fits
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PrepareConfig, prepare
 from tag_rewards.traces.card import share_of
@@ -23,6 +25,7 @@ from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.records import LeftOutSample
 from tag_rewards.traces.verifier import Verdict
 from tests.builders.ledger import VERIFIER, write_build
+from tests.builders.model import write_model
 
 FILES = {"README.md", "sft_train.parquet", "sft_test.parquet", "rejected.parquet"}
 PICTURES = {"acceptance.png", "reasons.png", "aus.png", "accepted.png", "rejected.png"}
@@ -68,6 +71,15 @@ def traces(build):
         for name in ("sft_train", "sft_test")
         for row in read_sft_parquet(build / "traces" / f"{name}.parquet")
     ]
+
+
+def test_the_files_to_train_on_say_in_which_coordinates_their_boxes_are(build, faces, tmp_path):
+    config = replace(CONFIG, annotation=TargetConfig(canvas=64, box_space="normalized_1000"))
+    export(build, faces, config)
+    model = write_model(tmp_path / "model", "qwen3_vl")
+    for name in ("sft_train", "sft_test"):
+        path = build / "traces" / f"{name}.parquet"
+        assert check_model_fits(model, path).endswith("(qwen3_vl) writes them")
 
 
 def test_the_first_accepted_trace_of_each_sample_is_trained_on(build, faces):

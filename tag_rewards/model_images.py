@@ -1,0 +1,322 @@
+"""What a model makes of an image: the size it sees, and how it writes boxes, from its own files.
+
+A model's folder says to what size its processor resizes images, and a model's family in which
+numbers it writes a box. Both are read from `config.json` and from `processor_config.json` or
+`preprocessor_config.json`, as transformers reads them, and neither transformers nor a weight is
+loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from tag_rewards.errors import InputError
+from tag_rewards.geometry.spaces import BoxSpace, Kind, Resizing
+
+
+class _Family(NamedTuple):
+    """How the models of a family write."""
+
+    box_space: Kind
+    form: str
+    like_qwen: bool = False
+    """Whether their processor is Qwen's, which resizes as `Resizing` says."""
+
+
+_QWEN3 = _Family("normalized_1000", "qwen3_vl", like_qwen=True)
+_GLM = _Family("normalized_1000", "glm_v")
+_GEMMA = _Family("normalized_1000", "gemma")
+
+#: Families by the `model_type` of `config.json`.
+FAMILIES: Mapping[str, _Family] = MappingProxyType(
+    {
+        "qwen2_vl": _Family("normalized_1000", "qwen2_vl", like_qwen=True),
+        "qwen2_5_vl": _Family("resized", "qwen2_5_vl", like_qwen=True),
+        "qwen3_vl": _QWEN3,
+        "qwen3_vl_moe": _QWEN3,
+        "qwen3_5": _QWEN3,
+        "qwen3_5_moe": _QWEN3,
+        "internvl": _Family("normalized_1000", "internvl"),
+        "internvl_chat": _Family("normalized_1000", "internvl"),
+        "glm4v": _GLM,
+        "glm4v_moe": _GLM,
+        "glm46v": _GLM,
+        "gemma3": _GEMMA,
+        "gemma3n": _GEMMA,
+        "gemma4": _GEMMA,
+        "paligemma": _Family("normalized_1024", "paligemma"),
+        "florence2": _Family("normalized_1000", "florence2"),
+    }
+)
+
+#: What is assumed of a family that is not in the table: most of today's write thousandths.
+_ASSUMED = _Family("normalized_1000", "tag")
+
+#: What transformers' class has where the files say nothing.
+_CLASS_DEFAULTS = {
+    "patch_size": 14,
+    "merge_size": 2,
+    "min_pixels": 56 * 56,
+    "max_pixels": 28 * 28 * 1280,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelImages:
+    """What a model makes of an image.
+
+    Attributes:
+        family: The `model_type` of its configuration, such as `qwen2_5_vl`.
+        box_space: Kind of the box space that the models of this family write.
+        form: Name of the form in which they write.
+        resizing: How its processor resizes images; None where that is not Qwen's way, and a box
+            does not depend on it.
+
+    Raises:
+        InputError: Its boxes depend on the size, and `resizing` is None.
+
+    Example:
+        >>> ModelImages("qwen2_5_vl", "resized", "qwen2_5_vl", Resizing()).space(1024, 1024).words
+        'pixels of 1036x1036'
+    """
+
+    family: str
+    box_space: Kind
+    form: str
+    resizing: Resizing | None = None
+
+    def __post_init__(self) -> None:
+        if self.box_space == "resized" and self.resizing is None:
+            raise InputError(
+                f"{self.family} writes boxes in pixels of the resized image, but nothing says how "
+                "it resizes images; give its preprocessor_config.json beside its config.json"
+            )
+
+    @property
+    def known(self) -> bool:
+        """Whether the family is one of `FAMILIES`, and not assumed to write as most do."""
+        return self.family in FAMILIES
+
+    def shown(self, width: int, height: int, *, verl: bool = False) -> tuple[int, int]:
+        """Width and height at which the model sees an image.
+
+        Args:
+            width: The image's, in pixels.
+            height: The image's, in pixels.
+            verl: Whether verl shows it, which resizes it with qwen-vl-utils first: by the same
+                formula, to 4 to 16,384 squares of the factor.
+
+        Raises:
+            ValueError: As `smart_resize`.
+
+        Example:
+            >>> qwen3 = ModelImages("qwen3_vl", "normalized_1000", "qwen3_vl", Resizing(32, 65_536))
+            >>> qwen3.shown(224, 224), qwen3.shown(100, 100)
+            ((256, 256), (256, 256))
+        """
+        if self.resizing is None:
+            return width, height
+        if verl:
+            square = self.resizing.factor**2
+            width, height = Resizing(self.resizing.factor, 4 * square, 16384 * square).size(
+                width, height
+            )
+        return self.resizing.size(width, height)
+
+    def space(self, width: int, height: int, *, verl: bool = False) -> BoxSpace:
+        """The box space in which the model writes about an image; arguments as `shown` has them.
+
+        Raises:
+            ValueError: As `smart_resize`.
+        """
+        if self.box_space == "resized":
+            return BoxSpace.resized(self.family, *self.shown(width, height, verl=verl))
+        return BoxSpace(self.box_space)
+
+    def writes(self, space: BoxSpace, width: int, height: int, *, verl: bool = False) -> bool:
+        """Whether the model's boxes about an image are numbers of `space`.
+
+        Pixels of the canvas and pixels of the resized image are the same where the processor leaves
+        the size as it is. Of a family that is not known, anything may be true.
+        """
+        own = self.space(width, height, verl=verl)
+        return not self.known or (own.parts, own.extent) == (space.parts, space.extent)
+
+    def sentence(self, width: int, height: int) -> str:
+        """What was found, for a person, about an image of this size.
+
+        Example:
+            >>> RELEASED.sentence(1024, 1024)
+            'qwen2_5_vl writes boxes in pixels of 1036x1036: it sees an image of 1024x1024 at that \
+size (multiples of 28, 3,136 to 12,845,056 pixels)'
+        """
+        words = self.space(width, height).words
+        if not self.known:
+            return (
+                f"{self.family} is none of the families that are known here "
+                f"({', '.join(FAMILIES)}): assumed that it writes boxes in {words}; if it does "
+                "not, say --box-space"
+            )
+        if self.resizing is None or self.box_space != "resized":
+            return f"{self.family} writes boxes in {words}"
+        limits = self.resizing
+        return (
+            f"{self.family} writes boxes in {words}: it sees an image of {width}x{height} at that "
+            f"size (multiples of {limits.factor}, {limits.min_pixels:,} to {limits.max_pixels:,} "
+            "pixels)"
+        )
+
+
+#: The Qwen2.5-VL checkpoints as they are released, which `resized` stands for without a model.
+RELEASED = ModelImages("qwen2_5_vl", "resized", "qwen2_5_vl", Resizing())
+
+
+def read_model_images(model: str | Path, processor: Mapping[str, Any] | None = None) -> ModelImages:
+    """Read what a model makes of an image.
+
+    Args:
+        model: Its Hugging Face folder, or its name, whose files of a few kilobytes are taken from
+            the cache, and fetched if they are not there.
+        processor: Settings of the image processor that are said besides its files, and go before
+            them, such as `{"max_pixels": 401408}`.
+
+    Raises:
+        InputError: There is no such model, or a file has a value that is none; one sentence that
+            names file, field and value.
+        OSError: A file cannot be opened.
+    """
+    config = _read_json(model, "config.json", fetch=True)
+    if config is None:
+        raise InputError(
+            f"{model} is no folder with a config.json, and no model of that name is in the Hugging "
+            "Face cache or can be fetched (a gated one needs `hf auth login`); give a folder"
+        )
+    family = config.get("model_type")
+    if not isinstance(family, str) or not family:
+        raise InputError(f"{model}: config.json: model_type is {family!r:.80}, not a family's name")
+    entry = FAMILIES.get(family, _ASSUMED)
+    settings = _image_processor(model) if entry.like_qwen else None
+    resizing = None if settings is None else _resizing(model, {**settings, **(processor or {})})
+    try:
+        return ModelImages(family, entry.box_space, entry.form, resizing)
+    except InputError as error:
+        raise InputError(f"{model}: {error}") from None
+
+
+def images_by_hand(
+    model: str | Path | None, min_pixels: int | None = None, max_pixels: int | None = None
+) -> ModelImages | None:
+    """What is said of a model by its files, by limits, or by both, which must then agree.
+
+    Args:
+        model: As `read_model_images` takes it; None without one: limits are then those of a
+            Qwen2.5-VL.
+        min_pixels: Least area to which images are resized; None where it is not said.
+        max_pixels: Largest area to which images are resized; None where it is not said.
+
+    Returns:
+        None where nothing is said.
+
+    Raises:
+        InputError: A limit is not the model's, or as `read_model_images`.
+        OSError: As `read_model_images`.
+
+    Example:
+        >>> images_by_hand(None, max_pixels=401_408).space(1024, 1024).words
+        'pixels of 616x616'
+    """
+    said = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+    limits = {name: value for name, value in said.items() if value is not None}
+    if model is None:
+        if not limits:
+            return None
+        return ModelImages(RELEASED.family, RELEASED.box_space, RELEASED.form, Resizing(**limits))
+    images = read_model_images(model)
+    for name, value in limits.items():
+        option, own = f"--{name.replace('_', '-')}", getattr(images.resizing, name, None)
+        if own != value:
+            found = f"has {own}" if own else f"({images.family}) has none"
+            raise InputError(
+                f"{option} {value} contradicts {model}, whose image processor {found}; leave out "
+                f"{option}, or change the model's preprocessor_config.json, which trainer and "
+                "vLLM read"
+            )
+    return images
+
+
+def _image_processor(model: str | Path) -> Mapping[str, Any] | None:
+    """The image processor's settings, where transformers finds them; None if there are none."""
+    for fetch in (False, True):  # what is here already goes before the network
+        nested = _read_json(model, "processor_config.json", fetch=fetch) or {}
+        if isinstance(nested.get("image_processor"), dict):
+            settings: Mapping[str, Any] = nested["image_processor"]
+            return settings
+        plain = _read_json(model, "preprocessor_config.json", fetch=fetch)
+        if plain is not None:
+            return plain
+    return None
+
+
+def _resizing(model: str | Path, settings: Mapping[str, Any]) -> Resizing:
+    """The resizing of Qwen's processor; `min_pixels` and `max_pixels` go before `size`."""
+    if settings.get("do_resize") is False:
+        raise InputError(
+            f"{model}: its image processor has do_resize false, so that it shows images of no "
+            "size that is known here; remove that setting"
+        )
+    size = settings.get("size") or {}
+    if not isinstance(size, Mapping):
+        raise InputError(f"{model}: its image processor has size {size!r:.80}, not an object")
+    as_size = {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")}
+    values = {}
+    for name, default in _CLASS_DEFAULTS.items():
+        said = (settings.get(name), as_size.get(name), default)
+        value = next(value for value in said if value is not None)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"{model}: its image processor has {name} {value!r:.80}, not a whole number above 0"
+            )
+        values[name] = value
+    factor = values["patch_size"] * values["merge_size"]
+    try:
+        return Resizing(factor, values["min_pixels"], values["max_pixels"])
+    except InputError as error:
+        raise InputError(f"{model}: its image processor: {error}") from None
+
+
+def _read_json(model: str | Path, name: str, *, fetch: bool) -> Mapping[str, Any] | None:
+    """A file of a model as an object; None if there is none."""
+    path = Path(model) / name if Path(model).is_dir() else _cached(str(model), name, fetch)
+    if path is None or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds {content!r:.80}, not a JSON object")
+    return content
+
+
+def _cached(model: str, name: str, fetch: bool) -> Path | None:
+    """A file of a model that is named as on the Hugging Face Hub; None if there is none."""
+    try:
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+    except ImportError:
+        raise InputError(
+            f"{model} is no folder, and a model's name needs huggingface_hub to be looked up; give "
+            "a folder, or pip install huggingface_hub"
+        ) from None
+    try:
+        found = try_to_load_from_cache(model, name)
+        if found is None and fetch:
+            found = hf_hub_download(model, name)
+    except (EntryNotFoundError, HFValidationError, OSError):  # not there, not reached, not a name
+        return None
+    return Path(found) if isinstance(found, str) else None

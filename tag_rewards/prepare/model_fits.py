@@ -1,0 +1,102 @@
+"""Whether a model sees and writes what the targets of a file say.
+
+A target in another box space than the model's scores exact boxes as wrong ones, and says nothing.
+So a file is compared with the model before it is trained on or asked about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from tag_rewards.errors import InputError
+from tag_rewards.files.images import image_size
+from tag_rewards.files.parquet import ParquetError, open_parquet
+from tag_rewards.model_images import read_model_images
+from tag_rewards.prepare.face_target import TargetConfig
+from tag_rewards.prepare.rows import METADATA_KEY, read_rl_parquet
+
+if TYPE_CHECKING:
+    from tag_rewards.geometry import BoxSpace
+
+
+class _Shown(NamedTuple):
+    """A box space, the size of the image that it is about, and where the two stand."""
+
+    where: str
+    space: BoxSpace
+    size: tuple[int, int]
+
+
+def check_model_fits(
+    model: str | Path,
+    data: str | Path,
+    processor: Mapping[str, Any] | None = None,
+    *,
+    verl: bool = False,
+) -> str:
+    """Refuse a file whose boxes are not those that a model writes about its images.
+
+    Args:
+        model: A Hugging Face folder or name.
+        data: A file of `tag-rewards prepare`. Of RL and evaluation each row is looked at; those of
+            SFT are told by what `prepare` recorded, and are not checked without it.
+        processor: Settings of the image processor that are said besides the model's files.
+        verl: Whether verl shows the images, which resizes them twice.
+
+    Returns:
+        What was found, one sentence.
+
+    Raises:
+        InputError: They are others, or the model cannot be looked up; one sentence.
+        ParquetError: The file is another, or a value is missing or wrong.
+        OSError: A file cannot be opened.
+    """
+    images = read_model_images(model, processor)
+    seen: dict[tuple[BoxSpace, tuple[int, int]], str] = {}
+    for where, space, size in _shown(Path(data)):
+        seen.setdefault((space, size), where)
+    for (space, size), where in seen.items():
+        try:
+            own = images.space(*size, verl=verl)
+        except ValueError as error:
+            raise InputError(f"{where}: {model} cannot be shown its image: {error}") from error
+        if not images.writes(space, *size, verl=verl):
+            raise InputError(
+                f"{where}: boxes are in {space.words} ({space.kind}), but {model} "
+                f"({images.family}) writes them in {own.words} ({own.kind}) about an image of "
+                f"{size[0]}x{size[1]}; write the data with `tag-rewards prepare --model {model}`, "
+                "or take a model that fits them"
+            )
+    spaces = " and in ".join(dict.fromkeys(space.words for space, _ in seen))
+    if not spaces:
+        return f"{data} says not in which coordinates its boxes are: not compared with {model}"
+    if not images.known:
+        return f"{data} has boxes in {spaces}: not compared with {model}, a {images.family}"
+    return f"{data} has boxes in {spaces}, as {model} ({images.family}) writes them"
+
+
+def _shown(path: Path) -> Iterator[_Shown]:
+    with open_parquet(path, pa.schema([])) as file:
+        schema = file.schema_arrow
+    if "reward_model" in schema.names:
+        for number, row in enumerate(read_rl_parquet(path)):
+            space = row.target.box_space
+            width, height = image_size(row.image) or map(round, space.extent)
+            yield _Shown(f"{path}: row {number}", space, (width, height))
+        return
+    text = (schema.metadata or {}).get(METADATA_KEY.encode())
+    if text is not None:
+        config = _recorded(path, text)
+        yield _Shown(str(path), config.space, (config.canvas, config.canvas))
+
+
+def _recorded(path: Path, text: bytes) -> TargetConfig:
+    try:
+        return TargetConfig.from_settings(json.loads(text)["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
