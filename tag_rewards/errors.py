@@ -1,12 +1,60 @@
 """What the library raises when its input is at fault, and not the library."""
 
+from reprlib import Repr
+
+LONGEST_MESSAGE = 2000
+"""Characters after which the message of an `InputError` is cut."""
+
+_SHOWN = Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
+
 
 class InputError(ValueError):
-    """Input that is refused; the message is one sentence that says what is wrong and where.
+    r"""Input that is refused; the message is one sentence that says what is wrong and where.
 
     The command line prints it and ends with exit code 2; any other `ValueError` is a bug and keeps
-    its traceback.
+    its traceback. Names and values in it come from outside, so that it is `escaped` and cut: it is
+    one line of a log, and cannot begin another.
+
+    Example:
+        >>> raise InputError("the field 'a\nb' is unknown")
+        Traceback (most recent call last):
+        ...
+        tag_rewards.errors.InputError: the field 'a\nb' is unknown
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
+
+
+def escaped(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    r"""The text on one line: what is not printable as Python writes it in a string.
+
+    Line breaks, control characters, those that reorder text, and halves of characters are escaped.
+
+    Args:
+        text: Any.
+        longest: Characters after which it is cut.
+
+    Example:
+        >>> print(escaped("a\nb \x1b[31m \ud800"), escaped("abc", longest=2))
+        a\nb \x1b[31m \ud800 ab...
+    """
+    if len(text) > longest:
+        text = text[:longest] + "..."
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(value: object) -> str:
+    """A value of any size and depth for a message: its `repr`, of which long parts are left out.
+
+    Example:
+        >>> shown("joy"), shown([1, 2, 3]), len(shown("a" * 1_000_000)) <= 82
+        ("'joy'", '[1, 2, 3]', True)
+    """
+    return escaped(_SHOWN.repr(value), 80)
 
 
 def require_at_least_1(**settings: int | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
+from tag_rewards.errors import InputError, shown
 from tag_rewards.facs import require_expression
 from tag_rewards.forms import form_named
 from tag_rewards.geometry.matching import require_corners
@@ -37,7 +38,7 @@ class AUEvidence:
             known.
 
     Raises:
-        ValueError: A field is out of range; the message names field and value.
+        InputError: A field is out of range; the message names field and value.
 
     Example:
         >>> AUEvidence(au=14, probability=0.78, box=(81, 322, 416, 407)).box
@@ -51,10 +52,10 @@ class AUEvidence:
 
     def __post_init__(self) -> None:
         if isinstance(self.au, bool) or not isinstance(self.au, int) or not 0 < self.au < 100:
-            raise ValueError(f"au: {self.au!r} is no AU number from 1 to 99")
+            raise InputError(f"au: {shown(self.au)} is no AU number from 1 to 99")
         probability = _number("probability", self.probability)
         if not 0 <= probability <= 1:
-            raise ValueError(f"probability: {self.probability!r} is not in [0, 1]")
+            raise InputError(f"probability: {shown(self.probability)} is not in [0, 1]")
         object.__setattr__(self, "probability", probability)
         object.__setattr__(self, "box", _as_box(self.box))
         if self.polygon is not None:
@@ -74,7 +75,7 @@ class Target:
         form: How the completion is written, as `tag_rewards.forms.form_named` takes it.
 
     Raises:
-        ValueError: A field is wrong; the message names the field, the value and what to do.
+        InputError: A field is wrong; the message names the field, the value and what to do.
 
     Example:
         >>> target = Target(
@@ -94,34 +95,34 @@ class Target:
 
     def __post_init__(self) -> None:
         if not isinstance(self.label, str):
-            raise ValueError(f"label: {self.label!r} is not a string")
+            raise InputError(f"label: {shown(self.label)} is not a string")
         try:
             label = require_expression(self.label)
         except ValueError as error:
-            raise ValueError(f"label: {error}") from None
+            raise InputError(f"label: {error}") from None
         if not isinstance(self.box_space, BoxSpace):
-            raise ValueError(f"box_space: {self.box_space!r} is no BoxSpace")
+            raise InputError(f"box_space: {shown(self.box_space)} is no BoxSpace")
         if not isinstance(self.form, str):
-            raise ValueError(f"form: {self.form!r:.80} is not a string")
+            raise InputError(f"form: {shown(self.form)} is not a string")
         try:
             form_named(self.form)
         except ValueError as error:
-            raise ValueError(f"form: {error}") from None
+            raise InputError(f"form: {error}") from None
         object.__setattr__(self, "label", label)
         object.__setattr__(self, "evidence", tuple(self.evidence))
         width, height = self.box_space.extent
         by_au: dict[int, AUEvidence] = {}
         for index, evidence in enumerate(self.evidence):
             if not isinstance(evidence, AUEvidence):
-                raise ValueError(f"evidence[{index}]: {evidence!r} is no AUEvidence")
+                raise InputError(f"evidence[{index}]: {shown(evidence)} is no AUEvidence")
             if evidence.au in by_au:
-                raise ValueError(
+                raise InputError(
                     f"evidence[{index}].au: AU{evidence.au} is there twice; "
                     "give one box that spans both sides of the face"
                 )
             x1, y1, x2, y2 = evidence.box
             if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-                raise ValueError(
+                raise InputError(
                     f"evidence[{index}].box: {list(evidence.box)} leaves the box space "
                     f"{self.box_space.kind} of {width:g} x {height:g}; "
                     "convert it to that space, or clip it"
@@ -155,35 +156,35 @@ class Target:
         """Read what `to_json` or another tool wrote.
 
         Raises:
-            ValueError: The text is no JSON, or a field is missing, unknown or wrong; the message
+            InputError: The text is no JSON, or a field is missing, unknown or wrong; the message
                 begins with the path of the field, e.g. "evidence[2].box".
         """
         if not isinstance(text, str):
-            raise ValueError(
+            raise InputError(
                 f"a target is a JSON string, not {type(text).__name__}; write it with to_json()"
             )
         try:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"a target is a JSON object as Target.to_json() writes it, not {text[:80]!r} "
+            raise InputError(
+                f"a target is a JSON object as Target.to_json() writes it, not {shown(text)} "
                 f"({error})"
             ) from None
         required = ("version", "label", "box_space", "evidence")
         _check_fields("", fields, required, optional=("form",))
         if fields["version"] != VERSION:
-            raise ValueError(
-                f"version: {fields['version']!r:.80} is unknown; "
+            raise InputError(
+                f"version: {shown(fields['version'])} is unknown; "
                 f"this release reads version {VERSION}"
             )
         if not isinstance(fields["box_space"], dict):
-            raise ValueError(f"box_space: {fields['box_space']!r:.80} is not an object")
+            raise InputError(f"box_space: {shown(fields['box_space'])} is not an object")
         try:
             box_space = BoxSpace.from_dict(fields["box_space"])
         except ValueError as error:
-            raise ValueError(f"box_space: {error}") from None
+            raise InputError(f"box_space: {error}") from None
         if not isinstance(fields["evidence"], list):
-            raise ValueError(f"evidence: {fields['evidence']!r:.80} is not a list")
+            raise InputError(f"evidence: {shown(fields['evidence'])} is not a list")
         evidence = tuple(_read_evidence(i, item) for i, item in enumerate(fields["evidence"]))
         return cls(fields["label"], evidence, box_space, fields.get("form", "tag"))
 
@@ -211,7 +212,7 @@ def _read_evidence(index: int, fields: Any) -> AUEvidence:
     try:
         return AUEvidence(**fields)
     except ValueError as error:
-        raise ValueError(f"{path}.{error}") from None
+        raise InputError(f"{path}.{error}") from None
 
 
 def _check_fields(
@@ -219,14 +220,16 @@ def _check_fields(
 ) -> None:
     where = path or "a target"
     if not isinstance(fields, dict):
-        raise ValueError(f"{where} is a JSON object with {', '.join(required)}, not {fields!r:.80}")
+        raise InputError(
+            f"{where} is a JSON object with {', '.join(required)}, not {shown(fields)}"
+        )
     prefix = f"{path}." if path else ""
     for name in required:
         if name not in fields:
-            raise ValueError(f"{prefix}{name} is missing; {where} has {', '.join(required)}")
+            raise InputError(f"{prefix}{name} is missing; {where} has {', '.join(required)}")
     for name in fields:
         if name not in required and name not in optional:
-            raise ValueError(
+            raise InputError(
                 f"{prefix}{name:.80} is unknown; {where} has {', '.join((*required, *optional))}"
             )
 
@@ -237,16 +240,16 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or not isfinite(number):
-        raise ValueError(f"{name}: {value!r:.80} is no finite number")
+        raise InputError(f"{name}: {shown(value)} is no finite number")
     return number
 
 
 def _as_box(value: Any) -> Box:
     if not hasattr(value, "__len__") or isinstance(value, (str, bytes, dict)) or len(value) != 4:
-        raise ValueError(f"box: {value!r:.80} is not four numbers x1, y1, x2, y2")
+        raise InputError(f"box: {shown(value)} is not four numbers x1, y1, x2, y2")
     x1, y1, x2, y2 = (_number("box", number) for number in value)
     if not (x1 < x2 and y1 < y2 and 0 < (x2 - x1) * (y2 - y1) < inf):
-        raise ValueError(
+        raise InputError(
             f"box: {[x1, y1, x2, y2]} has no area; it needs x1 < x2 and y1 < y2, so leave the AU "
             "out if its region lies outside of the image"
         )
@@ -259,7 +262,7 @@ def _as_polygon(value: Any) -> Polygon:
     except TypeError:
         corners = [[()]]
     if any(len(corner) != 2 for outline in corners for corner in outline):
-        raise ValueError(f"polygon: {value!r:.80} is no list of outlines [[x, y], ...]")
+        raise InputError(f"polygon: {shown(value)} is no list of outlines [[x, y], ...]")
     outlines = tuple(
         tuple((_number("polygon", x), _number("polygon", y)) for x, y in outline)
         for outline in corners

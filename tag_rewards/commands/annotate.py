@@ -7,6 +7,7 @@ import typer
 
 from tag_rewards.commands.options import name_values
 from tag_rewards.commands.progress import progress
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.detectors.registry import DETECTOR_NAMES, make_detector
 from tag_rewards.errors import InputError
 
@@ -59,8 +60,6 @@ def annotate(
 
         tag-rewards prepare rafdb --evidence evidence --out parquet
     """
-    from rich.console import Console
-
     from tag_rewards.evidence.cache import default_cache_folder
     from tag_rewards.evidence.counts import draw_counts
     from tag_rewards.evidence.run import AnnotateConfig
@@ -88,6 +87,6 @@ def annotate(
             on_images=bar.advance,
         )
     draw_counts(counts).savefig(out / "summary.png", dpi=110)
-    console = Console()
+    console = terminal()
     console.print(counts.to_table())
     console.print(f"Written to {out}")

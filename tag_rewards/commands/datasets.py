@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
 
 datasets = typer.Typer(
@@ -30,11 +31,10 @@ def list_protocols(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
 
     from tag_rewards.datasets.overview import list_table
 
-    Console().print(list_table())
+    terminal().print(list_table())
 
 
 @datasets.command()
@@ -53,8 +53,6 @@ def check(
 
         tag-rewards datasets check ferplus/majority ferplus --out ferplus.png
     """
-    from rich.console import Console
-
     from tag_rewards.datasets.overview import (
         check_table,
         count_labels,
@@ -66,7 +64,7 @@ def check(
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
     loaded = load_protocol(name, folder, allow_mismatch=True, allow_missing=True)
-    console = Console()
+    console = terminal()
     console.print(check_table(loaded))
     if loaded.dropped:
         console.print(dropped_table(loaded))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tag_rewards.commands import options
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,8 +72,6 @@ def evaluate(
         tag-rewards eval --data eval.parquet --predictions completions.jsonl
         --counterfactual counterfactual.jsonl --out results
     """
-    from rich.console import Console
-
     from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
@@ -112,14 +111,14 @@ def evaluate(
         config=config,
         source=str(data or dataset),
     )
-    console = Console(highlight=False)
+    console = terminal()
     for part in results_tables(results):
         console.print(part)
     if train_data is None:
         console.print("Without --train-data there is no baseline of mean boxes.")
     for warning in results.warnings:
-        console.print(f"Warning: {warning}", style="bold", markup=False)
-    console.print(f"Written to {out}", markup=False)
+        console.print(f"Warning: {warning}", style="bold")
+    console.print(f"Written to {out}")
 
 
 def _canvas_images(
@@ -147,8 +146,6 @@ def compare(
 
         tag-rewards compare results/sft results/grpo
     """
-    from rich.console import Console
-
     from tag_rewards.commands.evaluation_tables import comparison_table
     from tag_rewards.evaluation.compare import compare_models, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
@@ -156,7 +153,7 @@ def compare(
     config = EvaluationConfig(resamples, seed)
     models = read_model(first), read_model(second)
     comparison = compare_models(*models, config.resamples, config.seed)
-    console = Console(highlight=False)
+    console = terminal()
     console.print(comparison_table(comparison, str(first), str(second)))
     test = comparison.mcnemar
     console.print(
@@ -168,7 +165,7 @@ def compare(
     for model in models:
         if model.results.unknown:
             *_, warning = model.results.warnings
-            console.print(f"Warning: {model.folder}: {warning}", style="bold", markup=False)
+            console.print(f"Warning: {model.folder}: {warning}", style="bold")
 
 
 def eval_table(
@@ -184,17 +181,15 @@ def eval_table(
 
         tag-rewards eval-table results/rafdb results/ferplus results/affectnet
     """
-    from rich.console import Console
-
     from tag_rewards.commands.evaluation_tables import cross_dataset_table
     from tag_rewards.evaluation.compare import cross_dataset, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
 
     config = EvaluationConfig(resamples, seed)
     models = [read_model(folder) for folder in results]
-    console = Console(highlight=False)
+    console = terminal()
     console.print(cross_dataset_table(cross_dataset(models, config.resamples, config.seed)))
     console.print("In brackets 95 % bootstrap intervals. Pooled: every face counts the same.")
     for model in models:
         for warning in model.results.warnings:
-            console.print(f"Warning: {model.folder}: {warning}", style="bold", markup=False)
+            console.print(f"Warning: {model.folder}: {warning}", style="bold")

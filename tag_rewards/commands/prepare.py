@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tag_rewards.commands import options
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
 
 
@@ -71,8 +72,6 @@ def prepare(
         tag-rewards prepare rafdb --evidence evidence --out parquet
         --model Qwen/Qwen2.5-VL-7B-Instruct
     """
-    from rich.console import Console
-
     from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
     from tag_rewards.evidence.of_dataset import EvidenceRows
@@ -109,7 +108,7 @@ def prepare(
             on_start=bar.start,
             on_sample=bar.advance,
         )
-    console = Console()
+    console = terminal()
     console.print(counts.to_table())
     for mismatch in counts.mismatches:
         console.print(f"Not as published: {mismatch}")

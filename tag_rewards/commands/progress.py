@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tag_rewards.commands.terminal import terminal
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
@@ -65,7 +67,7 @@ def build_bar() -> Iterator[Callable[[BuildProgress], None]]:
     from rich.progress import TextColumn
 
     start = said = time.monotonic()
-    with _columns("Building", TextColumn("{task.fields[told]}")) as columns:
+    with _columns("Building", TextColumn("{task.fields[told]}", markup=False)) as columns:
         task = columns.add_task("", total=None, told="")
 
         def show(build: BuildProgress) -> None:
@@ -85,12 +87,11 @@ def build_bar() -> Iterator[Callable[[BuildProgress], None]]:
 
 def _columns(description: str, *columns: ProgressColumn) -> Progress:
     """A bar with what it is about and how many of how many, and more columns."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     return Progress(
-        TextColumn(description),
+        TextColumn(description, markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         *columns,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tag_rewards.commands import options
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
 
 
@@ -49,8 +50,6 @@ def quality(
         tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface
         --quality q.parquet --out parquet
     """
-    from rich.console import Console
-
     from tag_rewards.commands.progress import progress
     from tag_rewards.quality.limits import Limit
     from tag_rewards.quality.overview import draw_quality, quality_table
@@ -74,6 +73,6 @@ def quality(
         )
     picture = out.with_suffix(".png")
     draw_quality(judged).savefig(picture, dpi=110)
-    console = Console()
+    console = terminal()
     console.print(quality_table(judged))
     console.print(f"Written to {out} and {picture}")

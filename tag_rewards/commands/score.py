@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tag_rewards.commands.options import SynonymsFile, read_target, read_text
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.rewards.config import GroundingConfig, RewardConfig
@@ -30,7 +31,6 @@ def score(
 
         tag-rewards score answer.txt --target target.json
     """
-    from rich.console import Console
     from rich.table import Table
 
     from tag_rewards.rewards import score as score_text
@@ -41,10 +41,10 @@ def score(
     table = Table("score", "value")
     for name, value in score_text(text, truth, config).items():
         table.add_row(name, f"{value:.3f}")
-    console = Console(highlight=False)
+    console = terminal()
     console.print(table)
     for mistake in read_trace(truth, text).errors:
-        console.print(f"- {mistake}", markup=False)
+        console.print(f"- {mistake}")
 
 
 _SERVER, _REWARD = ServerConfig(), RewardConfig()
@@ -85,6 +85,9 @@ def serve(
             help="Seconds for a request to arrive (else 408) and to be scored (else 503)."
         ),
     ] = _SERVER.timeout,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Log each request on stderr, a line each.")
+    ] = _SERVER.access_log,
     format_weight: Annotated[float, _reward_option("Weight of the format reward.")] = (
         _REWARD.format_weight
     ),
@@ -144,6 +147,7 @@ def serve(
             max_body_bytes=max_body_mib * 1024**2,
             max_completions=max_completions,
             timeout=timeout,
+            access_log=access_log,
             api_key=None if api_key_env is None else os.environ[api_key_env],
             reward=RewardConfig(format_weight, accuracy_weight, grounding_weight, grounding),
         )

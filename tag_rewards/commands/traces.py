@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from tag_rewards.commands import options
+from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
 
 traces = typer.Typer(
@@ -149,7 +150,6 @@ def status(
 
         tag-rewards traces status built
     """
-    from rich.console import Console
     from rich.table import Table
 
     from tag_rewards.traces import progress
@@ -180,7 +180,7 @@ def status(
     table.add_row("tokens of prompts", f"{counts.prompt_tokens:,}", "")
     table.add_row("tokens of texts", f"{counts.completion_tokens:,}", "")
     print(found.headline)
-    Console().print(table)
+    terminal().print(table)
     print(found.activity)
 
 

@@ -28,6 +28,7 @@ from tag_rewards.datasets.reading import (
     Builder,
     first_existing,
     label_of_id,
+    named_file,
     numbers,
     read_table,
     visible,
@@ -95,7 +96,7 @@ def _read_old(root: Path) -> Dataset:
             if label in _NOT_LABELS:
                 builder.drop(split, label)
                 continue
-            path = builder.needed(images / name, where)
+            path = builder.needed(named_file(images, name, where), where)
             x, y, width, height = numbers(box, "the face box", where)
             face_box = (x, y, x + width, y + height) if width > 0 and height > 0 else None
             name = builder.unique(os.path.splitext(name)[0])

@@ -9,7 +9,14 @@ look for the face inside `face_box`. There is no official split.
 
 from pathlib import Path
 
-from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, numbers, read_words
+from tag_rewards.datasets.reading import (
+    Builder,
+    first_existing,
+    label_of_id,
+    named_file,
+    numbers,
+    read_words,
+)
 from tag_rewards.datasets.sample import Dataset, FaceSample
 
 _NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -49,7 +56,7 @@ def read_expw(root: str | Path) -> Dataset:
     for where, words in read_words(source, "angry_child_1.jpg 0 10 20 110 100 98.5 0"):
         file_name, face, *box, _, number = words
         label = label_of_id(number, EXPW_LABELS, where)
-        path = builder.needed(images / file_name, where)
+        path = builder.needed(named_file(images, file_name, where), where)
         top, left, right, bottom = numbers(box, "the face box", where)
         name = builder.unique(f"{path.stem}_{face}")
         face_box = (left, top, right, bottom)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tag_rewards.datasets import fer2013
-from tag_rewards.datasets.reading import Builder, first_existing, read_table
+from tag_rewards.datasets.reading import Builder, first_existing, named_file, read_table
 from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 
@@ -234,7 +234,7 @@ def _with_pixels(root: Path, rows: list[_Row], source: Path, pixels: Path) -> Da
         if row.verdict not in LABELS:
             builder.drop(row.split, row.verdict)
             continue
-        path = root / "images" / row.split / f"{name}.png"
+        path = named_file(root / "images" / row.split, f"{name}.png", row.where)
         grey = fer2013.parse_pixels(text, where)
         builder.samples.append(FaceSample(name, path, row.verdict, row.split, grey))
     return builder.dataset(source)
@@ -245,12 +245,12 @@ def _with_images(folder: Path, rows: list[_Row], source: Path) -> Dataset:
     last = {(row.split, row.name): number for number, row in enumerate(rows)}
     for number, row in enumerate(rows):
         name = builder.unique(row.name.removesuffix(".png"))
-        path = folder / _FOLDERS[row.split] / row.name
         if row.verdict not in LABELS:
             builder.drop(row.split, row.verdict)
         elif last[row.split, row.name] != number:
             builder.drop(row.split, OVERWRITTEN)
         else:
+            path = named_file(folder / _FOLDERS[row.split], row.name, row.where)
             builder.needed(path, row.where)
             builder.samples.append(FaceSample(name, path, row.verdict, row.split))
     return builder.dataset(source)

@@ -9,11 +9,11 @@ import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NoReturn
 
 from tag_rewards.datasets.sample import Dataset, MissingFilesError
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, shown
 
 if TYPE_CHECKING:
     from tag_rewards.datasets.sample import FaceSample
@@ -105,6 +105,34 @@ def first_existing(root: Path, choices: Sequence[str], layout: str) -> Path:
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; {layout}")
     raise InputError(f"{root / choices[0]} does not exist; {layout}")
+
+
+def named_file(folder: Path, name: str, where: str) -> Path:
+    """The file of a folder that a table names, which may lie in a folder below it.
+
+    Tables come from elsewhere: a name must not lead to another place of the disk, be it to read
+    there or to write.
+
+    Args:
+        folder: Where the file is.
+        name: The name as the table has it.
+        where: The row, for the error.
+
+    Raises:
+        InputError: The name is empty or absolute, or has `..` in it.
+
+    Example:
+        >>> named_file(Path("images"), "7/a.png", "line 2").as_posix()
+        'images/7/a.png'
+        >>> named_file(Path("images"), "../../a.png", "line 2")
+        Traceback (most recent call last):
+        ...
+        tag_rewards.errors.InputError: line 2 names '../../a.png', which is no file of images
+    """
+    path = PurePath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise InputError(f"{where} names {shown(name)}, which is no file of {folder}")
+    return folder / path
 
 
 def visible(folder: Path) -> list[os.DirEntry[str]]:

@@ -205,13 +205,13 @@ class ChatClient:
             names = ()
         except (httpx.InvalidURL, httpx.RequestError, _FailedError) as error:
             raise InputError(
-                f"the endpoint {self._config.url} cannot be reached ({one_line(error)}); start it, "
+                f"the endpoint {self._config.address} cannot be reached ({one_line(error)}); start it, "
                 "or give its address with the option url"
             ) from error
         if names and not any(f"/{name}".endswith(f"/{self._model}") for name in names):
             listed = ", ".join(sorted(names)[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
             raise InputError(
-                f"the endpoint {self._config.url} serves no model {self._model!r}; "
+                f"the endpoint {self._config.address} serves no model {self._model!r}; "
                 f"it serves {listed}"
             )
 
@@ -238,7 +238,9 @@ class ChatClient:
                 try:
                     status, headers, answer = await self._exchange("POST", url, body)
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-                    away = f"the endpoint {self._config.url} cannot be reached ({one_line(error)})"
+                    away = (
+                        f"the endpoint {self._config.address} cannot be reached ({one_line(error)})"
+                    )
                     self._gate.pause(sent_at, away)
                     continue
                 except httpx.RequestError as error:
@@ -250,7 +252,9 @@ class ChatClient:
                     status == httpx.codes.SERVICE_UNAVAILABLE and wait is not None
                 ):
                     said = error_message(answer)
-                    busy = f"the endpoint {self._config.url} is overloaded (HTTP {status}: {said})"
+                    busy = (
+                        f"the endpoint {self._config.address} is overloaded (HTTP {status}: {said})"
+                    )
                     self._gate.pause(
                         sent_at, busy, refill_seconds(headers, 0) or None if wait is None else wait
                     )
@@ -264,12 +268,12 @@ class ChatClient:
             said = f"HTTP {status}: {error_message(answer)}"
             if status in (401, 403):
                 raise InputError(
-                    f"the endpoint {self._config.url} refuses the key ({said}); "
+                    f"the endpoint {self._config.address} refuses the key ({said}); "
                     f"put the right one into the environment variable {self._config.api_key_env}"
                 )
             if status == httpx.codes.NOT_FOUND:
                 raise InputError(
-                    f"the endpoint {self._config.url} has no such model or address ({said}); "
+                    f"the endpoint {self._config.address} has no such model or address ({said}); "
                     f"check the model's name, {self._model!r}, and the option url"
                 )
             for_now = status in (408, 409, 425) or status >= httpx.codes.INTERNAL_SERVER_ERROR
@@ -397,7 +401,7 @@ class OpenAIEngine:
                 yield reply
                 if failed >= self.config.give_up_after:
                     raise InputError(
-                        f"the last {failed} requests to {self.config.url} failed, the last one "
+                        f"the last {failed} requests to {self.config.address} failed, the last one "
                         f"with: {reply.error}; see what is wrong there and start again: what is "
                         "recorded is not asked again"
                     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
-from tag_rewards.errors import require_at_least_1
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.text import encodable, one_line
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class OpenAIConfig:
     """How an endpoint is asked.
 
     Attributes:
-        url: What `/chat/completions` and `/models` are below.
+        url: What `/chat/completions` and `/models` are below; a user and key in it are sent, and
+            never printed.
         api_key_env: The environment variable that holds the key; no key is sent where it is empty.
         concurrency: Requests at a time at most, 1 or more.
         attempts: How often a request is sent before it counts as failed, 1 or more.
@@ -57,13 +58,15 @@ class OpenAIConfig:
     Example:
         >>> OpenAIConfig(url="http://localhost:8000/v1/").url
         'http://localhost:8000/v1'
+        >>> OpenAIConfig(url="https://user:KEY@localhost:8000/v1").address
+        'https://localhost:8000/v1'
         >>> OpenAIConfig(concurrency=0)
         Traceback (most recent call last):
         ...
         tag_rewards.errors.InputError: concurrency is 0, not at least 1
     """
 
-    url: str = "http://127.0.0.1:8000/v1"
+    url: str = field(default="http://127.0.0.1:8000/v1", repr=False)
     api_key_env: str = "OPENAI_API_KEY"
     concurrency: int = 32
     attempts: int = 4
@@ -78,9 +81,8 @@ class OpenAIConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", self.url.rstrip("/"))
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url is {self.url!r}, not like http://127.0.0.1:8000/v1")
+        if not _is_http(self.url):
+            raise InputError(f"url is {self.address!r}, not like http://127.0.0.1:8000/v1")
         for name in _ABOVE_ZERO:
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, not above 0")
@@ -90,6 +92,19 @@ class OpenAIConfig:
                 f"max_tokens_field is {self.max_tokens_field!r}, "
                 f"not one of {', '.join(get_args(MaxTokensField))}"
             )
+
+    @property
+    def address(self) -> str:
+        """The URL as messages have it: without user, key, query and fragment."""
+        return re.split("[?#]", re.sub(r"(?s)^(https?://)?.*@", r"\1", self.url))[0]
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets or a port that are none; the message would quote them
+        return False
 
 
 class MalformedError(ValueError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ import pyarrow.compute as pc
 from tag_rewards.detectors.observation import MIN_PROBABILITY
 from tag_rewards.evidence.rows import STATUSES, evidence_files, open_evidence
 from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.files.text import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,11 +112,7 @@ def count_evidence(source: str | Path | Sequence[str | Path]) -> EvidenceCounts:
 
 def failed_csv(source: str | Path | Sequence[str | Path]) -> str:
     """The failed images and their reasons as CSV, with a header, by image."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "reason"))
-    writer.writerows(sorted(_failures(source)))
-    return text.getvalue()
+    return csv_text([("image", "reason"), *sorted(_failures(source))])
 
 
 def _failures(source: str | Path | Sequence[str | Path]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,9 @@
-"""Text for records and for people: what a file can hold, messages in one line, durations."""
+"""Text for records and for people: what a file can hold, messages in one line, CSV, durations."""
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -42,6 +45,32 @@ def printable(text: str) -> str:
         'a smile ?'
     """
     return text.encode("utf-8", "replace").decode()
+
+
+# What a spreadsheet computes instead of showing it; a number is left a number.
+_FORMULA = re.compile(r"[=@\t\r\n]|[+-](?!\d+(\.\d+)?(e[+-]?\d+)?$)", re.IGNORECASE)
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    r"""Rows as CSV for people: a text that a spreadsheet would take for a formula begins with `'`.
+
+    Args:
+        rows: Cells; None is an empty one.
+
+    Example:
+        >>> print(csv_text([("model", "change"), ("=A1+A2", -0.5), ("-1.5", None)]))
+        model,change
+        '=A1+A2,-0.5
+        -1.5,
+        <BLANKLINE>
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in rows:
+        writer.writerow(
+            f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row
+        )
+    return text.getvalue()
 
 
 def duration(seconds: float) -> str:

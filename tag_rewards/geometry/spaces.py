@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, shown
 from tag_rewards.geometry.boxes import scale_boxes
 
 if TYPE_CHECKING:
@@ -82,24 +82,26 @@ class BoxSpace:
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or self.kind not in KINDS:
-            raise ValueError(f"box space kind {self.kind!r} is not one of {', '.join(KINDS)}")
+            raise ValueError(f"box space kind {shown(self.kind)} is not one of {', '.join(KINDS)}")
         for name, side in (("width", self.width), ("height", self.height)):
             if self.parts:
                 if side is not None:
-                    raise ValueError(f"box space {self.kind} has no {name}, got {side!r}")
+                    raise ValueError(f"box space {self.kind} has no {name}, got {shown(side)}")
             elif isinstance(side, bool) or not isinstance(side, int) or side <= 0:
                 raise ValueError(
-                    f"box space {self.kind} needs a positive integer {name}, got {side!r}"
+                    f"box space {self.kind} needs a positive integer {name}, got {shown(side)}"
                 )
             elif side > MAX_SIDE:
                 raise ValueError(f"box space {self.kind} has a {name} above {MAX_SIDE}")
         if self.kind != "resized":
             if self.processor is not None:
-                raise ValueError(f"box space {self.kind} has no processor, got {self.processor!r}")
+                raise ValueError(
+                    f"box space {self.kind} has no processor, got {shown(self.processor)}"
+                )
             return
         if not isinstance(self.processor, str) or self.processor not in PROCESSOR_FACTORS:
             raise ValueError(
-                f"box space processor {self.processor!r} is not one of "
+                f"box space processor {shown(self.processor)} is not one of "
                 f"{', '.join(PROCESSOR_FACTORS)}"
             )
         factor = PROCESSOR_FACTORS[self.processor]
@@ -176,7 +178,7 @@ class BoxSpace:
         """
         unknown = sorted(set(fields) - {"kind", "width", "height", "processor"})
         if unknown:
-            raise ValueError(f"box space has an unknown field {unknown[0]!r}")
+            raise ValueError(f"box space has an unknown field {shown(unknown[0])}")
         if "kind" not in fields:
             raise ValueError("box space has no field 'kind'")
         return cls(**fields)

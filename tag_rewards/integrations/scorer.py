@@ -19,6 +19,8 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
+from tag_rewards.errors import InputError, escaped, shown
+from tag_rewards.integrations.target_cache import TargetCache
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch
 from tag_rewards.rewards.suspect import suspect_space
@@ -155,7 +157,7 @@ class Scorer:
             if self.config.grounding.overlap == "polygon":
                 _require_polygons(target)
         except ValueError as error:
-            self._count_invalid(f"{name or 'a sample'}: {error}")
+            self._count_invalid(escaped(f"{name or 'a sample'}: {error}"))
             return None
         self._any_valid = True
         return target
@@ -188,7 +190,7 @@ def as_target(value: Any) -> Target:
         value: A `Target`, its JSON as `Target.to_json` writes it, or the same as a mapping.
 
     Raises:
-        ValueError: It is none of these; the message begins with the path of the field.
+        InputError: It is none of these; the message begins with the path of the field.
 
     Example:
         >>> row = {"version": 1, "label": "joy", "evidence": []}
@@ -197,25 +199,25 @@ def as_target(value: Any) -> Target:
         >>> as_target(row)
         Traceback (most recent call last):
         ...
-        ValueError: box_space is missing; a target has version, label, box_space, evidence
+        tag_rewards.errors.InputError: box_space is missing; a target has version, label, \
+box_space, evidence
     """
     if isinstance(value, Target):
         return value
     if isinstance(value, str):
-        return _cached_target(value)
+        return _TARGETS.read(value)
     if isinstance(value, Mapping):
         try:
-            return _cached_target(json.dumps(_without_none(value)))
+            return _TARGETS.read(json.dumps(_without_none(value)))
         except (TypeError, RecursionError) as error:
-            raise ValueError(f"the target holds what JSON cannot: {error}") from None
-    raise ValueError(
+            raise InputError(f"the target holds what JSON cannot: {error}") from None
+    raise InputError(
         f"a target is the string that Target.to_json() gives, not {type(value).__name__} "
-        f"({value!r:.60})"
+        f"({shown(value)})"
     )
 
 
-# The rollouts of a prompt share their target.
-_cached_target = lru_cache(maxsize=4096)(Target.from_json)
+_TARGETS = TargetCache()
 
 
 def _without_none(value: Any) -> Any:
@@ -232,7 +234,7 @@ def _without_none(value: Any) -> Any:
 def _require_polygons(target: Target) -> None:
     for index, evidence in enumerate(target.evidence):
         if evidence.polygon is None:
-            raise ValueError(
+            raise InputError(
                 f"evidence[{index}].polygon is missing, and overlap='polygon' needs it; write it "
                 "into the targets with `tag-rewards prepare --polygons`, or choose overlap='box'"
             )

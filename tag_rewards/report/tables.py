@@ -5,8 +5,6 @@ Down: what is measured. Across: of what.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +22,7 @@ from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross
 from tag_rewards.evaluation.measures import MEASURES, Figure
 from tag_rewards.evaluation.results import MODEL, read_gallery, read_results
 from tag_rewards.facs import au_name
+from tag_rewards.files.text import csv_text
 from tag_rewards.report.drawings import row_shares
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ _ENDS = ("low", "high", "n")
 
 
 def to_csv(table: Table) -> str:
-    r"""The table as CSV: UTF-8 text with a head, full precision, an empty cell for None.
+    """The table as CSV: UTF-8 text with a head, full precision, an empty cell for None.
 
     A column with figures becomes four: value, low, high and n. The titles of groups, if there are
     any, are the first column.
@@ -105,20 +104,18 @@ def to_csv(table: Table) -> str:
     rows = [row for group in table.groups for row in group.rows]
     wide = [any(isinstance(row[i], Figure) for row in rows) for i in range(len(table.columns))]
     titled = any(group.title for group in table.groups)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head: list[str] = []
+    head: list[Cell] = []
     for column, has_figures in zip(table.columns, wide, strict=True):
         head += [column, *(f"{column} {end}" for end in _ENDS)] if has_figures else [column]
-    writer.writerow(["group", *head] if titled else head)
+    lines = [["group", *head] if titled else head]
     for group in table.groups:
         for row in group.rows:
             cells: list[Cell] = []
             for cell, has_figures in zip(row, wide, strict=True):
-                nothing = [""] * (len(_ENDS) if has_figures else 0)
+                nothing = [None] * (len(_ENDS) if has_figures else 0)
                 cells += cell if isinstance(cell, Figure) else [cell, *nothing]
-            writer.writerow([group.title, *cells] if titled else cells)
-    return text.getvalue()
+            lines.append([group.title, *cells] if titled else cells)
+    return csv_text(lines)
 
 
 # --- what the tables are of --------------------------------------------------------------------

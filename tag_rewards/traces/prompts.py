@@ -37,10 +37,11 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, UndefinedError
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError
 from jinja2 import Template as Jinja
 from jinja2.meta import find_undeclared_variables
 from jinja2.nodes import Name
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
@@ -247,8 +248,9 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
     """The template of a mode, or of a file of yours, tried on every kind of sample.
 
     Raises:
-        InputError: It is no jinja2 template, uses a field that there is not, or does not have
-            `<image>` exactly once; the message names file, line and field.
+        InputError: It is no jinja2 template, uses a field that there is not, reaches for what is
+            behind a field in Python, or does not have `<image>` exactly once; the message names
+            file, line and field.
         OSError: The file cannot be read.
 
     Example:
@@ -268,7 +270,7 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
     for target, question in _trials():
         try:
             rendered = prompt.render(target, question, 0)
-        except UndefinedError as error:
+        except TemplateRuntimeError as error:  # no such field, or what the sandbox keeps closed
             where = f"{name}: line {_line(error, name)}"
             raise InputError(f"{where}: {error.message}; {_known(mode)}") from error
         except (TypeError, ValueError, ArithmeticError) as error:
@@ -283,7 +285,10 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
 
 
 def _compile(text: str, name: str, mode: Mode) -> Jinja:
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    # A template may come from elsewhere: it gets its fields, and no way from them into Python.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     try:
         tree = environment.parse(text, name, name)
         code = environment.compile(text, name, name)

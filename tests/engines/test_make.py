@@ -69,7 +69,7 @@ def test_every_option_of_the_endpoint_can_be_given():
         ("gpt", {}, "'gpt' is no engine; give one of openai, vllm, ray"),
         ("openai", {"urls": "x"}, "engine openai has no option urls; it has url, "),
         ("openai", {"url": "localhost:8000"}, "engine openai: url is 'localhost:8000', not like"),
-        ("openai", {"url": "http://[::1"}, "engine openai: Invalid IPv6 URL"),
+        ("openai", {"url": "http://[::1"}, r"engine openai: url is 'http://\[::1', not like"),
         ("openai", {"concurrency": "0"}, "engine openai: concurrency is 0, not at least 1"),
         ("openai", {"concurrency": "many"}, r"engine openai: concurrency is 'many' \(invalid lit"),
         ("openai", {"attempts": "0"}, "attempts is 0"),
@@ -95,6 +95,45 @@ def test_what_is_refused(name, options, message):
     with pytest.raises(InputError, match=message) as error:
         make_engine(name, "m", options)
     assert "\n" not in str(error.value)
+
+
+KEY = "s3cr3t/+key"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+        ("https://user:s3cr3t@models.example/v1/", "https://models.example/v1"),
+        ("https://s3cr3t@models.example:8000/v1", "https://models.example:8000/v1"),
+        ("https://user:s3@cr3t@models.example", "https://models.example"),
+        ("https://models.example/v1?key=s3cr3t", "https://models.example/v1"),
+        ("https://models.example/v1#s3cr3t", "https://models.example/v1"),
+    ],
+)
+def test_the_address_without_the_key(url, address):
+    config = OpenAIConfig(url=url)
+    assert config.address == address
+    assert config.url == url.rstrip("/")
+    assert "s3cr3t" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://user:{KEY}@",
+        f"ftp://user:{KEY}@models.example",
+        f"user:{KEY}@models.example",
+        f"http://user:{KEY}@models.example:port/v1",
+        f"http://user:{KEY}@[::1/v1",
+        f"http://user:\n{KEY}@models.example/\n",
+    ],
+)
+def test_a_key_in_an_address_that_is_none_is_not_printed(url):
+    with pytest.raises(InputError, match=r"engine openai: url is '.*', not like http") as error:
+        make_engine("openai", "m", {"url": url})
+    assert KEY not in str(error.value)
+    assert "s3cr3t" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -336,6 +336,21 @@ def test_an_endpoint_that_is_down_at_the_start(url):
         make_engine("openai", MODEL, {"url": url}).__enter__()
 
 
+def test_a_key_in_an_address_is_sent_and_never_printed():
+    """Whatever goes wrong: the messages name the endpoint, and not what it lets in."""
+    with serving(fine) as endpoint:
+        url = endpoint.url.replace("//", "//user:s3cr3t@")
+        with make_engine("openai", MODEL, {**HASTE, "url": url}) as engine:
+            assert [reply.text for reply in engine.generate([request(0)])]
+        with pytest.raises(InputError) as wrong:
+            make_engine("openai", "wirter", {"url": url}).__enter__()
+    with pytest.raises(InputError) as away:
+        make_engine("openai", MODEL, {"url": url}).__enter__()
+    for error in (wrong, away):
+        assert f"the endpoint {endpoint.url} " in str(error.value)
+        assert "s3cr3t" not in str(error.value)
+
+
 def test_an_endpoint_that_goes_down():
     """What was answered is given; the rest waits, then ends in one sentence."""
     with ExitStack() as stack:

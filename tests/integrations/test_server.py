@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import pickle
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fastapi")
 
+import httpx
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tag_rewards import RewardConfig, score
+from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
 from tag_rewards.integrations.server import ServerConfig, create_app
 from tag_rewards.integrations.server import app as scoring
@@ -84,9 +89,9 @@ def test_no_completion_is_an_error(server, texts):
     assert response.json() == {"scores": [scores_of(text) for text in texts]}
 
 
-def test_long_requests_are_scored_piece_by_piece_with_the_same_numbers(server):
+def test_long_requests_are_scored_beside_the_loop_with_the_same_numbers(server):
     texts = [HONEST + " " * index for index in range(200)]
-    assert sum(map(len, texts)) > scoring.SMALL_CHARS
+    assert sum(map(len, texts)) > scoring.SMALL_BYTES
     answer = server.post("/score", json={"completions": texts, "ground_truth": TRUTH}).json()
     assert answer["scores"] == [scores_of(text) for text in texts]
 
@@ -145,7 +150,8 @@ def test_health_and_documentation(server):
     assert server.get("/docs").status_code == 200
     described = server.get("/openapi.json").json()
     assert set(described["paths"]) == {"/score", "/openrlhf", "/slime", "/health", "/metrics"}
-    [example] = described["components"]["schemas"]["ScoreRequest"]["examples"]
+    body = described["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
+    [example] = body["schema"]["examples"]
     assert server.post("/score", json=example).json()["scores"][0]["format"] == 1
     assert tuple(Scores.model_fields) == SAMPLE_KEYS
     assert all(field.description for field in Scores.model_fields.values())
@@ -192,7 +198,7 @@ def deep_target(depth):
 
 TRUTH_JSON = json.dumps(TRUTH)
 HOSTILE = {
-    "nothing": (b"", 422, "body: Field required"),
+    "nothing": (b"", 400, "the body is no JSON"),
     "no JSON": (b"completions=a", 400, "the body is no JSON"),
     "half of it": (b'{"completions": ["a"', 400, "the body is no JSON"),
     "two of it": (b"{}{}", 400, "the body is no JSON"),
@@ -202,11 +208,11 @@ HOSTILE = {
     "no UTF-8": (b'{"completions": ["\xff\xfe"]}', 400, "no JSON"),
     "zeros": (b"\0" * 1000, 400, "no JSON"),
     "UTF-16": ('{"completions": 1}'.encode("utf-16"), 422, "completions"),
-    "brackets without end": (b"[" * 1_000_000, 400, "no JSON"),
-    "deep lists": (nested(100_000).encode(), 400, "no JSON"),
+    "brackets without end": (b"[" * 1_000_000, 400, "nested too deep"),
+    "deep lists": (nested(100_000).encode(), 400, "nested too deep"),
     "a list": (b"[1, 2]", 422, "body: Input should be"),
     "a number": (b"1", 422, "body: Input should be"),
-    "null": (b"null", 422, "body: Field required"),
+    "null": (b"null", 422, "body: Input should be"),
     "no field": (b"{}", 422, "completions: Field required"),
     "no completion": (b'{"completions": [], "ground_truth": "a"}', 422, "completions: List"),
     "no list": (b'{"completions": "a", "ground_truth": "a"}', 422, "completions: Input should be"),
@@ -278,14 +284,77 @@ def test_hostile_bodies(server, body, status, reason, announced):
     assert len(response.content) < 1200
 
 
-@pytest.mark.parametrize("depth", [10, 400, 600, 900])
-def test_deep_objects_are_no_targets(server, depth):
-    body = f'{{"completions": ["a", "a"], "ground_truths": [{TRUTH_JSON}, {deep_target(depth)}]}}'
-    response = server.post("/score", content=body, headers=JSON)
-    if response.is_success:
-        assert response.json()["scores"][1]["invalid_target"] == 1
-    else:
-        assert response.status_code in (400, 422)
+@pytest.mark.parametrize("large", [False, True], ids=["on the loop", "beside it"])
+@pytest.mark.parametrize("depth", [10, 400, *range(600, 1100, 20), *range(940, 1000), 10_000])
+def test_deep_objects_are_no_targets(unforgiving, depth, large):
+    """Python's own limit lies somewhere in these depths, and other places have theirs beside it."""
+    texts = json.dumps(["a" * (40_000 if large else 1), "a"])
+    for truth in (deep_target(depth), json.dumps(deep_target(depth)), json.dumps(nested(depth))):
+        body = f'{{"completions": {texts}, "ground_truths": [{TRUTH_JSON}, {truth}]}}'
+        response = unforgiving.post("/score", content=body, headers=JSON)
+        if response.is_success:
+            assert response.json()["scores"][1]["invalid_target"] == 1
+        else:
+            assert response.status_code in (400, 422)
+            assert response.json()["detail"].isprintable()
+
+
+ODD = [
+    "\ud800",
+    "a\nb",
+    "\x00",
+    "\u2028",
+    "\U0001f600",
+    "\x1b[31m",
+    "\u202e",
+    "\ufffe",
+    "{{a}}",
+    "%s",
+]
+
+
+@pytest.fixture(scope="module")
+def unforgiving():
+    """A server whose faults are its answers, 500, as a client sees them."""
+    app = create_app()
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.post("/score", json={"completions": ["a"], "ground_truth": TRUTH})
+        yield client
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_odd_characters_in_any_place_are_answered(unforgiving, odd):
+    """In names and values, of a request and of the ground truth in it; the answer is a sentence."""
+    target = json.loads(TRUTH)
+    truths = [
+        odd,
+        {odd: 1},
+        {**target, odd: 1},
+        {**target, "form": odd},
+        {**target, "form": f"{odd}:A"},
+        {**target, "label": odd},
+        {**target, "version": odd},
+        {**target, "box_space": {odd: odd}},
+        {**target, "box_space": {"kind": odd}},
+        {**target, "evidence": [{odd: odd}]},
+        {**target, "evidence": [{"au": 1, "probability": odd, "box": odd}]},
+    ]
+    bodies = [
+        ("/score", {"completions": [odd], "ground_truth": truth})
+        for truth in (*truths, *map(json.dumps, truths))
+    ]
+    bodies += [
+        ("/score", {odd: 1}),
+        ("/score", {"completions": [{"role": odd, odd: odd}], "ground_truth": TRUTH, odd: odd}),
+        ("/openrlhf", {"query": [odd], "prompts": [odd * 9], "labels": [TRUTH]}),
+        ("/slime", {"response": odd, "label": {odd: odd}, "prompt": odd}),
+    ]
+    for path, body in bodies:
+        response = unforgiving.post(path, content=json.dumps(body), headers=JSON)
+        assert response.status_code in (200, 422), response.text
+        if response.status_code == 422:
+            assert response.json()["detail"].isprintable()
+            assert len(response.content) < 1200
 
 
 @pytest.mark.parametrize(
@@ -344,8 +413,7 @@ def test_other_requests(server, method, path, status):
     assert server.request(method, path).status_code == status
 
 
-def test_the_time_for_scoring_is_limited(monkeypatch):
-    monkeypatch.setattr(scoring, "SLICE", 0)
+def test_the_time_for_scoring_is_limited():
     body = {"completions": [HONEST] * 200, "ground_truth": TRUTH}
     response = client(timeout=1e-9).post("/score", json=body)
     assert response.status_code == 503
@@ -394,6 +462,103 @@ def test_a_url_with_the_key_is_enough():
     body = {"response": HONEST, "label": TRUTH}
     guarded = client(api_key="secret")
     assert guarded.post("http://user:secret@testserver/slime", json=body).json()["score"] == 1
+
+
+# The guard names what it guards
+
+
+@pytest.mark.parametrize("served", [{}, {"/score": {}}, {"/v2/score": {}, "/health": {}}])
+def test_a_fastapi_that_serves_other_paths_is_refused_at_the_start(monkeypatch, served):
+    monkeypatch.setattr(FastAPI, "openapi", lambda app: {"paths": served})
+    with pytest.raises(
+        InputError, match=r"FastAPI \S+ serves .*, but the limits are for /health, "
+    ):
+        create_app()
+
+
+def test_an_endpoint_without_its_guard_reads_nothing():
+    app = create_app()
+    app.user_middleware.clear()
+    client = TestClient(app, raise_server_exceptions=False)
+    body = {"completions": ["a"], "ground_truth": TRUTH}
+    assert client.post("/score", json=body).status_code == 500
+
+
+def test_the_guard_goes_along_into_another_app():
+    outer = FastAPI()
+    outer.mount("/rewards", create_app(ServerConfig(max_body_bytes=1024, api_key="secret")))
+    client = TestClient(outer, headers={"authorization": "Bearer secret"})
+    body = {"completions": ["a"], "ground_truth": TRUTH}
+    assert client.post("/rewards/score", json=body).status_code == 200
+    assert client.post("/rewards/score", content=b"{}").status_code == 415
+    assert client.post("/rewards/score", json={"completions": ["a" * 2000]}).status_code == 413
+    assert client.get("/rewards/metrics", headers={"authorization": ""}).status_code == 401
+    assert client.get("/rewards/health", headers={"authorization": ""}).status_code == 200
+    found = samples(client.get("/rewards/metrics"))
+    assert found["tag_rewards_requests_total", "/score", "200"] == 1
+
+
+# The access log
+
+
+def test_each_request_is_a_line_of_the_access_log(caplog):
+    logged = client(access_log=True)
+    with caplog.at_level("INFO", "tag_rewards"):
+        logged.post("/score", json={"completions": ["a"], "ground_truth": TRUTH})
+        logged.get("/a%0A2026-01-01 forged%1B[31m?key=secret")
+        logged.post("/score", content=b"{}", headers={"content-type": "a\tb"})
+    lines = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"testclient POST /score 200 \d{3} bytes in \d+\.\d ms", lines[0])
+    assert lines[1].startswith(r"testclient GET /a\n2026-01-01 forged\x1b[31m 404 0 bytes in ")
+    assert lines[2].startswith("testclient POST /score 415 ")
+    assert all(line.isprintable() for line in lines)
+    assert "secret" not in "".join(lines)
+
+
+def test_there_is_no_access_log_unless_asked(caplog):
+    with caplog.at_level("INFO", "tag_rewards"):
+        client().get("/health")
+    assert not caplog.records
+
+
+# Who sends much keeps nobody waiting
+
+
+OUTLINE = [[index * 7 % 512 + 0.5, index * 13 % 512] for index in range(4000)]
+EVIDENCE = {"au": 12, "probability": 0.9, "box": [120, 330, 390, 450], "polygon": [OUTLINE]}
+LARGE_TARGET = {**json.loads(TRUTH), "evidence": [EVIDENCE]}
+MUCH = {
+    "texts": ("/score", {"completions": [HONEST * 5] * 600, "ground_truth": TRUTH}),
+    "one text": ("/score", {"completions": [HONEST * 4000], "ground_truth": TRUTH}),
+    "targets": ("/score", {"completions": [""] * 40, "ground_truths": [LARGE_TARGET] * 40}),
+    "messages": ("/score", {"completions": [[[]] * 500] * 1000, "ground_truth": TRUTH}),
+    "prompt": (
+        "/openrlhf",
+        {"query": ["a b " * 300_000 + "x"], "prompts": ["a b " * 300_000], "labels": [TRUTH]},
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "body"), MUCH.values(), ids=MUCH)
+def test_a_large_request_leaves_the_event_loop_free(path, body):
+    """The longest piece of work on the loop, in time of its own thread: the machine may be busy."""
+    content = json.dumps(body).encode()
+    assert len(content) > MIB
+
+    async def longest():
+        transport = httpx.ASGITransport(create_app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://a") as asking:
+            await asking.get("/health")
+            answer = asyncio.create_task(asking.post(path, content=content, headers=JSON))
+            worst = 0.0
+            while not answer.done():
+                began = time.thread_time()
+                await asyncio.sleep(0)
+                worst = max(worst, time.thread_time() - began)
+            assert (await answer).status_code == 200
+            return worst
+
+    assert asyncio.run(longest()) < 0.1
 
 
 # Metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -12,7 +13,7 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 
@@ -29,6 +30,7 @@ TARGET = TARGETS[0]
 HONEST = honest_text(TARGET)
 SERVE = [sys.executable, "-c", "from tag_rewards.cli import main; main()", "serve"]
 PATIENCE = 30  # seconds for what takes one on an idle machine
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} tag-rewards\[\d+\] [A-Z]+ \S")
 
 
 def free_port():
@@ -59,9 +61,11 @@ def serving(*arguments, folder):
         process.kill()
         process.wait()
     assert process.returncode == 0
-    assert said.startswith("tag-rewards ")
-    assert f"on http://127.0.0.1:{port} with" in said
-    assert "Traceback" not in said
+    first, *lines = said.splitlines()
+    assert first.startswith("tag-rewards ")
+    assert f"on http://127.0.0.1:{port} with" in first
+    assert all(map(LOG_LINE.match, lines)), said
+    assert lines[-1].endswith("INFO the server has ended")
     assert not os.listdir(folder)
 
 
@@ -230,6 +234,144 @@ def test_what_is_under_way_is_finished(tmp_path):
         line, answer = reply(connection)
         assert line.split()[1] == "200"
         assert answer.startswith('{"scores":')
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def workers(process):
+    """The processes that serve; Python's own helper is none."""
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(process.pid)}
+    return [int(pid) for pid, command in commands.items() if b"spawn_main" in command]
+
+
+def gone(pid):
+    """Whether a process has ended; one that nobody has asked for its exit code has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def within_patience(found):
+    deadline = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def starting(*arguments, folder):
+    """(process, port, log) of a server that leads a group of processes, as in a terminal."""
+    port, log = free_port(), folder / "log"
+    (folder / "tmp").mkdir()
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*SERVE, "--port", str(port), *arguments],
+            env={**os.environ, "TMPDIR": str(folder / "tmp")},
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        yield process, port, log
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)],
+    ids=["Ctrl+C in a terminal", "kill", "a service that is stopped"],
+)
+def test_the_end_is_quiet_and_leaves_nothing(tmp_path, number, whole_group, count):
+    with starting("--workers", str(count), folder=tmp_path) as (process, port, log):
+        within_patience(lambda: answers(port))
+        running = workers(process)
+        assert len(running) == (0 if count == 1 else count)
+        (os.killpg if whole_group else os.kill)(process.pid, number)
+        assert process.wait(PATIENCE) == 0
+        assert all(map(gone, running))
+        first, *lines = log.read_text().splitlines()
+        assert first.startswith("tag-rewards ")
+        assert len(lines) == 1
+        assert LOG_LINE.match(lines[0])
+        assert lines[0].endswith("the server has ended")
+        assert not os.listdir(tmp_path / "tmp")
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.8])
+def test_ctrl_c_while_the_workers_start(tmp_path, seconds):
+    """However early it comes: no traceback of a worker that was only being imported."""
+    with starting("--workers", "2", folder=tmp_path) as (process, _, log):
+        within_patience(lambda: "tag-rewards " in log.read_text())
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        assert "Traceback" not in log.read_text()
+        assert not os.listdir(tmp_path / "tmp")
+
+
+@pytest.mark.parametrize("moment", ["serving", "starting"])
+def test_workers_end_with_the_process_that_started_them(tmp_path, moment):
+    """Killed, it cannot end them itself; the port is free again."""
+    with starting("--workers", "2", folder=tmp_path) as (process, port, log):
+        within_patience(lambda: len(workers(process)) == 2)
+        if moment == "serving":
+            within_patience(lambda: answers(port))
+            time.sleep(1)
+        running = workers(process)
+        process.kill()
+        within_patience(lambda: all(map(gone, running)))
+        assert not answers(port)
+        assert "Traceback" not in log.read_text()
+
+
+def test_a_worker_that_dies_is_replaced_and_named(tmp_path):
+    with starting("--workers", "2", folder=tmp_path) as (process, port, log):
+        within_patience(lambda: answers(port))
+        dead, other = workers(process)
+        os.kill(dead, signal.SIGKILL)
+        within_patience(lambda: f"WARNING worker {dead} died; worker " in log.read_text())
+        within_patience(lambda: len(workers(process)) == 2)
+        assert other in workers(process)
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_request_and_a_warning_are_a_line_each(tmp_path, count):
+    """Of whichever worker; and what the client sends does not begin another."""
+    arguments = ("--workers", str(count), "--access-log", "--timeout", "1")
+    with starting(*arguments, folder=tmp_path) as (process, port, log):
+        within_patience(lambda: answers(port))
+        with connect(port) as connection:
+            connection.sendall(b"GET /a%0Ab HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            reply(connection)
+        with connect(port) as connection:
+            connection.sendall(b"POST /score HTTP/1.1\r\n")
+            assert reply(connection)[0].split()[1] == "408"
+        with connect(port) as connection:
+            connection.sendall(b"\0\1")
+            reply(connection)
+        truths = [TARGET.to_json(), '{"a\\nb": 1}']
+        post(port, {"completions": ["a", "b"], "ground_truths": truths})
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+        _, *lines = log.read_text().splitlines()
+    assert all(map(LOG_LINE.match, lines)), lines
+    for told in (
+        r"INFO 127\.0\.0\.1 GET /health 200 0 bytes in \d+\.\d ms",
+        r"INFO 127\.0\.0\.1 GET /a\\nb 404 ",
+        r"INFO 127\.0\.0\.1 - - 408 the request did not arrive in time",
+        r"WARNING Invalid HTTP request received\.",
+        r"WARNING the ground truth of sample 1 of the batch: version is missing",
+        r"INFO 127\.0\.0\.1 POST /score 200 ",
+    ):
+        assert any(re.search(told, line) for line in lines), (told, lines)
 
 
 def refused(*arguments, code=None):

@@ -1,85 +1,42 @@
-"""The HTTP endpoints: translate, score on the event loop without keeping others waiting, answer."""
+"""The HTTP endpoints: each reads a body, scores what it holds, and answers in its client's words.
+
+A body of more than `SMALL_BYTES` is worked on in a thread of its own, one at a time, so that who
+sends little does not wait for who sends much.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, NoReturn
 
+import fastapi
+import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
+from pydantic import ValidationError
 
 import tag_rewards
 from tag_rewards.errors import InputError
-from tag_rewards.integrations.openrlhf import columns_of, response_of
-from tag_rewards.integrations.scorer import (
-    NoTargetError,
-    Scorer,
-    completion_text,
-    decoded_text,
-)
+from tag_rewards.integrations.scorer import NoTargetError, Scorer
 from tag_rewards.integrations.server.config import ServerConfig
-from tag_rewards.integrations.server.guard import Guard, Metrics, json_response
+from tag_rewards.integrations.server.guard import ENDPOINTS, Guard, Metrics, body_of, refusal
 from tag_rewards.integrations.server.schemas import (
     OpenRLHFRequest,
     OpenRLHFResponse,
     Problem,
+    Samples,
     ScoreRequest,
     ScoreResponse,
     Scores,
     SlimeRequest,
 )
 
-#: A request with fewer characters is scored in one go.
-SMALL_CHARS = 32_768
-#: Seconds after which a longer one lets others go first.
-SLICE = 0.005
-
-
-async def score_all(
-    scorer: Scorer, texts: Sequence[str | None], ground_truths: Sequence[Any], timeout: float
-) -> list[dict[str, float]]:
-    """The scores of each completion.
-
-    Args:
-        scorer: What scores.
-        texts: The completions; None if there is none.
-        ground_truths: Their targets, as many.
-        timeout: Seconds until the request is given up.
-
-    Raises:
-        HTTPException: No ground truth so far was a target (422), or the time is up (503).
-    """
-    results = []
-    started = slice_started = perf_counter()
-    try:
-        if len(texts) > 1 and sum(map(len, filter(None, texts))) <= SMALL_CHARS:
-            return scorer.many(texts, ground_truths)
-        for index, (text, ground_truth) in enumerate(zip(texts, ground_truths, strict=True)):
-            results.append(scorer.one(text, ground_truth, f"sample {index} of a request"))
-            now = perf_counter()
-            if now - slice_started > SLICE:
-                if now - started > timeout:
-                    raise HTTPException(
-                        503, f"not scored within {timeout:g} s; send fewer completions at a time"
-                    )
-                await asyncio.sleep(0)
-                slice_started = perf_counter()
-    except NoTargetError as error:
-        raise HTTPException(422, str(error)[:1000]) from None
-    return results
-
-
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body is no JSON."},
-    401: {"model": Problem, "description": "The API key is missing or wrong."},
-    413: {"model": Problem, "description": "The body is too long, or has too many completions."},
-    415: {"model": Problem, "description": "The body is not declared as plain JSON."},
-    422: {"model": Problem, "description": "A field is wrong, or no ground truth is a target."},
-}
+#: A body of at most so many bytes is scored on the event loop, in one go.
+SMALL_BYTES = 32_768
 
 
 def create_app(config: ServerConfig | None = None) -> FastAPI:
@@ -87,6 +44,9 @@ def create_app(config: ServerConfig | None = None) -> FastAPI:
 
     Args:
         config: Limits, API key and reward; host, port and workers are up to what runs the app.
+
+    Raises:
+        InputError: The installed FastAPI does not serve the endpoints that the limits are for.
 
     Example:
         >>> sorted(create_app().openapi()["paths"])
@@ -99,58 +59,135 @@ def create_app(config: ServerConfig | None = None) -> FastAPI:
         description="Rewards for facial expression recognition grounded in Action Units.",
         redoc_url=None,
     )
-    app.state.timeout = config.timeout
+    app.state.config = config  # for what the server does below HTTP
     metrics = Metrics()
     for router in (_scoring_routes(config, metrics), _status_routes(metrics)):
         app.include_router(router)
-    app.add_exception_handler(RequestValidationError, _say_what_is_wrong)
-    endpoints = frozenset(route.path for route in app.routes if isinstance(route, APIRoute))
-    app.add_middleware(Guard, config=config, metrics=metrics, endpoints=endpoints)
+    served = app.openapi()["paths"].keys()
+    if served != ENDPOINTS:
+        raise InputError(
+            f"FastAPI {fastapi.__version__} serves {', '.join(sorted(served)) or 'nothing'}, but "
+            f"the limits are for {', '.join(sorted(ENDPOINTS))}; install another version of fastapi"
+        )
+    app.add_middleware(Guard, config=config, metrics=metrics)
     return app
 
 
+class _Scoring:
+    """What the scoring endpoints share: a scorer, and where they work."""
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._scorer = Scorer(config.reward)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="tag-rewards-large")
+
+    async def answer(self, request: Request, kind: type[Samples]) -> Response:
+        """The response to a request whose body is of this kind."""
+        body = body_of(request.scope)
+        deadline = perf_counter() + self._config.timeout
+        if len(body) <= SMALL_BYTES:
+            content = self._answer(body, kind, deadline)
+        else:
+            loop = asyncio.get_running_loop()
+            content = await loop.run_in_executor(self._beside, self._answer, body, kind, deadline)
+        return Response(content, media_type="application/json")
+
+    def _answer(self, body: bytes, kind: type[Samples], deadline: float) -> bytes:
+        try:
+            samples = _read(body, kind)
+            texts, targets = samples.texts, samples.targets
+            if len(texts) > self._config.max_completions:
+                raise refusal(
+                    413,
+                    f"{len(texts)} completions; send at most {self._config.max_completions} at a "
+                    "time, or start the server with a higher --max-completions",
+                )
+            if len(body) <= SMALL_BYTES and len(texts) > 1:
+                scores = self._scorer.many(texts, targets)
+            else:
+                scores = self._one_by_one(texts, targets, deadline)
+        except (InputError, NoTargetError) as error:
+            raise refusal(422, str(error)) from None
+        except RecursionError:
+            raise refusal(400, "the body is nested too deep") from None
+        self._metrics.count_scores(scores)
+        return orjson.dumps(samples.answer(scores))
+
+    def _one_by_one(
+        self, texts: Sequence[str | None], targets: Sequence[Any], deadline: float
+    ) -> list[dict[str, float]]:
+        scores = []
+        for index, (text, target) in enumerate(zip(texts, targets, strict=True)):
+            if perf_counter() > deadline:
+                raise refusal(
+                    503,
+                    f"not scored within {self._config.timeout:g} s; send fewer completions at a "
+                    "time",
+                )
+            scores.append(self._scorer.one(text, target, f"sample {index} of a request"))
+        return scores
+
+
+def _read(body: bytes, kind: type[Samples]) -> Samples:
+    """The request that a body is, which must be JSON by the standard, so without NaN."""
+    try:
+        fields = json.loads(body, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise refusal(400, f"the body is no JSON: {error}") from None
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise refusal(422, _first_mistake(error)) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _first_mistake(error: ValidationError) -> str:
+    """One sentence on the first field that is wrong, without the value: it may be megabytes."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field, *rest = first["loc"] or ("body",)
+    place = f"{field}[{rest[0]}]" if rest and isinstance(rest[0], int) else f"{field:.80}"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body is no JSON."},
+    401: {"model": Problem, "description": "The API key is missing or wrong."},
+    413: {"model": Problem, "description": "The body is too long, or has too many completions."},
+    415: {"model": Problem, "description": "The body is not declared as plain JSON."},
+    422: {"model": Problem, "description": "A field is wrong, or no ground truth is a target."},
+}
+
+
 def _scoring_routes(config: ServerConfig, metrics: Metrics) -> APIRouter:
-    router = APIRouter(route_class=_StrictRoute, responses=_REFUSALS)
-    scorer = Scorer(config.reward)
+    router = APIRouter(responses=_REFUSALS)
+    scoring = _Scoring(config, metrics)
 
-    async def score(texts: Sequence[str | None], ground_truths: Sequence[Any]) -> list[Any]:
-        if len(texts) > config.max_completions:
-            raise HTTPException(
-                413,
-                f"{len(texts)} completions; send at most {config.max_completions} at a time, or "
-                "start the server with a higher --max-completions",
-            )
-        results = await score_all(scorer, texts, ground_truths, config.timeout)
-        metrics.count_scores(results)
-        return results
-
-    @router.post("/score", response_model=ScoreResponse)
-    async def score_completions(request: ScoreRequest) -> Response:
+    @router.post("/score", response_model=ScoreResponse, openapi_extra=_body(ScoreRequest))
+    async def score_completions(request: Request) -> Response:
         """Score completions against one ground truth for all, or one for each."""
-        texts = [completion_text(completion) for completion in request.completions]
-        return json_response({"scores": await score(texts, request.each_ground_truth)})
+        return await scoring.answer(request, ScoreRequest)
 
-    @router.post("/openrlhf", response_model=OpenRLHFResponse)
-    async def score_for_openrlhf(request: OpenRLHFRequest) -> Response:
+    @router.post("/openrlhf", response_model=OpenRLHFResponse, openapi_extra=_body(OpenRLHFRequest))
+    async def score_for_openrlhf(request: Request) -> Response:
         """For OpenRLHF's `--remote_rm_url`: prompts and special tokens are taken off first."""
-        pairs = zip(request.query, request.prompts, strict=True)
-        texts = [_response(index, *pair) for index, pair in enumerate(pairs)]
-        return json_response(columns_of(await score(texts, request.labels)))
+        return await scoring.answer(request, OpenRLHFRequest)
 
-    @router.post("/slime", response_model=Scores)
-    async def score_for_slime(request: SlimeRequest) -> Response:
+    @router.post("/slime", response_model=Scores, openapi_extra=_body(SlimeRequest))
+    async def score_for_slime(request: Request) -> Response:
         """For slime's `--rm-type remote_rm --rm-url ... --reward-key score`: one sample."""
-        [result] = await score([decoded_text(request.response)], [request.label])
-        return json_response(result)
+        return await scoring.answer(request, SlimeRequest)
 
     return router
 
 
-def _response(index: int, query: str, prompt: str) -> str | None:
-    try:
-        return decoded_text(response_of(query, prompt))
-    except InputError as error:
-        raise HTTPException(422, f"query[{index}]: {error}") from None
+def _body(kind: type[Samples]) -> dict[str, Any]:
+    """What `/docs` says of a body that the endpoint reads itself."""
+    schema = {"schema": kind.model_json_schema()}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
 
 
 def _status_routes(metrics: Metrics) -> APIRouter:
@@ -167,37 +204,3 @@ def _status_routes(metrics: Metrics) -> APIRouter:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-class _StrictRoute(APIRoute):
-    """A route whose body must be JSON by the standard, so without NaN."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_strictly(request: Request) -> Response:
-            return await handle(_StrictRequest(request.scope, request.receive))
-
-        return handle_strictly
-
-
-class _StrictRequest(Request):
-    async def json(self) -> Any:
-        try:
-            return json.loads(await self.body(), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise HTTPException(400, f"the body is no JSON: {error}") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-async def _say_what_is_wrong(request: Request, error: Exception) -> Response:
-    """One sentence on the first field that is wrong, without the value: it may be megabytes."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    field, *rest = first["loc"][1:] or ("body",)
-    place = f"{field}[{rest[0]}]" if rest and isinstance(rest[0], int) else str(field)
-    reason = first["msg"].removeprefix("Value error, ")
-    return json_response({"detail": f"{place}: {reason}"[:1000]}, 422)

@@ -22,6 +22,7 @@ class ServerConfig:
         max_completions: Most completions in a request, at least 1; more get 413.
         timeout: Seconds, above 0, in which a request must have arrived (else 408), and in which it
             is answered after that (else 503).
+        access_log: Whether each request is logged, a line each.
         api_key: What clients must send; None lets everybody in. Visible ASCII characters.
         reward: Weights and options of the reward.
 
@@ -44,6 +45,7 @@ class ServerConfig:
     max_body_bytes: int = 4 * 1024 * 1024
     max_completions: int = 1024
     timeout: float = 30.0
+    access_log: bool = False
     api_key: str | None = field(default=None, repr=False)
     reward: RewardConfig = field(default_factory=RewardConfig)
 

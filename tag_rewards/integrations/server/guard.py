@@ -1,4 +1,6 @@
-"""What is refused before an endpoint sees it, and what is counted after: a plain ASGI layer.
+"""What is refused before an endpoint sees it, what is counted and logged after: a plain ASGI layer.
+
+It names the paths itself, and hands an endpoint its body: one that it does not guard gets none.
 
 With several workers each process writes its counts to files that prometheus-client adds up, in the
 folder `PROMETHEUS_MULTIPROC_DIR`, which must be set before that package is imported.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from hmac import compare_digest
@@ -20,6 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from tag_rewards.errors import escaped, shown
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
 
 if TYPE_CHECKING:
@@ -27,35 +31,56 @@ if TYPE_CHECKING:
 
     from tag_rewards.integrations.server.config import ServerConfig
 
+logger = logging.getLogger(__name__)
+
+#: The paths of the server, which are counted by name.
+ENDPOINTS = frozenset({"/score", "/openrlhf", "/slime", "/health", "/metrics"})
+
 #: Open to everybody, with or without an API key.
 _OPEN = frozenset({"/health", "/docs", "/openapi.json"})
 
+_BODY = "tag_rewards.body"
+_LONGEST_REASON = 1000
 
-def json_response(content: object, status: int = 200) -> Response:
-    """A response with a JSON body."""
-    return Response(orjson.dumps(content), status, media_type="application/json")
+
+def body_of(scope: Scope) -> bytes:
+    """The body of a request, whole and within the limit, as the guard has read it.
+
+    Raises:
+        KeyError: No guard has seen the request.
+    """
+    body: bytes = scope[_BODY]
+    return body
+
+
+def refusal(status: int, reason: str) -> HTTPException:
+    """The answer to a request that is not served; the reason may quote it."""
+    return HTTPException(status, escaped(reason, _LONGEST_REASON))
+
+
+def log_access(client: object, method: str, path: str, status: int, told: str) -> None:
+    """A line of the access log; the path is whatever the client sent."""
+    logger.info("%s %s %s %d %s", client, method, escaped(path, 80), status, told)
 
 
 class Guard:
-    """Lets through what an endpoint can use, and counts what became of every request.
+    """Lets through what an endpoint can use, counts what became of every request, and logs it.
 
-    A body reaches the app whole and within the limit, whether or not its length was announced.
+    A body is read whole and within the limit, whether or not its length was announced; `body_of`
+    gives it to the endpoint.
 
     Args:
         app: The next layer.
-        config: Limits and API key.
+        config: Limits and API key, and whether each request is logged.
         metrics: Where requests are counted.
-        endpoints: The paths that are counted by name.
     """
 
-    def __init__(
-        self, app: ASGIApp, config: ServerConfig, metrics: Metrics, endpoints: frozenset[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics) -> None:
         self._app = app
         self._max_body_bytes = config.max_body_bytes
         self._api_key = config.api_key.encode() if config.api_key else None
+        self._access_log = config.access_log
         self._metrics = metrics
-        self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -71,36 +96,43 @@ class Guard:
                 status = message["status"]
             await send(message)
 
-        endpoint = scope["path"] if scope["path"] in self._endpoints else "other"
+        path = _path(scope)
+        endpoint = path if path in ENDPOINTS else "other"
+        body = b""
         try:
             headers = dict(scope["headers"])
-            if self._api_key is not None and scope["path"] not in _OPEN:
+            if self._api_key is not None and path not in _OPEN:
                 _require_key(headers.get(b"authorization", b""), self._api_key)
-            if scope["method"] == "POST" and endpoint != "other":
+            if scope["method"] == "POST" and path in ENDPOINTS:
                 self._require_json(headers)
-                receive = _once(await self._read(receive))
+                body = await self._read(receive)
+                scope[_BODY] = body
             await self._app(scope, receive, note_status)
-        except HTTPException as refusal:
-            response = json_response({"detail": refusal.detail}, refusal.status_code)
+        except HTTPException as error:
+            content = orjson.dumps({"detail": error.detail})
+            response = Response(content, error.status_code, media_type="application/json")
             await response(scope, receive, note_status)
         finally:
-            self._metrics.count_request(endpoint, status, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._metrics.count_request(endpoint, status, seconds)
+            if self._access_log:
+                client = (scope.get("client") or ("-",))[0]
+                told = f"{len(body)} bytes in {1000 * seconds:.1f} ms"
+                log_access(client, scope["method"], path, status, told)
 
     def _require_json(self, headers: Mapping[bytes, bytes]) -> None:
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != b"application/json":
-            raise HTTPException(415, f"Content-Type must be application/json, not {_quote(kind)}")
+            raise refusal(415, f"Content-Type must be application/json, not {_quote(kind)}")
         coding = headers.get(b"content-encoding", b"identity").strip().lower()
         if coding != b"identity":
-            raise HTTPException(
-                415, f"send the body as it is, without Content-Encoding {_quote(coding)}"
-            )
+            raise refusal(415, f"send the body as it is, without Content-Encoding {_quote(coding)}")
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or len(length) > 18 or int(length) > self._max_body_bytes:
             raise self._too_long()
 
     def _too_long(self) -> HTTPException:
-        return HTTPException(
+        return refusal(
             413,
             f"the body is longer than {self._max_body_bytes} bytes; send fewer completions at a "
             "time, or start the server with a higher --max-body-mib",
@@ -111,7 +143,7 @@ class Guard:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise HTTPException(400, "the client left before its request was complete")
+                raise refusal(400, "the client left before its request was complete")
             body += message.get("body", b"")
             if len(body) > self._max_body_bytes:
                 raise self._too_long()
@@ -119,18 +151,15 @@ class Guard:
                 return bytes(body)
 
 
+def _path(scope: Scope) -> str:
+    """The path below the place where the app is mounted."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
 def _quote(header: bytes) -> str:
-    return repr(header[:80].decode("latin-1"))
-
-
-def _once(body: bytes) -> Receive:
-    """A `receive` that gives the whole body, and then says that there is no more."""
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-    async def receive() -> Message:
-        return next(messages, {"type": "http.disconnect"})
-
-    return receive
+    return shown(header.decode("latin-1"))
 
 
 def _require_key(authorization: bytes, key: bytes) -> None:
@@ -145,7 +174,7 @@ def _require_key(authorization: bytes, key: bytes) -> None:
     elif scheme.lower() != b"bearer":
         given = b""
     if not compare_digest(given, key):
-        raise HTTPException(
+        raise refusal(
             401,
             "send the API key as Authorization: Bearer KEY, or in the URL as http://user:KEY@HOST",
         )

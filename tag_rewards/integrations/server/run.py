@@ -1,33 +1,44 @@
 """Starting and ending the server's processes: their sockets, and HTTP/1.1 as uvicorn speaks it.
 
 Every worker listens on a socket of its own, and what no ASGI app sees has bounds: a request that
-dribbles, or whose head has no end.
+dribbles, or whose head has no end. All processes end when the first one does, whatever ends it, and
+log in one form.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import math
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 import tag_rewards
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, escaped
+from tag_rewards.integrations.server.app import create_app
 from tag_rewards.integrations.server.config import ServerConfig
+from tag_rewards.integrations.server.guard import log_access
 
 if TYPE_CHECKING:
     import asyncio
 
     from fastapi import FastAPI
 
+logger = logging.getLogger(__name__)
 
 #: Longest request line with its headers, give or take one read from the socket.
 MAX_HEAD_BYTES = 65_536
@@ -36,7 +47,7 @@ MAX_HEAD_BYTES = 65_536
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that ends if a request does not arrive in time, or if its head is too long.
 
-    The app says in `app.state.timeout` how many seconds a request may take to arrive.
+    `app.state.config` says how many seconds a request may take to arrive, and whether it is logged.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -82,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_clock(self) -> None:
         self._stop_clock()
-        self._clock = self.loop.call_later(self.app.state.timeout, self._too_late)
+        self._clock = self.loop.call_later(self.app.state.config.timeout, self._too_late)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
@@ -102,6 +113,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\n\r\n{body}".encode()
             )
+            if self.app.state.config.access_log:
+                client = (self.client or ("-",))[0]
+                log_access(client, "-", "-", int(status.split()[0]), reason)
         self.transport.close()
 
 
@@ -138,8 +152,73 @@ class OwnSocket(socket.socket):
 
 #: The configuration for the workers, which are processes of their own.
 CONFIG_VARIABLE = "TAG_REWARDS_SERVER"
+#: Where their metrics are added up.
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 #: Seconds for which an idle connection stays open: longer than clients keep one for reuse.
 KEEP_ALIVE = 75
+
+
+class OneLine(logging.Formatter):
+    """A record is a line of its own, whatever is quoted in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line."""
+        return escaped(super().formatMessage(record))
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": OneLine,
+            "format": "%(asctime)s tag-rewards[%(process)d] %(levelname)s %(message)s",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"tag_rewards": {"level": "INFO"}},
+}
+"""How every process of the server logs: on stderr, a line a record, with time and process."""
+
+
+class Supervisor(Multiprocess):
+    """Starts the workers, and another one for each that dies; says so.
+
+    Ctrl+C reaches every process of a terminal. It is blocked before the first worker starts, and so
+    in the workers too: only this process looks for it, and ends them when their requests under way
+    are answered.
+    """
+
+    def run(self) -> None:
+        """Until SIGINT or SIGTERM.
+
+        Raises:
+            InputError: A worker cannot serve, and said why.
+        """
+        resource_tracker.ensure_running()  # when it is started, it ends the blocking of signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        super().run()
+        if any(process.exitcode == STARTUP_FAILURE for process in self.processes):
+            raise InputError("a worker could not start; its own message is above")
+
+    def handle_signals(self) -> None:
+        """Look for Ctrl+C, then for the others."""
+        if signal.SIGINT in signal.sigpending():
+            self.should_exit.set()
+        super().handle_signals()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that died; one that takes its time is left alone."""
+        for index, process in enumerate(self.processes):
+            if process.process.is_alive():
+                continue
+            if process.exitcode == STARTUP_FAILURE:
+                self.should_exit.set()
+                return
+            self.processes[index] = successor = Process(self.config, self.sockets)
+            successor.start()
+            logger.warning("worker %s died; worker %s takes its place", process.pid, successor.pid)
 
 
 def serve(config: ServerConfig) -> None:
@@ -149,8 +228,11 @@ def serve(config: ServerConfig) -> None:
         config: What to serve, and where.
 
     Raises:
-        InputError: The address cannot be used.
+        InputError: The address cannot be used, or the app cannot be made.
     """
+    # With it in the environment, one worker's metrics would go into somebody else's folder.
+    os.environ.pop(METRICS_VARIABLE, None)
+    app = _ready_app(config)
     _require_free(config.host, config.port)
     host = f"[{config.host}]" if ":" in config.host else config.host
     print(
@@ -160,43 +242,69 @@ def serve(config: ServerConfig) -> None:
         file=sys.stderr,
         flush=True,
     )
-    # uvicorn raises the signal again when it is done, which would leave the folder behind.
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(0))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn ends by it, and raises it again when all is done, which is then nobody's business.
+        signal.signal(number, lambda *_: None)
+    if config.workers == 1:
+        uvicorn.Server(_settings(config, app)).run()
+    else:
+        _serve_with_workers(config)
+    logger.info("the server has ended")
+
+
+def _serve_with_workers(config: ServerConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="tag-rewards-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ[METRICS_VARIABLE] = folder
         os.environ[CONFIG_VARIABLE] = config.to_json()
-        settings = uvicorn.Config(
-            "tag_rewards.integrations.server.run:app_from_environment",
-            factory=True,
-            host=config.host,
-            port=config.port,
-            workers=config.workers,
-            loop="uvloop",
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=math.ceil(config.timeout),
-        )
-        if config.workers == 1:
-            uvicorn.Server(settings).run()
-        else:
-            with OwnSocket(config.host, config.port) as own:
-                Multiprocess(settings, sockets=[own]).run()
+        with OwnSocket(config.host, config.port) as own:
+            settings = _settings(config, f"{__name__}:{app_of_worker.__name__}", factory=True)
+            Supervisor(settings, sockets=[own]).run()
 
 
-def app_from_environment() -> FastAPI:
-    """The app of a worker."""
+def _settings(config: ServerConfig, app: FastAPI | str, factory: bool = False) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=LOGGING,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(config.timeout),
+    )
+
+
+def app_of_worker() -> FastAPI:
+    """The app of a worker, which ends with the process that started it."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return _ready_app(ServerConfig.from_json(os.environ[CONFIG_VARIABLE]))
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, however it comes; then end as if it had said so."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "workers are started by multiprocessing"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ready_app(config: ServerConfig) -> FastAPI:
     # Imported by the first trace that needs it, it would keep a second's requests waiting.
     import scipy.optimize  # noqa: F401
 
-    from tag_rewards.integrations.server.app import create_app
-
-    return create_app(ServerConfig.from_json(os.environ[CONFIG_VARIABLE]))
+    app = create_app(config)
+    # A body can be a million lists. They are no garbage, and looking through all of them again and
+    # again took six times as long as reading them, in which nobody else is served.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    return app
 
 
 def _require_free(host: str, port: int) -> None:

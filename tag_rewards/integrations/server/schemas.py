@@ -1,14 +1,19 @@
-"""The bodies of requests and responses; `/docs` shows them."""
+"""The bodies of requests and responses, and what of them is scored; `/docs` shows them."""
 
 from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
 
+from tag_rewards.errors import InputError, shown
 from tag_rewards.forms import FORMS, TAG
+from tag_rewards.integrations.openrlhf import columns_of, response_of
+from tag_rewards.integrations.scorer import completion_text, decoded_text
 
 #: A target with polygons for every AU has some kilobytes; a scorer remembers those it has read.
 MAX_TARGET_CHARS = 65_536
@@ -44,7 +49,7 @@ def _acceptable(target: str | dict[str, Any] | None) -> str | dict[str, Any] | N
     form = fields.get("form") if isinstance(fields, dict) else None
     if isinstance(form, str) and form not in FORMS:
         # A client could have any module imported.
-        raise ValueError(f"the form {form!r:.80} is none of the server's: {', '.join(FORMS)}")
+        raise ValueError(f"the form {shown(form)} is none of the server's: {', '.join(FORMS)}")
     return target
 
 
@@ -62,7 +67,29 @@ GroundTruths = Annotated[list[GroundTruth], FailFast()]
 Texts = Annotated[list[str], FailFast()]
 
 
-class ScoreRequest(BaseModel):
+class Samples(BaseModel, ABC):
+    """A request: what is to be scored, and the answer in the words of who asks."""
+
+    @property
+    @abstractmethod
+    def texts(self) -> list[str | None]:
+        """The text of each completion; None where there is none.
+
+        Raises:
+            InputError: One cannot be told from what it was sent with.
+        """
+
+    @property
+    @abstractmethod
+    def targets(self) -> Sequence[str | dict[str, Any] | None]:
+        """The ground truth of each completion."""
+
+    @abstractmethod
+    def answer(self, scores: list[dict[str, float]]) -> Any:
+        """The response, of the scores of each completion."""
+
+
+class ScoreRequest(Samples):
     """Completions, and a ground truth for each or one for all of them."""
 
     model_config = ConfigDict(
@@ -87,9 +114,18 @@ class ScoreRequest(BaseModel):
         return self
 
     @property
-    def each_ground_truth(self) -> list[str | dict[str, Any] | None]:
-        """One for each completion."""
+    def texts(self) -> list[str | None]:
+        """Of strings, messages and lists of messages."""
+        return [completion_text(completion) for completion in self.completions]
+
+    @property
+    def targets(self) -> Sequence[str | dict[str, Any] | None]:
+        """The one of each, or the one of all."""
         return self.ground_truths or [self.ground_truth] * len(self.completions)
+
+    def answer(self, scores: list[dict[str, float]]) -> Any:
+        """A `ScoreResponse`."""
+        return {"scores": scores}
 
 
 class Scores(BaseModel):
@@ -120,7 +156,7 @@ class ScoreResponse(BaseModel):
     scores: list[Scores]
 
 
-class OpenRLHFRequest(BaseModel):
+class OpenRLHFRequest(Samples):
     """What OpenRLHF posts to `--remote_rm_url`."""
 
     query: Annotated[Texts, Field(min_length=1, description="Prompts with their responses.")]
@@ -132,6 +168,28 @@ class OpenRLHFRequest(BaseModel):
         _require_as_many(query=self.query, prompts=self.prompts, labels=self.labels)
         return self
 
+    @property
+    def texts(self) -> list[str | None]:
+        """The queries without their prompts and the special tokens at their end."""
+        pairs = zip(self.query, self.prompts, strict=True)
+        return [_response(index, *pair) for index, pair in enumerate(pairs)]
+
+    @property
+    def targets(self) -> Sequence[str | dict[str, Any] | None]:
+        """The labels."""
+        return self.labels
+
+    def answer(self, scores: list[dict[str, float]]) -> Any:
+        """An `OpenRLHFResponse`."""
+        return columns_of(scores)
+
+
+def _response(index: int, query: str, prompt: str) -> str | None:
+    try:
+        return decoded_text(response_of(query, prompt))
+    except InputError as error:
+        raise InputError(f"query[{index}]: {error}") from None
+
 
 class OpenRLHFResponse(BaseModel):
     """What OpenRLHF reads: rewards, scores for its filter, and what it logs."""
@@ -141,12 +199,26 @@ class OpenRLHFResponse(BaseModel):
     extra_logs: dict[str, list[float]]
 
 
-class SlimeRequest(BaseModel):
+class SlimeRequest(Samples):
     """What slime posts to `--rm-url` for each sample."""
 
     prompt: Any = None
     response: str | None
     label: GroundTruth
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The response without the special tokens at its end."""
+        return [decoded_text(self.response)]
+
+    @property
+    def targets(self) -> Sequence[str | dict[str, Any] | None]:
+        """The label."""
+        return [self.label]
+
+    def answer(self, scores: list[dict[str, float]]) -> Any:
+        """`Scores`."""
+        return scores[0]
 
 
 class Problem(BaseModel):
