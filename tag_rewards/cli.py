@@ -64,6 +64,15 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == tag_rewards.__name__:
+            raise
+        print(
+            f"tag-rewards: a package of this environment cannot be imported ({error}); change its "
+            "version or that of what it names",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 _INTERRUPTED = 130

@@ -30,6 +30,10 @@ def prepare(
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     min_confidence: options.MinConfidence = 0.725,
+    min_face: Annotated[
+        float,
+        typer.Option(help="Least shorter side of a face in pixels of its image, before resizing."),
+    ] = 0.0,
     polygons: Annotated[
         bool,
         typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),
@@ -61,13 +65,12 @@ def prepare(
 
     **Examples**
 
-        FaceLandmarkImg -2Dfp -aus -fdir rafdb/Image/aligned -out_dir openface
+        tag-rewards annotate rafdb --detector openface --out evidence
 
-        tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface --out parquet
+        tag-rewards prepare rafdb --protocol rafdb/basic-test --evidence evidence --out parquet
 
         tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
 
-        tag-rewards prepare rafdb --evidence evidence --out parquet
 
         tag-rewards prepare rafdb --evidence evidence --out parquet
         --model Qwen/Qwen2.5-VL-7B-Instruct
@@ -85,7 +88,7 @@ def prepare(
         raise InputError("give one of --openface and --evidence")
     images = images_by_hand(model, min_pixels, max_pixels)
     annotation = TargetConfig(
-        canvas, box_space, top_k, min_probability, min_confidence, polygons, images
+        canvas, box_space, top_k, min_probability, min_confidence, polygons, min_face, images
     )
     config = PrepareConfig(
         annotation=annotation,

@@ -71,7 +71,7 @@ class DlibDetector(OneByOne):
     Example:
         >>> detector = DlibDetector()
         >>> detector.detect([np.zeros((200, 200, 3), np.uint8)])
-        [Detection(faces=(), failure='')]
+        [Detection(faces=(), failure='', kind='')]
     """
 
     name = "dlib"

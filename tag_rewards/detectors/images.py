@@ -107,6 +107,25 @@ def prepare(image: NDArray[np.uint8], min_side: int = MIN_SIDE, pad: int = PAD) 
     return Prepared(np.asarray(bordered, np.uint8), Transform(scale, pad))
 
 
+def with_border(image: NDArray[np.uint8]) -> Prepared:
+    """An image with a border that repeats its edge, for a face that fills it.
+
+    The border is `PAD` pixels wide, or a sixth of the shorter side if that is more: detectors look
+    for faces with something around them.
+
+    Args:
+        image: (height, width, 3) uint8 BGR, of any size.
+
+    Example:
+        >>> image, transform = with_border(np.zeros((320, 600, 3), np.uint8))
+        >>> image.shape, transform
+        ((426, 706, 3), Transform(scale=1, border=53))
+    """
+    pad = max(PAD, min(image.shape[:2]) // 6)
+    bordered = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    return Prepared(np.asarray(bordered, np.uint8), Transform(border=pad))
+
+
 def read_any(image: ImageInput) -> NDArray[np.uint8]:
     """An image as BGR, (height, width, 3) uint8, from a file (`read_image`) or pixels (`as_bgr`).
 

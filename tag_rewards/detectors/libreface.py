@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
 
 REMEDY = (
-    "pip install libreface into a Python 3.9 environment of its own: it pins torch 2.0.0 and "
-    "mediapipe 0.10.5"
+    "pip install libreface 'numpy<2' 'pyarrow<26' into an environment of its own with Python 3.10 "
+    "or 3.11: it pins torch 2.0.0 and mediapipe 0.10.5"
 )
 WEIGHTS_REMEDY = "run it once with the network, which fills the weights' folder, and give that one"
 
@@ -56,7 +56,8 @@ class LibreFaceDetector(OneByOne):
     """Runs LibreFace's `get_facial_attributes_image`; a `Detector`.
 
     LibreFace judges one face of an image and loads its models anew for each image. It gives no
-    score of a face, so the confidence is 1.
+    score of a face, so the confidence is 1. Version 0.2.0 raises an `AttributeError` on an image
+    with two faces, which `tag-rewards annotate` takes for that image's failure.
 
     Args:
         config: How it is run.

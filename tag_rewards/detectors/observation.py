@@ -96,17 +96,22 @@ class Detection(NamedTuple):
     Attributes:
         faces: The faces, in no promised order; empty if none was found.
         failure: Why the image could not be looked at, one sentence; empty if it could.
+        kind: The failure in a few words that are the same for all of its kind, by which a summary
+            counts; empty counts by `failure` itself.
     """
 
     faces: tuple[FaceObservation, ...] = ()
     failure: str = ""
+    kind: str = ""
 
 
 class Detector(Protocol):
     """An AU or landmark detector.
 
-    An image that cannot be looked at is a result (`Detection.failure`), never an exception, so that
-    one bad file does not stop a run. An exception means that the detector itself cannot work.
+    An image that cannot be looked at is a result (`Detection.failure`). `tag-rewards annotate`
+    takes an exception for the failure of the image that the detector raised it on, and stops after
+    several in a row. An `InputError` says that the detector itself cannot work, and stops it at
+    once.
 
     Attributes:
         name: What it is called on the command line.

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -21,6 +20,7 @@ from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any
 from tag_rewards.detectors.observation import Detection
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import ImageError
+from tag_rewards.files.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,8 +63,14 @@ class OneByOne:
         try:
             prepared = prepare(read_any(image))
         except (ImageError, OSError) as error:
-            return Detection(failure=str(error))
+            return unreadable(error)
         return Detection(tuple(self._look(prepared)))
+
+
+def unreadable(error: ImageError | OSError) -> Detection:
+    """The failure of an image that cannot be read."""
+    kind = "no image" if isinstance(error, ImageError) else "the file cannot be opened"
+    return Detection(failure=str(error), kind=kind)
 
 
 @contextmanager
@@ -74,8 +80,8 @@ def png_of(image: NDArray[np.uint8]) -> Iterator[Path]:
     Args:
         image: (height, width, 3) uint8 BGR.
     """
-    with TemporaryDirectory(prefix="tag-rewards-") as folder:
-        path = Path(folder, "face.png")
+    with scratch_folder() as folder:
+        path = folder / "face.png"
         write_png(path, image)
         yield path
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
 
 REMEDY = (
-    "pip install openface-test into an environment of its own: it pins numpy 1.26.4 and scipy 1.13"
+    "pip install openface-test 'pyarrow<26' into an environment of its own: it pins numpy 1.26.4 "
+    "and scipy 1.13"
 )
 WEIGHTS_REMEDY = "get the weights with `openface download --output weights` and give that folder"
 

@@ -1,4 +1,8 @@
-"""Landmarks and AUs by py-feat 2.x (`Detectorv2`): 24 AU probabilities and MediaPipe's mesh."""
+"""Landmarks and AUs by py-feat 2.x (`Detectorv2`): scores of 20 AUs and MediaPipe's mesh.
+
+`FaceRect*` is not the face but the square that its models see, 1.2 times the longer side of the
+detected box; the box here is the one around the mesh.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    box_around,
     import_for,
     package_version,
     png_of,
@@ -25,12 +30,12 @@ if TYPE_CHECKING:
 
 REMEDY = "pip install 'py-feat>=2.1'"
 WEIGHTS_REMEDY = (
-    "run it once where the Hugging Face hub can be reached, or set HF_HOME to a cache that holds "
-    "py-feat's models"
+    "run it once where the Hugging Face hub can be reached: it keeps its weights in the folder "
+    "feat/resources of its installation, which can be copied to where the hub cannot be reached"
 )
 
 PROBABILITY_SCALE = "probability_0_1"
-"""What `FaceObservation.raw` calls py-feat's AU columns."""
+"""What `FaceObservation.raw` calls py-feat's AU columns: cosines, cut to 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,9 @@ class PyFeatDetector(OneByOne):
     def __init__(self, config: PyFeatConfig | None = None) -> None:
         self.config = config or PyFeatConfig()
         import_for(self.name, "feat", REMEDY)
-        self.version = f"py-feat {package_version('py-feat')}, Detectorv2 ({PREPARATION})"
+        self.version = (
+            f"py-feat {package_version('py-feat')}, Detectorv2, box of the mesh ({PREPARATION})"
+        )
 
     def _look(self, prepared: Prepared) -> list[FaceObservation]:
         detector = _detector(self.config)
@@ -79,25 +86,24 @@ class PyFeatDetector(OneByOne):
         """The rows of a `Fex` as observations; an image without a face has one row of NaN.
 
         Args:
-            rows: Column -> value: `FaceRectX`, `FaceRectY`, `FaceRectWidth`, `FaceRectHeight`,
-                `FaceScore`, `AU01` ..., `mesh_x_0` ... `mesh_y_477`.
+            rows: Column -> value: `FaceRectX`, `FaceScore`, `AU01` ..., `mesh_x_0` ...
+                `mesh_y_477`.
             transform: Of the image that they are of.
         """
         return [self._face(row, transform) for row in rows if np.isfinite(row["FaceRectX"])]
 
     def _face(self, row: Mapping[str, Any], transform: Transform) -> FaceObservation:
-        x, y = float(row["FaceRectX"]), float(row["FaceRectY"])
-        corners = [[x, y], [x + row["FaceRectWidth"], y + row["FaceRectHeight"]]]
-        (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
-        mesh = [[row[f"mesh_{axis}_{i}"] for axis in "xy"] for i in range(478)]
+        mesh = transform.to_original(
+            [[row[f"mesh_{axis}_{i}"] for axis in "xy"] for i in range(478)]
+        )
         aus = {
             int(column[2:]): float(value)
             for column, value in row.items()
             if column[:2] == "AU" and column[2:].isdigit() and np.isfinite(value)
         }
         return FaceObservation(
-            box=(x1, y1, x2, y2),
-            landmarks=transform.to_original(mesh_to_ibug(mesh)),
+            box=box_around(mesh),
+            landmarks=mesh_to_ibug(mesh),
             probabilities={au: min(max(value, 0.0), 1.0) for au, value in aus.items()},
             raw={PROBABILITY_SCALE: aus},
             confidence=min(max(float(row["FaceScore"]), 0.0), 1.0),

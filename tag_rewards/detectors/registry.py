@@ -36,6 +36,12 @@ class _Entry:
     required: str = ""
 
 
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("not true or false")
+    return text == "true"
+
+
 _ENTRIES = {
     "openface": _Entry(
         "runs OpenFace 2.x, your own installation",
@@ -54,7 +60,7 @@ _ENTRIES = {
         "reads a folder of CSV files that OpenFace 2.x wrote, one for each image",
         "OpenFaceFolder",
         "",
-        {"folder": Path},
+        {"folder": Path, "au_static": _flag},
         required="folder",
     ),
     "dlib": _Entry(
@@ -71,7 +77,7 @@ _ENTRIES = {
         required="model",
     ),
     "pyfeat": _Entry(
-        "py-feat 2.x, probabilities of 24 AUs; downloads its weights",
+        "py-feat 2.x, probabilities of 20 AUs; downloads its weights",
         "PyFeatDetector",
         "PyFeatConfig",
         {"device": str},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from tag_rewards.detectors.observation import MIN_PROBABILITY
+from tag_rewards.detectors.observation import MIN_CONFIDENCE, MIN_PROBABILITY
 from tag_rewards.evidence.rows import STATUSES, evidence_files, open_evidence
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.files.text import csv_text
@@ -34,15 +33,17 @@ class EvidenceCounts:
 
     Attributes:
         statuses: Images by status.
-        reasons: Failed images by reason, what is of one image alone left out of the reason.
+        reasons: Failed images by the kind of the reason, or the reason itself where it has none.
         faces: Faces in the observed images.
-        aus: AU number -> faces that have it, with a probability of at least `MIN_PROBABILITY`.
-        judged: AU number -> faces for which the detector gives a probability.
+        sure: Those of them with a confidence of at least `MIN_CONFIDENCE`.
+        aus: AU number -> sure faces that have it, with a probability of at least `MIN_PROBABILITY`.
+        judged: AU number -> sure faces for which the detector gives a probability.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     faces: int = 0
+    sure: int = 0
     aus: Counter[int] = field(default_factory=Counter)
     judged: Counter[int] = field(default_factory=Counter)
 
@@ -58,7 +59,7 @@ class EvidenceCounts:
         return [*named, *([("other reasons", rest)] if rest else [])]
 
     def frequencies(self) -> dict[int, float]:
-        """AU number -> share of the faces it was judged on that have it, by AU number."""
+        """AU number -> share of the sure faces it was judged on that have it, by AU number."""
         return {au: self.aus[au] / self.judged[au] for au in sorted(self.judged)}
 
     def to_table(self) -> Table:
@@ -74,11 +75,12 @@ class EvidenceCounts:
                 for reason, count in self.named_reasons():
                     table.add_row(f"  {reason}", *_count_and_share(count, self.images))
         table.add_section()
-        table.add_row("", "faces", "share")
+        table.add_row("", "sure faces", "share")
         for au in self.frequencies():
             table.add_row(_au_name(au), *_count_and_share(self.aus[au], self.judged[au]))
         table.caption = (
-            f"{self.faces} faces; an AU counts from a probability of {MIN_PROBABILITY:g}"
+            f"{self.faces} faces, {self.sure} of them sure (confidence from {MIN_CONFIDENCE:g}); "
+            f"an AU counts from a probability of {MIN_PROBABILITY:g}"
         )
         return table
 
@@ -92,15 +94,25 @@ def count_evidence(source: str | Path | Sequence[str | Path]) -> EvidenceCounts:
     counts = EvidenceCounts()
     for path in evidence_files(source):
         with open_evidence(path) as file:
-            aus = "faces.list.element.aus.list.element."
+            face = "faces.list.element."
+            aus = f"{face}aus.list.element."
             table = file.read(
-                columns=["image", "status", "reason", f"{aus}au", f"{aus}probability"]
+                columns=[
+                    *("status", "reason", "kind"),
+                    *(f"{face}confidence", f"{aus}au", f"{aus}probability"),
+                ]
             )
         counts.statuses.update(table["status"].to_pylist())
         failed = table.filter(pc.equal(table["status"], "failed"))
-        counts.reasons.update(map(_kind, failed["reason"].to_pylist(), failed["image"].to_pylist()))
+        reasons = failed["reason"].to_pylist()
+        kinds = failed["kind"].to_pylist() if "kind" in failed.column_names else reasons
+        named = (kind or reason for kind, reason in zip(kinds, reasons, strict=True))
+        counts.reasons.update(named)
         faces = pc.list_flatten(table["faces"])
         counts.faces += len(faces)
+        sure = pc.greater_equal(pc.struct_field(faces, "confidence"), MIN_CONFIDENCE)
+        faces = faces.filter(sure)
+        counts.sure += len(faces)
         items = pc.list_flatten(pc.struct_field(faces, "aus"))
         numbers, values = pc.struct_field(items, "au"), pc.struct_field(items, "probability")
         judged = pc.is_valid(values)
@@ -121,12 +133,6 @@ def _failures(source: str | Path | Sequence[str | Path]) -> Iterator[tuple[str, 
             table = file.read(columns=["image", "status", "reason"])
         failed = table.filter(pc.equal(table["status"], "failed"))
         yield from zip(failed["image"].to_pylist(), failed["reason"].to_pylist(), strict=True)
-
-
-def _kind(reason: str, image: str) -> str:
-    """A reason without what is of its image alone, so that like ones are counted together."""
-    stem = re.escape(Path(image).stem)
-    return re.sub(r"\d+", "N", re.sub(rf"\S*{stem}\S*", "it", reason))
 
 
 def _au_name(au: int) -> str:
@@ -160,7 +166,7 @@ def draw_counts(counts: EvidenceCounts) -> Figure:
     )
     _draw_bars(
         right,
-        f"AUs of {counts.faces} faces, probability from {MIN_PROBABILITY:g}",
+        f"AUs of {counts.sure} sure faces, probability from {MIN_PROBABILITY:g}",
         list(map(_au_name, frequencies)),
         list(frequencies.values()),
         [f"{100 * share:.0f} %" for share in frequencies.values()],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tag_rewards.datasets.sample import LeftOut
-from tag_rewards.detectors.openface.csv import read_image_csv, successful_faces
+from tag_rewards.detectors.openface.folder import OpenFaceFolder
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import evidence_files, open_evidence, read_group
 from tag_rewards.files.images import content_hash
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tag_rewards.evidence.rows import EvidenceRow
 
 NO_CSV = LeftOut("no OpenFace CSV: no face found")
+NO_CSV_NOR_DETAILS = LeftOut("no OpenFace CSV: no face found, or OpenFace was not run on it")
 NO_ROWS = LeftOut("OpenFace CSV without rows: no face found")
 NO_EVIDENCE = LeftOut("no evidence: the image was not annotated")
 NO_FACE = LeftOut("no face found")
@@ -36,7 +37,7 @@ class FaceSource(Protocol):
     """What a detector saw in the images of a dataset."""
 
     def require_any(self, samples: Sequence[FaceSample]) -> None:
-        """Raise `FaceSourceError` if it knows none of the images, or cannot tell them apart."""
+        """Raise `InputError` if it knows none of the images, or is not all there yet."""
 
     def faces(self, sample: FaceSample) -> Sequence[FaceObservation] | LeftOut:
         """The faces of an image, or why there are none."""
@@ -49,46 +50,46 @@ class OpenFaceCsvs:
         folder: The folder.
 
     Raises:
-        FaceSourceError: It is no folder.
+        InputError: It is no folder, or holds no CSV.
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise FaceSourceError(f"{folder} is not a folder; give the one that OpenFace wrote to")
-        self.folder = folder
+        self._csvs = OpenFaceFolder(folder)
 
     def require_any(self, samples: Sequence[FaceSample]) -> None:
-        """Raise `FaceSourceError` if no image has a CSV, or one CSV could be of two images."""
-        first: dict[Path, Path] = {}
+        """Raise `InputError` unless every image was looked at and has a CSV of its own, or no face.
+
+        Whether OpenFace came to an image is known where its `STEM_of_details.txt` files lie beside
+        the CSVs.
+        """
+        first: dict[str, Path] = {}
         for sample in samples:
-            other = first.setdefault(self._csv(sample), sample.path)
+            other = first.setdefault(sample.path.stem, sample.path)
             if other != sample.path:
                 raise FaceSourceError(
                     f"{other} and {sample.path} have the same stem, so that one CSV in "
-                    f"{self.folder} would be of both; use evidence of `tag-rewards annotate`"
+                    f"{self._csvs.folder} would be of both; use evidence of `tag-rewards annotate`"
                 )
-        if not any(self._csv(sample).exists() for sample in samples):
+        images = [sample.path for sample in samples]
+        self._csvs.require_any(images)
+        missed = [image for image in images if not self._csvs.was_run_on(image)]
+        if missed:
             raise FaceSourceError(
-                f"{self.folder} has a CSV for none of the {len(samples)} images, for example no "
-                f"{self._csv(samples[0]).name}; "
-                "run OpenFace's FaceLandmarkImg on the images or give another folder"
+                f"OpenFace did not come to {len(missed)} of the {len(images)} images, for example "
+                f"{missed[0]}, of which {self._csvs.folder} has neither CSV nor details; run it on "
+                "them too"
             )
 
     def faces(self, sample: FaceSample) -> Sequence[FaceObservation] | LeftOut:
         """The rows of the image's CSV.
 
         Raises:
-            OpenFaceError: The CSV cannot be trusted, or holds a video's frames.
+            OpenFaceError: The CSV cannot be trusted, or is of a video.
             OSError: It cannot be opened.
         """
-        path = self._csv(sample)
-        if not path.exists():
-            return NO_CSV
-        rows = read_image_csv(path)
-        return successful_faces(rows) if rows else NO_ROWS
-
-    def _csv(self, sample: FaceSample) -> Path:
-        return self.folder / f"{sample.path.stem}.csv"
+        if not self._csvs.has_csv(sample.path):
+            return NO_CSV if self._csvs.has_details else NO_CSV_NOR_DETAILS
+        return self._csvs.faces(sample.path) or NO_ROWS
 
 
 class _Place(NamedTuple):
@@ -109,7 +110,8 @@ class EvidenceRows:
         dataset: The folder that was annotated.
 
     Raises:
-        InputError: A file is no evidence parquet.
+        InputError: A file is no evidence parquet, or a folder is one that `annotate` has not done
+            with.
         FaceSourceError: An image has two rows.
     """
 
@@ -119,7 +121,7 @@ class EvidenceRows:
         self.dataset = dataset
         self._places: dict[str, _Place] = {}
         self._groups: OrderedDict[tuple[Path, int], list[EvidenceRow]] = OrderedDict()
-        for path in evidence_files(source):
+        for path in evidence_files(source, finished=True):
             with open_evidence(path) as file:
                 for group in range(file.num_row_groups):
                     names = file.read_row_group(group, columns=["image"])["image"].to_pylist()

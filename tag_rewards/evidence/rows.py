@@ -26,6 +26,12 @@ from tag_rewards.geometry.regions import au_regions
 Status = Literal["observed", "no_face", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+MANIFEST = "evidence.json"
+"""What a folder of evidence is of."""
+
+FAILED_FILE = "failed.csv"
+"""The images that failed. A run takes it away before it looks at anything, and writes it last."""
+
 ROWS_IN_GROUP = 128
 """Rows that are read at a time, about 1 MB of faces with 18 AUs."""
 
@@ -61,11 +67,15 @@ EVIDENCE_SCHEMA = pa.schema(
         ("detector", pa.string()),
         ("version", pa.string()),
         ("faces", pa.list_(_FACE)),
+        ("kind", pa.string()),
     ]
 )
 """One row an image. `landmarks` are x0, y0, x1, y1, ... An AU's `box` and `polygon` follow from the
 landmarks (`au_box`, `au_region`) and are null where these are missing or show no face, or the AU
-has no region; its `probability` is null where the detector gives only a raw value."""
+has no region; its `probability` is null where the detector gives only a raw value. Evidence of
+version 0.1 has no `kind`."""
+
+_SINCE_0_1 = pa.schema([column for column in EVIDENCE_SCHEMA if column.name != "kind"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +92,8 @@ class EvidenceRow:
         detector: Name of the detector.
         version: Its version.
         faces: The faces, in the detector's order; empty unless `observed`.
+        kind: The reason in a few words that are the same for all of its kind; empty if there are
+            none such, and where nothing failed.
 
     Raises:
         ValueError: The fields contradict each other; the message names field and value.
@@ -101,6 +113,7 @@ class EvidenceRow:
     detector: str
     version: str
     faces: tuple[FaceObservation, ...] = ()
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if not self.image:
@@ -156,14 +169,17 @@ def write_evidence_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, file, row_group_size=ROWS_IN_GROUP, compression="zstd")
 
 
-def evidence_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
+def evidence_files(
+    source: str | Path | Sequence[str | Path], *, finished: bool = False
+) -> list[Path]:
     """The parquet files of a folder of evidence, or the files that are named, in order.
 
     Args:
         source: A folder, a file, or several of either.
+        finished: Whether a folder in which `annotate` has more to do is refused.
 
     Raises:
-        InputError: There is none, or something does not exist.
+        InputError: There is none, something does not exist, or it is not finished.
     """
     sources = [source] if isinstance(source, (str, Path)) else source
     files: list[Path] = []
@@ -174,6 +190,11 @@ def evidence_files(source: str | Path | Sequence[str | Path]) -> list[Path]:
         if not found:
             raise InputError(
                 f"{path} holds no evidence parquet; write it with `tag-rewards annotate`"
+            )
+        if finished and (path / MANIFEST).exists() and not (path / FAILED_FILE).exists():
+            raise InputError(
+                f"{path} is not finished; start its `tag-rewards annotate` again, which goes on "
+                "where it was stopped"
             )
         files += found
     return files
@@ -214,7 +235,7 @@ def open_evidence(path: Path) -> pq.ParquetFile:
         InputError: It is no evidence parquet.
         OSError: It cannot be opened.
     """
-    return open_parquet(path, EVIDENCE_SCHEMA, "tag-rewards annotate")
+    return open_parquet(path, _SINCE_0_1, "tag-rewards annotate")
 
 
 def read_group(path: Path, file: pq.ParquetFile, group: int) -> list[EvidenceRow]:

@@ -13,6 +13,7 @@ from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.cache import EvidenceCache
 from tag_rewards.evidence.counts import EvidenceCounts, count_evidence, failed_csv
 from tag_rewards.evidence.look import Looker, looks_up_by_name
+from tag_rewards.evidence.rows import FAILED_FILE
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
 from tag_rewards.evidence.workers import look_at, require_started
 from tag_rewards.files.images import IMAGE_SUFFIXES
@@ -21,7 +22,8 @@ from tag_rewards.files.whole import write_whole
 if TYPE_CHECKING:
     from tag_rewards.detectors.observation import Detector
 
-FAILED_FILE = "failed.csv"
+BATCH_SIZE = 32
+"""Images that a detector is given at a time, unless it asks for another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class AnnotateConfig:
         ray: Whether Ray Data does it.
         cache: Folder of the cache, or None for none.
         retry_failed: Whether images that failed before are looked at again.
-        batch_size: Images that a detector is given at a time, at least 1.
+        batch_size: Images that a detector is given at a time, at least 1; None is its own
+            `batch_size`, or 32 if it has none.
         shard_rows: Rows of a shard at most, about, at least 1.
         shard_seconds: Seconds after which a smaller shard is written, above 0.
 
@@ -46,7 +49,7 @@ class AnnotateConfig:
     ray: bool = False
     cache: Path | None = None
     retry_failed: bool = False
-    batch_size: int = 32
+    batch_size: int | None = None
     shard_rows: int = 1024
     shard_seconds: float = 30.0
 
@@ -90,7 +93,8 @@ def annotate(
 
     Raises:
         InputError: There is no image, `out` holds something else or another run writes to it, the
-            detector says that it cannot work, or its processes die on every image or cannot start.
+            detector says that it cannot work, it raises on many images in a row, or its processes
+            die on every image or cannot start; or CSVs are of none of the images.
         OSError: Evidence cannot be written.
 
     Example:
@@ -111,12 +115,16 @@ def annotate(
     found = ImageFolder.scan(root, leave_out=out)
     root = root.resolve()
     cache = None
-    if config.cache and not looks_up_by_name(detector):
+    if looks_up_by_name(detector):
+        detector.require_any([root / image for image in found.images])
+    elif config.cache:
         cache = EvidenceCache(config.cache)
         cache.create()
+    batch_size = config.batch_size or getattr(detector, "batch_size", BATCH_SIZE)
     looker = Looker(root, detector, cache)
     manifest = Manifest(str(root), detector.name, detector.version, dict(options or {}))
     with EvidenceFolder(out, manifest, config.shard_rows, config.shard_seconds) as evidence:
+        (out / FAILED_FILE).unlink(missing_ok=True)
         evidence.forget(root, found.images, failed=config.retry_failed)
         refused = _refused(found, detector)
         todo = [image for image in found.images if image not in evidence.done | refused.keys()]
@@ -125,13 +133,15 @@ def annotate(
             left = len(todo) + len(refused.keys() - evidence.done)
             on_start(total, total - left)
         for image in refused.keys() - evidence.done:
-            evidence.add(looker.fail(image, refused[image]).table)
-        for looked in look_at(looker, todo, config.workers, config.batch_size, ray=config.ray):
+            evidence.add(looker.fail(image, *refused[image]).table)
+        for looked in look_at(looker, todo, config.workers, batch_size, ray=config.ray):
             if cache and looked.fresh:
                 cache.put(looked.fresh)
             new = evidence.add(looked.table)
             if on_images:
                 on_images(new)
+            if looked.stop:
+                raise InputError(looked.stop)
         evidence.flush()
         if missing := len(set(todo) - evidence.done):
             raise InputError(f"{missing} images were not looked at; start it again")
@@ -197,15 +207,17 @@ def _files(root: Path, leave_out: Path | None) -> Iterator[str]:
                 yield Path(folder, name).relative_to(root).as_posix()
 
 
-def _refused(found: ImageFolder, detector: Detector) -> dict[str, str]:
-    """Images that no detector is asked about, and why."""
-    refused = dict.fromkeys(found.unnameable, "its name is not UTF-8 text; rename it")
+def _refused(found: ImageFolder, detector: Detector) -> dict[str, tuple[str, str]]:
+    """Images that no detector is asked about, and why: the reason and its kind."""
+    unnameable = ("its name is not UTF-8 text; rename it", "its name is not UTF-8 text")
+    refused = dict.fromkeys(found.unnameable, unnameable)
     if looks_up_by_name(detector):
         stems = Counter(Path(image).stem for image in found.images)
         for image in found.images:
             if stems[stem := Path(image).stem] > 1:
                 refused[image] = (
                     f"{stems[stem]} images are called {stem}, so that {stem}.csv may be of any; "
-                    "annotate each folder with a CSV folder of its own"
+                    "annotate each folder with a CSV folder of its own",
+                    "its CSV may be of another image",
                 )
     return refused

@@ -7,10 +7,10 @@ killed at any moment: what its last shards do not hold is looked at again.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,15 +19,16 @@ from typing import Any
 import pyarrow as pa
 
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.rows import EVIDENCE_SCHEMA, open_evidence, write_evidence_table
+from tag_rewards.evidence.rows import (
+    EVIDENCE_SCHEMA,
+    MANIFEST,
+    open_evidence,
+    write_evidence_table,
+)
 from tag_rewards.files.images import content_hash
 from tag_rewards.files.whole import lock_file, write_whole
 
-MANIFEST = "evidence.json"
 LOCK = ".lock"
-
-_CLOCK_SLACK = 600.0
-"""Seconds before a shard's time from which an image may have changed after it was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +108,28 @@ class EvidenceFolder:
         return sorted(self.path.glob("evidence-*.parquet"))
 
     def forget(self, root: Path, images: Iterable[str], *, failed: bool) -> int:
-        """Take back the rows of images that have changed since, and their number.
+        """Take back the rows of images whose content is another by now, and their number.
 
-        Only images written to later than about the time of their shard are read.
+        Every image is read: a file's time says nothing where an older one took its place.
 
         Args:
             root: The annotated folder.
             images: The images that are there now.
             failed: Whether to take back the rows of images that failed, too.
         """
-        times = {image: _modified(root / image) for image in self.done.intersection(images)}
-        count = 0
+        here, count = self.done.intersection(images), 0
         for shard in self.shards():
-            written = shard.stat().st_mtime
             names, hashes, states = (_column(shard, name) for name in ("image", "sha256", "status"))
-            dropped = [
-                (failed and state == "failed")
-                or (
-                    times.get(image, 0.0) > written - _CLOCK_SLACK
-                    and _differs(root / image, sha256)
+            with ThreadPoolExecutor() as pool:
+                dropped = list(
+                    pool.map(
+                        lambda image, sha256, state: (
+                            (failed and state == "failed")
+                            or (image in here and _differs(root / image, sha256))
+                        ),
+                        *(names, hashes, states),
+                    )
                 )
-                for image, sha256, state in zip(names, hashes, states, strict=True)
-            ]
             if any(dropped):
                 self._rewrite(shard, [not drop for drop in dropped])
                 self.done.difference_update(
@@ -179,12 +180,10 @@ class EvidenceFolder:
         write_whole(path, json.dumps(asdict(manifest), indent=2) + "\n")
 
     def _rewrite(self, shard: Path, keep: list[bool]) -> None:
-        written = shard.stat()
         with open_evidence(shard) as file:
             table = file.read(columns=EVIDENCE_SCHEMA.names).filter(pa.array(keep))
         if table.num_rows:
             write_evidence_table(shard, table)
-            os.utime(shard, ns=(written.st_atime_ns, written.st_mtime_ns))
         else:
             shard.unlink()
 
@@ -193,13 +192,6 @@ def _column(shard: Path, name: str) -> list[Any]:
     with open_evidence(shard) as file:
         values: list[Any] = file.read(columns=[name])[name].to_pylist()
     return values
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # a link to nothing
-        return 0.0
 
 
 def _differs(path: Path, sha256: str) -> bool:

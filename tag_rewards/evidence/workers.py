@@ -13,7 +13,7 @@ import pickle
 import signal
 import socket
 import threading
-import traceback
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -43,6 +43,16 @@ BATCHES_IN_BLOCK = 4
 _NOT_GUARDED = 86
 """Exit code of a process that came to start processes while it was importing the script."""
 
+_GUARD = (
+    'put what it does below `if __name__ == "__main__":`, or look in one process with workers=None'
+)
+
+_GRACE_S = 5.0
+"""Seconds that a process has to end what it has begun: a program that it runs, its files."""
+
+_READY = "ready"
+"""What a process says first: what it dies of from then on is the detector's doing."""
+
 Batch: TypeAlias = tuple[str, ...]
 
 
@@ -59,7 +69,7 @@ def look_at(
         ray: Whether Ray Data starts the processes.
 
     Raises:
-        InputError, RuntimeError: As `WorkerPool.run` and `look_on_ray`.
+        InputError: As `Looker.look`, `WorkerPool.run` and `look_on_ray`.
     """
     if not images:
         return
@@ -88,10 +98,9 @@ def require_started() -> None:
 
 
 class _Refusal(NamedTuple):
-    """A detector's exception, which is its word that it cannot work."""
+    """A detector's word that it cannot work."""
 
     message: str
-    is_input_error: bool
 
 
 @dataclass(slots=True)
@@ -99,6 +108,7 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     batches: deque[Batch] = field(default_factory=deque)
+    is_ready: bool = False
 
 
 class WorkerPool:
@@ -125,7 +135,7 @@ class WorkerPool:
             worker.connection.close()
             worker.process.terminate()
         for worker in self._workers:
-            worker.process.join(timeout=5)
+            worker.process.join(timeout=_GRACE_S)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
@@ -139,7 +149,6 @@ class WorkerPool:
         Raises:
             InputError: The processes cannot start or die whatever the image, or the detector says
                 that it cannot work.
-            RuntimeError: The detector raises something else; the message has its traceback.
         """
         source = iter(batches)
         while True:
@@ -149,15 +158,17 @@ class WorkerPool:
                 return
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
-                looked: Looked | _Refusal | None = None
+                looked: Looked | _Refusal | str | None = None
                 with suppress(EOFError, OSError):
                     looked = worker.connection.recv()
                 if looked is None:
                     yield from self._bury(worker)
                     continue
                 if isinstance(looked, _Refusal):
-                    kind = InputError if looked.is_input_error else RuntimeError
-                    raise kind(looked.message)
+                    raise InputError(looked.message)
+                if isinstance(looked, str):
+                    worker.is_ready = True
+                    continue
                 worker.batches.popleft()
                 self._deaths = 0
                 yield looked
@@ -177,13 +188,18 @@ class WorkerPool:
     def _bury(self, worker: _Worker) -> Iterator[Looked]:
         """Replace a dead process and see to its batches; the first is the one it died on."""
         worker.process.join()
+        cause = _cause(worker.process.exitcode)
         if worker.process.exitcode == _NOT_GUARDED:
             raise InputError(
                 "the detector's processes import the script that starts them, and it starts them "
-                'again; put what it does below `if __name__ == "__main__":`, or look in one '
-                "process with workers=None"
+                f"again; {_GUARD}"
             )
-        cause = _cause(worker.process.exitcode)
+        if not worker.is_ready:
+            raise InputError(
+                f"a process for the detector {cause} before it saw an image, and said why above; "
+                "it imports the script that starts it, which has to be a file that can be "
+                f"imported: {_GUARD}"
+            )
         self._deaths += 1
         if self._deaths == MOST_DEATHS:
             raise InputError(
@@ -193,8 +209,8 @@ class WorkerPool:
         guilty, *untouched = worker.batches
         for image in guilty:
             if len(guilty) == 1 and image in self._suspects:
-                reason = f"the detector's process {cause} on this image"
-                yield self._looker.fail(image, reason)
+                kind = f"the detector's process {cause}"
+                yield self._looker.fail(image, f"{kind} on this image", kind)
             else:
                 self._suspects.add(image)
                 self._again.append((image,))
@@ -222,29 +238,45 @@ def _serve(connection: Connection, looker: Looker) -> None:
 
     cv2.setNumThreads(1)  # else every process takes every core for itself
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent to act on
+    signal.signal(signal.SIGTERM, _stop)
     batches: SimpleQueue[Batch] = SimpleQueue()
     # A thread reads, so that the parent never waits to send and its end is seen while detecting.
     threading.Thread(target=_receive, args=(connection, batches), daemon=True).start()
+    with suppress(KeyboardInterrupt):
+        _answer_all(connection, looker, batches)
+    os._exit(0)  # threads of foreign code could keep it from ending
+
+
+def _answer_all(connection: Connection, looker: Looker, batches: SimpleQueue[Batch]) -> None:
+    answer: Looked | _Refusal | str = _READY
     while True:
-        batch = batches.get()
-        try:
-            answer: Looked | _Refusal = looker.look(batch)
-        except InputError as error:
-            answer = _Refusal(str(error), is_input_error=True)
-        except Exception:  # whatever the foreign code raises is told where it can be read
-            answer = _Refusal(traceback.format_exc(), is_input_error=False)
         try:
             connection.send(answer)
         except OSError:  # the parent has ended
             return
+        answer = _answer(looker, batches.get())
+
+
+def _answer(looker: Looker, batch: Batch) -> Looked | _Refusal:
+    try:
+        return looker.look(batch)
+    except InputError as error:
+        return _Refusal(str(error))
+
+
+def _stop(*_: object) -> None:
+    """Unwind what is being done, so that programs are ended and files deleted; once is enough."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _receive(connection: Connection, batches: SimpleQueue[Batch]) -> None:
-    try:
+    with suppress(EOFError, OSError):  # the parent has ended
         while True:
             batches.put(connection.recv())
-    except (EOFError, OSError):  # the parent has ended
-        os._exit(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_S)  # foreign code may not let itself be interrupted
+    os._exit(0)
 
 
 def look_on_ray(
@@ -264,7 +296,6 @@ def look_on_ray(
     Raises:
         InputError: Ray is not installed or stops, a machine does not have the images, or as
             `WorkerPool.run`.
-        RuntimeError: As `WorkerPool.run`.
     """
     try:
         import ray
@@ -307,14 +338,14 @@ class _Actor:
     def __init__(self, looker: Looker) -> None:
         self._root = looker.root
         self._pool = WorkerPool(looker, 1)
-        self._end: InputError | RuntimeError | None = None
+        self._end: InputError | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         images = tuple(str(image) for image in batch["image"])
         if self._end is None:
             try:
                 return {"answer": [pickle.dumps(looked) for looked in self._look(images)]}
-            except (InputError, RuntimeError) as error:  # which ends the pool's run too
+            except InputError as error:  # which ends the pool's run too
                 self._end = error
         return {"answer": [pickle.dumps(self._end)]}
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tag_rewards.datasets.sample import LeftOut, labelled_part, load_image
 from tag_rewards.detectors.observation import (
     MIN_CONFIDENCE,
@@ -27,7 +29,6 @@ from tag_rewards.prepare.canvas import Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from tag_rewards.datasets.sample import Box, FaceSample
@@ -53,6 +54,8 @@ class TargetConfig:
         min_probability: Least probability of an active AU, above 0 and at most 1.
         min_confidence: Least confidence of a face, 0 to 1.
         polygons: Whether targets hold the AUs' polygons, which `overlap="polygon"` needs.
+        min_face: Least shorter side of a face's landmarks in pixels of the original image, 0 or
+            more. A detector can be sure of a face that is too small for its AUs.
         model: What the model that is to be shown the canvas makes of it. None with `resized` is the
             released Qwen2.5-VL checkpoints.
 
@@ -71,6 +74,7 @@ class TargetConfig:
     min_probability: float = MIN_PROBABILITY
     min_confidence: float = MIN_CONFIDENCE
     polygons: bool = False
+    min_face: float = 0.0
     model: ModelImages | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +102,8 @@ class TargetConfig:
                 f"{self.model.family} writes {own_space.kind} ({own_space.words}); leave out "
                 "--box-space, or else what says which model it is"
             )
+        if not self.min_face >= 0:
+            raise InputError(f"min_face is {self.min_face} pixels, not 0 or more")
 
     @property
     def space(self) -> BoxSpace:
@@ -144,6 +150,7 @@ class TargetConfig:
 
 UNSURE = LeftOut("detector confidence below the threshold")
 OUTSIDE = LeftOut("face outside the image: CSV of another image or size?")
+TOO_SMALL = LeftOut("face smaller than asked for")
 DEGENERATE = LeftOut("degenerate landmarks")
 NO_LANDMARKS = LeftOut("the detector gives no landmarks")
 ELSEWHERE = LeftOut("no detected face in the dataset's face box")
@@ -200,6 +207,8 @@ def face_target(
         return NO_LANDMARKS
     if not lies_in(landmarks, canvas.part):
         return OUTSIDE
+    if np.ptp(landmarks, axis=0).min() < config.min_face:
+        return TOO_SMALL
     try:
         face_frames(as_faces(landmarks))
     except ValueError:

@@ -192,6 +192,8 @@ def read_build_record(out: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    # An older version's has not all of today's settings; it built as their defaults do.
+    content["annotation"] = asdict(TargetConfig(**content["annotation"]))
     return content
 
 

@@ -5,6 +5,9 @@ images in the order of `-f`; `STEM_of_details.txt` for each image, `STEM.csv` an
 `Output csv:` only with a face; an unreadable image ends it with exit code 1 and the rest unseen;
 missing models abort it; it ends with exit code 0 when the disk is full, with empty or cut files.
 
+While it loads it says what is missing: without AU models each image with a face then aborts it,
+without the MTCNN detector it takes another.
+
 `plan.json` beside it says what happens to an image, by the image's width.
 """
 
@@ -24,6 +27,12 @@ def main(arguments):
     program = Path(sys.argv[0])
     if not program.is_absolute() or not (program.parent / "model/main.txt").is_file():
         os.kill(os.getpid(), signal.SIGABRT)
+    print("Loading the model", flush=True)
+    if not (program.parent / "model/mtcnn_detector").is_dir():
+        print("INFO: defaulting to HOG-SVM face detector", flush=True)
+    if not (program.parent / "AU_predictors").is_dir():
+        print("WARNING: no Action Unit models found", flush=True)
+        time.sleep(0.5)
     plan = json.loads((program.parent / "plan.json").read_text())
     calls = program.parent / "calls.txt"
     images, out, rest = [], None, []

@@ -9,7 +9,7 @@ import pytest
 
 from tag_rewards.detectors.dlib68 import DlibConfig, DlibDetector, score_confidence
 from tag_rewards.detectors.geometric_aus import GEOMETRIC_AUS, MOVEMENT_SCALE, au_movements
-from tag_rewards.detectors.observation import activated_aus, main_face
+from tag_rewards.detectors.observation import Detection, activated_aus, main_face
 from tag_rewards.errors import InputError
 
 PHOTO = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
@@ -56,7 +56,7 @@ def test_she_smiles_with_parted_lips(face):
 
 
 def test_a_path_and_its_pixels_give_the_same(detector, face):
-    [[[same], _]] = detector.detect([cv2.imread(str(PHOTO))])
+    [[[same], *_]] = detector.detect([cv2.imread(str(PHOTO))])
     np.testing.assert_array_equal(same.landmarks, face.landmarks)
     assert (same.box, same.confidence) == (face.box, face.confidence)
 
@@ -64,7 +64,7 @@ def test_a_path_and_its_pixels_give_the_same(detector, face):
 def test_a_small_crop_is_enlarged_and_its_landmarks_come_back(detector, face):
     pixels = cv2.imread(str(PHOTO))[50:200, 60:210]
     small = cv2.resize(pixels, (75, 75), interpolation=cv2.INTER_AREA)
-    [[[found], _]] = detector.detect([small])
+    [[[found], *_]] = detector.detect([small])
     back = (found.landmarks + 0.5) * 2 - 0.5 + (60, 50)
     eyes = np.linalg.norm(face.landmarks[36] - face.landmarks[45])
     assert np.linalg.norm(back - face.landmarks, axis=1).mean() < 0.05 * eyes
@@ -78,7 +78,7 @@ def test_each_image_has_its_result_in_order(detector, tmp_path):
     )
     assert "gone.png" in missing.failure
     assert "text.png is not an image" in text.failure
-    assert none == ((), "")
+    assert none == Detection()
     assert len(one.faces) == 1
 
 
@@ -91,13 +91,13 @@ def test_two_faces_side_by_side(detector):
 def test_it_travels_to_another_process_without_its_models(detector, face):
     data = pickle.dumps(detector)
     assert len(data) < 2000
-    [[[same], _]] = pickle.loads(data).detect([PHOTO])
+    [[[same], *_]] = pickle.loads(data).detect([PHOTO])
     np.testing.assert_array_equal(same.landmarks, face.landmarks)
 
 
 def test_unsure_faces_are_left_out():
     [detection] = DlibDetector(DlibConfig(min_score=3)).detect([PHOTO])
-    assert detection == ((), "")
+    assert detection == Detection()
 
 
 def test_confidence_grows_with_the_score():

@@ -17,6 +17,7 @@ from tag_rewards.detectors.libreface import (
     LibreFaceDetector,
     libreface_probability,
 )
+from tag_rewards.detectors.observation import Detection
 from tag_rewards.errors import InputError
 
 PRESENCES = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
@@ -61,7 +62,7 @@ def package(monkeypatch, mesh):
 
 def test_attributes_become_an_observation(package, mesh, capsys):
     config = LibreFaceConfig(weights=Path("w"), device="cuda")
-    [[[face], failure]] = LibreFaceDetector(config).detect([IMAGE])
+    [[[face], failure, *_]] = LibreFaceDetector(config).detect([IMAGE])
     assert package.calls == [(b"\x89PNG", "cuda", "w")]
     assert (capsys.readouterr().out, failure) == ("", "")
     np.testing.assert_allclose(face.landmarks, mesh_to_ibug(mesh) - 0.5)
@@ -75,7 +76,7 @@ def test_attributes_become_an_observation(package, mesh, capsys):
 
 def test_no_face_is_no_failure(package):
     package.error = RuntimeError("No face landmarks")
-    assert LibreFaceDetector().detect([IMAGE]) == [((), "")]
+    assert LibreFaceDetector().detect([IMAGE]) == [Detection()]
 
 
 def test_another_error_of_the_package_is_not_taken_for_no_face(package):

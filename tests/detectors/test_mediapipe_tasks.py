@@ -21,6 +21,7 @@ from tag_rewards.detectors.mediapipe_tasks import (
     MediaPipeDetector,
     blendshape_aus,
 )
+from tag_rewards.detectors.observation import Detection
 from tag_rewards.errors import InputError
 
 # fmt: off
@@ -88,7 +89,7 @@ def test_a_result_becomes_an_observation(packages, model, mesh):
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     image[..., 0] = 255  # blue in OpenCV's order
     detector = MediaPipeDetector(MediaPipeConfig(model, max_faces=2))
-    [[[face], failure]] = detector.detect([image])
+    [[[face], failure, *_]] = detector.detect([image])
     options, given = packages
     assert (options.num_faces, options.output_face_blendshapes) == (2, True)
     assert given.data[0, 0].tolist() == [0, 0, 255]
@@ -103,7 +104,7 @@ def test_a_result_becomes_an_observation(packages, model, mesh):
 
 def test_small_images_come_back_to_their_own_pixels(packages, model, mesh):
     """112 pixels are enlarged twice with a border of 48: 320 pixels in all."""
-    [[[face], _]] = MediaPipeDetector(MediaPipeConfig(model)).detect(
+    [[[face], *_]] = MediaPipeDetector(MediaPipeConfig(model)).detect(
         [np.full((112, 112, 3), 9, np.uint8)]
     )
     large = mesh_to_ibug(mesh) / 2 - 0.5
@@ -112,7 +113,7 @@ def test_small_images_come_back_to_their_own_pixels(packages, model, mesh):
 
 def test_no_face(packages, model):
     detector = MediaPipeDetector(MediaPipeConfig(model))
-    assert detector.detect([np.zeros((SIDE, SIDE, 3), np.uint8)]) == [((), "")]
+    assert detector.detect([np.zeros((SIDE, SIDE, 3), np.uint8)]) == [Detection()]
 
 
 def test_the_version_changes_with_the_model(packages, model):

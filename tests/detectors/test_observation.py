@@ -48,4 +48,4 @@ def test_a_detection_travels_between_processes():
 
 
 def test_an_empty_detection_is_no_face():
-    assert Detection() == ((), "")
+    assert Detection() == ((), "", "")

@@ -11,6 +11,7 @@ from tag_rewards.detectors.openface.csv import (
     PRESENCE_AUS,
     OpenFaceError,
     OpenFaceRow,
+    read_image_csv,
     read_openface_csv,
     successful_faces,
     write_openface_csv,
@@ -124,6 +125,10 @@ SHORT = IMAGE + LANDMARK_COLUMNS + AU_COLUMNS
         (SHORT, {"confidence": "0,98"}, "row 1 has 174 fields where the header has 173 .*decimal"),
         (["frame", *SHORT], {"frame": "x"}, "row 1 has 'x' in frame"),
         (IMAGE + FULL, {"pose_Ry": "8"}, "row 1 has .8. in pose_Ry, not a number from"),
+        (IMAGE + FULL, {"pose_Ry": "x"}, "row 1 has .x. in pose_Ry, not a number from"),
+        (SEQUENCE + FULL, {"x_5": "nan"}, "row 1 has 'nan' in x_5, not a number"),
+        (SEQUENCE + FULL, {"success": "0", "confidence": "nan"}, "row 1 has 'nan' in confidence"),
+        (SHORT, {"x_5": "abc", "confidence": "0.1"}, "row 1 has 'abc' in x_5, not a number"),
     ],
 )
 def test_refuses_with_file_row_field_and_value(tmp_path, columns, change, message):
@@ -132,6 +137,53 @@ def test_refuses_with_file_row_field_and_value(tmp_path, columns, change, messag
         read_openface_csv(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+NANS = ["nan", "-nan", "NaN", "-nan(ind)", "nan(0x8000)", "1.#QNAN", "-1.#IND00", " -nan"]
+
+
+@pytest.mark.parametrize("nan", NANS)
+def test_a_row_that_failed_need_not_hold_numbers(tmp_path, nan):
+    changed = dict.fromkeys([*LANDMARK_COLUMNS, *AU_COLUMNS, *GAZE_AND_POSE], nan)
+    for columns, failed in ((SEQUENCE, {"success": "0"}), (IMAGE, {"confidence": "0.000"})):
+        path = write(tmp_path / "face.csv", columns + FULL, change=changed | failed)
+        [row] = read_openface_csv(path)
+        assert row.success is False
+        assert np.isnan(row.landmarks).all()
+        assert successful_faces([row]) == []
+        lines = path.read_text().splitlines(keepends=True)
+        whole = write(tmp_path / "whole.csv", columns + FULL).read_text().splitlines(keepends=True)
+        path.write_text("".join([*lines, whole[1]]))
+        assert len(successful_faces(read_openface_csv(path))) == 1
+
+
+def test_an_unsure_row_with_numbers_stays_a_face(tmp_path):
+    [row] = read_openface_csv(write(tmp_path / "a.csv", SHORT, change={"confidence": "0.017"}))
+    assert row.success is None
+    assert successful_faces([row])[0].confidence == 0.017
+
+
+@pytest.mark.parametrize("nan", NANS)
+def test_a_pose_that_is_none_costs_nothing_else(tmp_path, nan):
+    [row] = read_openface_csv(write(tmp_path / "a.csv", IMAGE + FULL, change={"pose_Rx": nan}))
+    assert row.pose is None
+    assert len(successful_faces([row])) == 1
+
+
+def test_a_csv_of_the_program_for_videos_is_told_by_its_header(tmp_path):
+    path = write(tmp_path / "face.csv", SEQUENCE + FULL)
+    with pytest.raises(
+        OpenFaceError, match=r"FeatureExtraction .* run FaceLandmarkImg .* -au_static"
+    ):
+        read_image_csv(path)
+    assert len(read_image_csv(path, au_static=True)) == 1
+    write(path, SEQUENCE + FULL, rows=0)
+    with pytest.raises(OpenFaceError, match="FeatureExtraction"):
+        read_image_csv(path)
+    lines = write(path, SEQUENCE + FULL).read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[1].replace("1,", "2,", 1), ""]))
+    with pytest.raises(OpenFaceError, match="2 frames of a sequence"):
+        read_image_csv(path, au_static=True)
 
 
 @pytest.mark.parametrize(

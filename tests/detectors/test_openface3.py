@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tag_rewards.detectors.landmark_maps import WFLW_TO_IBUG
+from tag_rewards.detectors.observation import Detection
 from tag_rewards.detectors.openface3 import (
     OPENFACE3_AUS,
     SCORE_SCALE,
@@ -107,7 +108,7 @@ def test_each_face_has_its_own_aus_and_landmarks(package, weights, capsys):
         [box(210, 20, 330, 160, 0.99), box(20, 30, 120, 150, 0.8), box(0, 0, 50, 50, 0.3)]
     )
     detector = OpenFace3Detector(OpenFace3Config(weights))
-    [[[right, left], failure]] = detector.detect([IMAGE])
+    [[[right, left], failure, *_]] = detector.detect([IMAGE])
     assert (capsys.readouterr().out, failure) == ("", "")
     assert package.files == [
         "Alignment_RetinaFace.pth",
@@ -125,12 +126,12 @@ def test_each_face_has_its_own_aus_and_landmarks(package, weights, capsys):
 
 
 def test_no_face(package, weights):
-    assert OpenFace3Detector(OpenFace3Config(weights)).detect([IMAGE]) == [((), "")]
+    assert OpenFace3Detector(OpenFace3Config(weights)).detect([IMAGE]) == [Detection()]
 
 
 def test_a_box_beyond_the_edge_is_cut_for_the_crop(package, weights):
     package.boxes = np.array([box(-20, -10, 80, 90, 0.9)])
-    [[[face], _]] = OpenFace3Detector(OpenFace3Config(weights)).detect([IMAGE])
+    [[[face], *_]] = OpenFace3Detector(OpenFace3Config(weights)).detect([IMAGE])
     assert package.crops == [((90, 80, 3), 128)]
     assert face.box == (-20, -10, 80, 90)
 

@@ -5,8 +5,10 @@ import os
 import numpy as np
 import pytest
 
+from tag_rewards.detectors.observation import Detection
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.openface.folder import OpenFaceFolder
+from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
 
@@ -35,7 +37,7 @@ def test_each_image_has_its_result(folder):
     assert [item.probabilities[12] for item in face.faces] == [0.75, 0.75]
     assert face.faces[0].detector == "openface-csv"
     assert face.faces[0].version == OpenFaceFolder(folder).version
-    assert none == ((), "")
+    assert none == Detection()
     assert "cut.csv: row 2 is cut" in cut.failure
     assert "rest.csv is not there: OpenFace was not run" in rest.failure
 
@@ -44,7 +46,7 @@ def test_where_only_the_csvs_were_kept_an_image_without_one_has_no_face(folder):
     for details in folder.glob("*_of_details.txt"):
         details.unlink()
     face, none, rest = detect(folder, "face.jpg", "none.jpg", "rest.jpg")
-    assert (len(face.faces), none, rest) == (2, ((), ""), ((), ""))
+    assert (len(face.faces), none, rest) == (2, Detection(), Detection())
 
 
 def test_images_of_the_same_name_do_not_share_a_csv(folder):
@@ -59,11 +61,26 @@ def test_images_of_the_same_name_do_not_share_a_csv(folder):
 def test_frames_of_a_video_and_pixels_fail(folder):
     header, row, _ = (folder / "face.csv").read_text().splitlines()
     (folder / "video.csv").write_text(f"frame,{header}\n1,{row}\n2,{row}\n")
-    video, pixels = OpenFaceFolder(folder).detect(
-        [folder.parent / "video.mp4", np.zeros((9, 9, 3), np.uint8)]
-    )
-    assert "holds 2 frames of a sequence" in video.failure
+    images = [folder.parent / "video.mp4", np.zeros((9, 9, 3), np.uint8)]
+    video, pixels = OpenFaceFolder(folder).detect(images)
+    assert "video.csv is of OpenFace's FeatureExtraction" in video.failure
+    assert video.kind == "its CSV cannot be trusted"
     assert "no file name" in pixels.failure
+    video, _ = OpenFaceFolder(folder, au_static=True).detect(images)
+    assert "holds 2 frames of a sequence" in video.failure
+
+
+@pytest.mark.parametrize(("success", "faces"), [("1", 1), ("0", 0)])
+def test_one_frame_with_static_aus_is_an_image(folder, success, faces):
+    header, row, _ = (folder / "face.csv").read_text().splitlines()
+    (folder / "one.csv").write_text(f"frame,success,{header}\n1,{success},{row}\n")
+    options = {"folder": str(folder), "au_static": "true"}
+    detector = make_detector("openface-csv", options)
+    [found] = detector.detect([folder.parent / "one.jpg"])
+    assert (len(found.faces), found.failure) == (faces, "")
+    assert detector.version != OpenFaceFolder(folder).version
+    with pytest.raises(InputError, match=r"au_static is 'yes' \(not true or false\)"):
+        make_detector("openface-csv", options | {"au_static": "yes"})
 
 
 def test_the_version_changes_with_the_csvs(folder):

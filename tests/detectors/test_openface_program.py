@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tag_rewards.detectors.images import MIN_SIDE, Transform
+from tag_rewards.detectors.openface import program
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.openface.one_run import find_openface
 from tag_rewards.detectors.openface.program import OpenFaceConfig, OpenFaceDetector
@@ -51,6 +52,7 @@ def install(tmp_path_factory):
 def make_install(home):
     (home / "model").mkdir(parents=True)
     (home / "model" / "main.txt").write_text("LandmarkModel\n")
+    (home / "model" / "mtcnn_detector").mkdir()
     (home / "AU_predictors").mkdir()
     for name, rows in ROWS.items():
         write_openface_csv(home / name, rows)
@@ -113,7 +115,7 @@ def test_an_image_ends_as_it_should_and_its_batch_is_not_lost(install, behaviour
     assert str(install.home) not in found[1].failure
     assert "\n" not in found[1].failure
     assert all(call["rest"] == ["-2Dfp", "-pose", "-aus"] for call in calls)
-    assert len(calls) <= 6
+    assert len(calls) <= 7
 
 
 @settings(max_examples=15)
@@ -130,12 +132,96 @@ def test_every_image_has_one_end_under_any_faults(install, behaviours, batch_siz
 
 
 def test_a_good_batch_is_one_run_and_batches_are_spread_over_processes(install):
-    good = ["faces:faces.csv", "no face"] * 5
+    good = ["faces:faces.csv"] * 10
     assert [call["images"] for call in detect(install, good)[1]] == [10]
     assert [call["images"] for call in detect(install, good, batch_size=4)[1]] == [4, 4, 2]
     _, calls = detect(install, good, processes=2)
     assert sorted(call["images"] for call in calls) == [5, 5]
     assert detect(install, []) == ([], [])
+    detector = OpenFaceDetector(OpenFaceConfig(install.program, batch_size=7, processes=3))
+    assert detector.batch_size == 21
+
+
+def test_large_pictures_make_smaller_batches(install, monkeypatch):
+    monkeypatch.setattr(program, "MOST_BYTES", 1000)  # a grey one has 500 to 600
+    found, calls = detect(install, ["faces:faces.csv"] * 5)
+    assert [kind(item) for item in found] == ["observed"] * 5
+    assert [call["images"] for call in calls] == [2, 2, 1]
+
+
+def widths(detection):
+    unit = np.ptp(average_face()[:, 0])
+    return [round(np.ptp(face.landmarks[:, 0]) / unit) for face in detection.faces]
+
+
+@pytest.mark.parametrize(
+    ("first", "bordered", "seen"),
+    [
+        ("no face", "faces:faces.csv", [20]),
+        ("no face", "no face", []),
+        ("no face", "crash", []),
+        ("no face", "faces:unsure.csv", [10, 30]),
+        ("faces:unsure.csv", "faces:faces.csv", [20]),
+        ("faces:unsure.csv", "no face", [10, 30]),
+        ("faces:unsure.csv", "crash", [10, 30]),
+        ("faces:several.csv", "faces:faces.csv", [10, 30, 40]),
+        ("faces:faces.csv", "faces:several.csv", [20]),
+    ],
+)
+def test_an_image_without_a_sure_face_is_looked_at_again_with_a_border(
+    install, first, bordered, seen
+):
+    side = 240
+    plan = {str(side): first, str(side + 2 * 48): bordered}
+    (install.home / "plan.json").write_text(json.dumps(plan))
+    detector = OpenFaceDetector(OpenFaceConfig(executable=install.program))
+    [found] = detector.detect([np.full((side, side, 3), 99, np.uint8)])
+    assert found.failure == ""
+    assert widths(found) == seen
+    if bordered == "faces:faces.csv" and seen == [20]:
+        [written] = ROWS["faces.csv"]
+        assert np.array_equal(found.faces[0].landmarks, written.landmarks - 48)
+
+
+def test_the_program_is_told_apart_from_the_one_for_videos(tmp_path):
+    install = make_install(tmp_path / "of")
+    other = install.program.rename(install.home / "FeatureExtraction")
+    with pytest.raises(InputError, match=r"FeatureExtraction is for videos; give FaceLandmarkImg"):
+        OpenFaceDetector(OpenFaceConfig(executable=other))
+
+
+def test_an_installation_without_au_models_is_found_before_an_image_is_looked_at(tmp_path):
+    install = make_install(tmp_path / "of")
+    shutil.rmtree(install.home / "AU_predictors")
+    with pytest.raises(InputError, match="finds no AU models; lay its folder AU_predictors"):
+        detect(install, ["no face", "faces:faces.csv"])
+    assert calls_of(install) == []
+
+
+def test_a_face_detector_that_is_not_there_is_said_once(tmp_path, caplog):
+    install = make_install(tmp_path / "of")
+    (install.home / "model" / "mtcnn_detector").rmdir()
+    for _ in range(2):
+        [found], _ = detect(install, ["faces:faces.csv"])
+        assert kind(found) == "observed"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"{install.program} finds no MTCNN face detector" in caplog.text
+    detect(make_install(tmp_path / "whole"), ["faces:faces.csv"])
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "is_kind"),
+    [
+        ("unreadable", "OpenFace ended with exit code 1"),
+        ("crash", "OpenFace was ended by SIGABRT"),
+        ("cut:faces.csv", "OpenFace's CSV cannot be trusted"),
+        ("no csv", "OpenFace left no result"),
+    ],
+)
+def test_failures_of_a_kind_have_one_name(install, behaviour, is_kind):
+    found, _ = detect(install, [behaviour, "faces:faces.csv", behaviour])
+    assert [item.kind for item in found] == [is_kind, "", is_kind]
 
 
 def test_an_observation_holds_what_the_csv_says(install):
@@ -162,8 +248,7 @@ def test_an_observation_holds_what_the_csv_says(install):
 )
 def test_all_faces_or_the_largest_sure_one(install, csv, faces, sizes):
     [found], _ = detect(install, [f"faces:{csv}"], faces=faces)
-    unit = np.ptp(average_face()[:, 0])
-    assert [round(np.ptp(face.landmarks[:, 0]) / unit) for face in found.faces] == sizes
+    assert widths(found) == sizes
 
 
 @pytest.mark.parametrize(("side", "scale"), [(48, 4), (100, 2)])
@@ -339,7 +424,7 @@ def test_the_code_of_the_page_runs_as_it_stands_there(install, tmp_path, monkeyp
 
 
 def test_further_arguments_reach_the_program(install):
-    _, [call] = detect(install, ["no face"], arguments=("-wild", "-mloc", "model/main.txt"))
+    _, [call] = detect(install, ["faces:faces.csv"], arguments=("-wild", "-mloc", "model/main.txt"))
     assert call["rest"][-3:] == ["-wild", "-mloc", "model/main.txt"]
 
 
@@ -353,6 +438,8 @@ def test_further_arguments_reach_the_program(install):
         ({"seconds_per_image": float("nan")}, "seconds_per_image is nan"),
         ({"faces": "first"}, "faces is 'first', not one of all, largest"),
         ({"arguments": ("-out_dir", "x")}, "arguments hold -out_dir"),
+        ({"arguments": ("-wild", "-bboxdir", "x")}, "arguments hold -bboxdir, which takes faces"),
+        ({"arguments": ("-validate_detections", "0")}, "the confidence means nothing; leave it"),
     ],
 )
 def test_a_configuration_out_of_range_is_refused(options, message):

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
+from tag_rewards.detectors.observation import Detection
 from tag_rewards.detectors.pyfeat import PROBABILITY_SCALE, PyFeatConfig, PyFeatDetector
 from tag_rewards.errors import InputError
 
-AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 18, 20, 23, 24, 25, 26, 27, 28, 43, 45)
+AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43)
 IMAGE = np.full((640, 640, 3), 128, np.uint8)
 
 
@@ -68,9 +69,11 @@ def package(monkeypatch):
 def test_rows_become_observations(package, mesh):
     package.rows = [row(mesh, {12: 0.93, 25: 1.0000001}), row(mesh + 20)]
     detector = PyFeatDetector(PyFeatConfig(device="cuda:rows"))
-    [[[face, other], failure]] = detector.detect([IMAGE])
+    [[[face, other], failure, *_]] = detector.detect([IMAGE])
     assert package.calls == [("cuda:rows", None), (b"\x89PNG", "image", False)]
-    assert (face.box, face.confidence, failure) == ((150, 120, 450, 470), 0.98, "")
+    # FaceRect is a crop around the face, not the face.
+    assert face.box == (*mesh.min(axis=0), *mesh.max(axis=0)) != (150, 120, 450, 470)
+    assert (face.confidence, failure) == (0.98, "")
     assert tuple(face.probabilities) == AUS
     assert (face.probabilities[12], face.probabilities[25]) == (0.93, 1.0)
     assert face.raw[PROBABILITY_SCALE][25] == 1.0000001
@@ -80,12 +83,12 @@ def test_rows_become_observations(package, mesh):
 
 def test_an_image_without_a_face_has_one_row_of_nan(package, mesh):
     package.rows = [empty(row(mesh))]
-    assert PyFeatDetector(PyFeatConfig("none")).detect([IMAGE]) == [((), "")]
+    assert PyFeatDetector(PyFeatConfig("none")).detect([IMAGE]) == [Detection()]
 
 
 def test_weights_that_cannot_be_had_are_said(package):
     package.error = FileNotFoundError("cannot find the requested files in the local cache")
-    with pytest.raises(InputError, match=r"requested files .* set HF_HOME"):
+    with pytest.raises(InputError, match=r"requested files .* feat/resources"):
         PyFeatDetector(PyFeatConfig("error")).detect([IMAGE])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tag_rewards.detectors.observation import Detection
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.registry import DETECTOR_NAMES, DETECTOR_OPTIONS, make_detector
 from tag_rewards.errors import InputError
@@ -122,7 +123,7 @@ def test_a_folder_of_csvs_by_name(tmp_path):
 
 def test_dlib_by_name_travels_to_another_process():
     detector = pickle.loads(pickle.dumps(make_detector("dlib")))
-    assert detector.detect([np.zeros((50, 50, 3), np.uint8)]) == [((), "")]
+    assert detector.detect([np.zeros((50, 50, 3), np.uint8)]) == [Detection()]
 
 
 def test_every_name_has_its_help_and_options():

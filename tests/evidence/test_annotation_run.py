@@ -9,13 +9,20 @@ import cv2
 import numpy as np
 import pytest
 
+from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
+from tag_rewards.evidence.counts import count_evidence
 from tag_rewards.evidence.of_dataset import EvidenceRows
-from tag_rewards.evidence.rows import EvidenceRow, evidence_table
+from tag_rewards.evidence.rows import (
+    EvidenceRow,
+    evidence_table,
+    read_evidence,
+    write_evidence_table,
+)
 from tag_rewards.evidence.run import AnnotateConfig, ImageFolder
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
-from tag_rewards.files.images import oriented_size, read_image
+from tag_rewards.files.images import content_hash, oriented_size, read_image
 from tag_rewards.prepare.run import PARQUET_FILES, prepare
 from tests.builders.annotation import FakeDetector, records, run, statuses, write_images
 
@@ -56,10 +63,7 @@ def test_every_image_has_a_row_and_nothing_else_does(tmp_path):
     row = records(out)["a/same.png"]
     assert (row["width"], row["height"], row["detector"], row["version"]) == (30, 20, "fake", "1")
     assert summary.statuses == {"observed": 4, "no_face": 1, "failed": 3}
-    assert summary.reasons == {
-        "it is not an image; replace it": 2,
-        "[Errno N] No such file or directory: it": 1,
-    }
+    assert summary.reasons == {"no image": 2, "the file cannot be opened": 1}
     assert (summary.faces, summary.aus, summary.judged) == (4, {12: 4}, {12: 4})
     with (out / "failed.csv").open(newline="") as file:
         failed = list(csv.DictReader(file))
@@ -134,18 +138,119 @@ def test_a_second_run_looks_at_new_and_changed_images_alone(tmp_path):
 
 def test_failed_images_are_tried_again_when_asked_for(tmp_path):
     images = tmp_path / "images"
-    write_images(images, 2)
-    (images / "c.png").write_text("x")
+    write_images(images, 3)
+    [image] = images.rglob("0002.png")
+    image.rename(image.with_name("bug.png"))
     run(images, tmp_path / "out")
-    good = cv2.imencode(".png", WHITE)[1].tobytes()
-    (images / "c.png").write_bytes(good)
-    os.utime(images / "c.png", (0, 0))  # as `cp -p` leaves it
-    run(images, tmp_path / "out")
-    assert statuses(tmp_path / "out")["c.png"] == "failed"
-    summary = run(images, tmp_path / "out", retry_failed=True)
+    log = tmp_path / "log"
+    run(images, tmp_path / "out", FakeDetector(log=log))
+    assert not log.exists()
+    assert statuses(tmp_path / "out")["a/bug.png"] == "failed"
+    summary = run(images, tmp_path / "out", FakeDetector(mended=True), retry_failed=True)
     assert set(statuses(tmp_path / "out").values()) == {"observed"}
     assert summary.statuses == {"observed": 3}
     assert (tmp_path / "out" / "failed.csv").read_text() == "image,reason\n"
+
+
+def test_an_image_that_an_older_one_replaced_is_looked_at_again(tmp_path):
+    images = tmp_path / "images"
+    write_images(images, 3)
+    (images / "text.png").write_text("x")
+    run(images, tmp_path / "out")
+    for path, image in (("a/0000.png", 0 * WHITE), ("text.png", WHITE)):
+        put(images / path, image)
+        os.utime(images / path, (10**9, 10**9))  # as `cp -p` leaves it
+    run(images, tmp_path / "out")
+    assert statuses(tmp_path / "out") == {
+        "a/0000.png": "no_face",
+        "a/0002.png": "observed",
+        "b/0001.png": "observed",
+        "text.png": "observed",
+    }
+    for path in ("a/0000.png", "text.png"):
+        assert records(tmp_path / "out")[path]["sha256"] == content_hash(
+            (images / path).read_bytes()
+        )
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_detector_is_given_as_many_images_as_it_asks_for(tmp_path, workers):
+    write_images(tmp_path / "images", 7)
+    detector = FakeDetector(log=tmp_path / "log", batches=True)
+    detector.batch_size = 3
+    run(tmp_path / "images", tmp_path / "asked", detector, workers=workers)
+    assert (tmp_path / "log").read_text().split() == ["3", "3", "1"]
+    (tmp_path / "log").unlink()
+    run(tmp_path / "images", tmp_path / "told", detector, workers=workers, batch_size=5)
+    assert (tmp_path / "log").read_text().split() == ["5", "2"]
+
+
+def test_evidence_of_a_run_that_was_stopped_does_not_pass_for_the_whole(tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    write_images(images, 6)
+    whole = records_of(images, out)
+    [image] = images.rglob("0005.png")
+    image.rename(image.with_name("broken.png"))  # on which the detector ends the run
+    with pytest.raises(InputError, match="the model file is missing"):
+        run(images, out, batch_size=1)
+    with pytest.raises(InputError, match=r"out is not finished; start its `tag-rewards annotate`"):
+        EvidenceRows(out, images)
+    assert len(list(read_evidence(out))) == 6  # which reads whatever is there
+    image.with_name("broken.png").rename(image)
+    assert records_of(images, out) == whole
+    EvidenceRows(out, images)
+
+
+def records_of(images, out):
+    run(images, out)
+    return {image: row for image, row in records(out).items() if "broken" not in image}
+
+
+def test_csvs_of_none_of_the_images_are_refused(dataset, tmp_path):
+    write_images(tmp_path / "images", 3)
+    detector = make_detector("openface-csv", {"folder": str(dataset.openface)})
+    with pytest.raises(InputError, match=r"has a CSV for none of the 3 images, .* no 0000\.csv"):
+        run(tmp_path / "images", tmp_path / "out", detector)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_openface_has_not_done_with_does_not_pass_for_the_whole(dataset, tmp_path):
+    for number in range(1, 4):
+        csv = dataset.csv(f"train_0000{number}")
+        if csv.exists():
+            csv.with_name(f"{csv.stem}_of_details.txt").write_text(f"Output csv:{csv.name}\n")
+    message = r"OpenFace did not come to 2 of the 4 images, for example .*test_0001_aligned\.jpg"
+    for name in ("test_0001", "test_0002"):
+        dataset.csv(name).unlink()
+    with pytest.raises(InputError, match=message):
+        prepare(dataset.root, dataset.openface, tmp_path / "out")
+    for name in ("test_0001", "test_0002"):
+        csv = dataset.csv(name)
+        csv.with_name(f"{csv.stem}_of_details.txt").write_text("Input:x.jpg\n")
+    with pytest.raises(InputError, match=r"no test image is left of 2 \(2: no OpenFace CSV"):
+        prepare(dataset.root, dataset.openface, tmp_path / "out")
+
+
+def test_aus_are_counted_over_sure_faces(tmp_path):
+    def row(name, *confidences):
+        faces = tuple(
+            FaceObservation((0, 0, 9, 9), None, {12: 0.9, 4: 0.1}, confidence=confidence)
+            for confidence in confidences
+        )
+        return EvidenceRow(name, "0" * 64, "observed", "", 9, 9, "fake", "1", faces)
+
+    rows = [row("a", 0.9, 0.1), row("b", 0.725), row("c", 0.7)]
+    write_evidence_table(tmp_path / "evidence.parquet", evidence_table(rows))
+    counts = count_evidence(tmp_path)
+    assert (counts.faces, counts.sure, counts.aus, counts.judged) == (4, 2, {12: 2}, {12: 2, 4: 2})
+    assert "4 faces, 2 of them sure" in counts.to_table().caption
+
+
+def test_evidence_without_kinds_counts_by_reasons(tmp_path):
+    whole = table("a.png", "b.png").drop_columns(["kind"])
+    write_evidence_table(tmp_path / "evidence.parquet", whole)
+    assert count_evidence(tmp_path).reasons == {"why": 2}
+    assert [row.kind for row in read_evidence(tmp_path)] == ["", ""]
 
 
 def test_workers_give_the_same_rows(tmp_path):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.look import Looker
+from tag_rewards.evidence.look import MOST_FAILURES, Looker
 from tag_rewards.evidence.workers import IN_FLIGHT, WorkerPool
 from tests.builders import environment
 from tests.builders.annotation import FakeDetector, records, run, statuses, write_images
@@ -56,9 +57,53 @@ def test_a_detector_that_cannot_work_ends_the_run_and_what_was_done_is_kept(tmp_
     with pytest.raises(InputError, match="the model file is missing; give another"):
         run(images, tmp_path / "out", batch_size=1)
     assert len(statuses(tmp_path / "out")) == 5
-    (images / "z" / "broken.png").rename(images / "z" / "bug.png")
-    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*KeyError: 'landmarks'"):
-        run(images, tmp_path / "out", workers=1)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_what_a_detector_raises_on_an_image_is_that_images_failure(tmp_path, workers):
+    images = tmp_path / "images"
+    write_images(images, 12)
+    for index in (3, 4, 9):
+        name(images, index, f"bug{index}.png")
+    summary = run(images, tmp_path / "out", workers=workers, batch_size=5)
+    assert summary.statuses == {"observed": 9, "failed": 3}
+    assert summary.reasons == {"the detector raised KeyError": 3}
+    reason = records(tmp_path / "out")["b/bug3.png"]["reason"]
+    assert re.fullmatch(
+        r"the detector raised KeyError: 'landmarks' \(annotation\.py, line \d+\)", reason
+    )
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_detector_that_raises_on_image_after_image_stops_the_run(tmp_path, workers):
+    images, out = tmp_path / "images", tmp_path / "out"
+    write_images(images, 30)
+    for index in range(4, 27):
+        name(images, index, f"bug{index:02}.png")
+    message = (
+        f"detector fake failed on {MOST_FAILURES} images in a row, on the last because the "
+        r"detector raised KeyError: 'landmarks' .*; see to that, then go on with --retry-failed"
+    )
+    seen = []
+    for _ in range(2):  # the next start gets past those that were tried
+        with pytest.raises(InputError, match=message):
+            run(images, out, workers=workers, batch_size=4)
+        seen.append(len(statuses(out)))
+    assert seen == [13, 29]
+    assert run(images, out, workers=workers).statuses == {"observed": 7, "failed": 23}
+    again = run(images, out, FakeDetector(mended=True), workers=workers, retry_failed=True)
+    assert again.statuses == {"observed": 30}
+
+
+class TooFew(FakeDetector):
+    def detect(self, images):
+        return super().detect(images)[1:]
+
+
+def test_a_detector_that_leaves_out_an_image_is_refused(tmp_path):
+    write_images(tmp_path / "images", 3)
+    with pytest.raises(InputError, match="detector fake gave 2 results for 3 images"):
+        run(tmp_path / "images", tmp_path / "out", TooFew())
 
 
 NOT_GUARDED = """
@@ -94,6 +139,25 @@ def test_a_script_without_a_main_guard(tmp_path, workers):
     assert ended.stderr.splitlines()[-1] == (
         "tag_rewards.errors.InputError: the detector's processes import the script that starts "
         'them, and it starts them again; put what it does below `if __name__ == "__main__":`, or '
+        "look in one process with workers=None"
+    )
+
+
+def test_a_script_that_is_no_file_is_told_what_to_do(tmp_path):
+    write_images(tmp_path / "images", 2)
+    ended = subprocess.run(
+        [sys.executable, "-", tmp_path / "images", tmp_path / "out", "1"],
+        input=NOT_GUARDED,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == (
+        "tag_rewards.errors.InputError: a process for the detector ended with exit code 1 before "
+        "it saw an image, and said why above; it imports the script that starts it, which has to "
+        'be a file that can be imported: put what it does below `if __name__ == "__main__":`, or '
         "look in one process with workers=None"
     )
 

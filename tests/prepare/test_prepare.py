@@ -13,7 +13,7 @@ from tag_rewards.detectors.openface.csv import read_openface_csv, successful_fac
 from tag_rewards.evidence.of_dataset import EvidenceRows
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
-from tag_rewards.geometry import KINDS, BoxSpace, au_box, convert_boxes
+from tag_rewards.geometry import KINDS, BoxSpace, au_box, average_face, convert_boxes
 from tag_rewards.geometry.matching import polygon_overlaps
 from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
@@ -210,7 +210,7 @@ def test_what_is_left_out_is_counted_with_its_reason(dataset, tmp_path):
     cv2.imwrite(str(dataset.image("train_00008")), np.zeros((9, 9, 3), np.uint8))
     report = run(dataset, tmp_path / "out")
     assert dict(report.splits["train"].left_out) == {
-        "no OpenFace CSV: no face found": 1,
+        "no OpenFace CSV: no face found, or OpenFace was not run on it": 1,
         "OpenFace CSV without rows: no face found": 1,
         "detector confidence below the threshold": 1,
         "face outside the image: CSV of another image or size?": 1,
@@ -224,6 +224,18 @@ def test_the_largest_of_several_faces_is_taken(dataset, tmp_path):
     dataset.add("train_00003", 4, [dataset.observe([1], r=5), dataset.observe([12], r=15)])
     run(dataset, tmp_path / "out")
     assert [evidence.au for evidence in rl_rows(tmp_path / "out")[2].target.evidence] == [12]
+
+
+def test_faces_smaller_than_asked_for_are_left_out(dataset, tmp_path):
+    dataset.add("train_00003", 4, [dataset.observe([1], r=5)])
+    side = np.ptp(average_face() * 5, axis=0).min()
+    for least, rows in ((side + 0.2, 2), (side - 0.2, 3)):
+        annotation = TargetConfig(canvas=100, min_face=least)
+        report = run(dataset, tmp_path / "out", PrepareConfig(annotation))
+        assert report.splits["train"].rows == rows
+    small = TargetConfig(canvas=100, min_face=side + 0.2)
+    report = run(dataset, tmp_path / "out", PrepareConfig(small))
+    assert report.splits["train"].left_out == {"face smaller than asked for": 1}
 
 
 def test_an_au_whose_box_lies_outside_the_image_is_left_out(dataset, tmp_path):
@@ -250,11 +262,11 @@ def break_file(path):
         (lambda d: d.image("train_00002").write_text("x"), "train_00002.* is not an image"),
         (break_file(lambda d: d.csv("train_00002")), "train_00002_aligned.csv: row 1 is cut"),
         (lambda d: d.csv("test_0002").write_text(""), "test_0002_aligned.csv: the file is empty"),
-        (lambda d: [path.unlink() for path in d.openface.iterdir()], "a CSV for none of the 4"),
+        (lambda d: [path.unlink() for path in d.openface.iterdir()], "openface holds no CSV"),
         (lambda d: d.openface.rename(d.root / "gone"), "openface is not a folder"),
         (
             lambda d: [d.csv(name).unlink() for name in ("test_0001", "test_0002")],
-            r"no test image is left of 2 \(2: no OpenFace CSV: no face found\)",
+            r"no test image is left of 2 \(2: no OpenFace CSV: no face found, or OpenFace was not",
         ),
     ],
 )
@@ -307,7 +319,7 @@ def test_a_sequence_of_frames_is_refused(dataset, tmp_path):
     path = dataset.csv("train_00001")
     header, row = path.read_text().splitlines()
     path.write_text(f"frame,{header}\n1,{row}\n2,{row}\n")
-    with pytest.raises(ValueError, match=r"train_00001_aligned\.csv holds 2 frames of a sequence"):
+    with pytest.raises(ValueError, match=r"train_00001_aligned\.csv is of .*FeatureExtraction"):
         run(dataset, tmp_path / "out")
 
 
@@ -319,6 +331,8 @@ def test_a_sequence_of_frames_is_refused(dataset, tmp_path):
         (lambda: TargetConfig(top_k=0), "top_k is 0"),
         (lambda: TargetConfig(min_probability=0), "min_probability is 0"),
         (lambda: TargetConfig(min_confidence=float("nan")), "min_confidence is nan"),
+        (lambda: TargetConfig(min_face=-1), "min_face is -1 pixels, not 0 or more"),
+        (lambda: TargetConfig(min_face=float("nan")), "min_face is nan"),
         (lambda: PrepareConfig(prompt="long"), "prompt 'long' is not one of tag, short"),
         (lambda: PrepareConfig(data_source=""), "data_source is empty"),
         (lambda: PrepareConfig(seed=-1), "seed is -1"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.detectors.observation import FaceObservation, Pose
+from tag_rewards.detectors.observation import MIN_CONFIDENCE, FaceObservation, Pose
 from tag_rewards.errors import InputError
 from tag_rewards.geometry.landmarks import N_LANDMARKS
 
@@ -44,6 +44,9 @@ MAX_INTENSITY = 5.0
 MAX_LANDMARK = 1e9
 MAX_ANGLE = 2 * math.pi
 
+# glibc's, and those of Microsoft's libraries, new and old.
+_NAN = re.compile(r"[-+]?(nan(\(\w*\))?|1\.#(IND|QNAN|SNAN)0*)", re.IGNORECASE)
+
 _POSE_COLUMNS = ("pose_Rx", "pose_Ry", "pose_Rz")
 
 
@@ -65,8 +68,9 @@ class OpenFaceRow:
             above 0.725.
         row: Row in the file, counted from 1 below the header.
         frame: Frame number in a sequence, None for an image.
-        success: The program's own verdict on a sequence's row, None for an image.
-        pose: Head rotation, None if the file has no `pose_R*` columns.
+        success: The program's own verdict: that of a sequence's row; of an image's row None, or
+            False if it is both below 0.725 and without numbers. What a failed row lacks is NaN.
+        pose: Head rotation, None if the file has no `pose_R*` columns or no numbers in them.
     """
 
     landmarks: NDArray[np.float64]
@@ -149,7 +153,7 @@ def successful_faces(
 ) -> list[FaceObservation]:
     """The rows as observations, without those that the program itself calls failed.
 
-    Only a sequence's rows have a verdict; failed ones carry plausible numbers all the same.
+    Failed rows of a sequence carry plausible numbers all the same, or none at all.
 
     Example:
         >>> landmarks = np.zeros((68, 2))
@@ -165,7 +169,7 @@ def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
 
     Image and sequence files, with `,` or `, ` between fields, with all 711 columns or only those
     of `-2Dfp -aus`. Columns other than landmarks, AUs, confidence, rotation, frame and success are
-    counted but not looked into.
+    counted but not looked into; a row that failed need not hold numbers.
 
     Args:
         path: The CSV file.
@@ -176,7 +180,7 @@ def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
 
     Raises:
         OpenFaceError: The file is empty or cut, the header lacks a column, a row has another
-            number of fields, or a value that is read is no number or out of range.
+            number of fields, or a value that is used is no number or out of range.
         OSError: The file cannot be opened.
 
     Example:
@@ -188,7 +192,10 @@ def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
         >>> read.landmarks.shape, read.intensities[12], read.presences[12], read.confidence
         ((68, 2), 2.5, True, 0.983)
     """
-    path = Path(path)
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[list[OpenFaceRow], _Layout]:
     try:
         text = path.read_bytes().decode("ascii")
     except UnicodeDecodeError as error:
@@ -213,17 +220,34 @@ def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
         layout = _layout(header)
     except OpenFaceError as error:
         raise OpenFaceError(f"{path}: {error}") from None
-    return [_read_row(path, number, row, layout) for number, row in enumerate(rows, start=1)]
+    numbered = enumerate(rows, start=1)
+    return [_read_row(path, number, row, layout) for number, row in numbered], layout
 
 
-def read_image_csv(path: str | Path) -> list[OpenFaceRow]:
-    """Read the CSV of one image: `read_openface_csv`, and no video's frames.
+def read_image_csv(path: str | Path, *, au_static: bool = False) -> list[OpenFaceRow]:
+    """Read the CSV of one image: `read_openface_csv`, and nothing of a video.
+
+    `FeatureExtraction` has AU models for videos, which compare a frame with the person's others: of
+    a single picture they leave 11 of 17 intensities at zero. Its CSVs are told by their header.
+
+    Args:
+        path: The CSV file.
+        au_static: Whether `FeatureExtraction` ran with `-au_static`, which its files do not say.
 
     Raises:
-        OpenFaceError: As `read_openface_csv`, or the file holds several frames.
+        OpenFaceError: As `read_openface_csv`, or the file is of a video.
         OSError: The file cannot be opened.
     """
-    rows = read_openface_csv(path)
+    rows, layout = _read(Path(path))
+    if layout.frame is None and layout.success is None:
+        return rows
+    if not au_static:
+        raise OpenFaceError(
+            f"{path} is of OpenFace's FeatureExtraction (its header has 'frame' or 'success'), "
+            "whose AUs of a single picture are mostly zeroed; run FaceLandmarkImg on the images, "
+            "or FeatureExtraction with -au_static and `annotate --detector openface-csv -o "
+            "au_static=true`"
+        )
     frames = {row.frame for row in rows}
     if len(frames) > 1:
         raise OpenFaceError(
@@ -299,6 +323,11 @@ class _Layout:
     success: int | None
     pose: tuple[int, ...] | None
 
+    def used(self, fields: Sequence[str]) -> Iterator[str]:
+        """The fields of a row that evidence is made of."""
+        aus = (column for _, column in (*self.intensities, *self.presences))
+        return (fields[column] for column in (*self.x, *self.y, *aus))
+
 
 @lru_cache(maxsize=16)  # the files of a dataset share one header
 def _layout(header: str) -> _Layout:
@@ -354,10 +383,7 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow
         )
 
     def number_in(name: str, column: int, low: float, high: float) -> float:
-        try:
-            value = float(fields[column])
-        except ValueError:
-            value = math.nan
+        value = _number(fields[column])
         if not low <= value <= high:  # false for NaN too
             raise OpenFaceError(
                 f"{path}: row {number} has {fields[column].strip()[:40]!r} in {name}, not a number "
@@ -374,17 +400,21 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow
             )
         return value == 1.0
 
-    try:
-        points = np.array([float(fields[column]) for column in (*layout.x, *layout.y)])
-    except ValueError:
-        points = np.full(2 * N_LANDMARKS, np.nan)
+    confidence = number_in("confidence", layout.confidence, 0, 1)
+    frame = None if layout.frame is None else int(number_in("frame", layout.frame, 0, 1e9))
+    success = None if layout.success is None else flag_in("success", layout.success)
+    if success is None and confidence < MIN_CONFIDENCE and any(map(_is_nan, layout.used(fields))):
+        success = False
+    if success is False:
+        return _failed_row(fields, layout, confidence, number, frame)
+    points = np.array([_number(fields[column]) for column in (*layout.x, *layout.y)])
     if not (np.abs(points) <= MAX_LANDMARK).all():  # false for NaN too
         # Slow and exact: find the field to name.
         for axis, columns in (("x", layout.x), ("y", layout.y)):
             for point, column in enumerate(columns):
                 number_in(f"{axis}_{point}", column, -MAX_LANDMARK, MAX_LANDMARK)
-    frame, success, pose = layout.frame, layout.success, None
-    if layout.pose is not None:
+    pose = None
+    if layout.pose is not None and not any(_is_nan(fields[column]) for column in layout.pose):
         angles = zip(_POSE_COLUMNS, layout.pose, strict=True)
         pitch, yaw, roll = (number_in(*angle, -MAX_ANGLE, MAX_ANGLE) for angle in angles)
         # The program's yaw is positive towards the image's left.
@@ -396,9 +426,38 @@ def _read_row(path: Path, number: int, row: str, layout: _Layout) -> OpenFaceRow
             for au, column in layout.intensities
         },
         presences={au: flag_in(f"AU{au:02d}_c", column) for au, column in layout.presences},
-        confidence=number_in("confidence", layout.confidence, 0, 1),
+        confidence=confidence,
         row=number,
-        frame=None if frame is None else int(number_in("frame", frame, 0, 1e9)),
-        success=None if success is None else flag_in("success", success),
+        frame=frame,
+        success=success,
         pose=pose,
     )
+
+
+def _failed_row(
+    fields: Sequence[str], layout: _Layout, confidence: float, number: int, frame: int | None
+) -> OpenFaceRow:
+    """A row that the program calls failed: nothing in it is held to be of a face."""
+    points = np.array([_number(fields[column]) for column in (*layout.x, *layout.y)])
+    return OpenFaceRow(
+        landmarks=np.ascontiguousarray(points.reshape(2, N_LANDMARKS).T),
+        intensities={au: _number(fields[column]) for au, column in layout.intensities},
+        presences={au: _number(fields[column]) == 1 for au, column in layout.presences},
+        confidence=confidence,
+        row=number,
+        frame=frame,
+        success=False,
+    )
+
+
+def _number(field: str) -> float:
+    """A field's number; NaN if it holds none."""
+    try:
+        return float(field)
+    except ValueError:
+        return math.nan
+
+
+def _is_nan(field: str) -> bool:
+    """Whether a field is what a C++ program prints of what is no number, `-nan(ind)` say."""
+    return _NAN.fullmatch(field.strip()) is not None

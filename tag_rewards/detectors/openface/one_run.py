@@ -10,16 +10,19 @@ of a run that broke off: the last one begun may lack faces.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
+from functools import lru_cache
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, NamedTuple
 
+from tag_rewards.detectors.openface.bound import CANNOT_START, bound_program
 from tag_rewards.detectors.openface.csv import (
     DETAILS_SUFFIX,
     OpenFaceError,
@@ -30,6 +33,7 @@ from tag_rewards.detectors.openface.csv import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
+    from subprocess import Popen
     from threading import Event
 
     from tag_rewards.detectors.openface.csv import OpenFaceRow
@@ -40,10 +44,19 @@ POLL_S = 0.05
 
 PROGRAM = "FaceLandmarkImg"
 
+NOT_FOR_IMAGES = ("FeatureExtraction", "FaceLandmarkVid", "FaceLandmarkVidMulti")
+"""OpenFace's programs for videos, whose AU models want the frames of one person."""
+
+NO_AU_MODELS = "no Action Unit models found"
+HOG_INSTEAD = "defaulting to HOG-SVM face detector"
+"""What the program says while it loads its models."""
+
 HOME = "OPENFACE_HOME"
 """Environment variable with the folder of the installation."""
 
 _BUILD_FOLDERS = (".", "bin", "build/bin")
+_log = logging.getLogger(__name__)
+
 _MODEL_FOLDERS = ("model", "AU_predictors")
 
 
@@ -55,7 +68,7 @@ def find_openface(executable: Path | None = None) -> Path:
             environment variable `OPENFACE_HOME`, then along `PATH`.
 
     Raises:
-        InputError: It is not there, or may not be executed.
+        InputError: It is not there, may not be executed, or is OpenFace's program for videos.
     """
     place = executable or os.environ.get(HOME)
     if place:
@@ -70,7 +83,10 @@ def find_openface(executable: Path | None = None) -> Path:
         raise InputError(
             f"{problem}; build OpenFace 2.x and set {HOME} to its folder, or give the executable"
         )
-    return Path(found).resolve()
+    program = Path(found).resolve()
+    if program.stem in NOT_FOR_IMAGES:
+        raise InputError(f"{program} is for videos; give {PROGRAM}, which lies beside it")
+    return program
 
 
 def fingerprint(program: Path) -> str:
@@ -90,10 +106,12 @@ class Look(NamedTuple):
     Attributes:
         rows: The faces, none if it has none; None if the run cannot be trusted on this image.
         reason: Why it cannot; empty if the program broke off before it came near the image.
+        kind: The reason in words that are the same for all of its kind.
     """
 
     rows: list[OpenFaceRow] | None
     reason: str = ""
+    kind: str = ""
 
 
 def run_openface(
@@ -123,7 +141,7 @@ def run_openface(
         be read, the run ends before that one is begun.
 
     Raises:
-        InputError: The program cannot be started.
+        InputError: The program cannot be started, or has no AU models.
         CancelledError: `stop` was set.
     """
     command = [str(program)]
@@ -131,53 +149,52 @@ def run_openface(
         command += ["-f", str(image)]
     command += ["-out_dir", str(out), *arguments]
     log = out.with_name(f"{out.name}.log")
-    with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=program.parent,
-                env=env,
-                start_new_session=True,  # a script around the program is killed with it
-            )
-        except OSError as error:
-            raise InputError(
-                f"{program} cannot be started ({error.strerror}); give OpenFace's FaceLandmarkImg"
-            ) from error
-        try:
-            in_time = _wait(process, out, seconds_per_image, stop)
-        finally:
-            if process.poll() is None:
-                if os.name == "posix":
-                    os.killpg(process.pid, signal.SIGKILL)
-                else:
-                    process.kill()
-                process.wait()
+    with (
+        log.open("wb") as output,
+        bound_program(command, output, cwd=program.parent, env=env) as process,
+    ):
+        in_time = _wait(process, out, log, seconds_per_image, stop)
+    if process.returncode in CANNOT_START:
+        raise InputError(
+            f"{program} cannot be started{_last_line(log, out)}; give OpenFace's FaceLandmarkImg"
+        )
+    if NO_AU_MODELS in _beginning(log):
+        raise InputError(
+            f"{program} finds no AU models; lay its folder AU_predictors beside it, as its "
+            "installation does"
+        )
+    if HOG_INSTEAD in _beginning(log):
+        _warn_of_hog(program)
     csvs = [out / f"{image.stem}.csv" for image in images]
     if not in_time:
-        broke_off = f"OpenFace began no further image for {seconds_per_image:g} s and was stopped"
+        kind = f"OpenFace began no further image for {seconds_per_image:g} s"
+        broke_off = Look(None, f"{kind} and was stopped", kind)
     elif process.returncode:
-        broke_off = f"OpenFace {_ending(process.returncode)}{_last_line(log, out)}"
+        kind = f"OpenFace {_ending(process.returncode)}"
+        broke_off = Look(None, f"{kind}{_last_line(log, out)}", kind)
     else:
         return [_look(csv) for csv in csvs]
     begun = [index for index, csv in enumerate(csvs) if details_path(csv).exists()]
     last = begun[-1] if begun else 0
     unseen = [Look(None) for _ in csvs[last + 1 :]]
-    return [*map(_look, csvs[:last]), Look(None, broke_off), *unseen]
+    return [*map(_look, csvs[:last]), broke_off, *unseen]
 
 
-def _wait(process: subprocess.Popen[bytes], out: Path, limit: float, stop: Event) -> bool:
-    """Whether the program ends by itself, with no pause longer than the limit between images."""
+def _wait(process: Popen[bytes], out: Path, log: Path, limit: float, stop: Event) -> bool:
+    """Whether the program ends by itself, with no pause longer than the limit between images.
+
+    One that says that it has no AU models is not waited for.
+    """
     n_begun, since = 0, time.monotonic()
     while True:
         try:
             process.wait(POLL_S)
             return True
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             if stop.is_set():
                 raise CancelledError from None
+            if NO_AU_MODELS in _beginning(log):
+                return True
         n_now = sum(path.name.endswith(DETAILS_SUFFIX) for path in out.iterdir())
         if n_now != n_begun:
             n_begun, since = n_now, time.monotonic()
@@ -191,10 +208,12 @@ def _look(csv: Path) -> Look:
         try:
             return Look(read_image_csv(csv))
         except OpenFaceError as error:
-            return Look(None, f"OpenFace's CSV: {str(error).removeprefix(f'{csv}: ')}")
+            said = str(error).removeprefix(f"{csv}: ")
+            return Look(None, f"OpenFace's CSV: {said}", "OpenFace's CSV cannot be trusted")
     if says_no_face(csv):
         return Look([])
-    return Look(None, "OpenFace left no result: it passed the image over, or the disk is full")
+    kind = "OpenFace left no result"
+    return Look(None, f"{kind}: it passed the image over, or the disk is full", kind)
 
 
 def _ending(code: int) -> str:
@@ -203,6 +222,21 @@ def _ending(code: int) -> str:
         return f"was ended by {signal.Signals(number).name}"
     except ValueError:
         return f"ended with exit code {code}"
+
+
+def _beginning(log: Path) -> str:
+    """What the program said while it loaded its models."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        return file.read(1 << 14)
+
+
+@lru_cache(maxsize=4)  # once is enough
+def _warn_of_hog(program: Path) -> None:
+    _log.warning(
+        "%s finds no MTCNN face detector (its folder model/mtcnn_detector) and falls back to HOG, "
+        "which finds fewer faces and moves AU intensities",
+        program,
+    )
 
 
 def _last_line(log: Path, out: Path) -> str:
