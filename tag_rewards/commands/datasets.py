@@ -47,7 +47,8 @@ def check(
 ) -> None:
     """Tell what a dataset's folder holds of a protocol, beside what is published.
 
-    Exit code 1 says that counts differ, or that files are missing.
+    Exit code 1 says that counts differ, that files are missing, or that the evaluated split has no
+    image.
 
     **Example**
 
@@ -60,6 +61,7 @@ def check(
         dropped_table,
     )
     from tag_rewards.datasets.protocols import load_protocol
+    from tag_rewards.files.whole import whole
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
@@ -75,14 +77,17 @@ def check(
     figure = draw_label_distribution(
         protocol.name, protocol.labels, count_labels(loaded.samples), published
     )
-    figure.savefig(out)
+    with whole(out) as file:
+        figure.savefig(file, format="png")
     print(f"Written to {out}")
     for mismatch in loaded.mismatches:
         print(mismatch)
     if loaded.missing:
         count = len(loaded.missing)
         print(f"{count} files that labels need are missing, such as {loaded.missing[0]}")
-    if loaded.missing or loaded.mismatches:
+    if not loaded.evaluated:
+        print(f"{protocol.split}, the evaluated split, has no image")
+    if loaded.missing or loaded.mismatches or not loaded.evaluated:
         raise typer.Exit(1)
 
 

@@ -72,6 +72,7 @@ def generate(
     from tag_rewards.completions.counterfactual import CounterfactualConfig
     from tag_rewards.completions.run import CHUNK, Model, ask_model, counterfactual_file
     from tag_rewards.evaluation.run import summarize_counterfactual
+    from tag_rewards.files.whole import whole
     from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 
     if out.suffix != ".jsonl":
@@ -89,8 +90,10 @@ def generate(
         summary = summarize_counterfactual(beside)
         print(_told_of_hiding(beside, summary))
         if summary.n:
-            draw_counterfactuals(data, out, beside, masking).savefig(beside.with_suffix(".png"))
-            print(f"{beside.with_suffix('.png')}: what was hidden, on some of the faces")
+            picture = beside.with_suffix(".png")
+            with whole(picture) as file:
+                draw_counterfactuals(data, out, beside, masking).savefig(file, format="png")
+            print(f"{picture}: what was hidden, on some of the faces")
 
 
 @contextmanager

@@ -52,8 +52,8 @@ def quality(
     """
     from tag_rewards.commands.progress import progress
     from tag_rewards.quality.limits import Limit
-    from tag_rewards.quality.overview import draw_quality, quality_table
-    from tag_rewards.quality.table import judge_images
+    from tag_rewards.quality.overview import quality_table
+    from tag_rewards.quality.run import judge_images, picture_of
 
     try:
         limits = [Limit.parse(text) for text in require or []]
@@ -71,8 +71,6 @@ def quality(
             on_start=bar.start,
             on_image=bar.advance,
         )
-    picture = out.with_suffix(".png")
-    draw_quality(judged).savefig(picture, dpi=110)
     console = terminal()
     console.print(quality_table(judged))
-    console.print(f"Written to {out} and {picture}")
+    console.print(f"Written to {out} and {picture_of(out)}")

@@ -70,6 +70,7 @@ def show(
         tag-rewards show face.jpg --trace answer.txt --target target.json
     """
     from tag_rewards.files.images import read_image
+    from tag_rewards.files.whole import whole
     from tag_rewards.pictures.detected import picture_of_detection
     from tag_rewards.pictures.marks import ModelView, claim_marks, target_marks
     from tag_rewards.pictures.sheet import FacePicture, draw_faces
@@ -113,7 +114,8 @@ def show(
     if trace is not None:
         claims = claim_marks(read_text(trace), view)
         pictures = [pictures[0]._replace(marks=pictures[0].marks + claims)]
-    draw_faces(pictures, columns).savefig(out)
+    with whole(out) as file:
+        draw_faces(pictures, columns).savefig(file, format="png")
     print(f"Written to {out}")
 
 

@@ -12,15 +12,15 @@ none); further fields than these do not matter.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.files.objects import read_objects
 from tag_rewards.forms import TAG, form_named
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def answer_logprob(tokens: Sequence[TokenLogprob], form: Form = TAG) -> float | 
     found from the texts of the tokens before it.
 
     Returns:
-        The sum, at most 0 up to rounding; None if there is not exactly one answer, or an empty one.
+        The sum, at most 0 up to rounding; None if there is not exactly one answer, or an empty one,
+        or if the sum is not finite, as engines say of a token that they hold impossible.
 
     Example:
         >>> from tag_rewards.engines.base import TokenLogprob
@@ -107,7 +108,7 @@ def answer_logprob(tokens: Sequence[TokenLogprob], form: Form = TAG) -> float | 
         if at < end and at + len(token.token) > begin:
             total += token.logprob
         at += len(token.token)
-    return total
+    return total if isfinite(total) else None
 
 
 def read_completions(path: Path) -> dict[str, Completion]:
@@ -118,8 +119,9 @@ def read_completions(path: Path) -> dict[str, Completion]:
         OSError: The file cannot be opened.
     """
     completions: dict[str, Completion] = {}
-    for where, record in json_lines(path):
-        completion = _completion(where, record)
+    for line, record in read_objects(path):
+        where = f"{path}: line {line}"
+        completion = completion_of(where, record)
         if completion.id in completions:
             raise InputError(
                 f"{where}: field 'id': {completion.id!r} is there a second time; "
@@ -171,28 +173,16 @@ def model_name(path: Path, completions: Iterable[Completion]) -> str:
     return names[0] if names else ""
 
 
-def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a file with one on each line, each with its place, for messages.
+def completion_of(where: str, record: dict[str, Any]) -> Completion:
+    """The completion that a record says, which any script may have written.
+
+    Args:
+        where: Its place, for the error.
+        record: An object of a file of completions.
 
     Raises:
-        InputError: A line is no JSON object.
-        OSError: The file cannot be opened.
+        InputError: A field is missing or wrong.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            where = f"{path}: line {number}"
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{where} is not JSON ({error})") from error
-            if not isinstance(record, dict):
-                raise InputError(f"{where} is {line.strip()[:60]!r}, not a JSON object")
-            yield where, record
-
-
-def _completion(where: str, record: dict[str, Any]) -> Completion:
     name = record.get("id")
     if not isinstance(name, str) or not name:
         raise InputError(f"{where}: field 'id' is {name!r:.60}, not the name of a face")

@@ -266,7 +266,7 @@ def ask_counterfactuals(
         answered = {
             key
             for key, record in journal.records.items()
-            if not (generation.retry_failed and record["left_out"] == FAILED)
+            if not (generation.retry_failed and record.get("left_out") == FAILED)
         }
         journal.append(
             [

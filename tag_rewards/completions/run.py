@@ -19,7 +19,7 @@ from tag_rewards.completions.asking import (
     request,
     unanswered,
 )
-from tag_rewards.completions.completion import Completion
+from tag_rewards.completions.completion import Completion, completion_of
 from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
 from tag_rewards.engines.make import (
     ENGINE_OPTIONS,
@@ -208,7 +208,7 @@ def generate(
         answered = {
             key
             for key, record in journal.records.items()
-            if not (config.retry_failed and record["error"])
+            if not (completion_of(f"{out}: {key!r}", record).error and config.retry_failed)
         }
         wanted = unanswered(ids, answered, config.chunk)
         if on_start:
@@ -228,7 +228,7 @@ def generate(
                 if on_answers:
                     on_answers(len(group))
         journal.finish(ids)
-        return [Completion(**journal.records[key]) for key in ids]
+        return [completion_of(f"{out}: {key!r}", journal.records[key]) for key in ids]
 
 
 def model_fingerprint(model: str) -> str | None:

@@ -1,6 +1,6 @@
 """Reader of FER2013 as Kaggle's challenge of 2013 hands it out, and of its pixels for FERPlus.
 
-ROOT/fer2013.csv        emotion,pixels,Usage
+ROOT/fer2013.csv        emotion,pixels,Usage      (or icml_face_data.csv, in another order)
                         0,70 80 82 ... 82,Training      (48 x 48 grey pixels, row by row)
 """
 
@@ -19,14 +19,15 @@ FER2013_LABELS = dict(enumerate(_NAMES))
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 """Our split for each value of the column `Usage`. Published results are on the private test."""
 
-FILE = "fer2013.csv"
+FILES = ("fer2013.csv", "icml_face_data.csv")
+"""What the table is called in the archives; the second has spaces in its header."""
 
 
 def read_fer2013(root: str | Path) -> Dataset:
     r"""Read the labels and pixels of every row.
 
     Args:
-        root: The folder that holds `fer2013.csv`.
+        root: The folder that holds `fer2013.csv` or `icml_face_data.csv`.
 
     Returns:
         The samples in the order of the rows, named `row_00000` and so on; their `path` is
@@ -46,7 +47,7 @@ def read_fer2013(root: str | Path) -> Dataset:
         ('row_00000', 'happiness', 'test', 2304)
     """
     root, builder = Path(root), Builder()
-    source = first_existing(root, [FILE], "copy it there from the archive of Kaggle's challenge")
+    source = first_existing(root, FILES, "copy it there from the archive of Kaggle's challenge")
     rows = read_table(source, ("emotion", "pixels", "Usage"))
     for index, (where, (number, pixels, usage)) in enumerate(rows):
         label = label_of_id(number, FER2013_LABELS, where)

@@ -5,11 +5,12 @@
 
 (columns `fear,contempt,unknown,NF` follow). The images are one of
 
-- `ROOT/fer2013.csv` of FER2013: its row belongs to the vote table's row of the same number. Names
-  are of no use to join by: rows in which nobody saw a face have none, and a few rows share one.
-- `ROOT/FER2013Train`, `FER2013Valid` and `FER2013Test` (also below `ROOT/data`) as FERPlus's own
-  `generate_training_data.py` writes them: `FER2013Train/fer0000000.png`. Of rows that share a name
-  in one folder it keeps the last one's image, so that the others are left out here.
+- `ROOT/fer2013.csv` or `icml_face_data.csv` of FER2013: its row belongs to the vote table's row of
+  the same number. Names are of no use to join by: rows in which nobody saw a face have none, and a
+  few rows share one.
+- `ROOT/FER2013Train`, `FER2013Valid` and `FER2013Test` (also below `ROOT/data` or `ROOT/images`) as
+  FERPlus's own `generate_training_data.py` writes them: `FER2013Train/fer0000000.png`. Of rows that
+  share a name in one folder it keeps the last one's image, so that the others are left out here.
 
 There is no single FERPlus test set: which rows have a label, and which label, is up to a rule on
 the votes. Each of `RULES` takes the votes of a row, one whole number for each of `COLUMNS`, and
@@ -159,7 +160,7 @@ OVERWRITTEN = "image overwritten by a later row's of the same name"
 
 _VOTES = "fer2013new.csv"
 _FOLDERS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
-_LAYOUT = f"FERPlus is {_VOTES} with {fer2013.FILE} or {', '.join(_FOLDERS.values())} beside it"
+_LAYOUT = f"FERPlus is {_VOTES} with {fer2013.FILES[0]} or {', '.join(_FOLDERS.values())} beside it"
 
 
 class _Row(NamedTuple):
@@ -175,14 +176,14 @@ def read_ferplus(root: str | Path, rule: str = "majority") -> Dataset:
     """Read the rows that have a label under a rule.
 
     Args:
-        root: The folder that holds the vote table and the images; the pixels of `fer2013.csv` are
-            taken if they are there.
+        root: The folder that holds the vote table and the images; the pixels of FER2013's table
+            are taken if it is there.
         rule: One of `RULES`.
 
     Returns:
         The samples in the order of the table, named as their image without `.png`; a later row of
         the same name gets `_2` behind it. The public test is `val`, the private test is `test`.
-        Rows without a label are counted in `dropped`. Where the pixels come from `fer2013.csv`,
+        Rows without a label are counted in `dropped`. Where the pixels come from FER2013's table,
         `path` is `ROOT/images/SPLIT/NAME.png`.
 
     Raises:
@@ -196,10 +197,11 @@ def read_ferplus(root: str | Path, rule: str = "majority") -> Dataset:
     root = Path(root)
     source = first_existing(root, [_VOTES], _LAYOUT)
     rows = _read_rows(source, rule)
-    pixels = root / fer2013.FILE
-    if pixels.exists():
-        return _with_pixels(root, rows, source, pixels)
-    images = first_existing(root, [_FOLDERS["test"], f"data/{_FOLDERS['test']}"], _LAYOUT).parent
+    for pixels in (root / name for name in fer2013.FILES):
+        if pixels.exists():
+            return _with_pixels(root, rows, source, pixels)
+    places = [f"{place}{_FOLDERS['test']}" for place in ("", "data/", "images/")]
+    images = first_existing(root, places, _LAYOUT).parent
     return _with_images(images, rows, source)
 
 

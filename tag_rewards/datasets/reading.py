@@ -186,7 +186,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[s
         OSError: The file cannot be opened.
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, skipinitialspace=True)
         try:
             header = [name.strip() for name in next(reader, [])]
             for column in columns:

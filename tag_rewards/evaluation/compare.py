@@ -21,6 +21,7 @@ from tag_rewards.evaluation.classification import (
 )
 from tag_rewards.evaluation.measures import MEASURES, Figure, measure_sums, resampled_sums
 from tag_rewards.evaluation.results import (
+    RESULTS_FILE,
     FaceRow,
     Results,
     judged_faces,
@@ -28,6 +29,7 @@ from tag_rewards.evaluation.results import (
     read_results,
 )
 from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.files.staged import unchanged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +108,8 @@ def read_model(folder: Path) -> EvaluatedModel:
     Raises:
         InputError: A file is missing or wrong.
     """
-    return EvaluatedModel(folder, read_results(folder), read_face_rows(folder))
+    with unchanged(folder / RESULTS_FILE):
+        return EvaluatedModel(folder, read_results(folder), read_face_rows(folder))
 
 
 def compare_models(

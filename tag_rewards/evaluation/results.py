@@ -56,22 +56,28 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
-from tag_rewards.evaluation.classification import ClassFigures, Classification
+from tag_rewards.evaluation.classification import Classification
 from tag_rewards.evaluation.measures import MEASURES, Figure, JudgedFaces
+from tag_rewards.files.objects import read_object
+from tag_rewards.files.parquet import open_parquet
+from tag_rewards.files.staged import settle, staged
+from tag_rewards.files.whole import write_whole
+from tag_rewards.geometry.matching import Box  # noqa: TC001 - msgspec looks at the fields' types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tag_rewards.trace import Box
-
 VERSION = 1
 RESULTS_FILE, SAMPLES_FILE, GALLERY_FILE = "results.json", "samples.parquet", "gallery.parquet"
+
+_REMEDY = "run `tag-rewards eval` again"
 
 #: The name of the model's own row among the baselines in `Results.faithfulness`.
 MODEL = "model"
@@ -197,12 +203,12 @@ def write_results(folder: Path, results: Results) -> Path:
         folder: Made if needed.
         results: What to write.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / RESULTS_FILE
     record = {"version": VERSION, **_plain(results)}
     del record["unknown"]
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text + "\n")
     return path
 
 
@@ -216,29 +222,25 @@ def read_results(folder: Path) -> Results:
         >>> import tempfile
         >>> from pathlib import Path
         >>> faces = Faces(0, 0, 0, 0, 0, {})
-        >>> results = Results("made-faces/test", ("fear",), (), "", faces, {}, {}, ())
+        >>> results = Results("made-faces/test", ("fear",), (), "", faces, {}, {"model": {}}, ())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = write_results(Path(folder), results)
         ...     read_results(Path(folder)) == results
         True
     """
+    settle(folder)
     path = folder / RESULTS_FILE
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
-    if not isinstance(record, dict) or record.pop("version", None) != VERSION:
-        raise InputError(
-            f"{path} is not of version {VERSION} of results; run `tag-rewards eval` again"
-        )
+    record = read_object(path, _REMEDY)
+    if record.pop("version", None) != VERSION:
+        raise InputError(f"{path} is not of version {VERSION} of results; {_REMEDY}")
     try:
         return _results(record)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             f"{path} does not have the fields of results ({type(error).__name__}: {error}); "
-            "run `tag-rewards eval` again"
+            f"{_REMEDY}"
         ) from error
 
 
@@ -259,46 +261,31 @@ def _results(record: dict[str, Any]) -> Results:
     if strange:
         raise TypeError(f"unknown {', '.join(sorted(strange))}")
     parsers, measured = record["classification"], record["faithfulness"]
-    unknown = {name for of in measured.values() for name in of} - MEASURES.keys()
+    unknown = {name for of in (measured[MODEL], *measured.values()) for name in of}
+    unknown -= MEASURES.keys()
     unknown |= {name for of in parsers.values() for name in of} - set(_CLASSIFICATION)
-    read = {
-        "labels": tuple(record["labels"]),
-        "mismatches": tuple(record["mismatches"]),
-        "faces": Faces(**record["faces"]),
-        "classification": {parser: _classification(one) for parser, one in parsers.items()},
-        "faithfulness": {
-            who: _figures({name: of[name] for name in of if name in MEASURES})
-            for who, of in measured.items()
-        },
-        "by_au": tuple(AUFigures(**_with_figures(row, "iou")) for row in record["by_au"]),
-        "counterfactual": _figures(record.get("counterfactual", {})),
-        "unknown": tuple(sorted(unknown)),
+    known = {
+        who: {name: of[name] for name in of if name in MEASURES} for who, of in measured.items()
     }
-    return Results(**{**record, **read})
-
-
-def _classification(record: dict[str, Any]) -> Classification:
-    figures = _with_figures({"ece": None, **record}, "accuracy", "uar", "macro_f1", "ece")
-    tables = {
-        "by_class": tuple(
-            ClassFigures(**_with_figures(row, "precision", "recall", "f1"))
-            for row in record["by_class"]
-        ),
-        "confusion": tuple(map(tuple, record["confusion"])),
-    }
-    known = {name: value for name, value in figures.items() if name in _CLASSIFICATION}
-    return Classification(**{**known, **tables})
+    read = {**record, "faithfulness": known, "unknown": sorted(unknown)}
+    results = msgspec.convert(_with_lists(read), Results)
+    n = len(results.labels)
+    for name, one in results.classification.items():
+        if [len(one.by_class), *map(len, one.confusion)] != [n] + [n + 1] * n:
+            raise ValueError(f"classification {name!r} is not of {n} labels")
+    return results
 
 
 _CLASSIFICATION = tuple(one.name for one in fields(Classification))
 
 
-def _with_figures(record: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {**record, **_figures({name: record[name] for name in names})}
-
-
-def _figures(records: dict[str, Any]) -> dict[str, Figure | None]:
-    return {name: record and Figure(**record) for name, record in records.items()}
+def _with_lists(value: Any) -> Any:
+    """The value with each figure as the list of its fields, as which msgspec takes a tuple."""
+    if isinstance(value, dict):
+        if value.keys() == set(Figure._fields):
+            return [value[name] for name in Figure._fields]
+        return {name: _with_lists(inner) for name, inner in value.items()}
+    return [_with_lists(inner) for inner in value] if isinstance(value, list) else value
 
 
 _CLAIM = pa.struct(
@@ -420,37 +407,32 @@ def read_face_rows(folder: Path) -> list[FaceRow]:
     A measure that has no column is None or NaN in every row.
 
     Raises:
-        InputError: There is none, or a column is missing or of another type.
+        InputError: There is none, or a column is missing or of another type, or a value is wrong.
     """
-    return [_face_row(record) for record in _read(folder / SAMPLES_FILE, _COLUMNS)]
+    return [_face_row(*one) for one in _read(folder / SAMPLES_FILE, _COLUMNS)]
 
 
-def _face_row(record: Mapping[str, Any]) -> FaceRow:
+def _face_row(where: str, record: Mapping[str, Any]) -> FaceRow:
     plain = {one.name: record.get(one.name, None if one.nullable else np.nan) for one in _COLUMNS}
-    claims = tuple(ClaimRow(**{**claim, "box": tuple(claim["box"])}) for claim in record["claims"])
-    return FaceRow(**{**plain, "claims": claims})
+    claims = [[claim[name] for name in ClaimRow._fields] for claim in record["claims"] or ()]
+    try:
+        return msgspec.convert({**plain, "claims": claims}, FaceRow)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}; {_REMEDY}") from error
 
 
-def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-    """The rows of a file; columns of measures may be missing, and others are passed over."""
+def _read(path: Path, schema: pa.Schema) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place and the values of each row of a file.
+
+    Columns of measures may be missing, and those that are not known are passed over.
+    """
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
-    try:
-        found = pq.read_schema(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path} is not a parquet file ({error})") from error
-    columns = [one for one in schema if one.name in found.names or one.name not in MEASURES]
-    for column in columns:
-        kind = found.field(column.name).type if column.name in found.names else "missing"
-        if kind != column.type:
-            raise InputError(
-                f"{path}: column {column.name!r} is {kind}, not {column.type}; "
-                "run `tag-rewards eval` again"
-            )
-    rows: list[dict[str, Any]] = pq.read_table(
-        path, columns=[one.name for one in columns]
-    ).to_pylist()
-    return rows
+    with open_parquet(path, schema, "tag-rewards eval", optional=MEASURES) as file:
+        columns = [one.name for one in schema if one.name in file.schema_arrow.names]
+        records = file.read(columns=columns).to_pylist()
+    for number, record in enumerate(records):
+        yield f"{path}: row {number}", record
 
 
 FACES_OF_A_KIND = 12
@@ -515,6 +497,27 @@ def choose(rows: Sequence[FaceRow], seed: int = 0) -> list[Choice]:
     ]
 
 
+def write_evaluation(
+    folder: Path, results: Results, rows: Sequence[FaceRow], gallery: Sequence[GalleryFace]
+) -> None:
+    """Write all three files; a folder that had them has the old ones or the new, not some of each.
+
+    Args:
+        folder: Made if needed.
+        results: Every figure.
+        rows: One for each face.
+        gallery: The faces to look at.
+
+    Raises:
+        InputError: Another process writes there.
+        NotWrittenError: The folder cannot be written.
+    """
+    with staged(folder, last=RESULTS_FILE) as scratch:
+        write_face_rows(scratch, rows)
+        write_gallery(scratch, gallery)
+        write_results(scratch, results)
+
+
 def write_gallery(folder: Path, faces: Sequence[GalleryFace]) -> Path:
     """Write `gallery.parquet` into a folder that is there, and return its path."""
     table = _table([face.row for face in faces])
@@ -530,12 +533,16 @@ def read_gallery(folder: Path) -> list[GalleryFace]:
     """Read the `gallery.parquet` of a folder, in its order; nothing if there is no such file.
 
     Raises:
-        InputError: A column is missing or of another type.
+        InputError: A column is missing or of another type, or a value is wrong.
     """
+    settle(folder)
     path = folder / GALLERY_FILE
     if not path.exists():
         return []
-    return [
-        GalleryFace(record["kind"], record["rank"], record["image"], _face_row(record))
-        for record in _read(path, pa.schema([*_OWN, *_COLUMNS]))
-    ]
+    faces = []
+    for where, record in _read(path, pa.schema([*_OWN, *_COLUMNS])):
+        own = [record[one.name] for one in _OWN]
+        if None in own:
+            raise InputError(f"{where}: kind, rank or image is missing; {_REMEDY}")
+        faces.append(GalleryFace(*own, _face_row(where, record)))
+    return faces

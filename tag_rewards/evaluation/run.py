@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from tag_rewards.completions.completion import (
-    json_lines,
     match_faces,
     model_name,
     read_completions,
@@ -52,10 +52,10 @@ from tag_rewards.evaluation.results import (
     Results,
     choose,
     judged_faces,
-    write_face_rows,
-    write_gallery,
-    write_results,
+    write_evaluation,
 )
+from tag_rewards.files.objects import read_objects
+from tag_rewards.files.staged import unchanged
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 from tag_rewards.rewards.config import RewardConfig
 from tag_rewards.synonyms import as_synonyms
@@ -124,36 +124,35 @@ def evaluate_files(
 
     Raises:
         InputError: The completions are not of these faces or of several models, or a file is
-            wrong. Nothing is written.
-        OSError: A file cannot be read or written.
+            wrong, or was changed while it was read. Nothing is written.
+        NotWrittenError: `out` cannot be written; it is as it was before.
+        OSError: A file cannot be read.
     """
     config = config or EvaluationConfig()
-    written = read_completions(completions)
-    matched = match_faces(completions, written, data.faces)
-    sources = {
-        "data": source,
-        "predictions": str(completions),
-        "predictions_sha256": sha256(completions.read_bytes()).hexdigest(),
-        "train_data": None if train_data is None else str(train_data),
-    }
-    results, rows = evaluate(
-        data,
-        matched,
-        None if train_data is None else read_targets(train_data),
-        config,
-        model_name(completions, written.values()),
-        sources,
-    )
-    if counterfactual is not None:
-        results = _with_counterfactual(results, counterfactual, config)
-    choices = choose(rows, config.seed)
-    shown = images({choice.row for choice in choices})
-    out.mkdir(parents=True, exist_ok=True)
-    write_face_rows(out, rows)
-    write_gallery(
-        out, [GalleryFace(kind, rank, shown[row], rows[row]) for kind, rank, row in choices]
-    )
-    write_results(out, results)
+    read = (completions, train_data, counterfactual, Path(source))
+    with unchanged(*(path for path in read if path is not None and path.is_file())):
+        written = read_completions(completions)
+        matched = match_faces(completions, written, data.faces)
+        sources = {
+            "data": source,
+            "predictions": str(completions),
+            "predictions_sha256": sha256(completions.read_bytes()).hexdigest(),
+            "train_data": None if train_data is None else str(train_data),
+        }
+        results, rows = evaluate(
+            data,
+            matched,
+            None if train_data is None else read_targets(train_data),
+            config,
+            model_name(completions, written.values()),
+            sources,
+        )
+        if counterfactual is not None:
+            results = _with_counterfactual(results, counterfactual, config)
+        choices = choose(rows, config.seed)
+        shown = images({choice.row for choice in choices})
+    gallery = [GalleryFace(kind, rank, shown[row], rows[row]) for kind, rank, row in choices]
+    write_evaluation(out, results, rows, gallery)
     return Evaluation(results, rows)
 
 
@@ -350,6 +349,20 @@ class CounterfactualSummary:
     overlap: float | None
 
 
+_Draws = msgspec.Meta(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _AskedAgain:
+    """A face of `counterfactual.jsonl` that was asked about with parts hidden."""
+
+    answer: str | None
+    answer_claimed_masked: str | None
+    answers_elsewhere_masked: Annotated[tuple[str | None, ...], _Draws]
+    masked: float
+    overlap: Annotated[tuple[float, ...], _Draws]
+
+
 def summarize_counterfactual(
     path: Path, n_resamples: int = 2000, seed: int = 0
 ) -> CounterfactualSummary:
@@ -366,23 +379,23 @@ def summarize_counterfactual(
     """
     claimed, others, masked, overlap = [], [], [], []
     left_out: Counter[str] = Counter()
-    for where, record in json_lines(path):
+    for line, record in read_objects(path):
         try:
-            if record["left_out"]:
-                left_out[record["left_out"]] += 1
+            if reason := msgspec.convert(record["left_out"], str):
+                left_out[reason] += 1
                 continue
-            answer = record["answer"]
-            claimed.append(float(record["answer_claimed_masked"] != answer))
-            others.append(
-                float(np.mean([one != answer for one in record["answers_elsewhere_masked"]]))
-            )
-            masked.append(record["masked"])
-            overlap.append(float(np.mean(record["overlap"])))
-        except (KeyError, TypeError) as error:
+            asked = msgspec.convert(record, _AskedAgain)
+        except (KeyError, msgspec.ValidationError) as error:
+            what = f"no field {error}" if isinstance(error, KeyError) else error
             raise InputError(
-                f"{where} has no field {error}; give the file that "
+                f"{path}: line {line}: {what}; give the file that "
                 "`tag-rewards generate --counterfactual` wrote"
             ) from error
+        changed = [one != asked.answer for one in asked.answers_elsewhere_masked]
+        claimed.append(float(asked.answer_claimed_masked != asked.answer))
+        others.append(float(np.mean(changed)))
+        masked.append(asked.masked)
+        overlap.append(float(np.mean(asked.overlap)))
     if not claimed:
         return CounterfactualSummary(0, dict(left_out), None, None, None, None, None)
     return CounterfactualSummary(

@@ -78,7 +78,11 @@ class EvidenceCache:
             found = connection.execute("SELECT row FROM evidence WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
-        return EvidenceRow.from_record({**json.loads(zlib.decompress(found[0])), "image": image})
+        try:
+            record = {**json.loads(zlib.decompress(found[0])), "image": image}
+            return EvidenceRow.from_record(record)
+        except (zlib.error, ValueError, KeyError, TypeError):  # damaged: it is looked at again
+            return None
 
     def put(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Keep what `entry` made, together."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from tag_rewards.files.parquet import open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.geometry import AU_REGIONS
 from tag_rewards.geometry.regions import au_regions
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 Status = Literal["observed", "no_face", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -228,7 +231,7 @@ def read_evidence(source: str | Path | Sequence[str | Path]) -> Iterator[Evidenc
                 yield from read_group(path, file, group)
 
 
-def open_evidence(path: Path) -> pq.ParquetFile:
+def open_evidence(path: Path) -> AbstractContextManager[pq.ParquetFile]:
     """Open one file and check its schema; use it with `with`.
 
     Raises:

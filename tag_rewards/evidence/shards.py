@@ -26,6 +26,7 @@ from tag_rewards.evidence.rows import (
     write_evidence_table,
 )
 from tag_rewards.files.images import content_hash
+from tag_rewards.files.objects import read_object
 from tag_rewards.files.whole import lock_file, write_whole
 
 LOCK = ".lock"
@@ -175,7 +176,8 @@ class EvidenceFolder:
     def _check_manifest(self, manifest: Manifest) -> None:
         path = self.path / MANIFEST
         if path.exists():
-            manifest.require_same(self.path, json.loads(path.read_text(encoding="utf-8")))
+            found = read_object(path, "copy it again, or give another --out")
+            manifest.require_same(self.path, found)
             return
         write_whole(path, json.dumps(asdict(manifest), indent=2) + "\n")
 

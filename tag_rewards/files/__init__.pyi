@@ -12,8 +12,12 @@ from .parquet import (
     ParquetError,
     open_parquet,
 )
-from .whole import (
+from .staged import (
+    settle,
     staged,
+)
+from .whole import (
+    NotWrittenError,
     write_lock,
     write_whole,
     writer_of,
@@ -22,12 +26,14 @@ from .whole import (
 __all__ = [
     "ImageError",
     "Journal",
+    "NotWrittenError",
     "ParquetError",
     "decode_image",
     "encode_image",
     "open_parquet",
     "read_image",
     "read_records",
+    "settle",
     "staged",
     "write_lock",
     "write_whole",

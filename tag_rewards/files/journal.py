@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.whole import lock_file, whole
+from tag_rewards.files.objects import read_object, read_objects
+from tag_rewards.files.whole import explained, lock_file, whole
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 _SHOWN = 60  # characters of a setting in a message: a digest is longer and says no more
@@ -61,23 +63,32 @@ class Journal:
         Raises:
             InputError: Another process writes it, it was begun with other settings, or it holds
                 something else.
+            NotWrittenError: The file cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = os.open(self._settings_path, os.O_RDWR | os.O_CREAT, 0o644)
-            lock_file(
-                self._lock,
-                f"{self.path} is being written by another process; wait for its end, or give "
-                "another file",
-            )
-            self._check_settings()
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._repair()
-            self.records = {record["id"]: record for record in read_records(self.path)}
+            with self._explained():
+                self._open()
         except BaseException:
             self._close()
             raise
         return self
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._settings_path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock_file(
+            self._lock,
+            f"{self.path} is being written by another process; wait for its end, or give another "
+            "file",
+        )
+        self._check_settings()
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._repair()
+        self.records = {record["id"]: record for record in read_records(self.path)}
+
+    def _explained(self) -> AbstractContextManager[None]:
+        also = "what was recorded is kept, and is gone on with when this is started again"
+        return explained(self.path, self._settings_path, also=also)
 
     def __exit__(
         self,
@@ -88,11 +99,13 @@ class Journal:
         self._close()
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Add records; they are on disk when this returns."""
-        left = memoryview(b"".join(map(_line, records)))
-        while left:
-            left = left[os.write(self._file, left) :]
-        os.fsync(self._file)
+        """Add records; they are on disk when this returns.
+
+        Raises:
+            NotWrittenError: The file cannot be written; those that were added before are kept.
+        """
+        with self._explained():
+            _write_all(self._file, b"".join(map(_line, records)))
         self.records.update((record["id"], dict(record)) for record in records)
 
     def finish(self, order: Sequence[str]) -> None:
@@ -112,18 +125,18 @@ class Journal:
         begun = self.path.exists() and self.path.stat().st_size > 0
         if not begun:
             os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, json.dumps(self._settings, indent=2).encode() + b"\n", 0)
-            os.fsync(self._lock)
+            os.lseek(self._lock, 0, os.SEEK_SET)
+            _write_all(self._lock, json.dumps(self._settings, indent=2).encode() + b"\n")
             return
         try:
-            before = json.loads(written)
-        except ValueError:
+            before = read_object(self._settings_path, "remove it")
+        except InputError as error:
             if not written:  # made by the lock just now
                 self._settings_path.unlink()
             raise InputError(
                 f"{self.path} is there, but {self._settings_path.name} beside it does not say what "
                 "it was begun with; give another file, or remove it"
-            ) from None
+            ) from error
         changed = _changes(before, self._settings)
         if changed:
             raise InputError(
@@ -151,15 +164,18 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         OSError: The file cannot be opened.
     """
     records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}: line {number} is no JSON ({error}); remove it") from error
-        if not isinstance(record, dict) or not isinstance(record.get("id"), str):
-            raise InputError(f"{path}: line {number} is no record with an 'id'; remove it")
+    for number, record in read_objects(path, "remove the line", finite=True):
+        if not isinstance(record.get("id"), str):
+            raise InputError(f"{path}: line {number} is no record with an 'id'; remove the line")
         records.append(record)
     return records
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.fsync(descriptor)
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

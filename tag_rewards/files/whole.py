@@ -1,43 +1,106 @@
 """Files that are there whole or not at all, and locks that the system frees with the process."""
 
+import errno
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from tag_rewards.errors import InputError
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+class NotWrittenError(OSError):
+    """A file or folder that cannot be written; the message says which, why, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+@contextmanager
+def explained(
+    place: Path, *scratch: Path, also: str = "nothing in it was changed"
+) -> Iterator[None]:
+    """Say which place cannot be written, which the system does not when a disk is full.
+
+    Errors of other files, such as those that are read meanwhile, stay as they are.
+
+    Args:
+        place: The file or folder that is written in the block.
+        scratch: Files and folders that are written on the way there.
+        also: What else to say.
+
+    Raises:
+        NotWrittenError: It cannot be written.
+
+    Example:
+        >>> with explained(Path("results")):
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        tag_rewards.files.whole.NotWrittenError: results cannot be written (No space left on \
+device); free some space there or give another place; nothing in it was changed
+    """
+    try:
+        yield
+    except NotWrittenError:
+        raise
+    except OSError as error:
+        if not _is_of_writing(error, place, scratch):
+            raise
+        code = error.errno or errno.EIO
+        remedy = "give another place"
+        if code in _FULL:
+            remedy = f"free some space there or {remedy}"
+        elif code in _FORBIDDEN:
+            remedy += " or allow writing there"
+        text = f"{place} cannot be written ({os.strerror(code)}); {remedy}; {also}"
+        raise NotWrittenError(code, text) from error
+
+
+def _is_of_writing(error: OSError, place: Path, scratch: tuple[Path, ...]) -> bool:
+    if error.filename is None or error.errno in _FULL | {errno.EROFS}:
+        return True
+    named = Path(os.fsdecode(error.filename)).absolute()
+    written = [path.absolute() for path in (place, *scratch)]
+    made = written[0].parents  # its folders
+    return named in (*written, *made) or any(path in named.parents for path in written[1:])
+
 
 @contextmanager
 def whole(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write to that gets its name when the block ends well.
+    """A file to write to that gets its name when the block ends well, and vanishes otherwise.
 
-    A leftover of a stopped process is `.NAME.partial` beside it.
+    A leftover of a killed process is `.NAME.partial` beside it, until the file is written again.
 
     Args:
         path: The file; an older one of the name is replaced.
         synced: Whether it is on the disk then, so that it survives the machine's stop as well.
 
     Raises:
-        OSError: It cannot be written.
+        InputError: Another process is writing it.
+        NotWrittenError: It cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        yield file
-        file.flush()
+    refusal = f"another process is writing {path}; wait for its end, or give another place"
+    with explained(path, partial, also="what was there before is as it was"):
+        with alone(partial, refusal) as file:
+            try:
+                file.truncate()
+                yield file
+                file.flush()
+                if synced:
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
         if synced:
-            os.fsync(file.fileno())
-    partial.replace(path)
-    if synced:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            sync(path.parent)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -46,41 +109,56 @@ def write_whole(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-@contextmanager
-def staged(out: Path, last: str) -> Iterator[Path]:
-    """A scratch folder whose files move to `out` when the block ends well, and vanish otherwise.
+def sync(path: Path) -> None:
+    """Wait until a file, or what a folder says of its files, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
-    It lies inside `out`, which may be a mount point of its own: only within one file system is
-    moving a file atomic. Other files of `out` stay, and an error leaves the folders above as they
-    were too.
+
+_PATIENCE, _PAUSE = 1.0, 0.02
+
+
+@contextmanager
+def alone(path: Path, refusal: str) -> Iterator[IO[bytes]]:
+    """A file, made if needed, that one process at a time has until the block ends.
+
+    Who has it may remove or rename it: the next one makes a new file.
 
     Args:
-        out: The folder; made if it is not there.
-        last: Name of the file that moves last, which says that the others are there.
+        path: The file.
+        refusal: What to say if another process has it, and for longer than a moment.
 
-    Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with staged(Path(folder) / "out", last="done") as scratch:
-        ...         for name in ("done", "data"):
-        ...             _ = (scratch / name).write_text(name)
-        ...     sorted(path.name for path in Path(folder, "out").iterdir())
-        ['data', 'done']
+    Raises:
+        InputError: Another process has it.
+        OSError: It cannot be opened.
     """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    until = time.monotonic() + _PATIENCE
+    while True:
+        with open(path, "r+b", opener=_opened_or_made) as file:
+            try:
+                lock_file(file.fileno(), refusal)
+            except InputError:
+                if time.monotonic() > until:
+                    raise
+            else:
+                if _is_at(path, file.fileno()):
+                    yield file
+                    return
+        time.sleep(_PAUSE)
+
+
+def _opened_or_made(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o666)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=".new-", dir=out, ignore_cleanup_errors=True
-        ) as scratch:
-            yield Path(scratch)
-            names = sorted(os.listdir(scratch), key=lambda name: (name == last, name))
-            for name in names:
-                os.replace(Path(scratch, name), out / name)
-    except BaseException:
-        for folder in made:
-            with suppress(OSError):  # never made, or somebody else's files lie there by now
-                folder.rmdir()
-        raise
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 _TRIES = 5

@@ -5,13 +5,13 @@ Single columns of the parquet files of `tag-rewards prepare`, without reading th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from tag_rewards.datasets.sample import SIDE, LeftOut
@@ -148,6 +148,16 @@ def read_evaluation_set(path: str | Path) -> EvaluationSet:
     return replace(empty, faces=tuple(faces))
 
 
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What the file's metadata say, as they are written."""
+
+    protocol: str
+    labels: tuple[str, ...]
+    mismatches: tuple[str, ...]
+    config: dict[str, Any]
+
+
 def _header(path: Path, metadata: Mapping[bytes, bytes]) -> EvaluationSet:
     """What the file's metadata say, without faces."""
     text = metadata.get(METADATA_KEY.encode())
@@ -157,11 +167,10 @@ def _header(path: Path, metadata: Mapping[bytes, bytes]) -> EvaluationSet:
             "`tag-rewards prepare`"
         )
     try:
-        content = json.loads(text)
-        labels = tuple(require_expression(label) for label in content["labels"])
-        mismatches = tuple(map(str, content["mismatches"]))
-        return EvaluationSet(content["protocol"], labels, mismatches, (), content["config"])
-    except (ValueError, KeyError, TypeError) as error:
+        about = msgspec.json.decode(text, type=_Header)
+        labels = tuple(require_expression(label) for label in about.labels)
+        return EvaluationSet(about.protocol, labels, about.mismatches, (), about.config)
+    except (ValueError, RecursionError) as error:  # msgspec's own are of the first
         raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
 
 

@@ -22,7 +22,7 @@ from tag_rewards.detectors.observation import (
 )
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
-from tag_rewards.geometry import AU_REGIONS, KINDS, Resizing, au_boxes, au_region
+from tag_rewards.geometry import AU_REGIONS, KINDS, Kind, Resizing, au_boxes, au_region
 from tag_rewards.geometry.landmarks import as_faces, face_frames
 from tag_rewards.model_images import RELEASED, ModelImages
 from tag_rewards.prepare.canvas import Canvas, box_space
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.datasets.sample import Box, FaceSample
     from tag_rewards.detectors.observation import FaceObservation
-    from tag_rewards.geometry import BoxSpace, Kind
+    from tag_rewards.geometry import BoxSpace
 
     Faces = Sequence[FaceObservation] | LeftOut
 

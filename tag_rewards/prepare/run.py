@@ -20,7 +20,7 @@ from tag_rewards.datasets.sample import LeftOut
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import encode_image
-from tag_rewards.files.whole import staged
+from tag_rewards.files.staged import staged
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, file_metadata
 from tag_rewards.prepare.texts import (
@@ -113,9 +113,9 @@ def prepare(
     Where a protocol has a `val` split beside the one it evaluates, it goes to `rl_val` and
     `sft_val`.
 
-    The files are written to a temporary folder inside `out` and moved at the end, so that
-    an error leaves `out`, and the folders above it, as they were. The same input, configuration
-    and seed give the same rows.
+    The files are written to a temporary folder inside `out` and moved together at the end: an
+    error leaves `out`, and the folders above it, as they were, and a process that is killed leaves
+    the old files or the new. The same input, configuration and seed give the same rows.
 
     Args:
         dataset: The dataset's folder.
@@ -135,7 +135,8 @@ def prepare(
 
     Raises:
         InputError: The input is unusable; one sentence that names file, row, field and value.
-        OSError: A file cannot be read or written.
+        NotWrittenError: `out` cannot be written.
+        OSError: A file cannot be read.
     """
     dataset, out = Path(dataset), Path(out)
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
@@ -159,7 +160,8 @@ def prepare(
         loaded.dropped,
         n_unlabelled,
     )
-    with staged(out, last=COUNTS_FILE) as scratch:
+    # Files of an earlier protocol with other splits would be taken for ones of this.
+    with staged(out, COUNTS_FILE, replaces=parquet_files(("train", "val", "test"))) as scratch:
         with SplitFiles(scratch, loaded, config) as files:
             for sample in samples:
                 found = face_on_canvas(sample, source.faces(sample), config.annotation)
@@ -171,9 +173,6 @@ def prepare(
         _require_rows(counts)
         content = {"config": config.settings(), **counts.to_dict()}
         (scratch / COUNTS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    # Files of an earlier protocol with other splits would be taken for ones of this.
-    for name in set(parquet_files(("train", "val", "test"))) - set(parquet_files(names.values())):
-        (out / name).unlink(missing_ok=True)
     return counts
 
 

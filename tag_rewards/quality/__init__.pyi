@@ -5,10 +5,10 @@ from .measures import (
     measure_quality,
 )
 from .overview import draw_quality, quality_table
+from .run import judge_images
 from .table import (
     Judged,
     QualityRow,
-    judge_images,
     measure_samples,
     read_rejected,
     write_quality,

@@ -1,8 +1,7 @@
-"""The quality of a dataset's images as a parquet file: measured, judged, written, and used."""
+"""The quality of a dataset's images as a table: measured, judged, written, and used."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,20 +10,22 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.datasets.protocols import SPLITS, load_protocol
+from tag_rewards.datasets.protocols import SPLITS
 from tag_rewards.datasets.sample import LeftOut, labelled_part, load_image
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of
 from tag_rewards.files.images import ImageError
+from tag_rewards.files.parquet import open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.quality.limits import resolve
 from tag_rewards.quality.measures import MEASURES, measure_quality
 
 if TYPE_CHECKING:
-    from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
+    from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.evidence.of_dataset import FaceSource
@@ -92,50 +93,6 @@ class Judged(NamedTuple):
     def images(self) -> Counter[str]:
         """Label -> images of the filtered splits."""
         return Counter(row.label for row in self.rows if row.split in self.filtered)
-
-
-def judge_images(
-    dataset: str | Path,
-    protocol: str | Protocol,
-    out: str | Path,
-    limits: Sequence[Limit] = (),
-    *,
-    source: FaceSource | None = None,
-    filter_evaluated: bool = False,
-    allow_mismatch: bool = False,
-    on_start: Callable[[int], None] | None = None,
-    on_image: Callable[[], None] | None = None,
-) -> Judged:
-    """Measure a dataset's images, say which are rejected, and write both to a file.
-
-    Args:
-        dataset: The dataset's folder.
-        protocol: What the dataset is.
-        out: Parquet file to write, whole or not at all; its folder is made if needed.
-        limits: What is asked of an image; nothing is rejected without one.
-        source: What a detector saw in them; None measures the whole images, without a face.
-        filter_evaluated: Whether images of the evaluated split are rejected too.
-        allow_mismatch: Record counts that differ from the published ones instead of refusing them.
-        on_start: Called once with the number of images.
-        on_image: Called after each.
-
-    Raises:
-        InputError: The dataset or what a detector saw in it cannot be used, or a percentile is
-            asked of a measure that no image has.
-        OSError: A file cannot be opened or written.
-    """
-    loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
-    if source:
-        source.require_any(loaded.samples)
-    if on_start:
-        on_start(len(loaded.samples))
-    rows = measure_samples(loaded.samples, source, on_image=on_image)
-    kept_whole = set() if filter_evaluated else {loaded.protocol.split}
-    judged = judge(rows, limits, {sample.split for sample in loaded.samples} - kept_whole)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_quality(out, judged)
-    return judged
 
 
 def measure_samples(
@@ -230,10 +187,18 @@ def write_quality(path: Path, judged: Judged) -> None:
         }
         for row in judged.rows
     ]
-    note = {"limits": [str(limit) for limit in judged.limits], "filtered": judged.filtered}
-    schema = QUALITY_SCHEMA.with_metadata({_KEY: json.dumps(note)})
+    note = _Note(tuple(map(str, judged.limits)), judged.filtered)
+    schema = QUALITY_SCHEMA.with_metadata({_KEY: msgspec.json.encode(note)})
     with whole(path) as file:
         pq.write_table(pa.Table.from_pylist(records, schema=schema), file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What the file's metadata say."""
+
+    limits: tuple[str, ...]
+    filtered: tuple[str, ...]
 
 
 class Rejected(NamedTuple):
@@ -259,20 +224,17 @@ def read_rejected(path: Path) -> Rejected:
         InputError: The file is no quality parquet.
         OSError: It cannot be opened.
     """
+    schema = pa.schema([QUALITY_SCHEMA.field(name) for name in ("id", "rejected")])
     try:
-        table = pq.read_table(path, columns=["id", "rejected"])
-        note = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, json.JSONDecodeError) as error:
+        with open_parquet(path, schema, "tag-rewards quality") as file:
+            note = msgspec.json.decode((file.schema_arrow.metadata or {})[_KEY], type=_Note)
+            ids, reasons = (file.read([name])[name].to_pylist() for name in schema.names)
+    except (KeyError, msgspec.DecodeError) as error:
         raise InputError(
             f"{path} is no quality parquet; write it with `tag-rewards quality`"
         ) from error
-    ids, reasons = table["id"].to_pylist(), table["rejected"].to_pylist()
-    return Rejected(
-        {one: reason for one, reason in zip(ids, reasons, strict=True) if reason},
-        frozenset(ids),
-        tuple(note["limits"]),
-        tuple(note["filtered"]),
-    )
+    rejected = {one: reason for one, reason in zip(ids, reasons, strict=True) if reason}
+    return Rejected(rejected, frozenset(ids), note.limits, note.filtered)
 
 
 def without_rejected(loaded: LoadedProtocol, path: Path) -> LoadedProtocol:

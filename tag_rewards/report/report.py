@@ -20,6 +20,7 @@ from markupsafe import Markup
 import tag_rewards
 from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import GALLERY_FILE
+from tag_rewards.files.staged import staged
 from tag_rewards.pictures.layout import PANEL
 from tag_rewards.pictures.sheet import draw_faces
 from tag_rewards.report import tables
@@ -106,7 +107,8 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
 
     Raises:
         InputError: A folder holds no results, or its files are malformed; the message names it.
-        OSError: A file cannot be read or written.
+        NotWrittenError: `out` cannot be written.
+        OSError: A file cannot be read.
     """
     entries = read_entries(folders)
     metrics = None if run is None else read_metrics(run)
@@ -135,11 +137,11 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
         run="" if run is None else str(run),
         files=sorted(beside),
     )
-    out.mkdir(parents=True, exist_ok=True)
     # A lone surrogate of a folder's name has no UTF-8.
     written = {INDEX: page.encode("utf-8", errors="replace"), **beside}
-    for name, data in written.items():
-        (out / name).write_bytes(data)
+    with staged(out, last=INDEX) as scratch:
+        for name, data in written.items():
+            (scratch / name).write_bytes(data)
     return [out / name for name in written]
 
 

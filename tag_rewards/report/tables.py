@@ -20,8 +20,9 @@ from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
 from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross_dataset, read_model
 from tag_rewards.evaluation.measures import MEASURES, Figure
-from tag_rewards.evaluation.results import MODEL, read_gallery, read_results
+from tag_rewards.evaluation.results import MODEL, RESULTS_FILE, read_gallery, read_results
 from tag_rewards.facs import au_name
+from tag_rewards.files.staged import unchanged
 from tag_rewards.files.text import csv_text
 from tag_rewards.report.drawings import row_shares
 
@@ -162,10 +163,11 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
         slugs = [f"{slug}-{index}" for index, slug in enumerate(slugs, 1)]
     entries = []
     for folder, name, slug in zip(folders, names, slugs, strict=True):
-        results = read_results(folder)
+        with unchanged(folder / RESULTS_FILE):
+            results, gallery = read_results(folder), read_gallery(folder)
         if STRICT not in results.classification:
             raise InputError(f"{folder} has no figures of the parser {STRICT!r}; evaluate again")
-        entries.append(Entry(name, slug, folder, results, read_gallery(folder)))
+        entries.append(Entry(name, slug, folder, results, gallery))
     return entries
 
 

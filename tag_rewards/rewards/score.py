@@ -9,6 +9,7 @@ This one is ours, made so that the ways in which grounding rewards have been gam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.facs import canonical_expression
@@ -169,9 +170,7 @@ def accuracy_reward(trace: Trace, target: Target, synonyms: Synonyms = ()) -> fl
     )
 
 
-def format_reward(
-    trace: Trace, reasoning: Reasoning = "allowed", synonyms: Synonyms = ()
-) -> float:
+def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Synonyms = ()) -> float:
     r"""How well the text keeps to the form of a trace, in [0, 1].
 
     .. math:: R = \frac{[\text{all parts are there}]}{1 + \text{number of errors}}

@@ -13,13 +13,14 @@ The first are written by verl's file logger (`VERL_FILE_LOGGER_PATH`), the gener
 """
 
 import json
-import math
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tag_rewards.errors import InputError
+from tag_rewards.files.objects import read_objects
 from tag_rewards.target import Target
 
 
@@ -51,7 +52,7 @@ def read_metrics(out: Path) -> list[StepMetrics]:
     launches = sorted((out / "logs").glob("metrics-*.jsonl")) or [out / "metrics.jsonl"]
     by_step: dict[int, dict[str, float]] = defaultdict(dict)
     for path in launches:
-        for line, record in _json_lines(path):
+        for line, record in _objects(path, may_be_cut=True):
             step = _field(path, line, record, "step", int)
             data = _field(path, line, record, "data", dict)
             by_step[step].update({name: float(data[name]) for name in data if _finite(data[name])})
@@ -90,7 +91,7 @@ def read_generations(path: Path) -> list[Generation]:
         InputError: The file is missing, empty or malformed.
     """
     generations = []
-    for line, record in _json_lines(path):
+    for line, record in _objects(path):
         output = _field(path, line, record, "output", str)
         try:
             target = Target.from_json(_field(path, line, record, "gts", str))
@@ -144,14 +145,19 @@ def read_timings(path: Path) -> list[tuple[str, float]]:
     if not path.exists():
         return []
     times: dict[str, float] = defaultdict(float)
-    for line, record in _json_lines(path):
+    for line, record in _objects(path, may_be_cut=True):
         stage = _field(path, line, record, "stage", str)
-        times[stage] += float(_field(path, line, record, "seconds", (int, float)))
+        seconds = _field(path, line, record, "seconds", (int, float))
+        if not isfinite(seconds):
+            raise InputError(f"{path}: line {line}: field 'seconds' is {seconds}, not a time")
+        times[stage] += seconds
     return list(times.items())
 
 
 def read_settings(path: Path) -> dict[str, str]:
     """Read lines of `NAME=value`; nothing if there is no such file.
+
+    What is no UTF-8, such as a folder's name of another encoding, is read as U+FFFD.
 
     Raises:
         InputError: A line has another form.
@@ -159,7 +165,7 @@ def read_settings(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     settings = {}
-    for line, text in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for line, text in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"{path}: line {line}: {text!r:.80} is not NAME=value")
@@ -167,19 +173,10 @@ def read_settings(path: Path) -> dict[str, str]:
     return settings
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(path: Path, *, may_be_cut: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     if not path.is_file():
         raise InputError(f"{path} is missing; has the run got that far?")
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line, text in enumerate(file, 1):
-            try:
-                record = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}: line {line}: not JSON ({error})") from error
-            if not isinstance(record, dict):
-                kind = type(record).__name__
-                raise InputError(f"{path}: line {line}: {kind}, not a JSON object")
-            yield line, record
+    return read_objects(path, may_be_cut=may_be_cut)
 
 
 def _field(
@@ -192,4 +189,4 @@ def _field(
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

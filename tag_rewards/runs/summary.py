@@ -19,6 +19,8 @@ from tag_rewards.evaluation.compare import Difference
 from tag_rewards.evaluation.measures import difference_figure, mean_figure
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
+from tag_rewards.files.staged import staged
+from tag_rewards.files.text import printable
 from tag_rewards.pictures.layout import whole_image
 from tag_rewards.pictures.marks import trace_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces
@@ -106,7 +108,8 @@ def write_summary(run: Path, data: Path) -> SummaryPaths:
     Raises:
         InputError: A file is missing or malformed, or the run was validated on other data; the
             message names file, line or row, and field.
-        OSError: A file cannot be read or written.
+        NotWrittenError: The run's folder cannot be written.
+        OSError: A file cannot be read.
     """
     metrics = read_metrics(run)
     held_out = read_held_out(run / "validation", data / "rl_test.parquet")
@@ -116,16 +119,14 @@ def write_summary(run: Path, data: Path) -> SummaryPaths:
     curves = draw_curves(metrics)
     overlays = draw_overlays(choose_faces(held_out.faces), held_out.steps)
 
-    paths = SummaryPaths(
-        summary=run / "summary.md",
-        curves=run / "curves.png",
-        overlays=run / "overlays.png",
-        metrics=write_metrics(run, metrics),
-    )
-    curves.savefig(paths.curves, dpi=110, metadata={"Software": None})
-    overlays.savefig(paths.overlays, metadata={"Software": None})
-    paths.summary.write_text(text, encoding="utf-8")
-    return paths
+    names = ("summary.md", "curves.png", "overlays.png", "metrics.jsonl")
+    with staged(run, last="summary.md") as scratch:
+        new = SummaryPaths(*(scratch / name for name in names))
+        new.summary.write_text(printable(text), encoding="utf-8")
+        curves.savefig(new.curves, dpi=110, metadata={"Software": None})
+        overlays.savefig(new.overlays, metadata={"Software": None})
+        write_metrics(scratch, metrics)
+    return SummaryPaths(*(run / name for name in names))
 
 
 def read_held_out(validation: Path, parquet: Path) -> HeldOut:

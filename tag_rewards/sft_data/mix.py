@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError, require_at_least_1
-from tag_rewards.files.whole import staged
+from tag_rewards.files.objects import read_object
+from tag_rewards.files.staged import staged, unchanged
 from tag_rewards.prepare.model_fits import check_model_fits
 from tag_rewards.prepare.rows import SFT_SCHEMA
 from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile, SequenceLengths
@@ -128,17 +129,18 @@ def prepare_sft_data(
         check_model_fits(config.model, file.path, verl=True)
     on_start(sum(file.n_rows for split in SPLITS for file, _ in files[split]))
     count = SequenceLengths(config.model)
-    parts = {
-        split: [
-            _check(file, weight, place, count, config, on_rows)
-            for place, (file, weight) in enumerate(files[split])
-        ]
-        for split in SPLITS
-    }
-    record: dict[str, Any] = {"seed": config.seed}
-    record |= {split: [part.record for part in parts[split]] for split in SPLITS}
-    same = _same_as_before(out, record)
-    with staged(out, last=RECORD_FILE) as scratch:
+    sources = [file.path for found in files.values() for file, _ in found]
+    with staged(out, last=RECORD_FILE) as scratch, unchanged(*sources):
+        parts = {
+            split: [
+                _check(file, weight, place, count, config, on_rows)
+                for place, (file, weight) in enumerate(files[split])
+            ]
+            for split in SPLITS
+        }
+        record: dict[str, Any] = {"seed": config.seed}
+        record |= {split: [part.record for part in parts[split]] for split in SPLITS}
+        same = same_as_before(out, record)
         for split, found in parts.items():
             name = f"sft_{split}.parquet"
             if len(found) == 1 and (found[0].times == 1).all():
@@ -305,14 +307,28 @@ def _identity(record: dict[str, Any]) -> list[object]:
     return [None if whole else record["seed"], [[part[name] for name in facts] for part in parts]]
 
 
-def _same_as_before(out: Path, record: dict[str, Any]) -> bool:
+def same_as_before(out: Path, record: dict[str, Any]) -> bool:
+    """Whether a folder was made of the same data before.
+
+    Args:
+        out: The folder.
+        record: What `sft_data.json` is to hold.
+
+    Raises:
+        InputError: It was made of other data, or its record cannot be read.
+    """
     path = out / RECORD_FILE
     if not path.exists():
         return False
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if _identity(before) != _identity(record):
+    remedy = f"remove {out}, or give another OUT"
+    before = read_object(path, remedy)
+    try:
+        is_other, held = _identity(before) != _identity(record), _describe(before)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no record of such data ({error!r}); {remedy}") from error
+    if is_other:
         raise InputError(
-            f"{out} holds other data than is asked for now: {_describe(before)}, not "
+            f"{out} holds other data than is asked for now: {held}, not "
             f"{_describe(record)}; give another OUT, or remove {out.parent} to train anew"
         )
     return True

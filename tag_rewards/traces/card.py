@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CARD_FILE = "README.md"
+PICTURES = ("acceptance.png", "reasons.png", "aus.png", "accepted.png", "rejected.png")
 """The name that the Hugging Face Hub looks for."""
 
 _EXPLAINED = {
@@ -216,14 +217,14 @@ def write_card(folder: Path, card: Card) -> None:
     Raises:
         OSError: A file cannot be written.
     """
-    figures = {
-        "acceptance.png": draw_acceptance(card.tally),
-        "reasons.png": draw_reasons(card.tally),
-        "aus.png": draw_aus(card.tally),
-        "accepted.png": draw_traces(card.accepted, card.images),
-        "rejected.png": draw_traces(card.rejected, card.images),
-    }
-    drawn = {name: figure for name, figure in figures.items() if figure is not None}
+    figures = (
+        draw_acceptance(card.tally),
+        draw_reasons(card.tally),
+        draw_aus(card.tally),
+        draw_traces(card.accepted, card.images),
+        draw_traces(card.rejected, card.images),
+    )
+    drawn = {name: one for name, one in zip(PICTURES, figures, strict=True) if one is not None}
     for name, figure in drawn.items():
         # Without the version of matplotlib and the like: the same build gives the same bytes.
         figure.savefig(folder / name, metadata={"Software": None})

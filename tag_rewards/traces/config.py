@@ -6,17 +6,19 @@ A face is read when it is asked about, and checked against what the ledger knows
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from tag_rewards.datasets.protocols import SPLITS, load_protocol
 from tag_rewards.datasets.sample import LeftOut
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.files.images import ImageError, content_hash, encode_image
+from tag_rewards.files.objects import read_object
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
 from tag_rewards.target import Target
 from tag_rewards.traces.prompts import MODES, PolicyConfig
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tag_rewards.traces.prompts import Mode, WriterPrompt
 
 BUILD_FILE = "build.json"
+_REMEDY = "copy it again, or build into another folder"
 FORMAT = 1
 
 _FIXED = ("format", "protocol", "labels", "annotation", "mode", "prompt_hash", "seed")
@@ -166,49 +169,56 @@ def require_same_build(out: Path, record: dict[str, Any]) -> None:
     """
     if not (out / BUILD_FILE).exists():
         return
-    before = read_build_record(out)
+    before = read_object(out / BUILD_FILE, _REMEDY)
     for name in _FIXED:
-        same = _same_annotation if name == "annotation" else operator.eq
-        if not same(before.get(name), record[name]):
+        same = before.get(name) == record[name]
+        if name == "annotation" and not same:
+            same = _same_annotation(read_build_record(out).annotation, record[name])
+        if not same:
             raise InputError(
                 f"{out} holds a build of {name} {before.get(name)!r:.200}, not "
                 f"{record[name]!r:.200}; give another --out"
             )
 
 
-def _same_annotation(before: Any, now: Any) -> bool:
+def _same_annotation(before: TargetConfig, record: dict[str, Any]) -> bool:
     """Whether targets are the same; limits that lead to the same size may differ."""
-    one, other = (TargetConfig.from_settings(fields) for fields in (before, now))
-    return one.space == other.space and replace(one, model=None) == replace(other, model=None)
+    now = TargetConfig.from_settings(record)
+    return before.space == now.space and replace(before, model=None) == replace(now, model=None)
 
 
-def read_build_record(out: Path) -> dict[str, Any]:
-    """`build.json` of a folder, as `BuildConfig.to_record` made it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRecord(BuildData):
+    """What `build.json` says of a build, as those need it who only read it.
+
+    Attributes:
+        labels: The protocol's.
+        mode: `blind` or `rationalised`.
+        prompt_hash: Of the template.
+        policy: How often a sample is asked about.
+    """
+
+    labels: tuple[str, ...]
+    mode: str
+    prompt_hash: str
+    policy: PolicyConfig
+
+
+def read_build_record(out: Path) -> BuildRecord:
+    """The `build.json` of a folder, as `BuildConfig.to_record` made it.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or a field is missing or wrong; names the file.
     """
     path = out / BUILD_FILE
     if not path.exists():
         raise InputError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    # An older version's has not all of today's settings; it built as their defaults do.
-    content["annotation"] = asdict(TargetConfig(**content["annotation"]))
-    return content
-
-
-def data_of(record: dict[str, Any]) -> BuildData:
-    """The images, labels and evidence of a `build.json`."""
-    openface = record["openface"]
-    return BuildData(
-        dataset=Path(record["dataset"]),
-        protocol=record["protocol"],
-        evidence=tuple(map(Path, record["evidence"])),
-        openface=Path(openface) if openface else None,
-        splits=tuple(record["splits"]),
-        allow_mismatch=record["allow_mismatch"],
-        annotation=TargetConfig.from_settings(record["annotation"]),
-    )
+    record = read_object(path, _REMEDY)
+    try:
+        build = msgspec.convert(record, BuildRecord, dec_hook=lambda kind, value: kind(value))
+    except (msgspec.ValidationError, TypeError) as error:
+        raise InputError(f"{path}: {error}; {_REMEDY}") from error
+    return replace(build, annotation=TargetConfig.from_settings(record.get("annotation", {})))
 
 
 class BuildFace(NamedTuple):

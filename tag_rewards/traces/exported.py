@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tag_rewards.errors import InputError
+from tag_rewards.files.staged import staged
 from tag_rewards.files.text import printable
-from tag_rewards.files.whole import staged
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow, file_metadata
 from tag_rewards.prepare.texts import render_prompt
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
 from tag_rewards.trace import read_trace
-from tag_rewards.traces.card import CARD_FILE, Card, Examples, Tally, share_of, write_card
-from tag_rewards.traces.config import data_of, read_build_record, read_face
+from tag_rewards.traces.card import CARD_FILE, PICTURES, Card, Examples, Tally, share_of, write_card
+from tag_rewards.traces.config import read_build_record, read_face
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 from tag_rewards.traces.records import Judged, LeftOutSample
 
@@ -145,7 +145,7 @@ def export(
             `held_out` is out of range.
         OSError: A file cannot be read or written.
     """
-    data = data_of(read_build_record(out))
+    data = read_build_record(out)
     loaded, annotation = data.load(), data.annotation
     text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
     config = ExportConfig(text, loaded.protocol.dataset, held_out, annotation)
@@ -195,7 +195,7 @@ def export_ledger(
     schema = TRACE_SCHEMA
     if config.annotation is not None:
         schema = schema.with_metadata(file_metadata(config.annotation.settings()))
-    with staged(out / TRACES_FOLDER, last=CARD_FILE) as folder:
+    with staged(out / TRACES_FOLDER, CARD_FILE, replaces=PICTURES) as folder:
         with (
             RecordFile(folder / "sft_train.parquet", schema) as train,
             RecordFile(folder / "sft_test.parquet", schema) as test,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tag_rewards.files.text import duration
 from tag_rewards.files.whole import writer_of
-from tag_rewards.traces.config import read_build_record
+from tag_rewards.traces.config import BuildRecord, read_build_record
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
-from tag_rewards.traces.prompts import PolicyConfig
 
 if TYPE_CHECKING:
     from tag_rewards.traces.ledger import Counts
@@ -59,7 +58,7 @@ class BuildStatus:
         writer: The process that builds now; None if none does.
         speed: Attempts a second of the run that goes on; 0 if none does.
         about: Of the last run: `engine`, `model` and the like.
-        build: `build.json`.
+        build: What `build.json` says.
     """
 
     counts: Counts
@@ -68,7 +67,7 @@ class BuildStatus:
     writer: int | None
     speed: float
     about: dict[str, Any]
-    build: dict[str, Any]
+    build: BuildRecord
 
     @property
     def open(self) -> int:
@@ -89,8 +88,7 @@ class BuildStatus:
     def headline(self) -> str:
         """What the build is of."""
         return (
-            f"{self.build['mode']} traces of {self.build['protocol']}, "
-            f"template {self.build['prompt_hash']}"
+            f"{self.build.mode} traces of {self.build.protocol}, template {self.build.prompt_hash}"
         )
 
     @property
@@ -117,8 +115,8 @@ def status(out: str | Path) -> BuildStatus:
     build = read_build_record(Path(out))
     with read_ledger(path) as ledger:
         counts, run = ledger.counts(), ledger.last_run()
-        n_labels = len(build["labels"]) if build["mode"] == "blind" else 0
-        given_up = ledger.given_up(PolicyConfig(**build["policy"]), n_labels)
+        n_labels = len(build.labels) if build.mode == "blind" else 0
+        given_up = ledger.given_up(build.policy, n_labels)
     writer = writer_of(path)
     about = run.about if run else {}
     elapsed = time.time() - run.started if run else 0.0

@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -177,7 +178,7 @@ def test_a_broken_line_is_named(folder):
     run(folder, FakeEngine(), masked=False)
     path = folder / "completions.jsonl"
     path.write_bytes(b"\0\0\n" + path.read_bytes())
-    with pytest.raises(InputError, match=r"completions\.jsonl: line 1 is no JSON"):
+    with pytest.raises(InputError, match=r"completions\.jsonl: line 1 is not JSON"):
         run(folder, FakeEngine(), masked=False)
 
 
@@ -187,7 +188,7 @@ def test_failed_requests_are_kept_and_asked_again_when_told_to(folder):
     (folder / "completions.jsonl").unlink()
     first = run(folder, FakeEngine(fails={"face_0002", "face_0009"}), masked=False)
     assert [one.id for one in first if one.error] == ["face_0002", "face_0009"]
-    assert first[2].completion == ""
+    assert first[2].completion is None
     assert first[2].answer_logprob is None
     engine = FakeEngine()
     run(folder, engine, masked=False)
@@ -301,6 +302,18 @@ def test_answer_logprob_counts_the_tokens_that_touch_the_answer(before, answer, 
     }
     tokens = [TokenLogprob(piece, -float(2**k)) for k, piece in enumerate(pieces)]
     assert answer_logprob(tokens) == -sum(2.0**k for k in inside)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("-inf"), float("inf")])
+def test_a_log_probability_that_is_not_finite_costs_no_answer(folder, odd):
+    class Odd(FakeEngine):
+        def _reply(self, request):
+            reply = super()._reply(request)
+            return replace(reply, logprobs=(TokenLogprob(reply.text, odd),))
+
+    completions = run(folder, Odd(), masked=False)
+    assert {one.answer_logprob for one in completions} == {None}
+    assert list(read_completions(folder / "completions.jsonl").values()) == completions
 
 
 def test_a_reply_without_logprobs_has_no_answer_logprob(folder):

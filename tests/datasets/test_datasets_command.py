@@ -89,6 +89,17 @@ def test_check_of_data_without_published_counts_ends_well(run, faces, tmp_path):
     assert (tmp_path / "label_distribution.png").exists()
 
 
+def test_check_of_data_without_the_evaluated_split_says_so(run, tmp_path):
+    """As RAF-DB is found sorted into train and valid."""
+    for split, name in (("train", "train_00001"), ("valid", "test_0001")):
+        path = tmp_path / f"raf/{split}/4/{name}_aligned.jpg"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.full((48, 48), 120, np.uint8))
+    code, out, err = run("check", "rafdb-layout/test", "raf")
+    assert (code, err) == (1, "")
+    assert out.endswith("test, the evaluated split, has no image\n")
+
+
 def test_check_counts_missing_files(run, faces):
     for path in sorted((faces / "Image" / "aligned").glob("train_*")):
         path.unlink()

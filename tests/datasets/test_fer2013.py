@@ -22,10 +22,13 @@ def test_reads_labels_pixels_and_splits_in_order(write):
     assert not dataset.dropped
 
 
-def test_columns_may_stand_in_another_order(write):
+@pytest.mark.parametrize("between", [",", ", "])
+@pytest.mark.parametrize("name", ["fer2013.csv", "icml_face_data.csv"])
+def test_columns_may_stand_in_another_order(write, name, between):
     # As in `icml_face_data.csv` of Kaggle, whose header has spaces too; and with the mark that
     # spreadsheets begin a file with.
-    root = write("fer2013.csv", f"\ufeffemotion, Usage, pixels\n4,Training,{PIXELS}\n")
+    row = between.join(["4", "Training", PIXELS])
+    root = write(name, f"\ufeffemotion, Usage, pixels\n{row}\n")
     [sample] = read_fer2013(root).samples
     assert (sample.label, sample.split) == ("sadness", "train")
 

@@ -123,15 +123,19 @@ def test_a_folder_of_images_holds_the_last_row_of_a_name(with_folders):
     }
 
 
-def test_images_may_lie_below_data_as_in_a_clone_of_the_repository(with_folders):
-    (with_folders / "data").mkdir()
+@pytest.mark.parametrize("place", ["data", "images"])
+def test_images_may_lie_in_a_folder_of_their_own(with_folders, place):
+    """Below `data` as in a clone of the authors' repository."""
+    (with_folders / place).mkdir()
     for folder in FOLDERS.values():
-        (with_folders / folder).rename(with_folders / "data" / folder)
+        (with_folders / folder).rename(with_folders / place / folder)
     assert len(read_ferplus(with_folders).samples) == 5
 
 
-def test_pixels_come_before_folders(with_folders):
+@pytest.mark.parametrize("name", ["fer2013.csv", "icml_face_data.csv"])
+def test_pixels_come_before_folders(with_folders, name):
     write_pixels(with_folders)
+    (with_folders / "fer2013.csv").rename(with_folders / name)
     assert len(read_ferplus(with_folders).samples) == 7
 
 

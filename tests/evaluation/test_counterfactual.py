@@ -184,7 +184,7 @@ def test_the_interval_is_paired(folder):
 
 def test_another_file_is_refused(folder):
     run(folder, FakeEngine(), masked=False)
-    with pytest.raises(InputError, match=r"line 1 has no field 'left_out'"):
+    with pytest.raises(InputError, match=r"line 1: no field 'left_out'"):
         summarize_counterfactual(folder / "completions.jsonl")
 
 

@@ -130,7 +130,7 @@ class TestFile:
             pq.write_table(pa.table({"id": ["a"], "rejected": [""]}), path)
         else:
             path.write_bytes(content)
-        with pytest.raises(InputError, match=r"q\.parquet is no quality parquet; write it with"):
+        with pytest.raises(InputError, match=r"q\.parquet is (no|not a) .*; write it with"):
             read_rejected(path)
 
 
@@ -179,6 +179,11 @@ def test_the_command(faces, tmp_path):
     assert "Rejected of train" in done.stdout
     assert out.with_suffix(".png").stat().st_size > 10_000
     assert len(read_rejected(out).reasons) == 3
+    before = out.read_bytes()
+    bad = run("--protocol", PROTOCOL, "--out", str(out.with_suffix(".png")))
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert "q.png is the name of the picture; give one that ends with .parquet" in bad.stderr
+    assert out.read_bytes() == before
     bad = run("--protocol", PROTOCOL, "--out", str(out), "--require", "blur<3")
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("tag-rewards: --require: 'blur<3' is no limit; write for example")

@@ -42,12 +42,34 @@ def test_the_launches_of_a_resumed_run_are_joined(run):
     assert [json.loads(line)["step"] for line in written.read_text().splitlines()] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("cut", ['{"step": 3, "da', "{", '{"step": 3, "data": {"a": 1}', "[1"])
+def test_a_last_line_that_was_cut_is_passed_over(run, cut):
+    """A full disk, or a kill, leaves half a line; the launch that follows has a file of its own."""
+    logs = run.out / "logs"
+    logs.mkdir()
+    (logs / "metrics-1.jsonl").write_text('{"step": 1, "data": {"a": 1.0}}\n' + cut)
+    (logs / "metrics-2.jsonl").write_text('{"step": 3, "data": {"a": 2.0}}\n' + cut)
+    assert read_metrics(run.out) == [(1, {"a": 1.0}), (3, {"a": 2.0})]
+    times = run.out / "timings.jsonl"
+    times.write_text('{"stage": "sft", "seconds": 12.5}\n' + cut)
+    assert read_timings(times) == [("sft", 12.5)]
+
+
+def test_numbers_without_end_are_not_finite(run):
+    long = "9" * 5000
+    run.metrics.write_text(f'{{"step": 1, "data": {{"a": {long}, "b": {long[:400]}, "c": 1}}}}\n')
+    assert read_metrics(run.out) == [(1, {"c": 1.0})]
+    times = run.out / "timings.jsonl"
+    times.write_text(f'{{"stage": "sft", "seconds": {long}}}\n')
+    with pytest.raises(InputError, match="line 1: field 'seconds' is inf, not a time"):
+        read_timings(times)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: not JSON"),
-        ("", "line 2: not JSON"),
-        ("[]", "line 2: list, not a JSON object"),
+        ("{", "line 2 is not JSON"),
+        ("[]", r"line 2 is '\[\]', not a JSON object"),
         ('{"data": {}}', "line 2: field 'step' is None"),
         ('{"step": true, "data": {}}', "line 2: field 'step' is True"),
         ('{"step": 1.5, "data": {}}', "line 2: field 'step' is 1.5"),

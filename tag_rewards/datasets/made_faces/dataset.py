@@ -8,7 +8,6 @@ real ones.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from tag_rewards.datasets.rafdb import RAFDB_LABELS
 from tag_rewards.detectors.openface.csv import INTENSITY_AUS, OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError
 from tag_rewards.facs import PROTOTYPES
+from tag_rewards.files.staged import settle, staged
 from tag_rewards.geometry.landmarks import MIRROR_ORDER
 
 if TYPE_CHECKING:
@@ -112,10 +112,11 @@ def write_dataset(
         on_face: Called after each face, for a progress bar.
 
     Raises:
-        FileExistsError: When the folder holds something already.
+        FileExistsError: When the folder holds something already; hidden files aside.
+        NotWrittenError: It cannot be written.
         InputError: For a count, size or seed that makes no sense.
     """
-    root = Path(root).absolute()  # "." has no name
+    root = Path(root)
     if n_train < 0 or n_test < 0 or n_train + n_test == 0:
         raise InputError(
             f"n_train={n_train} and n_test={n_test}: ask for one face or more in all, none below 0."
@@ -124,23 +125,11 @@ def write_dataset(
         raise InputError(f"size={size} pixels is too small to draw a face on; use 32 or more.")
     if seed < 0:
         raise InputError(f"seed={seed} is below 0; use 0 or more.")
-    # Written elsewhere and renamed, so that a killed run leaves no half dataset under the final
-    # name: beside a folder that is not there, and inside one that is. That one may be a mount
-    # point, which cannot be replaced, and whose neighbours lie in another file system.
-    is_there = root.exists()
-    partial = root / ".partial" if is_there else root.with_name(f".{root.name}.partial")
-    if is_there and any(path != partial for path in root.iterdir()):
+    settle(root)
+    if root.exists() and any(not path.name.startswith(".") for path in root.iterdir()):
         raise FileExistsError(f"{root} is not empty; remove it or name another folder.")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write_faces(partial, {"train": n_train, "test": n_test}, seed, size, on_face)
-        if is_there:
-            for name in ("openface", "Image", "EmoLabel"):  # the labels make it a dataset
-                (partial / name).rename(root / name)
-        else:
-            partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with staged(root, last="EmoLabel") as scratch:  # the labels make it a dataset
+        _write_faces(scratch, {"train": n_train, "test": n_test}, seed, size, on_face)
 
 
 def _write_faces(
@@ -158,8 +147,9 @@ def _write_faces(
             rng = np.random.default_rng([seed, split_id, index])
             face = make_face(rng, size)
             stem = f"{split}_{index + 1:05d}" if split == "train" else f"{split}_{index + 1:04d}"
-            image = str(folder / f"Image/aligned/{stem}_aligned.jpg")
-            cv2.imwrite(image, face.image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            _, jpeg = cv2.imencode(".jpg", face.image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            # OpenCV's own writing says nothing when the disk is full.
+            (folder / f"Image/aligned/{stem}_aligned.jpg").write_bytes(jpeg.tobytes())
             write_openface_csv(folder / f"openface/{stem}_aligned.csv", [observe(face, rng)])
             lines.append(f"{stem}.jpg {_RAFDB_IDS[face.label]}\n")
             if on_face is not None:
