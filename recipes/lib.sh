@@ -153,7 +153,7 @@ data_settings() {
     fi
     # Runs of earlier versions have a box space where the model's own is meant now.
     BOX_SPACE=${BOX_SPACE:-$(run_setting BOX_SPACE)}
-    BOX_SPACE=${BOX_SPACE:-model}
+    BOX_SPACE=${BOX_SPACE:-model} FORM=${FORM:-tag}
     if [[ -z ${DATA:-} ]]; then
         [[ -z ${PROTOCOL:-}${OPENFACE:-}${EVIDENCE:-} ]] ||
             die "PROTOCOL, OPENFACE and EVIDENCE say what DATA is, but DATA is not set"
@@ -177,7 +177,7 @@ data_settings() {
 # What of `data_settings` decides the files that `make_data` writes; the optional ones where they are set.
 data_setting_names() {
     say DATA OPENFACE CANVAS BOX_SPACE PROMPT TOP_K SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH \
-        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE}
+        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE} $([[ $FORM == tag ]] || say FORM)
 }
 
 # make_data FOLDER MODEL: writes the parquet files of DATA, or of made faces, which it draws if need be,
@@ -196,7 +196,7 @@ make_data() {
         if [[ -n ${EVIDENCE:-} ]]; then what+=(--evidence "$EVIDENCE"); else what+=(--openface "$OPENFACE"); fi
     fi
     run "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
-        "${boxes[@]}" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
+        "${boxes[@]}" --form "$FORM" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
         --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
         --sft-au-error "$SFT_AU_ERROR"
 }

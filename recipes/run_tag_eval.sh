@@ -21,7 +21,7 @@
 #   OPENFACE  its OpenFace 2.x CSV files  $DATA/openface         $DATA/openface
 #   EVIDENCE  instead: what `tag-rewards
 #             annotate` wrote
-#   CANVAS, BOX_SPACE, PROMPT, TOP_K, SEED, N_TRAIN, N_TEST   as run_tag_grpo.sh
+#   CANVAS, BOX_SPACE, FORM, PROMPT, TOP_K, SEED, N_TRAIN, N_TEST   as run_tag_grpo.sh
 #   RESULTS   where everything goes       $OUT/eval, or $OUT/eval/PROTOCOL
 #   COUNTERFACTUAL  1: ask again with the boxes that a trace claims hidden in the image
 #   TP        GPUs that share the model   -                      2 (1 on a single GPU)
@@ -47,7 +47,7 @@ begin_recipe "$@"
 # ---------------------------------------------------------------- the data
 
 # Of other data than the run's, only how a model is shown them is taken over.
-taken=(CANVAS BOX_SPACE PROMPT TOP_K)
+taken=(CANVAS BOX_SPACE FORM PROMPT TOP_K)
 [[ -n ${DATA:-} && $(realpath -m "$DATA") != "$(run_setting DATA)" ]] ||
     taken+=(DATA PROTOCOL OPENFACE EVIDENCE SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR)
 for name in "${taken[@]}"; do

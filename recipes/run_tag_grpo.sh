@@ -25,6 +25,8 @@
 #   CANVAS    side of the images, pixels  112                    512
 #   BOX_SPACE of the boxes, as `tag-rewards prepare --help` has it; what
 #             contradicts MODEL is refused  as MODEL's files say   as MODEL's files say
+#   FORM      how boxes are written: tag, a family's such as qwen3_vl, or model for MODEL's own
+#                                         tag                    tag
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
 #   STEPS     GRPO steps                  20                     from EPOCHS

@@ -34,7 +34,8 @@ def evaluate(
     evidence: options.EvidencePaths = None,
     allow_mismatch: options.AllowMismatch = False,
     canvas: options.Canvas = 512,
-    box_space: options.BoxSpaceOption = "pixels",
+    box_space: options.BoxSpaceOfModel = None,
+    form: options.FormOption = "tag",
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     min_confidence: options.MinConfidence = 0.725,
@@ -94,7 +95,9 @@ def evaluate(
             train_data = data.with_name(_TRAIN_FILE)
     else:
         assert dataset is not None
-        annotation = TargetConfig(canvas, box_space, top_k, min_probability, min_confidence)
+        annotation = TargetConfig(
+            canvas, box_space, top_k, min_probability, min_confidence, form=form
+        )
         if protocol is None:
             raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")
         named = protocol_named(protocol)

@@ -11,6 +11,7 @@ import typer
 
 from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
+from tag_rewards.forms import FORMS
 from tag_rewards.geometry.spaces import Kind
 
 if TYPE_CHECKING:
@@ -49,10 +50,18 @@ _BOX_SPACE_HELP = (
     "Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), 1024ths of it "
     "(PaliGemma), or pixels after Qwen2.5-VL's resizing."
 )
-BoxSpaceOption = Annotated[Kind, typer.Option(help=_BOX_SPACE_HELP)]
 BoxSpaceOfModel = Annotated[
     Kind | None,
-    typer.Option(help=f"{_BOX_SPACE_HELP} Those of --model, or else pixels, if left out."),
+    typer.Option(help=f"{_BOX_SPACE_HELP} Those of --model or --form if left out."),
+]
+FormOption = Annotated[
+    str,
+    typer.Option(
+        "--form",
+        metavar="NAME",
+        help=f"How completions are written: {', '.join(FORMS)}, or package.module:NAME. With "
+        "--model, `model` is that of its family.",
+    ),
 ]
 ModelOfImages = Annotated[
     str | None,

@@ -24,6 +24,7 @@ def prepare(
     canvas: options.Canvas = 512,
     prompt: options.PromptStyle = "tag",
     box_space: options.BoxSpaceOfModel = None,
+    form: options.FormOption = "tag",
     model: options.ModelOfImages = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
@@ -71,9 +72,8 @@ def prepare(
 
         tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
 
-
         tag-rewards prepare rafdb --evidence evidence --out parquet
-        --model Qwen/Qwen2.5-VL-7B-Instruct
+        --model Qwen/Qwen3-VL-8B-Instruct --form model
     """
     from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
@@ -88,7 +88,7 @@ def prepare(
         raise InputError("give one of --openface and --evidence")
     images = images_by_hand(model, min_pixels, max_pixels)
     annotation = TargetConfig(
-        canvas, box_space, top_k, min_probability, min_confidence, polygons, min_face, images
+        canvas, box_space, top_k, min_probability, min_confidence, polygons, min_face, images, form
     )
     config = PrepareConfig(
         annotation=annotation,

@@ -69,7 +69,8 @@ def build(
     ] = None,
     quality: options.QualityFile = None,
     canvas: options.Canvas = 512,
-    box_space: options.BoxSpaceOption = "pixels",
+    box_space: options.BoxSpaceOfModel = None,
+    form: options.FormOption = "tag",
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     min_confidence: options.MinConfidence = 0.725,
@@ -119,7 +120,9 @@ def build(
             openface=openface,
             **({"splits": tuple(split)} if split else {}),
             allow_mismatch=allow_mismatch,
-            annotation=TargetConfig(canvas, box_space, top_k, min_probability, min_confidence),
+            annotation=TargetConfig(
+                canvas, box_space, top_k, min_probability, min_confidence, form=form
+            ),
         ),
         mode=mode,
         template=template,

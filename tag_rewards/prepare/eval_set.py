@@ -21,7 +21,6 @@ from tag_rewards.files.images import ImageError, oriented_size
 from tag_rewards.files.parquet import ParquetError, open_parquet
 from tag_rewards.prepare.face_target import face_target
 from tag_rewards.prepare.rows import EVAL_SCHEMA, METADATA_KEY, RL_SCHEMA, as_points, as_target
-from tag_rewards.target import Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.sample import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.prepare.face_target import TargetConfig
+    from tag_rewards.target import Target
 
 
 NO_SOURCE = LeftOut("no detector was asked")
@@ -108,7 +108,7 @@ def _face(sample: FaceSample, source: FaceSource | None, config: TargetConfig) -
     width, height = (0, 0) if isinstance(faces, LeftOut) else _size(sample)
     face = face_target(sample, faces, width, height, config)
     if isinstance(face, LeftOut):
-        return EvaluationFace(sample.id, Target(sample.label, (), config.space), None, face.reason)
+        return EvaluationFace(sample.id, config.target(sample.label), None, face.reason)
     return EvaluationFace(sample.id, face.target, face.landmarks)
 
 

@@ -22,6 +22,7 @@ from tag_rewards.detectors.observation import (
 )
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
+from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, KINDS, Kind, Resizing, au_boxes, au_region
 from tag_rewards.geometry.landmarks import as_faces, face_frames
 from tag_rewards.model_images import RELEASED, ModelImages
@@ -58,6 +59,8 @@ class TargetConfig:
             more. A detector can be sure of a face that is too small for its AUs.
         model: What the model that is to be shown the canvas makes of it. None with `resized` is the
             released Qwen2.5-VL checkpoints.
+        form: How completions are written, as `tag_rewards.forms.form_named` takes it; `model` for
+            the model's own.
 
     Raises:
         InputError: A value is out of range, or the model writes boxes in another space.
@@ -76,12 +79,18 @@ class TargetConfig:
     polygons: bool = False
     min_face: float = 0.0
     model: ModelImages | None = None
+    form: str = "tag"
 
     def __post_init__(self) -> None:
         if not 28 <= self.canvas <= 4096:
             raise InputError(f"canvas is {self.canvas} pixels, not 28 to 4096")
+        if self.form == "model":
+            if self.model is None:
+                raise InputError("form model is that of a model, but none is given; give --model")
+            object.__setattr__(self, "form", self.model.form)
+        form = form_named(self.form)
         if self.box_space is None:
-            own = "pixels" if self.model is None else self.model.box_space
+            own = form.space if self.model is None else self.model.box_space
             object.__setattr__(self, "box_space", own)
         if self.box_space not in KINDS:
             raise InputError(f"box space {self.box_space!r} is not one of {', '.join(KINDS)}")
@@ -102,6 +111,11 @@ class TargetConfig:
                 f"{self.model.family} writes {own_space.kind} ({own_space.words}); leave out "
                 "--box-space, or else what says which model it is"
             )
+        if form.bins and self.box_space != form.space:
+            raise InputError(
+                f"form {self.form} writes tokens for {form.space}, not {self.box_space}; leave out "
+                "--box-space, or give another --form"
+            )
         if not self.min_face >= 0:
             raise InputError(f"min_face is {self.min_face} pixels, not 0 or more")
 
@@ -113,9 +127,13 @@ class TargetConfig:
         )
 
     def settings(self) -> dict[str, Any]:
-        """All of it as plain JSON values, as files record it; `model` only where there is one."""
+        """All of it as plain JSON values, as files record it.
+
+        `model` only where there is one, and `form` if it is not TAG's.
+        """
         fields = asdict(self)
-        return fields if self.model else {name: fields[name] for name in fields if name != "model"}
+        usual = {"model": None, "form": "tag"}
+        return {name: value for name, value in fields.items() if value != usual.get(name, ...)}
 
     @classmethod
     def from_settings(cls, fields: Mapping[str, Any]) -> TargetConfig:
@@ -132,6 +150,10 @@ class TargetConfig:
         elif fields.get("box_space") == "resized":
             model = replace(RELEASED, resizing=Resizing(max_pixels=EARLIER_MAX_PIXELS))
         return cls(**{**fields, "model": model})
+
+    def target(self, label: str, evidence: Sequence[AUEvidence] = ()) -> Target:
+        """A target in this box space and form."""
+        return Target(label, tuple(evidence), self.space, self.form)
 
     def canvas_of(self, sample: FaceSample, width: int, height: int) -> Canvas:
         """The canvas of a sample's image, with the part that the sample is about.
@@ -227,7 +249,7 @@ def face_target(
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in config.space.extent)
     return FaceTarget(
-        target=Target(sample.label, tuple(evidence), config.space),
+        target=config.target(sample.label, evidence),
         landmarks=canvas.points(landmarks),
         face_box=canvas.box([landmarks.min(axis=0), landmarks.max(axis=0)])
         or (0, 0, width, height),

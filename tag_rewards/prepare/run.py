@@ -21,6 +21,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import encode_image
 from tag_rewards.files.staged import staged
+from tag_rewards.forms import form_named
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, file_metadata
 from tag_rewards.prepare.texts import (
@@ -33,7 +34,6 @@ from tag_rewards.prepare.texts import (
     write_trace,
 )
 from tag_rewards.quality.table import without_rejected
-from tag_rewards.target import Target
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -209,7 +209,10 @@ class SplitFiles:
     def __init__(self, folder: Path, loaded: LoadedProtocol, config: PrepareConfig) -> None:
         protocol, annotation = loaded.protocol, config.annotation
         self._config, self._evaluated = config, protocol.split
-        prompt = render_prompt(config.prompt, protocol.labels, annotation.space, annotation.top_k)
+        form = form_named(annotation.form)
+        prompt = render_prompt(
+            config.prompt, protocol.labels, annotation.space, annotation.top_k, form
+        )
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
         names, settings = split_names(loaded), annotation.settings()
@@ -265,7 +268,7 @@ class SplitFiles:
     def _left_out(self, sample: FaceSample, result: LeftOut) -> EvalRow:
         rl = self._row(
             image=encode_image(canvas_image(sample, self._config.annotation)),
-            target=Target(sample.label, (), self._config.annotation.space),
+            target=self._config.annotation.target(sample.label),
             split=sample.split,
             index=self._eval.n_rows,
             id=sample.id,

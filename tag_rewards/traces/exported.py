@@ -24,6 +24,7 @@ import pyarrow as pa
 from tag_rewards.errors import InputError
 from tag_rewards.files.staged import staged
 from tag_rewards.files.text import printable
+from tag_rewards.forms import form_named
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow, file_metadata
 from tag_rewards.prepare.texts import render_prompt
 from tag_rewards.rewards import SCORE_KEYS
@@ -147,7 +148,13 @@ def export(
     """
     data = read_build_record(out)
     loaded, annotation = data.load(), data.annotation
-    text = render_prompt(prompt, loaded.protocol.labels, annotation.space, annotation.top_k)
+    text = render_prompt(
+        prompt,
+        loaded.protocol.labels,
+        annotation.space,
+        annotation.top_k,
+        form_named(annotation.form),
+    )
     config = ExportConfig(text, loaded.protocol.dataset, held_out, annotation)
     samples = {sample.id: sample for sample in loaded.samples}
 
