@@ -125,7 +125,7 @@ class Form:
     @cached_property
     def name_first(self) -> bool:
         """Whether the name stands before the numbers."""
-        return _FIELD.findall(self.box)[0] == "name"
+        return self.box.find("$name") in range(self.box.find("$x1"))
 
     @cached_property
     def numbers(self) -> str:

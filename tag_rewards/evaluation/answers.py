@@ -48,6 +48,7 @@ NO_ANSWER: Mapping[str, str] = MappingProxyType(
         "missing": "no completion for the face",
         "error": "the engine gave an error instead of a completion",
         "truncated": "the completion ends at its token limit, before an answer",
+        "unclosed": "the completion ends in its reasoning, before an answer",
         "no_tag": "not exactly one pair of answer tags",
         "no_label": "what stands in the tags is not one expression",
         "outside": "an expression that is none of the declared labels",
@@ -84,6 +85,8 @@ def strict_answer(
         >>> strict_answer(parse_trace("It is joy"), labels).why_not
         'no_tag'
     """
+    if trace.answer is None and trace.unclosed:
+        return Answer(None, "unclosed")
     if trace.answer is None:
         return Answer(None, "truncated" if truncated else "no_tag")
     label = canonical_expression(trace.answer, synonyms)

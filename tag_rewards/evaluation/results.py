@@ -143,6 +143,8 @@ class Results:
         by_au: One for every AU that was seen or named, by number.
         counterfactual: How often the answer changes when what it claims is masked, by name; empty
             if it was not tried.
+        suspect_spaces: Box space or order in which all boxes of a completion would fit far better
+            than in the data's -> number of such completions.
         config: The options of the evaluation, and the files that it read.
         versions: Of this library and what it computes with.
         unknown: Names of figures in a file that this version does not know.
@@ -157,6 +159,7 @@ class Results:
     faithfulness: Mapping[str, Mapping[str, Figure | None]]
     by_au: tuple[AUFigures, ...]
     counterfactual: Mapping[str, Figure | None] = field(default_factory=dict)
+    suspect_spaces: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = field(default=(), compare=False)
@@ -187,6 +190,12 @@ class Results:
         missing = self.faces.total - self.faces.with_completion
         if missing:
             yield (f"{missing} of {self.faces.total} faces have no completion; they count as wrong")
+        for space, count in self.suspect_spaces.items():
+            yield (
+                f"the boxes of {count} completions lie where nothing was seen, but as {space} they "
+                "would fit: prepare the data in the box space of the model (`tag-rewards prepare "
+                "--model` or `--box-space`) and ask again"
+            )
         if self.unknown:
             yield (
                 f"another version of tag-rewards wrote these results; {', '.join(self.unknown)} "

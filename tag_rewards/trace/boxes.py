@@ -84,6 +84,7 @@ def split_boxes(text: str, form: Form) -> list[str | Written]:
     start = at = 0
     while found := search(text, at):
         at = found.end()
+        written: Written | None
         if found["mark"]:
             written, at = _in_marks(text, found["mark"], at, form)
         elif found["own"]:

@@ -153,7 +153,8 @@ def _trace_in_reasoning(written: str, reasoning: str, form: Form) -> tuple[str, 
     They write the whole trace in the marks and nothing but the answer behind them.
     """
     titles = [*_titles(form).finditer(reasoning)]
-    if len({title.lastgroup for title in titles}) < 3 or _titles(form).search(written):
+    whole = len({title.lastgroup for title in titles}) == 3
+    if not whole or form.answer[0] not in written or _titles(form).search(written):
         return written, reasoning
     begin = titles[0].start()
     trace = reasoning[begin:].partition(form.answer[0])[0]
