@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import BoxSpace, Resizing, au_box, average_face
-from tag_rewards.model_images import RELEASED, read_model_images
+from tag_rewards.geometry import KINDS, BoxSpace, Resizing, au_box, average_face
+from tag_rewards.model_images import FAMILIES, RELEASED, read_model_images
 from tag_rewards.prepare import check_model_fits, read_rl_parquet
 from tag_rewards.prepare.canvas import Canvas, box_space
 from tag_rewards.prepare.face_target import EARLIER_MAX_PIXELS, TargetConfig
@@ -88,6 +88,16 @@ def test_exact_boxes_of_every_canvas_on_the_page():
         assert RELEASED.shown(side, side) == (int(now),) * 2
         assert f"{exact_boxes_score(side, EARLIER_MAX_PIXELS, released):.3f}" == score_before
         assert f"{exact_boxes_score(side, released, released):.3f}" == score_now
+
+
+def test_the_page_has_every_kind_and_every_family():
+    rows = re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|$", PAGE.read_text(), re.MULTILINE)
+    families = {kind: re.findall(r"`(\w+)`", cell) for kind, cell in rows if kind in KINDS}
+    families["pixels"] = []  # the paper's form, and no family's
+    assert families == {
+        kind: [name for name, family in FAMILIES.items() if family.box_space == kind]
+        for kind in KINDS
+    }
 
 
 def test_the_model_decides_and_every_file_says_what(dataset, qwen2_5, tmp_path):

@@ -9,6 +9,7 @@ LABELS = ["neutral", "happiness", "sadness"]
 SPACES = {
     "pixels of 512x384": BoxSpace.pixels(512, 384),
     "thousandths of the image's width and height": BoxSpace.normalized_1000(),
+    "1024ths of the image's width and height": BoxSpace.normalized_1024(),
     "pixels of 504x504": BoxSpace.resized("qwen2_5_vl", 504, 504),
 }
 
