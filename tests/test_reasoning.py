@@ -22,7 +22,7 @@ GOOD = honest_text(TARGET)
 THOUGHTS = "I must end with <answer> EXPRESSION </answer>. <bbox>[1,2,3,4]</bbox> Fear? No."
 
 
-@pytest.mark.parametrize("before, behind", MARKS)
+@pytest.mark.parametrize(("before", "behind"), MARKS)
 def test_what_stands_in_the_marks_is_not_read(before, behind):
     for text in (
         f"{before}{THOUGHTS}{behind}{GOOD}",
@@ -57,11 +57,8 @@ def test_a_trace_in_the_marks_does_not_count_beside_one_behind_them():
 
 def test_reasoning_that_does_not_end_is_counted_and_earns_nothing():
     scores = score(f"<think>{GOOD}", TARGET)
-    assert (scores["score"], scores["unclosed_reasoning"], scores["parse_errors"] > 0) == (
-        0,
-        1,
-        True,
-    )
+    assert (scores["score"], scores["unclosed_reasoning"]) == (0, 1)
+    assert scores["parse_errors"] > 0
     assert score(GOOD, TARGET)["unclosed_reasoning"] == 0
 
 
@@ -86,7 +83,7 @@ def test_the_format_says_whether_a_model_should_think(option, with_it, without):
 
 def test_another_option_is_refused():
     with pytest.raises(
-        ValueError, match="reasoning is 'maybe', not one of allowed, required, forb"
+        ValueError, match="reasoning is 'maybe', not one of allowed, requ"
     ):
         RewardConfig(reasoning="maybe")
 
