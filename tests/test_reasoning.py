@@ -82,9 +82,7 @@ def test_the_format_says_whether_a_model_should_think(option, with_it, without):
 
 
 def test_another_option_is_refused():
-    with pytest.raises(
-        ValueError, match="reasoning is 'maybe', not one of allowed, requ"
-    ):
+    with pytest.raises(ValueError, match="reasoning is 'maybe', not one of allowed, requ"):
         RewardConfig(reasoning="maybe")
 
 

@@ -25,4 +25,4 @@ def reward_configs(draw, overlap="box", narrowest=0.0):
         probability_weighted=draw(st.booleans()),
         overlap=overlap,
     )
-    return RewardConfig(*weights, grounding)
+    return RewardConfig(*weights, grounding=grounding)
