@@ -198,9 +198,26 @@ class Form:
         if box is None:
             values = dict(zip(_SIDES, _SIDES, strict=True))
         else:
-            values = dict(zip(_SIDES, map(self._number, box), strict=True))
+            values = dict(zip(_SIDES, map(self._number, self.nearest(box)), strict=True))
         values["name"] = name
         return _FIELD.sub(lambda field: values[field[1]], self.box)
+
+    def nearest(self, box: Box) -> Box:
+        """The box that is read where this one is written.
+
+        It is the same but for location tokens, which are whole numbers, and the last of which is
+        not the edge of the image.
+
+        Example:
+            >>> TAG.nearest((4, 8.5, 12, 11)), FORMS["paligemma"].nearest((4, 8.7, 1024, 9.1))
+            ((4, 8.5, 12, 11), (4, 9, 1023, 10))
+        """
+        if not self.bins:
+            return box
+        last = self.bins - 1
+        x1, y1 = (min(max(round(low), 0), last - 1) for low in box[:2])
+        x2, y2 = (min(max(round(high), 0), last) for high in box[2:])
+        return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
     def write_in_box(self, text: str) -> str:
         """A box with `text` in the place of its numbers and their brackets.
@@ -221,10 +238,8 @@ class Form:
         return f"{self.answer[0]} {label} {self.answer[1]}"
 
     def _number(self, value: float) -> str:
-        if self.bins:
-            return f"{min(max(round(value), 0), self.bins - 1):0{self.digits}d}"
         whole = abs(value) < 1e15 and value == int(value)
-        return str(int(value)) if whole else repr(float(value))
+        return f"{int(value):0{self.digits}d}" if whole else repr(float(value))
 
 
 def _pattern_of(piece: str) -> str:

@@ -30,7 +30,7 @@ from tag_rewards.prepare.canvas import Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.datasets.sample import Box, FaceSample
     from tag_rewards.detectors.observation import FaceObservation
@@ -238,24 +238,36 @@ def face_target(
     active = activated_aus(face, top_k=config.top_k, min_probability=config.min_probability)
     evidence = []
     for item in active:
-        box = canvas.box(item.box)
+        box = _written(canvas, item.box, config)
         if box is not None:
             polygon = (
                 canvas.polygon(au_region(item.au, landmarks), box) if config.polygons else None
             )
             evidence.append(AUEvidence(item.au, item.probability, box, polygon))
     known = sorted(AU_REGIONS.keys() & face.probabilities)
-    boxes = {au: canvas.box(box) for au, box in zip(known, au_boxes(known, landmarks), strict=True)}
+    boxes = {
+        au: _written(canvas, box, config)
+        for au, box in zip(known, au_boxes(known, landmarks), strict=True)
+    }
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in config.space.extent)
     return FaceTarget(
         target=config.target(sample.label, evidence),
         landmarks=canvas.points(landmarks),
-        face_box=canvas.box([landmarks.min(axis=0), landmarks.max(axis=0)])
+        face_box=_written(canvas, [landmarks.min(axis=0), landmarks.max(axis=0)], config)
         or (0, 0, width, height),
         au_boxes={au: box for au, box in boxes.items() if box is not None},
         n_outside=len(active) - len(evidence),
     )
+
+
+def _written(canvas: Canvas, box: ArrayLike, config: TargetConfig) -> Box | None:
+    """A box of the image as its form writes it; None when nothing of it is left."""
+    found = canvas.box(box)
+    if found is None:
+        return None
+    x1, y1, x2, y2 = (int(side) for side in form_named(config.form).nearest(found))
+    return x1, y1, x2, y2
 
 
 def face_on_canvas(

@@ -303,7 +303,7 @@ def write_trace(
         ('a cheerful face.', 'AU12 indicate happiness.', 'happiness')
         >>> trace.steps
         (Step(region='mouth corners', observation='corners up', box=(30.0, 70.0, 80.0, 90.0), \
-au=12, other_aus=()),)
+au=12, other_aus=(), unsure=False),)
     """
 
     def wording(phrases: Sequence[str]) -> str:
@@ -311,13 +311,19 @@ au=12, other_aus=()),)
             return phrases[0]
         return phrases[1 + int(rng.integers(len(phrases) - 1))]
 
+    written_in = form_named(form)
     steps = [
-        Step(ACTION_UNITS[claim.au].area, wording(AU_PHRASES[claim.au]), claim.box, claim.au)
+        Step(
+            ACTION_UNITS[claim.au].area,
+            wording(AU_PHRASES[claim.au]),
+            written_in.nearest(claim.box),
+            claim.au,
+        )
         for claim in sorted(claims, key=lambda claim: claim.au)
     ]
     aus = tuple(step.au for step in steps if step.au is not None)
     if not steps:
-        steps = [Step(WHOLE_FACE, wording(CALM_PHRASES), face_box, None)]
+        steps = [Step(WHOLE_FACE, wording(CALM_PHRASES), written_in.nearest(face_box), None)]
     conclusion = wording(CONCLUSIONS if aus else CALM_CONCLUSIONS)
     named = " + ".join(f"AU{au}" for au in aus)
     return render(
@@ -328,5 +334,5 @@ au=12, other_aus=()),)
             conclusion_aus=aus,
             answer=label,
         ),
-        form=form_named(form),
+        form=written_in,
     )

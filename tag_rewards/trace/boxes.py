@@ -40,7 +40,7 @@ _LIST = rf"(?:[\[(]{_S}){{1,3}}{_FOUR}(?:{_S}[\])]){{1,3}}"
 _KEY = rf"""["']?\b(b?box(?:_2d)?)["']?{_S}:{_S}"""
 _IN_MARKS = re.compile(rf"(?:[\[(]{_S}){{0,3}}{_FOUR}(?:{_S}[\])]){{0,3}}")
 _IN_OBJECT = re.compile(rf"{_KEY}(?:{_LIST})?")
-_LABEL = re.compile(rf"""["']label["']{_S}:{_S}["']([^"'\n]{{0,80}})""")
+_LABEL = re.compile(rf"""["']label["']{_S}:{_S}["']([^"'\n]{{0,400}})["']""")
 _TOKEN = re.compile(r"<loc(_?)(\d{1,4})>")
 
 

@@ -13,6 +13,7 @@ from tag_rewards.detectors.openface.csv import read_openface_csv, successful_fac
 from tag_rewards.evidence.of_dataset import EvidenceRows
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
+from tag_rewards.forms import FORMS
 from tag_rewards.geometry import KINDS, BoxSpace, au_box, average_face, convert_boxes
 from tag_rewards.geometry.matching import polygon_overlaps
 from tag_rewards.prepare.face_target import TargetConfig
@@ -101,6 +102,26 @@ def test_exact_traces_are_perfect_answers_to_the_targets(dataset, tmp_path):
             ):
                 assert (rl.id, rl.prompt, rl.image) == (sft.id, sft.prompt, sft.image)
                 assert score(sft.trace, rl.target)["score"] == 1
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_exact_traces_are_perfect_in_every_form_at_the_edge_of_the_image_too(
+    dataset, tmp_path, name
+):
+    dataset.add("train_00003", 4, [dataset.observe([6, 12, 17], centre=(85, 70))])
+    config = replace(SMALL, annotation=TargetConfig(canvas=200, form=name))
+    run(dataset, tmp_path / "out", config)
+    space, form = config.annotation.space, FORMS[name]
+    last = form.bins - 1 if form.bins else space.extent[0]
+    assert last in [item.box[2] for item in rl_rows(tmp_path / "out")[2].target.evidence]
+    for split in ("train", "test"):
+        for rl, sft in zip(
+            rl_rows(tmp_path / "out", split), sft_rows(tmp_path / "out", split), strict=True
+        ):
+            assert (rl.target.form, rl.target.box_space) == (name, space)
+            assert form.numbers in rl.prompt
+            scores = score(sft.trace, rl.target)
+            assert (scores["score"], scores["mean_iou"] + scores["abstained"]) == (1, 1)
 
 
 def with_polygons(box_space="pixels"):

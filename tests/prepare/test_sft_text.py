@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
+from tag_rewards.forms import FORMS
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.prepare.texts import (
     AU_PHRASES,
@@ -53,6 +54,21 @@ def test_an_exact_trace_is_perfect(label, claims, style, seed):
     assert (scores["score"], scores["format"], scores["accuracy"]) == (1, 1, 1)
     assert scores["grounding"] == (1 if claims else 0)
     assert scores["abstained"] == (0 if claims else 1)
+
+
+@given(seen, seeds, st.sampled_from([name for name, form in FORMS.items() if form.bins]))
+def test_boxes_at_the_edge_are_written_as_location_tokens_can_be(claims, seed, name):
+    form = FORMS[name]
+    moved = [
+        AUBox(claim.au, tuple(side + form.bins - 512 for side in claim.box)) for claim in claims
+    ]
+    whole = (0, 0, form.bins, form.bins)
+    text = write_trace("fear", moved, whole, np.random.default_rng(seed), form=name)
+    steps = parse_trace(text, form=form).steps
+    assert [step.box for step in steps if step.au] == [
+        form.nearest(claim.box) for claim in sorted(moved, key=lambda claim: claim.au)
+    ]
+    assert all(0 <= side < form.bins for step in steps for side in step.box)
 
 
 @given(labels, seen, styles, seeds)
