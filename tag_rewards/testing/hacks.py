@@ -100,7 +100,7 @@ def _denied(honest: Honest) -> str:
 
 
 def _whole_image(honest: Honest) -> str | None:
-    everything: Box = (0.0, 0.0, *honest.target.box_space.extent)
+    everything = honest.form.nearest((0.0, 0.0, *honest.target.box_space.extent))
     if any(iou(everything, box) > 0.2 for box in honest.boxes):
         return None  # an AU whose own box fills much of the image
     return honest.with_boxes([everything] * len(honest.boxes))

@@ -65,6 +65,12 @@ def fillings(form: Form = TAG) -> Mapping[str, str]:
             "parentheses": "(",
             "full stops": ".",
             "emoji": "😀",
+            "reasoning": "<think>",
+            "reasoning that ends": "<think></think>",
+            "objects": '{"bbox_2d": [',
+            "location tokens": "<loc0001>",
+            "pairs of numbers": "(1,2),",
+            "titles": f"{form.loop.lower()}\n",
         }
     )
 

@@ -31,10 +31,11 @@ from tag_rewards.testing.traces import (
 from tag_rewards.trace import Step, Trace, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tag_rewards.geometry.matching import Box, Polygon
 
 _PIXELS = BoxSpace.pixels(512, 512)
-_WHOLE_BOXES = ((0.0, 1.0, 20.0, 30.0), (5.0, 60.0, 700.0, 80.0), (9.0, 9.0, 999.0, 999.0))
 
 
 def action_units() -> st.SearchStrategy[int]:
@@ -54,18 +55,19 @@ def words() -> st.SearchStrategy[str]:
 
 
 @st.composite
-def boxes(draw: st.DrawFn, space: BoxSpace = _PIXELS, smallest: float = 8) -> Box:
+def boxes(draw: st.DrawFn, space: BoxSpace = _PIXELS, smallest: float = 8, form: Form = TAG) -> Box:
     """Boxes inside `space`, with integer or fractional coordinates.
 
     Args:
         draw: Given by Hypothesis.
         space: Whose extent bounds the box.
         smallest: Least width and height, in the units of `space`.
+        form: What can write them as they are: location tokens are whole numbers.
     """
     width, height = space.extent
     x1, x2 = _interval(draw, width, smallest)
     y1, y2 = _interval(draw, height, smallest)
-    return x1, y1, x2, y2
+    return form.nearest((x1, y1, x2, y2))
 
 
 def _interval(draw: st.DrawFn, length: float, smallest: float) -> tuple[float, float]:
@@ -84,6 +86,7 @@ def targets(
     max_aus: int = 5,
     space: BoxSpace = _PIXELS,
     polygons: bool = False,
+    forms: Sequence[str] = ("tag",),
 ) -> Target:
     """Targets; now and then AUs share one box, as in the TAG paper, or have nearly the same.
 
@@ -91,23 +94,27 @@ def targets(
         draw: Given by Hypothesis.
         min_aus: Least number of AUs that the detector saw.
         max_aus: Their greatest number.
-        space: The coordinates of the boxes.
+        space: The coordinates of the boxes; a form with location tokens has its own.
         polygons: Whether each AU has a region in its box: a triangle, thin now and then, or two.
+        forms: Names of the forms to draw from.
     """
+    name = draw(st.sampled_from(list(forms)))
+    form = form_named(name)
+    space = _space_of(form, space)
     aus = draw(st.lists(action_units(), min_size=min_aus, max_size=max_aus, unique=True))
     places: list[Box] = []
     evidence = []
     for au in aus:
-        place = draw(boxes(space))
+        place = draw(boxes(space, form=form))
         kind = draw(st.sampled_from(("shared", "nearly", "own", "own"))) if places else "own"
         if kind != "own":
             place = draw(st.sampled_from(places))
         if kind == "nearly":
-            place = draw(near(place, 0.2, space))
+            place = draw(near(place, 0.2, space, form))
         places.append(place)
         outlines = draw(_triangles(place)) if polygons else None
         evidence.append(AUEvidence(au, draw(st.floats(0.05, 1)), place, outlines))
-    return Target(draw(labels()), tuple(evidence), space)
+    return Target(draw(labels()), tuple(evidence), space, name)
 
 
 @st.composite
@@ -120,8 +127,14 @@ def _triangles(draw: st.DrawFn, box: Box) -> Polygon:
     return draw(st.lists(triangle, min_size=1, max_size=2).map(tuple))
 
 
+def _space_of(form: Form, space: BoxSpace = _PIXELS) -> BoxSpace:
+    return BoxSpace(form.space) if form.bins else space
+
+
 @st.composite
-def near(draw: st.DrawFn, box: Box, by: float = 0.5, space: BoxSpace = _PIXELS) -> Box:
+def near(
+    draw: st.DrawFn, box: Box, by: float = 0.5, space: BoxSpace = _PIXELS, form: Form = TAG
+) -> Box:
     """Boxes like `box`, moved and scaled by up to `by` of its size, inside `space`."""
     width, height = space.extent
     x1, y1, x2, y2 = box
@@ -132,7 +145,7 @@ def near(draw: st.DrawFn, box: Box, by: float = 0.5, space: BoxSpace = _PIXELS) 
     y1, y2 = sorted((min(max(y1, 0.0), height), min(max(y2, 0.0), height)))
     if x1 >= width - 1 or y1 >= height - 1:
         return box
-    return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
+    return form.nearest((x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)))
 
 
 @st.composite
@@ -141,18 +154,18 @@ def named_attempts(draw: st.DrawFn, target: Target) -> Trace:
 
     Every step names one AU. The target needs evidence.
     """
-    space = target.box_space
+    space, form = target.box_space, form_named(target.form)
     shown = [
-        Step(REGION, OBSERVATION, draw(near(item.box, space=space)), item.au)
+        Step(REGION, OBSERVATION, draw(near(item.box, space=space, form=form)), item.au)
         for item in target.evidence
         if draw(st.integers(0, 4))
     ]
     imagined = [
-        Step(REGION, OBSERVATION, draw(boxes(space)), draw(action_units()))
+        Step(REGION, OBSERVATION, draw(boxes(space, form=form)), draw(action_units()))
         for _ in range(draw(st.integers(0 if shown else 1, 2)))
     ]
     again = [
-        Step(REGION, OBSERVATION, draw(near(item.box, space=space)), item.au)
+        Step(REGION, OBSERVATION, draw(near(item.box, space=space, form=form)), item.au)
         for item in draw(st.lists(st.sampled_from(target.evidence), max_size=3))
     ]
     steps = draw(st.permutations(shown + imagined + again))
@@ -182,7 +195,7 @@ def attempts(target: Target) -> st.SearchStrategy[Trace]:
 @st.composite
 def valid_traces(draw: st.DrawFn, form: Form = TAG) -> Trace:
     """Any well-formed trace that a form can write, for the round trip through text."""
-    places = st.sampled_from(_WHOLE_BOXES) if form.bins else boxes()
+    places = boxes(_space_of(form), form=form)
     steps = []
     for _ in range(draw(st.integers(1, 5))):
         aus = draw(st.lists(action_units(), max_size=3, unique=True))

@@ -246,7 +246,7 @@ _OTHER_OPENING = re.compile(
 )
 _ONLY_AUS = re.compile(r"[(\[]?(?:AU ?\d{1,2}[\s,+&)\]]*)+")
 # What says an AU, whether or not it can be told which; in French, "au" does not.
-_SAYS_AU = re.compile(r"\bAUs?\b|\b[Aa][Uu][ _-]?\d|\b(?:[Aa]ction [Uu]nit|ACTION UNIT)")
+_SAYS_AU = re.compile(r"\b(?:AUs?|ＡＵ)\b|\b[Aa][Uu][ _-]?\d|\b(?:[Aa]ction [Uu]nit|ACTION UNIT)")
 
 
 def _read_steps(loop: str, extent: Extent | None, form: Form, errors: list[str]) -> list[Step]:
@@ -365,7 +365,7 @@ _NAMES = {f"AU{au}": (au,) for au in range(1, 100)}
 
 
 def _aus_in(words: str) -> tuple[int, ...]:
-    if "u" not in words and "U" not in words:
+    if words.isascii() and "u" not in words and "U" not in words:
         return ()
     return _NAMES.get(words) or mentioned_aus(words)
 

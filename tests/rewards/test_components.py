@@ -65,8 +65,8 @@ def test_iou_agrees_with_the_array_form(a, b):
         ([(A,)], 0.5),
         ([(B,)], 0.5),
         ([(A,), (B,), (B,)], 0.0),
-        ([(A, 4), (B,)], 1.0),
-        ([(B,), (A, 4)], 1.0),
+        ([(A, 4), (B,)], 0.5),
+        ([(B,), (A, 4)], 0.5),
     ],
 )
 def test_boxes(steps, expected):

@@ -1,4 +1,7 @@
-"""Every way in which a grounding reward is known to have been gamed earns less than honest work."""
+"""Every way in which a grounding reward is known to have been gamed earns less than honest work.
+
+In every form of a completion.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import assume, example, given
 
+from tag_rewards.forms import FORMS
 from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import score
 from tag_rewards.target import AUEvidence, Target
@@ -38,7 +42,7 @@ def test_every_hack_can_be_done_on_the_target_of_the_paper():
 
 
 @pytest.mark.parametrize("hack", hacks.HACKS, ids=[hack.name for hack in hacks.HACKS])
-@given(target=targets())
+@given(target=targets(forms=tuple(FORMS)))
 @example(target=TARGET)
 def test_hack_earns_less_than_honest_work(hack, target):
     text = hack.apply(target)

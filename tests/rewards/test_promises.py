@@ -1,4 +1,4 @@
-"""Every promise that the rewards make, as a property."""
+"""Every promise that the rewards make, as a property, in every form of a completion."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.forms import FORMS, form_named
+from tag_rewards.geometry import BoxSpace, convert_boxes
 from tag_rewards.geometry.matching import iou
-from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.prepare.canvas import box_space
 from tag_rewards.rewards import (
     PRIOR_FORMULAS,
     SCORE_KEYS,
@@ -26,6 +30,7 @@ from tag_rewards.rewards import (
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing.hostile import fillings, frames, hostile_text
 from tag_rewards.testing.strategies import (
+    action_units,
     attempts,
     boxes,
     hostile_texts,
@@ -39,18 +44,43 @@ from tag_rewards.testing.traces import (
     ordered_trace,
     trace_of,
 )
-from tag_rewards.trace import Step, parse_trace, render, text_of
+from tag_rewards.trace import Step, parse_trace, read_trace, render, text_of
 from tests.builders.reward_configs import reward_configs
 
 SIDE = 512
 HONEST = st.sampled_from(HONEST_TRACES)
 
+# A box can lie anywhere, or, in location tokens, at whole numbers alone.
+NUMBERS = tuple(name for name, form in FORMS.items() if not form.bins)
+EVERY_FORM = pytest.mark.parametrize("name", FORMS)
+
+DEFAULT = RewardConfig()
 UNIT_KEYS = ("score", "format", "accuracy", "grounding", "mean_iou", "au_precision", "au_recall")
 TARGET = Target(
     "sadness",
     (AUEvidence(14, 0.8, (80, 323, 416, 407)), AUEvidence(4, 0.5, (235, 119, 345, 188))),
     BoxSpace.pixels(SIDE, SIDE),
 )
+
+
+def targets_of(forms=tuple(FORMS), **options):
+    return targets(forms=forms, **options)
+
+
+def hostile(target):
+    return hostile_texts(form_named(target.form))
+
+
+def near_to(item, target):
+    return near(item.box, space=target.box_space, form=form_named(target.form))
+
+
+def written(trace, target):
+    return text_of(trace, form=form_named(target.form))
+
+
+def scored(trace, target, config=DEFAULT):
+    return score(written(trace, target), target, config)
 
 
 def assert_well_formed(scores: dict[str, float]) -> None:
@@ -64,21 +94,21 @@ def assert_well_formed(scores: dict[str, float]) -> None:
             assert value <= 1
 
 
-@given(hostile_texts(), targets(min_aus=0), reward_configs())
-def test_any_string_scores(text, target, config):
-    assert_well_formed(score(text, target, config))
+@given(st.data(), targets_of(min_aus=0), reward_configs())
+def test_any_string_scores(data, target, config):
+    assert_well_formed(score(data.draw(hostile(target)), target, config))
 
 
-@given(hostile_texts(), targets(), st.sampled_from(sorted(PRIOR_FORMULAS)))
-def test_any_string_scores_with_prior_formulas(text, target, formula):
+@given(st.data(), targets_of(), st.sampled_from(sorted(PRIOR_FORMULAS)))
+def test_any_string_scores_with_prior_formulas(data, target, formula):
     config = RewardConfig(grounding=GroundingConfig(formula=formula))
-    assert_well_formed(score(text, target, config))
+    assert_well_formed(score(data.draw(hostile(target)), target, config))
 
 
-@given(st.data(), targets(min_aus=0), reward_configs())
+@given(st.data(), targets_of(min_aus=0), reward_configs())
 def test_any_trace_scores(data, target, config):
     trace = data.draw(attempts(target)) if target.evidence else named_trace(target)
-    assert_well_formed(score(text_of(trace), target, config))
+    assert_well_formed(scored(trace, target, config))
 
 
 def test_no_text_scores_zero():
@@ -88,9 +118,10 @@ def test_no_text_scores_zero():
     assert scores["parse_errors"] == 1
 
 
-@given(st.data(), targets(), reward_configs())
+@given(st.data(), targets_of(), reward_configs())
 def test_same_input_same_score(data, target, config):
-    text = data.draw(st.one_of(hostile_texts(), attempts(target).map(text_of)))
+    trace = attempts(target).map(lambda trace: written(trace, target))
+    text = data.draw(st.one_of(hostile(target), trace))
     again = Target.from_json(target.to_json())
     assert score(text, target, config) == score(text, again, config)
 
@@ -113,24 +144,25 @@ def test_score_does_not_depend_on_the_hash_seed():
     assert len(outputs) == 1
 
 
-@given(st.data(), targets(), reward_configs())
+@given(st.data(), targets_of(), reward_configs())
 def test_order_of_boxes_does_not_matter(data, target, config):
     trace = data.draw(named_attempts(target))
     shuffled = trace_of(
         data.draw(st.permutations(trace.steps)), trace.conclusion_aus, str(trace.answer)
     )
-    assert score(text_of(shuffled), target, config) == score(text_of(trace), target, config)
+    assert scored(shuffled, target, config) == scored(trace, target, config)
 
 
-@given(targets(), HONEST, reward_configs())
+@given(targets_of(), HONEST, reward_configs())
 def test_perfect_trace_scores_exactly_one(target, honest, config):
-    scores = score(render(honest(target)), target, config)
+    text = render(honest(target), form=form_named(target.form))
+    scores = score(text, target, config)
     assert scores["score"] == scores["format"] == scores["accuracy"] == scores["grounding"] == 1
     assert scores["au_f1"] == scores["mean_iou"] == 1
     assert scores["parse_errors"] == 0
 
 
-@given(targets(), st.sampled_from(sorted(PRIOR_FORMULAS)))
+@given(targets_of(), st.sampled_from(sorted(PRIOR_FORMULAS)))
 def test_perfect_trace_with_prior_formulas(target, formula):
     config = RewardConfig(grounding=GroundingConfig(formula=formula))
     assume(formula != "visual_rft" or len({e.box for e in target.evidence}) == len(target.evidence))
@@ -138,86 +170,92 @@ def test_perfect_trace_with_prior_formulas(target, formula):
         formula != "vlm_r1_weighted_sum"
         or len({e.box for e in target.evidence}) == len(target.evidence)
     )
-    assert score(render(named_trace(target)), target, config)["score"] == pytest.approx(1)
+    assert scored(named_trace(target), target, config)["score"] == pytest.approx(1)
 
 
-@given(st.data(), targets(), reward_configs())
+@given(st.data(), targets_of(), reward_configs())
 def test_duplicates_never_help(data, target, config):
     trace = data.draw(named_attempts(target))
     steps = list(trace.steps)
     for _ in range(data.draw(st.integers(1, 3))):
         steps.insert(data.draw(st.integers(0, len(steps))), data.draw(st.sampled_from(trace.steps)))
     copied = trace_of(steps, trace.conclusion_aus, str(trace.answer))
-    before, after = score(text_of(trace), target, config), score(text_of(copied), target, config)
+    before, after = scored(trace, target, config), scored(copied, target, config)
     assert after["grounding"] <= before["grounding"]
     assert after["score"] <= before["score"]
 
 
-@given(st.data(), targets(), reward_configs())
+@given(st.data(), targets_of(), reward_configs())
 def test_further_tries_for_an_au_never_help_on_average(data, target, config):
     """Several boxes for one AU earn at most what one of them does, taken at random."""
     others = [
-        Step("face", "movement", data.draw(near(item.box)), item.au)
+        Step("face", "movement", data.draw(near_to(item, target)), item.au)
         for item in target.evidence[1:]
         if data.draw(st.booleans())
     ]
     item = target.evidence[0]
-    tries = data.draw(st.lists(near(item.box), min_size=2, max_size=4, unique=True))
+    tries = data.draw(st.lists(near_to(item, target), min_size=2, max_size=4, unique=True))
 
     def grounding(*boxes):
         steps = [*others, *(Step("face", "movement", box, item.au) for box in boxes)]
         aus = [step.au for step in others] + [item.au]
-        return score(text_of(trace_of(steps, aus, target.label)), target, config)["grounding"]
+        return scored(trace_of(steps, aus, target.label), target, config)["grounding"]
 
     alone = [grounding(box) for box in tries]
     assert grounding(*tries) <= sum(alone) / len(alone) + 1e-12
     assert grounding(*tries) <= max(alone)
 
 
-@given(st.data(), targets())
+@given(st.data(), targets_of())
 def test_the_whole_image_as_a_box_earns_nothing(data, target):
     """Unless the AU's own box fills more than `iou_floor` of the image."""
     floor = GroundingConfig().iou_floor
-    everything = (0.0, 0.0, float(SIDE), float(SIDE))
+    everything = form_named(target.form).nearest((0.0, 0.0, *target.box_space.extent))
     assume(all(iou(everything, item.box) <= floor for item in target.evidence))
     trace = data.draw(st.one_of(HONEST.map(lambda honest: honest(target)), attempts(target)))
     steps = [step._replace(box=everything) for step in trace.steps]
     trace = trace_of(steps, trace.conclusion_aus, target.label)
-    assert score(text_of(trace), target)["grounding"] == 0
+    assert scored(trace, target)["grounding"] == 0
 
 
 @pytest.mark.parametrize(
     "empty",
     ["A face.", "movement", "face", "Combined AU14 + AU4 indicate a dominant emotion of sadness."],
 )
-@pytest.mark.parametrize("nothing", ["", " ", "\n", "…", "\0"])
-def test_empty_sections_earn_no_format(empty, nothing):
-    text = render(named_trace(TARGET))
-    assert score(text, TARGET)["format"] == 1
-    assert score(text.replace(f" {empty}", f" {nothing}"), TARGET)["format"] == 0
+@EVERY_FORM
+def test_empty_sections_earn_no_format(name, empty):
+    target = replace(TARGET, form=name)
+    text = written(named_trace(target), target)
+    assert score(text, target)["format"] == 1
+    for nothing in ("", " ", "\n", "…", "\0"):
+        assert score(text.replace(f" {empty}", f" {nothing}"), target)["format"] == 0
 
 
 @pytest.mark.parametrize(
     "part", ["Global analysis: A face.\n", "Verification loop:\n", "<answer> sadness </answer>"]
 )
-def test_missing_sections_earn_no_format(part):
-    assert score(render(named_trace(TARGET)).replace(part, ""), TARGET)["format"] == 0
+@EVERY_FORM
+def test_missing_sections_earn_no_format(name, part):
+    target = replace(TARGET, form=name)
+    text = written(named_trace(target), target).replace(part, "")
+    assert score(text, target)["format"] == 0
 
 
 @given(
+    st.sampled_from(list(FORMS)),
     st.lists(st.sampled_from(EXPRESSIONS), min_size=2, max_size=4, unique=True),
     st.sampled_from(
         (" or ", ", ", " and ", "/", " ", "\n", "|", "; ", " (maybe ", "</answer><answer>")
     ),
 )
-def test_several_labels_earn_no_accuracy(labels, between):
-    text = render(named_trace(TARGET)).replace("> sadness <", f"> {between.join(labels)} <")
+def test_several_labels_earn_no_accuracy(name, labels, between):
+    text = written(named_trace(TARGET), replace(TARGET, form=name))
+    text = text.replace("> sadness <", f"> {between.join(labels)} <")
     for label in labels:
-        target = Target(label, TARGET.evidence, TARGET.box_space)
-        assert score(text, target)["accuracy"] == 0
+        assert score(text, replace(TARGET, form=name, label=label))["accuracy"] == 0
 
 
-@given(st.data(), targets(), reward_configs())
+@given(st.data(), targets_of(NUMBERS), reward_configs())
 def test_moving_a_box_towards_its_target_never_lowers_the_score(data, target, config):
     """Moved, not resized, along the line from centre to centre, in traces that name their AUs."""
     honest = data.draw(st.sampled_from((named_trace, ordered_trace)))(target)
@@ -231,8 +269,8 @@ def test_moving_a_box_towards_its_target_never_lowers_the_score(data, target, co
         dx, dy = away[0] * part, away[1] * part
         others[index] = (start[0] + dx, start[1] + dy, start[2] + dx, start[3] + dy)
         steps = [step._replace(box=box) for step, box in zip(honest.steps, others, strict=True)]
-        text = text_of(trace_of(steps, honest.conclusion_aus, target.label))
-        scores = score(text, target, config)
+        trace = trace_of(steps, honest.conclusion_aus, target.label)
+        scores = scored(trace, target, config)
         if last is not None:
             assert scores["grounding"] >= last["grounding"] - 1e-9
             if scores["parse_errors"] <= last["parse_errors"]:  # it did not leave the image
@@ -240,7 +278,7 @@ def test_moving_a_box_towards_its_target_never_lowers_the_score(data, target, co
         last = scores
 
 
-@given(st.data(), targets(), reward_configs())
+@given(st.data(), targets_of(NUMBERS), reward_configs())
 def test_moving_one_of_two_boxes_for_an_au_never_lowers_the_score(data, target, config):
     """The same where the AU has a second box."""
     goal = target.evidence[0]
@@ -252,16 +290,114 @@ def test_moving_one_of_two_boxes_for_an_au_never_lowers_the_score(data, target, 
         dx, dy = away[0] * part, away[1] * part
         box = (start[0] + dx, start[1] + dy, start[2] + dx, start[3] + dy)
         steps = [second, Step("face", "movement", box, goal.au)]
-        text = text_of(trace_of(steps, (goal.au,), target.label))
-        grounding = score(text, target, config)["grounding"]
+        trace = trace_of(steps, (goal.au,), target.label)
+        grounding = scored(trace, target, config)["grounding"]
         assert grounding >= last - 1e-9
         last = grounding
 
 
-@given(st.data(), targets(), reward_configs())
+SPELLINGS = (
+    *("AU{}", "au {}", "AU-{}", "AU0{}", "AU{}C", "AUL{}", "Action Unit {}", "action unit #{}"),
+    "ＡＵ{}",
+)
+#: Region and observation of a step, with the name of its AU.
+PLACES = (
+    ("face ({})", "movement"),
+    ("{}", "movement"),
+    ("{} face", "movement"),
+    ("{} (face)", "movement"),
+    ("face [{}]", "movement"),
+    ("face （{}）", "movement"),
+    ("**{}** face", "movement"),
+    ("face ({}):", "movement"),
+    ("face", "movement ({})"),
+    ("face", "{}: movement"),
+    ("顔 {}", "動き"),
+)
+#: Regions that say an AU of which it cannot be told which, or none.
+UNTOLD = ("face (no AU{})", "face, AU six", "ＡＵ six", "face (AU{} or not)", "AU{}?", "face")
+
+
+def a_written_step(draw, step, form):
+    """A step that says its AU in any spelling at any place."""
+    name = draw(st.sampled_from(SPELLINGS)).format(step.au)
+    region, observation = (part.format(name) for part in draw(st.sampled_from(PLACES)))
+    box = form.write_box(step.box, draw(st.sampled_from((name, "face"))))
+    return form.write_step(region, observation, box)
+
+
+def an_untold_step(draw, step, form):
+    region = draw(st.sampled_from(UNTOLD)).format(step.au)
+    return form.write_step(region, "movement", form.write_box(step.box, "face"))
+
+
+@given(st.data(), targets_of(), reward_configs())
+def test_naming_an_au_in_another_spelling_changes_nothing(data, target, config):
+    form, trace = form_named(target.form), data.draw(named_attempts(target))
+    steps = [a_written_step(data.draw, step, form) for step in trace.steps]
+    said = [data.draw(st.sampled_from(SPELLINGS)).format(au) for au in trace.conclusion_aus]
+    text = form.write("A face.", steps, f"So: {' + '.join(said)}.", str(trace.answer))
+    assert score(text, target, config) == scored(trace, target, config)
+
+
+@given(st.data(), targets_of(), reward_configs())
+def test_a_box_cannot_change_hands(data, target, config):
+    """What one step says, the others cannot be given by the conclusion, in whatever order."""
+    form, trace = form_named(target.form), data.draw(named_attempts(target))
+    first, *others = trace.steps
+    steps = [a_written_step(data.draw, first, form)]
+    for step in others:
+        write = data.draw(st.sampled_from((a_written_step, an_untold_step)))
+        steps.insert(data.draw(st.integers(0, len(steps))), write(data.draw, step, form))
+
+    def text(aus):
+        return form.write("A face.", steps, trace_of((), aus, "fear").conclusion, "fear")
+
+    aus = data.draw(st.lists(action_units(), unique=True, max_size=6))
+    before, after = (text(order) for order in (aus, data.draw(st.permutations(aus))))
+    assert read_trace(target, before).claims == read_trace(target, after).claims
+    assert score(before, target, config) == score(after, target, config)
+
+
+def in_space(box, space, target):
+    return tuple(convert_boxes([box], target.box_space, space)[0].tolist())
+
+
+@given(st.data(), targets(), st.sampled_from(NUMBERS), reward_configs(narrowest=0.05))
+def test_the_same_geometry_scores_the_same_in_every_space(data, target, name, config):
+    kind = data.draw(st.sampled_from(("pixels", "normalized_1000", "normalized_1024", "resized")))
+    space, trace = box_space(kind, SIDE, SIDE), data.draw(attempts(target))
+    seen = [replace(item, box=in_space(item.box, space, target)) for item in target.evidence]
+    steps = [step._replace(box=in_space(step.box, space, target)) for step in trace.steps]
+    there = scored(
+        replace(trace, steps=tuple(steps)), Target(target.label, tuple(seen), space, name), config
+    )
+    assert there == pytest.approx(scored(trace, target, config), abs=1e-6)
+
+
+@given(st.data(), st.sampled_from(list(FORMS)))
+def test_whole_numbers_cost_no_more_than_rounding(data, name):
+    """As each family writes them, in its own space; of boxes that are 64 pixels wide and more."""
+    linear = RewardConfig(grounding=GroundingConfig(iou_floor=0, iou_ceiling=1))
+    seen, shown = (data.draw(boxes(smallest=64)) for _ in range(2))
+    target = Target("fear", (AUEvidence(4, 1, seen),), BoxSpace.pixels(SIDE, SIDE))
+    form, space = FORMS[name], box_space(FORMS[name].space, SIDE, SIDE)
+
+    def there(box):
+        return form.nearest(tuple(np.rint(in_space(box, space, target)).tolist()))
+
+    other = Target("fear", (AUEvidence(4, 1, there(seen)),), space, name)
+    trace, moved = (
+        trace_of([Step("face", "up", box, 4)], (4,), "fear") for box in (shown, there(shown))
+    )
+    assert scored(moved, other, linear) == pytest.approx(scored(trace, target, linear), abs=0.05)
+
+
+@given(st.data(), targets_of(), reward_configs())
 def test_batch_gives_the_same_numbers(data, target, config):
-    other = data.draw(targets(min_aus=0))
-    texts = data.draw(st.lists(st.one_of(attempts(target).map(text_of), st.none()), max_size=4))
+    other = data.draw(targets_of(min_aus=0))
+    trace = attempts(target).map(lambda trace: written(trace, target))
+    texts = data.draw(st.lists(st.one_of(trace, st.none()), max_size=4))
     texts = [*texts, *texts]
     whose = [data.draw(st.sampled_from((target, other))) for _ in texts]
     assert score_batch(texts, whose, config) == [
@@ -296,20 +432,23 @@ def test_a_face_at_rest_can_score_one():
     assert score(text, target)["score"] == 1
 
 
-@pytest.mark.parametrize("size", [30_000, 1_000_000])
-@pytest.mark.parametrize("frame", frames())
-@pytest.mark.parametrize("filling", fillings())
-def test_hostile_text_is_scored_in_50_ms(filling, frame, size):
-    """30,000 characters are read whole, a million are refused."""
-    text = hostile_text(filling, frame, size)
-    times = []
-    for _ in range(3):
-        started = time.process_time()  # CPU time: a busy machine is not our fault
-        scores = score(text, TARGET)
-        times.append(time.process_time() - started)
-    assert_well_formed(scores)
+def seconds_of(text, target):
+    started = time.process_time()  # CPU time: a busy machine is not our fault
+    assert_well_formed(scores := score(text, target))
     assert scores["score"] < 0.5
-    assert min(times) < 0.05
+    return time.process_time() - started
+
+
+@EVERY_FORM
+def test_hostile_text_is_scored_in_50_ms(name):
+    """30,000 characters are read whole, a million are refused."""
+    form, target = FORMS[name], replace(TARGET, form=name)
+    for size in (30_000, 1_000_000):
+        for frame in frames(form):
+            for filling in fillings(form):
+                text = hostile_text(filling, frame, size, form)
+                # What takes longer than that is tried again: the first time is often the slowest.
+                assert any(seconds_of(text, target) < 0.05 for _ in range(4)), (filling, frame)
 
 
 def test_a_megabyte_of_good_boxes_is_no_trace():
