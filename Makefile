@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export VENV
 
-.PHONY: help setup test quick lint bench clean
+.PHONY: help setup test quick lint bench mutants clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -35,6 +35,9 @@ bench: setup  ## speed of rewards, regions, annotation, traces, evaluation and s
 	$(BIN)/python benchmarks/bench_traces.py --samples 20000
 	$(BIN)/python benchmarks/bench_evaluate.py
 	$(BIN)/python benchmarks/bench_server.py --seconds 10
+
+mutants: setup  ## small changes of the core that no test notices; an hour or more, and MODULES="target rewards.score" for a part
+	$(BIN)/python benchmarks/mutants.py $(MODULES)
 
 clean:  ## the environment and the runs
 	rm -rf $(VENV) runs

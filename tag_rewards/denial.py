@@ -11,6 +11,7 @@ A pattern looks at a bounded number of words, so that the time is linear in the 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
@@ -186,7 +187,7 @@ _LEXICON: Mapping[str, tuple[str, str]] = {
         indicator of, be indicative of, be a marker of, be due to, be caused by, be related to, be
         associated with, be read as, be interpreted as, be explained by, be part of, stem from,
         stems from, come from, comes from, result from, results from, give, gives, lend, lends,
-        represent, represents, support, supports, create, creates
+        represent, represents, supports, create, creates
         """,
     ),
     "likely": ("L", "probably, probable, likely, presumably, seemingly"),
@@ -264,14 +265,18 @@ _LETTER = {phrase: letter for letter, words in _LEXICON.values() for phrase in _
 _LETTER |= dict.fromkeys(".;!\n", ".") | dict.fromkeys(",/", ",") | {"?": "?", "...": ":", "…": ":"}
 _LETTER |= dict.fromkeys("([{（［", "(") | dict.fromkeys(")]}）］", ")")
 _LETTER |= dict.fromkeys(":=|–—-→", ":")
+_PHRASES = [key for key in _LETTER if len(key) > 1 and not key.isalpha()]
+_SINGLE = re.escape("".join(key for key in _LETTER if len(key) == 1 and key not in "-x"))
 _TOKEN = re.compile(
     "|".join(
         (
-            _longest_of([key for key in _LETTER if len(key) > 1 and not key.isalpha()]),
-            r"[^\W\d_]+(?:['-][^\W\d_]+)*",  # a word
-            r"\d+(?:[.,]\d+)?(?:\s?/\s?\d+)?(?:\s?%)?",  # a number
+            # Words; "12x" and "x12" are none.
+            rf"(?<![a-z0-9])(?:{_longest_of(key for key in _PHRASES if key[0].isalpha())}"
+            r"|[^\W\d_]+(?:['-][^\W\d_]+)*(?![a-z0-9]))",
+            _longest_of(key for key in _PHRASES if not key[0].isalpha()),
+            r"(?<!\w)\d+(?:[.,]\d+)?(?:\s?/\s?\d+)?(?:\s?%)?",  # a number
             r"[-=]>|(?<!\w)-|-(?!\w)",
-            f"[{re.escape(''.join(key for key in _LETTER if len(key) == 1 and key not in '-x'))}]",
+            f"[{_SINGLE}]",
         )
     )
 )
@@ -485,7 +490,10 @@ _SPAN = 40  # no rule looks further, in words
 _JOINS = frozenset(("", ",", "o", "a", ",o", ",a"))
 # Parentheses that judge nothing, such as a name behind its number.
 _ASIDE = re.compile(r"\([wpsivBPqSIl,:oa]*\)")
+_GLUED = string.ascii_lowercase + string.digits  # "AU12x": of the thing, and no word
+# "AU4, on the other hand, is absent".
 _COMMA_ASIDE = re.compile(r"(?<=A),(?![DX])[^A,.?:()K]{1,8},(?=[Bvnq])")
+# "Instead of AU6, AU7 is seen": no list.
 _FRONTED = re.compile(r"[.,:]R[wpi]{0,3}A$")
 _ENCLOSED = re.compile(r"\(A\)")
 
@@ -506,15 +514,16 @@ def verdicts(gaps: Sequence[str]) -> list[Verdict]:
         >>> [verdict.name for verdict in verdicts(["no ", " but ", " is there"])]
         ['DENIED', 'NAMED']
     """
-    before, *between = (_ASIDE.sub("", _letters(gap)) for gap in map(_ends, gaps))
-    between[-1] += "."
-    text, sizes = f".{before}", []
+    first, *others = map(_ends, gaps)
+    before = _ASIDE.sub("", _letters(first))
+    between = [_ASIDE.sub("", _letters(gap.lstrip(_GLUED))) for gap in others]
+    text, sizes = f".{before}", list[int]()
     for index, gap in enumerate(between):
         joined = (
             index
             and between[index - 1] in _JOINS
             and not gap.startswith("(")
-            and not _FRONTED.search(text.removesuffix(","))
+            and not _FRONTED.search(text.removesuffix(",")[-6:])
         )
         if joined:
             sizes[-1] += 1
@@ -522,7 +531,7 @@ def verdicts(gaps: Sequence[str]) -> list[Verdict]:
         else:
             sizes.append(1)
             text += f"A{gap}"
-    text = _COMMA_ASIDE.sub("", _ENCLOSED.sub("A", text))
+    text = _COMMA_ASIDE.sub("", _ENCLOSED.sub("A", f"{text}."))
     mirrored, length = text[::-1], len(text)
     judged: list[Verdict] = []
     for size, match in zip(sizes, re.finditer("A", text), strict=True):

@@ -203,7 +203,7 @@ def _evidence_fields(evidence: AUEvidence) -> dict[str, Any]:
 
 
 def _short(value: float) -> float:
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    return int(value) if value.is_integer() else value
 
 
 def _read_evidence(index: int, fields: Any) -> AUEvidence:

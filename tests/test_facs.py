@@ -1,10 +1,14 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tag_rewards import facs
 from tag_rewards.facs import (
     ACTION_UNITS,
     EXPRESSIONS,
     PROTOTYPES,
     UnknownExpressionError,
+    bare_word,
     canonical_expression,
     parse_au,
     require_expression,
@@ -63,10 +67,84 @@ def test_a_label_means_itself(label):
         ("angry", "anger"),
         ("contemptuous", "contempt"),
         ("**sad**", "sadness"),
+        ("frightened", "fear"),
+        ("Terrified", "fear"),
+        ("scorn", "contempt"),
+        ("astonished", "surprise"),
+        ("Neutral expression", "neutral"),
+        ("angry face", "anger"),
+        ("sad \xa0 facial\nexpression", "sadness"),
+        ("ＨＡＰＰＹ", "happiness"),
     ],
 )
 def test_synonyms(word, label):
     assert canonical_expression(word) == label
+
+
+# Pairs and single signs that stand around a label, of several scripts.
+AROUND = (
+    *(
+        "“”",
+        "‘’",
+        "„“",
+        "«»",
+        "‹›",
+        "「」",
+        "『』",
+        "【】",
+        "《》",
+        "（）",
+        "［］",
+        "()",
+        "[]",
+        "{}",
+    ),
+    *(
+        "<>",
+        '""',
+        "''",
+        "``",
+        "**",
+        "__",
+        "~~",
+        "—",
+        "–",
+        "-",
+        ".",
+        "。",
+        "．",
+        "！",
+        "،",
+        "।",
+        "…",
+    ),
+    *(" ", "\n", "\u3000", "\u200b", "#", "$", "|", "`"),
+)
+MARKED = (
+    *("<|begin_of_box|>{}<|end_of_box|>", "{}<|im_end|>", "{}</s>", "{}<end_of_utterance>"),
+    *("<b>{}</b>", "<strong>{}</strong>", r"\boxed{{{}}}", r"$\boxed{{\text{{{}}}}}$"),
+)
+
+
+@given(
+    st.sampled_from(("sadness", "Happy", "neutral expression")),
+    st.lists(st.sampled_from((*AROUND, *MARKED)), max_size=4),
+)
+def test_a_label_in_marks_is_that_label(word, marks):
+    text = word
+    for mark in marks:
+        text = mark.format(text) if "{}" in mark and len(mark) > 2 else mark[0] + text + mark[-1]
+    assert canonical_expression(text) == canonical_expression(word)
+
+
+@given(st.text(max_size=300))
+def test_a_bare_word_stays_as_it_is(text):
+    assert bare_word(bare_word(text)) == bare_word(text)
+
+
+def test_no_word_means_two_labels():
+    words = [word for label, some in facs._SYNONYMS.items() for word in (label, *some)]
+    assert len(words) == len(set(words))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +159,25 @@ def test_synonyms(word, label):
         "sadnessx",
         "悲しい",
         "sad\0",
+        "not happy",
+        "no happiness",
+        "happy?",
+        "happy？",
+        "¿happy?",
+        "¬happy",
+        "sad/happy",
+        "(sad) (happy)",
+        "<|sad|><|happy|>",
+        "un<|im_end|>happy",
+        "<not>happy</not>",
+        "happiness, not",
+        "happ",
+        "h.a.p.p.y",
+        "happiness 0%",
+        "😢 happy",
+        "“",
+        "<|im_end|>",
+        "happy" + "。" * 500,
     ],
 )
 def test_what_is_no_label(word):

@@ -129,6 +129,47 @@ def test_shorthand(text, aus):
     assert mentioned_aus(text) == aus
 
 
+@pytest.mark.parametrize(
+    ("text", "aus"),
+    [
+        ("Action Unit 12 and action unit 6 show joy", (12, 6)),
+        ("Action Units 1 and 4", (1, 4)),
+        ("action-unit 9", (9,)),
+        ("Action Unit (AU) 9", (9,)),
+        ("Action Units (AUs) 1, 2 and 4", (1, 2, 4)),
+        ("action units numbered 23 and 24", (23, 24)),
+        ("Action Unit AU26", (26,)),
+        ("The action unit is active", ()),
+        ("AUs: 1, 4", (1, 4)),
+        ("AUs: 4", (4,)),
+        ("AU: 1, 4", (1, 4)),
+        ("AUs (1, 4)", (1, 4)),
+        ("AUs [1, 4]", (1, 4)),
+        ("AUs: [1, 4]", (1, 4)),
+        ("the AU's 1 and 4", (1, 4)),
+        ("AU#4, AU no. 6, AU number 9", (4, 6, 9)),
+        # Intensities and sides.
+        ("AU12B", (12,)),
+        ("au12e and AU6a", (12, 6)),
+        ("AU6C+12D", (6, 12)),
+        ("AUs: 1C, 4B, L12A", (1, 4, 12)),
+        ("AU L12, AUR14, AU14L", (12, 14)),
+        ("AU1, L12, R14", (1, 12, 14)),
+        ("AU1 and R14", (1, 14)),
+        ("AU12, left", (12,)),
+        ("AU12, large", (12,)),
+        # Typography.
+        ("AU\xa012", (12,)),
+        ("AU\u202f12", (12,)),
+        ("AU1\u20112", (1, 2)),
+        ("ＡＵ１２", (12,)),
+        ("ＡＵｓ：１，４", (1, 4)),
+    ],
+)
+def test_spellings_of_the_field(text, aus):
+    assert mentioned_aus(text) == aus
+
+
 @given(
     st.lists(st.sampled_from(sorted(ACTION_UNITS)), min_size=2, unique=True),
     st.sampled_from(("AU{}", "AU {}", "AUs {}")),

@@ -74,6 +74,17 @@ def test_polygons_travel_along():
     assert Target.from_json(target.to_json()) == target
 
 
+def test_the_limits_belong_to_what_is_allowed():
+    """The last AU, probabilities of 0 and 1, and a box that fills the image."""
+    evidence = (AUEvidence(1, 0, (0, 0, 512, 384)), AUEvidence(99, 1, (0, 0, 512, 384)))
+    target = Target("fear", evidence, BoxSpace.pixels(512, 384))
+    assert Target.from_json(target.to_json()) == target
+    assert "by_au" not in repr(target)
+    for box in ((0, 0, 512.5, 384), (0, 0, 512, 384.5), (0, -0.5, 512, 384), (-0.5, 0, 512, 384)):
+        with pytest.raises(ValueError, match="leaves the box space pixels of 512 x 384"):
+            Target("fear", (AUEvidence(1, 0, box),), BoxSpace.pixels(512, 384))
+
+
 def test_numpy_values_become_plain():
     evidence = AUEvidence(12, np.float32(0.5), np.array([1, 2, 3, 4], dtype=np.int64))
     assert evidence == AUEvidence(12, 0.5, (1.0, 2.0, 3.0, 4.0))
@@ -98,7 +109,7 @@ def test_a_numpy_au_is_refused_since_json_cannot_carry_it():
         ),
         ("label", 4, "label: 4 is not a string"),
         ("labels", [], "labels is unknown; a target has version, label, box_space, evidence"),
-        ("form", "qwen", "form: 'qwen' is no form; give one of tag, or package.module:NAME of a"),
+        ("form", "qwen", "form: 'qwen' is no form; give one of tag, "),
         ("form", "json:loads", "form: 'json:loads' is no form"),
         (
             "form",
@@ -121,6 +132,7 @@ def test_a_numpy_au_is_refused_since_json_cannot_carry_it():
         ("evidence/1/au", 14, "evidence[1].au: AU14 is there twice"),
         ("evidence/1/au", "AU4", "evidence[1].au: 'AU4' is no AU number from 1 to 99"),
         ("evidence/1/au", 0, "evidence[1].au: 0 is no AU number from 1 to 99"),
+        ("evidence/1/au", 100, "evidence[1].au: 100 is no AU number from 1 to 99"),
         ("evidence/1/au", True, "evidence[1].au: True is no AU number from 1 to 99"),
         ("evidence/1/probability", 1.5, "evidence[1].probability: 1.5 is not in [0, 1]"),
         ("evidence/1/probability", None, "evidence[1].probability: None is no finite number"),

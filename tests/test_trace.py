@@ -132,7 +132,7 @@ def test_what_is_no_box(box):
 
 
 @pytest.mark.parametrize(
-    "step", [("AU6", "AU12"), ("no AU6", ""), ("AU six", ""), ("AU6 or", "AU12")]
+    "step", [("AU6", "AU12"), ("AU six", ""), ("AU6 or", "AU12"), ("the Action Unit", "")]
 )
 def test_a_step_whose_au_cannot_be_told_has_a_claim_without_a_name(step):
     region, observation = step
@@ -140,6 +140,12 @@ def test_a_step_whose_au_cannot_be_told_has_a_claim_without_a_name(step):
     text = NAMED.replace(STEP, step.replace("pulled up", f"moves {observation}"))
     trace = parse_trace(text)
     assert trace.errors == ("step 1 says an AU that cannot be told for sure",)
+    assert trace.claims == (Claim((40, 80, 120, 110), ()),)
+
+
+def test_a_step_that_denies_an_au_has_a_claim_without_a_name():
+    trace = parse_trace(NAMED.replace(STEP, STEP.replace("mouth corners (AU12)", "face, no AU6")))
+    assert trace.errors == ()
     assert trace.claims == (Claim((40, 80, 120, 110), ()),)
 
 

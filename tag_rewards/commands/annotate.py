@@ -52,6 +52,9 @@ def annotate(
     and why) and summary.png into OUT. Stopped or killed, it goes on where it was when it is started
     again.
 
+    The weights of most AU detectors are for research alone: of these only mediapipe's are known to
+    be free for a company's use (docs/detectors.md has the terms of each).
+
     **Examples**
 
         tag-rewards annotate photos --detector dlib --out evidence --workers 4

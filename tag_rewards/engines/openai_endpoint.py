@@ -205,8 +205,8 @@ class ChatClient:
             names = ()
         except (httpx.InvalidURL, httpx.RequestError, _FailedError) as error:
             raise InputError(
-                f"the endpoint {self._config.address} cannot be reached ({one_line(error)}); start "
-                "it, or give its address with the option url"
+                f"the endpoint {self._config.address} cannot be reached ({one_line(error)}); "
+                "start it, or give its address with the option url"
             ) from error
         if names and not any(f"/{name}".endswith(f"/{self._model}") for name in names):
             listed = ", ".join(sorted(names)[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

@@ -550,8 +550,8 @@ def read_gallery(folder: Path) -> list[GalleryFace]:
         return []
     faces = []
     for where, record in _read(path, pa.schema([*_OWN, *_COLUMNS])):
-        own = [record[one.name] for one in _OWN]
+        kind, rank, image = own = [record[one.name] for one in _OWN]
         if None in own:
             raise InputError(f"{where}: kind, rank or image is missing; {_REMEDY}")
-        faces.append(GalleryFace(*own, _face_row(where, record)))
+        faces.append(GalleryFace(kind, rank, image, _face_row(where, record)))
     return faces

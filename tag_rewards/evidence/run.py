@@ -120,7 +120,7 @@ def annotate(
     elif config.cache:
         cache = EvidenceCache(config.cache)
         cache.create()
-    batch_size = config.batch_size or getattr(detector, "batch_size", BATCH_SIZE)
+    batch_size = config.batch_size or int(getattr(detector, "batch_size", BATCH_SIZE))
     looker = Looker(root, detector, cache)
     manifest = Manifest(str(root), detector.name, detector.version, dict(options or {}))
     with EvidenceFolder(out, manifest, config.shard_rows, config.shard_seconds) as evidence:

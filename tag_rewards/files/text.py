@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -45,6 +46,24 @@ def printable(text: str) -> str:
         'a smile ?'
     """
     return text.encode("utf-8", "replace").decode()
+
+
+_UNSEEN = {"Cc", "Cf", "Cs"}  # control, format, surrogate
+
+
+def visible(text: str) -> str:
+    r"""The text with what no page or XML can show, or what would reorder it, as U+FFFD.
+
+    Example:
+        >>> visible("a\x00b\n\u202ec")
+        'a\ufffdb\n\ufffdc'
+    """
+    return "".join(
+        "\ufffd"
+        if (unicodedata.category(c) in _UNSEEN and c not in "\n\t") or c in "\ufffe\uffff"
+        else c
+        for c in text
+    )
 
 
 # What a spreadsheet computes instead of showing it; a number is left a number.

@@ -12,6 +12,7 @@ from typing import IO
 from tag_rewards.errors import InputError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ONLY_OF_WRITING = _FULL | {errno.EROFS}
 _FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
@@ -63,8 +64,8 @@ device); free some space there or give another place; nothing in it was changed
 
 
 def _is_of_writing(error: OSError, place: Path, scratch: tuple[Path, ...]) -> bool:
-    if error.filename is None or error.errno in _FULL | {errno.EROFS}:
-        return True
+    if error.errno in _ONLY_OF_WRITING or error.filename is None:
+        return error.errno in _ONLY_OF_WRITING
     named = Path(os.fsdecode(error.filename)).absolute()
     written = [path.absolute() for path in (place, *scratch)]
     made = written[0].parents  # its folders

@@ -205,7 +205,7 @@ def _polygon_ious(boxes: Sequence[Box], polygon: Polygon) -> list[float]:
         return [0.0] * len(boxes)
     (x, y), (to_x, to_y) = np.moveaxis(edges, 0, 2)
     corners = np.array(boxes)
-    bounds = [[*end, *end] for end in (edges.min(axis=(0, 1)), edges.max(axis=(0, 1)))]
+    bounds = [np.array([*end, *end]) for end in (edges.min(axis=(0, 1)), edges.max(axis=(0, 1)))]
     x1, y1, x2, y2 = np.clip(corners, *bounds).T[:, :, np.newaxis]
     left, right = np.clip(x, x1, x2), np.clip(to_x, x1, x2)
     run = np.where(to_x == x, 1.0, to_x - x)
@@ -386,7 +386,11 @@ def match(
             if of:
                 of.update(zip(of, polygon_overlaps(of, evidence[name]), strict=True))
     weights, ramp = _weights(evidence, config), partial(_ramp, config.iou_floor, config.iou_ceiling)
-    shown = [weights[name] * _mean([*map(ramp, of.values())]) for name, of in overlaps.items()]
+    shown = [
+        weights[name] * _mean([ramp(overlap) for overlap in of.values()])
+        for name, of in overlaps.items()
+        if of
+    ]
     n_claims = sum([len(names) for _, names in claims])
     nameless = [box for box, names in claims if not names]
     if nameless:
@@ -406,7 +410,7 @@ def match(
     n_evidence = len(evidence)
     excess = max(n_claims, n_evidence) / n_evidence
     score = fsum(shown) / (fsum(weights.values()) * excess)
-    mean_iou = fsum(_mean([*of.values()]) for of in overlaps.values()) / n_evidence
+    mean_iou = fsum([_mean([*of.values()]) for of in overlaps.values() if of]) / n_evidence
     return Matching(score, mean_iou, n_claims, overlaps)
 
 
@@ -460,6 +464,8 @@ def _weights(evidence: Mapping[Name, RegionLike], config: MatchingConfig) -> dic
 
 def _mean(values: Sequence[float]) -> float:
     """The mean, 0 of nothing; the order does not matter, not even to the last bit."""
+    if len(values) == 1:  # nearly always
+        return values[0]
     return fsum(values) / len(values) if values else 0.0
 
 

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patches import Polygon as Outline
 
 from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.files.text import visible
 from tag_rewards.pictures.layout import (
     DPI,
     LEAST_SHOWN,
@@ -176,7 +177,7 @@ def _write(
 
 def _shorten(text: str, width: float, *, bold: bool = False) -> str:
     """The text, with its middle left out if it would be wider than `width` pixels."""
-    shown = text
+    shown = text = visible(text)
     keep = len(text)
     while keep > 1 and text_width(shown, bold=bold) > width:
         keep -= 1

@@ -7,7 +7,6 @@ small whatever the images are; boxes and their names are vectors and stay sharp.
 from __future__ import annotations
 
 import base64
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +14,7 @@ import cv2
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import decode_image
+from tag_rewards.files.text import visible
 from tag_rewards.pictures.layout import LEAST_SHOWN, cut_out, face_view, lay_labels
 from tag_rewards.pictures.marks import describe_marks, mark_colours, trace_marks
 from tag_rewards.pictures.sheet import FacePicture
@@ -38,7 +38,6 @@ SHEET_FACES = 4
 """Faces of each kind on the contact sheet."""
 
 _JPEG_QUALITY = 82
-_UNSEEN = {"Cc", "Cf", "Cs"}  # control, format, surrogate
 
 
 class Outline(NamedTuple):
@@ -166,7 +165,7 @@ def face_cards(faces: Sequence[GalleryFace], where: str) -> list[Card]:
             raise InputError(f"{where}: the target of {name!r}: {error}") from error
         marks = trace_marks(image, target, text)
         left_out = max(len(text) - MAX_CHARS, 0)
-        drawing, shown = draw_face(image, marks), _visible(text[:MAX_CHARS])
+        drawing, shown = draw_face(image, marks), visible(text[:MAX_CHARS])
         cards.append(Card(row, kinds, image, marks, drawing, shown, left_out))
     return cards
 
@@ -188,15 +187,3 @@ def sheet_pictures(faces: Sequence[GalleryFace], cards: Sequence[Card]) -> list[
             title = f"{face.kind} {face.rank}: {row.id}"
             pictures.append(FacePicture(title, note, card.image, card.marks))
     return pictures
-
-
-def _visible(text: str) -> str:
-    r"""The text with what no page can show, or what would reorder it, as U+FFFD.
-
-    Example:
-        >>> _visible("a\x00b\n\u202ec")
-        'a\ufffdb\n\ufffdc'
-    """
-    return "".join(
-        "\ufffd" if unicodedata.category(c) in _UNSEEN and c not in "\n\t" else c for c in text
-    )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.facs import au_name
+from tag_rewards.files.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
             color=COLOURS[order % len(COLOURS)],
             markersize=5,
             linewidth=1.6,
-            label=name,
+            label=visible(name),
         )
     axes.set(xlim=(0, 1), ylim=(max(len(aus), 1) - 0.5, -0.5), xlabel="mean IoU, 95 % interval")
     axes.set_yticks(range(len(aus)), [au_name(au) for au in aus])
@@ -84,7 +85,7 @@ def draw_confusion(
     side = 0.52 * (len(labels) + 1) + 1.2
     drawing = Drawing(figsize=(2 * side, side + 0.3), layout="constrained")
     left, right = drawing.subplots(1, 2, sharey=True)
-    drawing.suptitle(textwrap.shorten(title, 80, placeholder="…"), parse_math=False)
+    drawing.suptitle(textwrap.shorten(visible(title), 80, placeholder="…"), parse_math=False)
     shares = row_shares(counts)
     _draw_matrix(left, labels, shares, [[f"{n}" for n in row] for row in counts], "faces")
     _draw_matrix(
@@ -125,9 +126,10 @@ def _draw_matrix(
                 fontweight="bold" if row == column else "normal",
             )
     axes.set_title(title, fontsize=10)
+    labels = [visible(label) for label in labels]
     columns = [*labels, "no answer"]
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
     axes.set_xlabel("answer")
     axes.tick_params(length=0)
 
@@ -145,7 +147,8 @@ def inline_svg(drawing: Drawing, name: str, description: str) -> Markup:
     """The `<svg>` element of a drawing; its text stays text.
 
     Black, white and the grey of grids become the page's `currentColor`, `--paper` and `--rule`,
-    so that the drawing can be read on a dark page too. The same drawing gives the same text.
+    so that the drawing can be read on a dark page too. The same drawing gives the same text. It is
+    read as XML, so that only attributes are changed: a name that looks like one of them is text.
 
     Args:
         drawing: The drawing.
@@ -155,14 +158,32 @@ def inline_svg(drawing: Drawing, name: str, description: str) -> Markup:
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         drawing.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
-    text = buffer.getvalue()
-    body = text[text.index(">", text.index("<svg")) + 1 :].strip()
-    body = re.sub(r"<defs>\s*<style.*?</defs>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
-    for colour, ours in _PAGE_COLOURS.items():
-        body = body.replace(colour, ours)
+    svg = ElementTree.fromstring(visible(buffer.getvalue()))
+    for element in svg.iter():
+        element.tag = _local(element.tag)
+        element.attrib = {
+            _local(key): _for_page(_local(key), value, name)
+            for key, value in element.attrib.items()
+        }
+    for defs in svg.findall("defs[style]"):
+        svg.remove(defs)
+    body = "".join(ElementTree.tostring(element, "unicode") for element in svg)
     width, height = (size * 72 for size in drawing.get_size_inches())
     head = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
-    # matplotlib escapes the text that it is given.
-    return head.format(width, height, escape(description)) + Markup(body)
+    return head.format(width, height, description) + Markup(body) + Markup("</svg>")
+
+
+def _local(name: str) -> str:
+    """The name of an element or attribute without its namespace, which HTML knows."""
+    return name.rpartition("}")[2]
+
+
+def _for_page(key: str, value: str, name: str) -> str:
+    """The value of an attribute, with its ids and colours made the page's own."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key == "href":
+        return f"#{name}-{value.removeprefix('#')}"
+    for colour, ours in _PAGE_COLOURS.items():
+        value = value.replace(colour, ours)
+    return " ".join(value.replace("url(#", f"url(#{name}-").split())

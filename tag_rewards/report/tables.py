@@ -23,7 +23,7 @@ from tag_rewards.evaluation.measures import MEASURES, Figure
 from tag_rewards.evaluation.results import MODEL, RESULTS_FILE, read_gallery, read_results
 from tag_rewards.facs import au_name
 from tag_rewards.files.staged import unchanged
-from tag_rewards.files.text import csv_text
+from tag_rewards.files.text import csv_text, visible
 from tag_rewards.report.drawings import row_shares
 
 if TYPE_CHECKING:
@@ -155,9 +155,9 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
     for place in places:
         if places.count(place) > 1:
             raise InputError(f"{place} is given twice; give each folder of results once")
-    names = [place.name for place in places]
+    names = [visible(place.name) for place in places]
     if len(set(names)) < len(names):
-        names = [f"{place.parent.name}/{place.name}" for place in places]
+        names = [visible(f"{place.parent.name}/{place.name}") for place in places]
     slugs = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "results" for name in names]
     if len(set(slugs)) < len(slugs):
         slugs = [f"{slug}-{index}" for index, slug in enumerate(slugs, 1)]

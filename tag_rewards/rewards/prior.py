@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from tag_rewards.geometry.matching import best_pairs, iou
 
 if TYPE_CHECKING:
-    from tag_rewards.trace import Box, Claim
+    from tag_rewards.geometry.matching import Box
+    from tag_rewards.trace import Claim
 
 Matrix = list[list[float]]
 

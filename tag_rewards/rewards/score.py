@@ -207,15 +207,19 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
         and canonical_expression(trace.answer, synonyms) is not None
         and _has_letter(trace.global_analysis)
         and _has_letter(trace.conclusion)
-        and any(
-            step.box is not None and _has_letter(step.region) and _has_letter(step.observation)
-            for step in trace.steps
-        )
+        and _has_step(trace)
     )
     if not has_all_parts or (reasoning == "required" and not _has_letter(trace.reasoning)):
         return 0.0
     forbidden = reasoning == "forbidden" and bool(trace.reasoning)
     return 1.0 / (1 + len(trace.errors) + forbidden)
+
+
+def _has_step(trace: Trace) -> bool:
+    for step in trace.steps:  # nearly always the first
+        if step.box is not None and _has_letter(step.region) and _has_letter(step.observation):
+            return True
+    return False
 
 
 def _has_letter(text: str) -> bool:

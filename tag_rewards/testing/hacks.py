@@ -18,8 +18,8 @@ from tag_rewards.geometry.spaces import BoxSpace, convert_boxes
 from tag_rewards.testing.traces import ANALYSIS, OBSERVATION, Honest, a_step
 
 if TYPE_CHECKING:
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.target import Target
-    from tag_rewards.trace import Box
 
 Component = Literal["format", "accuracy", "grounding"]
 

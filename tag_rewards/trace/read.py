@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tag_rewards.forms import NAME_MARKS, TAG, form_named
-from tag_rewards.mentions import mentioned_aus
+from tag_rewards.mentions import find_aus, mentioned_aus
 from tag_rewards.trace.boxes import Written, split_boxes
 from tag_rewards.trace.quick import read_quickly
 from tag_rewards.trace.reasoning import set_apart
@@ -299,7 +299,6 @@ def _read_step(
     elif len(boxes) > 1:
         errors.append(f"step {number} has {len(boxes)} boxes")
     said = inside, _aus_in(region), _aus_in(observation)
-    says = bool(_SAYS_AU.search(f"{region} {observation}"))
     steps = []
     for box, after in zip(boxes or [Written(None, "")], pieces[2::2] or [""], strict=True):
         name, after = box.name or beside, str(after)
@@ -307,12 +306,12 @@ def _read_step(
         if form.box.endswith("$name") or _ONLY_AUS.fullmatch(behind):
             name, after = name or behind, rest
         aus = _agreed([aus for aus in said if aus], _aus_in(name))
-        if aus is None or (not aus and (says or _SAYS_AU.search(name))):
+        words = f"{region} {observation} {name}"
+        unsure = not aus and bool(_SAYS_AU.search(words))
+        if aus is None or (unsure and not find_aus(words)):  # else it is denied
             errors.append(f"step {number} says an AU that cannot be told for sure")
-            steps.append(Step(region, observation, box.box, unsure=True))
-        else:
-            au, *others = aus or (None,)
-            steps.append(Step(region, observation, box.box, au, tuple(others)))
+        au, *others = aus or (None,)
+        steps.append(Step(region, observation, box.box, au, tuple(others), unsure))
         if boxes:
             _judge(box, after, number, extent, form, errors)
     return steps

@@ -29,8 +29,8 @@ class Step(NamedTuple):
         box: Where, or None if the step has no well-formed box.
         au: The AU that the step names, or None.
         other_aus: Further AUs that it names in the same place.
-        unsure: Whether it says an AU that cannot be told for sure: then it names none, and its box
-            is nobody's.
+        unsure: Whether it says an AU and names none: it denies it, or it cannot be told which it
+            is. Its box is nobody's.
     """
 
     region: str

@@ -74,7 +74,7 @@ def kill_and_look(what, root, kills, seed):
             env=environment(),
         )
         process.stdout.readline()  # it writes
-        time.sleep(rng.uniform(0, 0.5))
+        time.sleep(rng.uniform(0, 1.5))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.stdout.close()

@@ -52,7 +52,7 @@ def main(arguments):
     if len(stems) != len(images) or not all(stem.isascii() for stem in stems) or any(out.iterdir()):
         return EXIT_OF_A_WRONG_CALL
     for image in images:
-        (width,) = struct.unpack(">I", image.read_bytes()[16:20])
+        (width,) = struct.unpack("<i", image.read_bytes()[18:22])  # of a BMP
         look_at(image, out, program.parent, plan.get(str(width), "no face"))
     print("done")
     return 0

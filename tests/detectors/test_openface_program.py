@@ -93,7 +93,7 @@ ENDS = {
     "crash once:faces.csv": ("observed", ""),
     "no face": ("no face", ""),
     "header only": ("no face", ""),
-    "unreadable": ("failed", "exit code 1: Could not open the image 1.png, exiting"),
+    "unreadable": ("failed", "exit code 1: Could not open the image 1.bmp, exiting"),
     "crash": ("failed", "OpenFace was ended by SIGABRT"),
     "crash in csv:faces.csv": ("failed", "was ended by SIGSEGV"),
     "killed after csv:faces.csv": ("failed", "was ended by SIGKILL"),
@@ -143,7 +143,8 @@ def test_a_good_batch_is_one_run_and_batches_are_spread_over_processes(install):
 
 
 def test_large_pictures_make_smaller_batches(install, monkeypatch):
-    monkeypatch.setattr(program, "MOST_BYTES", 1000)  # a grey one has 500 to 600
+    one = image(0).nbytes
+    monkeypatch.setattr(program, "MOST_BYTES", 3 * one // 2)
     found, calls = detect(install, ["faces:faces.csv"] * 5)
     assert [kind(item) for item in found] == ["observed"] * 5
     assert [call["images"] for call in calls] == [2, 2, 1]

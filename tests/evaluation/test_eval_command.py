@@ -38,6 +38,21 @@ def write(path, pairs):
     path.write_text("\n".join(lines) + "\n")
 
 
+def test_words_of_the_users_own_are_read_and_recorded(made, tmp_path):
+    text = (made / "perfect.jsonl").read_text()
+    (tmp_path / "glee.jsonl").write_text(text.replace("> happiness <", "> glee <"))
+    assert "> glee <" in (tmp_path / "glee.jsonl").read_text()
+    (tmp_path / "labels.yaml").write_text("happiness: [glee]")
+    files = ("--data", made / "data" / "eval.parquet", "--predictions", tmp_path / "glee.jsonl")
+    for name, options in (("without", ()), ("with", ("--synonyms", tmp_path / "labels.yaml"))):
+        assert command("eval", *files, *options, "--out", tmp_path / name)[0] == 0
+    without, found = (read_model(tmp_path / name).results for name in ("without", "with"))
+    assert without.classification["strict"].accuracy.value < 1
+    assert found.classification["strict"].accuracy.value == 1
+    assert found.config["synonyms"] == [["glee", "happiness"]]
+    assert "synonyms" not in without.config
+
+
 def test_perfect_traces_beat_every_baseline(made, tmp_path):
     data, out = made / "data" / "eval.parquet", tmp_path / "results"
     code, said, err = command(

@@ -59,7 +59,6 @@ def test_two_writers_of_one_file_never_mix(tmp_path):
     [
         (errno.ENOSPC, r"No space left on device\); free some space there or give another place"),
         (errno.EROFS, r"Read-only file system\); give another place or allow writing there"),
-        (errno.EIO, r"Input/output error\); give another place"),
     ],
 )
 def test_an_error_without_a_name_gets_that_of_the_place(tmp_path, code, words):
@@ -71,7 +70,21 @@ def test_an_error_without_a_name_gets_that_of_the_place(tmp_path, code, words):
     assert caught.value.errno == code
 
 
+@pytest.mark.parametrize("named", ["out", "out/.new/a", ".", "out/.lock"])
+def test_a_place_that_may_not_be_written_is_known_by_what_is_written_there(tmp_path, named):
+    out = tmp_path / "out"
+    sentence = f"{out} cannot .* give another place or allow writing there; it is as it was"
+    with (
+        pytest.raises(NotWrittenError, match=sentence),
+        explained(out, out / ".new", out / ".lock", also="it is as it was"),
+    ):
+        raise PermissionError(errno.EACCES, "no", str(tmp_path / named))
+
+
 def test_errors_of_other_files_stay(tmp_path):
+    """A name tells, and where there is none, what cannot come of writing alone."""
+    with pytest.raises(OSError, match="the other disk is gone"), explained(tmp_path):
+        raise OSError(errno.EIO, "the other disk is gone")
     with pytest.raises(FileNotFoundError) as caught, explained(tmp_path / "out"):
         (tmp_path / "image.png").read_bytes()
     assert not isinstance(caught.value, NotWrittenError)

@@ -269,6 +269,26 @@ def test_polygon_overlaps_are_those_of_shapely(outlines, others):
     assert polygon_overlaps([region.box, *others], region) == pytest.approx(expected, abs=1e-6)
 
 
+def test_polygon_overlaps_in_coordinates_of_any_size():
+    """A part of the image, as from 0 to 1, or of a picture with a billion pixels."""
+    outline = [(0.2, 0.1), (0.9, 0.3), (0.4, 0.8)]
+    boxes_ = [(0.1, 0.1, 0.5, 0.5), (0.3, 0.2, 0.9, 0.7), (0.2, 0.1, 0.9, 0.8)]
+    found = []
+    for scale in (1e-3, 1.0, 1e6):
+        region = Region(
+            (0.2 * scale, 0.1 * scale, 0.9 * scale, 0.8 * scale),
+            polygon=[[(x * scale, y * scale) for x, y in outline]],
+        )
+        found.append(polygon_overlaps([tuple(v * scale for v in box) for box in boxes_], region))
+    assert found[0] == pytest.approx(found[1])
+    assert found[2] == pytest.approx(found[1])
+
+
+def test_a_polygon_without_an_area_shows_nothing_but_its_own_box():
+    for flat in ([(100, 100), (150, 100), (200, 100)], [(100, 100), (150, 150), (200, 200 + 1e-9)]):
+        assert polygon_overlaps([HALF_A, A, B], Region(A, polygon=[flat])) == [0, 1, 0]
+
+
 def test_a_polygon_costs_little_whatever_its_outline():
     """The most corners in the worst order, with many boxes: milliseconds."""
     rng = random.Random(0)
@@ -296,6 +316,10 @@ def test_a_polygon_costs_little_whatever_its_outline():
         ({"box": A, "probability": math.nan}, "probability: nan is not in"),
         ({"box": A, "polygon": ()}, r"polygon: \(\) has an outline of fewer than three corners"),
         ({"box": A, "polygon": [[(0, 0), (1, 1)]]}, "polygon: .* fewer than three corners"),
+        (
+            {"box": A, "polygon": [[(0, 0), (1, 0), (1, 1)], [(0, 0), (1, 1)]]},
+            "polygon: .* fewer than three corners",
+        ),
         (
             {"box": A, "polygon": [[(0, 0), (1, 0), (1, 2e9)]]},
             r"polygon: \(1.0, 2000000000.0\) lies",

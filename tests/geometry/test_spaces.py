@@ -33,6 +33,17 @@ def test_conversion_there_and_back_changes_nothing(original, a, b):
     assert np.allclose(there_and_back.reshape(-1), np.reshape(original, -1), atol=1e-6)
 
 
+def test_the_extent_is_as_wide_and_as_high_as_the_image():
+    assert [space.extent for space in SPACES] == [
+        (512, 384),
+        (1000, 1000),
+        (1024, 1024),
+        (504, 392),
+    ]
+    assert BoxSpace.pixels(1, 1_000_000).extent == (1, 1_000_000)
+    assert BoxSpace.resized("qwen2_vl", 28, 56).extent == (28, 56)
+
+
 @given(spaces, spaces)
 def test_the_whole_image_is_the_whole_image_in_every_space(a, b):
     assert np.allclose(convert_boxes([0, 0, *a.extent], a, b), [0, 0, *b.extent])
@@ -63,6 +74,14 @@ def test_the_whole_image_is_the_whole_image_in_every_space(a, b):
             {"kind": "resized", "width": 512, "height": 512, "processor": "qwen2_5_vl"},
             "multiples of 28.*smart_resize",
         ),
+        *(
+            (
+                {"kind": "resized", "width": w, "height": h, "processor": "qwen2_vl"},
+                "multiples of 28",
+            )
+            for w, h in ((56, 57), (57, 56), (28, 30))
+        ),
+        ({"kind": "pixels", "width": 5, "height": 1_000_001}, "has a height above 1000000"),
     ],
 )
 def test_what_is_no_space(fields, message):
@@ -75,6 +94,8 @@ def test_what_is_no_space(fields, message):
     [
         ((512, 512), (504, 504)),
         ((28, 28), (56, 56)),
+        ((1, 1), (56, 56)),
+        ((1, 200), (28, 812)),
         ((42, 70), (56, 56)),  # halves go to the even number, as Python's round does
         ((4000, 3000), (4004, 2996)),
         ((1024, 1024), (1036, 1036)),

@@ -116,14 +116,31 @@ def test_calls_are_pickled_to_a_process_that_has_no_stack_and_no_torch():
 
 @pytest.mark.parametrize(
     "end",
-    [END, END + "\n", END + "<|endoftext|>" * 20, "<|eot_id|>", "</s>", "<end_of_turn>\n<eos>"],
+    [
+        *(
+            END,
+            END + "\n",
+            END + "<|endoftext|>" * 20,
+            "<|eot_id|>",
+            "</s>",
+            "<end_of_turn>\n<eos>",
+        ),
+        *("<end_of_utterance>", "<end_of_utterance><pad><pad>", "<｜end▁of▁sentence｜>", "<eoa>\n"),
+        *("<|END_OF_TURN_TOKEN|>", "<unused7>", "[EOS]", "<|return|>"),
+    ],
 )
 def test_the_tokens_that_end_a_turn_cost_nothing(end):
     assert decoded_text(TEXT + end) == TEXT
     assert score(TEXT + end, TARGET)["format"] < score(TEXT, TARGET)["format"]
 
 
-@pytest.mark.parametrize("text", [f"a {END} b", "<|two words|>", "<|" + "x" * 50 + "|>", "<||>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"a {END} b", "<|two words|>", "<|" + "x" * 50 + "|>", "<||>", "</answer>", "</bbox>"),
+        *("<end of turn>", "<end_of_>", "<s", "[1,2]", "<pads>"),
+    ],
+)
 def test_other_text_stays(text):
     assert decoded_text(text) == text
 

@@ -20,6 +20,7 @@ from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set
 from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.prepare.run import PrepareConfig, prepare
+from tests.builders.completions import METADATA
 
 SMALL = TargetConfig(canvas=200)
 
@@ -262,13 +263,13 @@ def test_a_wrong_row_is_named(dataset, tmp_path, change, message):
             {},
             " does not say which protocol it is of; give the eval.parquet of `tag-rewards prepare`",
         ),
-        ({"tag_rewards": "{"}, ": the metadata 'tag_rewards' are wrong (Expecting"),
+        ({"tag_rewards": "{"}, ": the metadata 'tag_rewards' are wrong (Input data was truncated"),
         (
             {"tag_rewards": '{"labels": []}'},
-            ": the metadata 'tag_rewards' are wrong ('mismatches')",
+            ": the metadata 'tag_rewards' are wrong (Object missing required field",
         ),
         (
-            {"tag_rewards": '{"labels": ["calm"]}'},
+            {"tag_rewards": METADATA.replace("fear", "calm")},
             ": the metadata 'tag_rewards' are wrong ('calm' is",
         ),
     ],

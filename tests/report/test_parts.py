@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure as Picture
 
@@ -18,12 +18,14 @@ from tag_rewards.errors import InputError
 from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import AUFigures
 from tag_rewards.files.images import decode_image
+from tag_rewards.files.text import visible
 from tag_rewards.pictures.layout import PANEL
 from tag_rewards.pictures.marks import trace_marks
 from tag_rewards.report.cards import MAX_CLAIMS, draw_face
 from tag_rewards.report.drawings import COLOURS, draw_au_iou, draw_confusion, inline_svg
 from tag_rewards.report.tables import Change, Group, Table, to_csv
 from tag_rewards.target import Target
+from tests.builders.page_reader import read_page
 from tests.builders.results import SPACE, smile
 from tests.builders.trace import honest, loop, step
 
@@ -56,7 +58,7 @@ def test_every_line_of_a_csv_file_has_as_many_cells(some, titled):
             ).removeprefix("'")
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=5))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=5))
 @example("=1+1")
 @example('@SUM("1")')
 @example("+a")
@@ -146,6 +148,22 @@ def test_figures_follow_the_colours_of_the_page():
     assert "<style" not in svg
     assert 'id="one-axes_1"' in svg
     assert svg == inline_svg(picture, "one", 'say "this" < that')
+
+
+LIKE_SVG = ['id="a"', 'href="#a"', "#000000 #b0b0b0", "url(#a)", "</svg><b>", "&lt;"]
+
+
+@given(st.sampled_from([*LIKE_SVG, "a\x07\ufffe"]) | st.text(max_size=9))
+@settings(max_examples=20)
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_a_name_in_a_figure_is_text_and_nothing_else(name):
+    picture = Picture(figsize=(1, 1))
+    picture.text(0, 0, name, parse_math=False)
+    svg = inline_svg(picture, "one", name)
+    root = read_page(svg)
+    texts = [element.text for element in root.all("text")]
+    assert " ".join("".join(texts).split()) == " ".join(visible(name).split())
+    assert {element.tag for element in root.all()} <= {"svg", "g", "path", "text", "defs", "tspan"}
 
 
 def figures(*values):

@@ -1,9 +1,13 @@
 """The report as a file: what is in it, that it needs nothing else, and that it trusts no text."""
 
+import base64
 import csv
+import hashlib
 import io
 import itertools
+import json
 import re
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,8 +18,10 @@ from tag_rewards.cli import app
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.report.report import INDEX, write_report
+from tag_rewards.report.tables import read_entries
 from tests.builders.page_reader import read_page
 from tests.builders.results import (
+    LABELS,
     figure,
     made,
     made_samples,
@@ -217,6 +223,76 @@ def test_nothing_that_a_model_writes_is_more_than_text(tmp_path, page):
     assert "<b>0</b> \"'&" in [e.text for e in page.all("h4")]
 
 
+def places(value):
+    """For every text of a JSON value, keys among them, how to put another into its place."""
+    if isinstance(value, dict):
+        for key, inner in list(value.items()):
+            yield lambda new, key=key: value.update({new: value.pop(key)})
+            if isinstance(inner, str):
+                yield partial(value.__setitem__, key)
+            yield from places(inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if isinstance(inner, str):
+                yield partial(value.__setitem__, index)
+            yield from places(inner)
+
+
+def mutated(folder, hostile):
+    """How many texts of results were replaced: every one that still leaves results."""
+    path, count = folder / "results.json", 0
+    for number, _ in enumerate(list(places(json.loads(path.read_text())))):
+        before = path.read_text()
+        record = json.loads(before)
+        list(places(record))[number](f"{hostile}{number}")
+        path.write_text(json.dumps(record))
+        try:
+            read_entries([folder])
+            count += 1
+        except InputError:
+            path.write_text(before)
+    return count
+
+
+@pytest.mark.parametrize("hostile", HOSTILE[:5], ids=range(5))
+def test_every_value_of_results_is_data(tmp_path, page, hostile):
+    """Names, labels, versions, settings, reasons and ids, wherever they are shown."""
+    rows = [sample(f"{hostile}{n}", smile(n), hostile, LABELS[n % 3], n / 4) for n in range(4)]
+    folders = [
+        write_made(tmp_path / name, made(mismatches=("x",)), rows)
+        for name in ("one", hostile.replace("/", "")[:80])
+    ]
+    assert mutated(folders[0], hostile) > 20
+    mutated_page = report(tmp_path, *folders)
+    assert {element.tag for element in mutated_page.all()} <= {
+        element.tag for element in page.all()
+    }
+    for tag in ("script", "style", "meta", "link"):
+        assert len(list(mutated_page.all(tag))) == len(list(page.all(tag)))
+    known = {name for element in page.all() for name in element.attributes}
+    assert {name for element in mutated_page.all() for name in element.attributes} <= known
+    beside = {path.name for path in (tmp_path / "report").iterdir()}
+    for element in mutated_page.all():
+        for name in ("href", "src"):
+            value = element.attributes.get(name, "#")
+            assert value.startswith(("#", "data:")) or value in beside
+    assert hostile in mutated_page.text
+    for path in (tmp_path / "report").glob("*.csv"):
+        for line in csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline="")):
+            assert not [cell for cell in line if cell.startswith(("=", "@"))]
+
+
+def test_the_policy_is_of_this_page(page):
+    """Its style and its script by their content; nothing is fetched from anywhere."""
+    text = page.one("meta", **{"http-equiv": "Content-Security-Policy"}).attributes["content"]
+    policy = dict(directive.split(" ", 1) for directive in text.split("; "))
+    for tag, directive in (("script", "script-src"), ("style", "style-src-elem")):
+        digest = hashlib.sha256(page.one(tag).text.encode()).digest()
+        assert policy[directive] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert policy["img-src"] == "data:"
+
+
 def test_the_page_needs_nothing_else(page, both):
     beside = {path.name for path in both.iterdir()}
     for element in page.all():
@@ -281,9 +357,16 @@ def test_names_may_be_the_same_or_strange(tmp_path):
         write_made(tmp_path / "b" / "eval", gallery=False),
         write_made(tmp_path / "b" / "$x_{1}$ <i>", gallery=False),
         write_made(tmp_path / "b" / "§§", gallery=False),
+        write_made(tmp_path / "b" / "c\x07", samples=made_samples(1)),
     ]
     page = report(tmp_path, *folders)
-    assert rows(page, "classification")[0][1:] == ["a/eval", "b/eval", "b/$x_{1}$ <i>", "b/§§"]
+    assert rows(page, "classification")[0][1:] == [
+        "a/eval",
+        "b/eval",
+        "b/$x_{1}$ <i>",
+        "b/§§",
+        "b/c\ufffd",
+    ]
     ids = [e.attributes["id"] for e in page.all() if "id" in e.attributes]
     assert len(set(ids)) == len(ids)
 

@@ -65,7 +65,7 @@ def test_iou_agrees_with_the_array_form(a, b):
         ([(A,)], 0.5),
         ([(B,)], 0.5),
         ([(A,), (B,), (B,)], 0.0),
-        ([(A, 4), (B,)], 0.5),
+        ([(A, 4), (B,)], 0.5),  # where a step names its AU, so must the others
         ([(B,), (A, 4)], 0.5),
     ],
 )

@@ -193,30 +193,35 @@ def test_leaving_names_out_never_helps(case):
         assert found == [0, 0]
         return
     assume(len(aus) <= 5)
-    named = [
-        measured(
-            [s._replace(au=au) for s, au in zip(steps, order, strict=True)], aus, target, config
-        )
-        for order in permutations(aus, len(steps))
-    ]
+    named = [found for _, found in every_naming(steps, aus, target, config)]
     for value, values in zip(found, zip(*named, strict=True), strict=True):
         assert value <= max(values) + 1e-12
 
 
-@given(cases(nameless_attempts, max_aus=4))
+@st.composite
+def few_boxes(draw, target):
+    """No more boxes than AUs, of which there are five at most, in any order."""
+    aus = draw(st.permutations([*dict.fromkeys([*target.by_au, draw(action_units())])]))
+    box = st.one_of(boxes(), st.sampled_from(target.evidence).flatmap(lambda item: near(item.box)))
+    shown = draw(st.lists(box, min_size=1, max_size=len(aus), unique=True))
+    return trace_of(nameless(*shown), aus, target.label)
+
+
+def every_naming(steps, aus, target, config):
+    """`measured` for each way of naming one of the AUs for each step."""
+    for order in permutations(aus, len(steps)):
+        named = [step._replace(au=au) for step, au in zip(steps, order, strict=True)]
+        yield order, measured(named, aus, target, config)
+
+
+@given(cases(few_boxes, max_aus=4))
 def test_fewer_nameless_boxes_are_worth_the_best_naming(case):
     """Different ones; the same number for both, each with its own best."""
     target, trace, config = case
-    aus = trace.conclusion_aus
-    steps = list(dict.fromkeys(trace.steps))
-    assume(len(steps) < len(aus) <= 5)
-    named = [
-        # The other AUs are named in words alone: claims without a box.
-        measured(
-            [s._replace(au=au) for s, au in zip(steps, order, strict=True)], aus, target, config
-        )
-        for order in permutations(aus, len(steps))
-    ]
+    steps, aus = trace.steps[: len(trace.conclusion_aus) - 1], trace.conclusion_aus
+    assume(steps)
+    named = [found for _, found in every_naming(steps, aus, target, config)]
+    # AUs that are named in words alone are claims without a box where no step has a name.
     most = max(len(aus), len(target.evidence)) / max(len(steps), len(target.evidence))
     grounding, mean_iou = measured(steps, aus, target, config)
     assert grounding == pytest.approx(max(value for value, _ in named) / most)
@@ -257,38 +262,25 @@ def test_moving_a_named_box_towards_its_target(data, target, config, parts):
 
 @given(st.data(), targets(max_aus=4), reward_configs(), PARTS)
 def test_moving_a_nameless_box_towards_what_it_is_matched_with(data, target, config, parts):
-    trace = data.draw(nameless_attempts(target))
+    trace = data.draw(few_boxes(target))
     steps, aus = list(trace.steps), trace.conclusion_aus
-    assume(len(steps) <= len(aus) <= 5)
     index = data.draw(st.integers(0, len(steps) - 1))
-    orders = permutations(aus, len(steps)) if len(steps) < len(aus) else [aus]
-    named = {
-        order: measured(
-            [s._replace(au=au) for s, au in zip(steps, order, strict=True)], aus, target, config
-        )
-        for order in orders
-    }
+    ways = dict(every_naming(steps, aus, target, config))
+    if len(steps) == len(aus):
+        ways = {aus: ways[aus]}  # their order names them
+    others = [step.box for step in steps if step is not steps[index]]
     for key in range(2):
-        au = max(named, key=lambda order: named[order][key])[index]
-        assume(au in target.by_au)
+        au = max(ways, key=lambda way: ways[way][key])[index]
+        goal = target.by_au.get(au, target.evidence[0]).box
+        moved = [towards(steps[index].box, goal, part) for part in parts]
+        if au not in target.by_au or set(moved) & set(others):  # on another box it is a copy
+            continue
         first, *later = [
-            measured(
-                [
-                    *steps[:index],
-                    steps[index]._replace(
-                        box=towards(steps[index].box, target.by_au[au].box, part)
-                    ),
-                    *steps[index + 1 :],
-                ],
-                aus,
-                target,
-                config,
-            )[key]
-            for part in parts
+            measured([*steps[:index], *nameless(box), *steps[index + 1 :]], aus, target, config)[
+                key
+            ]
+            for box in moved
         ]
-        for part in parts:
-            box = towards(steps[index].box, target.by_au[au].box, part)
-            assume(box not in [step.box for i, step in enumerate(steps) if i != index])  # a copy
         assert all(value >= first - 1e-9 for value in later)
 
 
