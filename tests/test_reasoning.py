@@ -14,8 +14,8 @@ from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing import honest_text
 from tag_rewards.testing.strategies import completions, targets
 from tag_rewards.testing.traces import TARGETS
-from tag_rewards.trace import MAX_REASONING, read_trace
-from tag_rewards.trace.reasoning import MARKS, set_apart
+from tag_rewards.trace import MAX_REASONING, read_trace, without_reasoning
+from tag_rewards.trace.reasoning import MARKS, MAX_MARKS, set_apart
 
 TARGET = TARGETS[0]
 GOOD = honest_text(TARGET)
@@ -47,6 +47,36 @@ def test_a_trace_in_the_marks_with_the_answer_behind_them_is_read_there():
         assert trace.reasoning == thoughts.strip()
         assert trace.steps == parse_trace(GOOD).steps
         assert (trace.answer, trace.errors) == (TARGET.label, ())
+
+
+def test_a_trace_at_the_end_of_long_reasoning_is_read_there():
+    loop, _, answer = GOOD.rpartition("<answer>")
+    trace = parse_trace(f"<think>{'Hm. ' * 100_000}{loop}</think><answer>{answer}")
+    assert (trace.steps, trace.errors) == (parse_trace(GOOD).steps, ())
+
+
+def test_a_text_with_more_marks_than_anybody_thinks_is_refused_whole():
+    trace = parse_trace(f"{'<think></think>' * (MAX_MARKS // 2)}{GOOD}")
+    assert trace == parse_trace(GOOD)
+    trace = parse_trace(f"{'<think></think>' * MAX_MARKS}{GOOD}")
+    assert trace.errors == ("the text has more than 500 marks of reasoning",)
+    assert trace.steps == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD, GOOD),
+        (f" {GOOD}\n", f" {GOOD}\n"),
+        (f"<think>\n{THOUGHTS}\n</think>\n\n{GOOD}\n", GOOD),
+        (f"{THOUGHTS}</think>{GOOD}", GOOD),
+        (f"<think>{GOOD.replace('<answer>', '</think><answer>')}", GOOD),
+        (f"<think>{THOUGHTS}", ""),
+    ],
+)
+def test_what_is_read_is_what_is_left_without_reasoning(text, expected):
+    assert without_reasoning(text) == expected
+    assert parse_trace(without_reasoning(text)).steps == parse_trace(text).steps
 
 
 def test_a_trace_in_the_marks_does_not_count_beside_one_behind_them():

@@ -88,6 +88,7 @@ def frames(form: Form = TAG) -> Mapping[str, str]:
             "in the loop": f"{form.analysis} a {form.loop} {{}} {form.conclusion} b {opened}",
             "in a region": f"{form.loop} {form.write_step('({})', 'b', good)}",
             "in a box": in_a_box,
+            "in the reasoning": f"<think>{{}}</think>{form.write_answer('fear')}",
             "in the conclusion": f"{form.conclusion} no AU12 {{}} not",
             "in the answer": f"{opened}{{}}{form.answer[1]}",
             "in an open answer": f"{opened}{{}}",

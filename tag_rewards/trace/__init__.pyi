@@ -1,4 +1,4 @@
-from .read import parse_trace, read_trace
+from .read import parse_trace, read_trace, without_reasoning
 from .values import MAX_BOXES, MAX_CHARS, MAX_REASONING, Claim, Step, Trace
 from .write import render, text_of
 
@@ -13,4 +13,5 @@ __all__ = [
     "read_trace",
     "render",
     "text_of",
+    "without_reasoning",
 ]

@@ -16,7 +16,7 @@ from tag_rewards.forms import NAME_MARKS, TAG, form_named
 from tag_rewards.mentions import find_aus, mentioned_aus
 from tag_rewards.trace.boxes import Written, split_boxes
 from tag_rewards.trace.quick import read_quickly
-from tag_rewards.trace.reasoning import set_apart
+from tag_rewards.trace.reasoning import MAX_MARKS, Parted, set_apart
 from tag_rewards.trace.values import MAX_BOXES, MAX_CHARS, MAX_REASONING, Step, Trace
 
 if TYPE_CHECKING:
@@ -87,13 +87,14 @@ def parse_trace(text: str, extent: Extent | None = None, form: Form = TAG) -> Tr
 
 def read_in_full(text: str, extent: Extent | None, form: Form) -> Trace:
     """As `parse_trace`, without the short way for well-formed texts."""
-    written, reasoning, unclosed = set_apart(text)
+    parted = _parted(text, form)
+    if parted is None:
+        return _refused(f"the text has more than {MAX_MARKS} marks of reasoning")
+    written, reasoning, unclosed = parted
     if len(reasoning) > MAX_REASONING:
         return _refused(
             f"the reasoning has {len(reasoning)} characters; at most {MAX_REASONING} are read"
         )
-    if reasoning and not unclosed:
-        written, reasoning = _trace_in_reasoning(written, reasoning, form)
     if len(written) > MAX_CHARS:
         return _refused(
             f"the text has {len(written)} characters; at most {MAX_CHARS} are read", reasoning
@@ -147,18 +148,39 @@ def _refused(why: str, reasoning: str = "") -> Trace:
     return Trace("", (), "", (), None, (why,), reasoning)
 
 
-def _trace_in_reasoning(written: str, reasoning: str, form: Form) -> tuple[str, str]:
-    """What to read and what is reasoning, where models think in the form of a trace.
+def without_reasoning(text: str, form: Form = TAG) -> str:
+    """What is read of a completion: the text as it is, or what it has beside its reasoning.
 
-    They write the whole trace in the marks and nothing but the answer behind them.
+    Args:
+        text: The completion.
+        form: How it is written.
+
+    Example:
+        >>> without_reasoning("<think>A smile?</think> <answer> happiness </answer>")
+        '<answer> happiness </answer>'
     """
-    titles = [*_titles(form).finditer(reasoning)]
-    whole = len({title.lastgroup for title in titles}) == 3
-    if not whole or form.answer[0] not in written or _titles(form).search(written):
-        return written, reasoning
+    parted = _parted(text, form)
+    return text if parted is None or parted.written == text else parted.written.strip()
+
+
+def _parted(text: str, form: Form) -> Parted | None:
+    """As `set_apart`, but for models that think in the form of a trace.
+
+    They write the whole trace in the marks and nothing but the answer behind them: then it is read,
+    if it stands in the last `MAX_CHARS` characters.
+    """
+    parted = set_apart(text)
+    if parted is None or parted.unclosed or not parted.reasoning:
+        return parted
+    written, reasoning, _ = parted
+    if form.answer[0] not in written or len(written) > MAX_CHARS or _titles(form).search(written):
+        return parted
+    titles = [*_titles(form).finditer(reasoning, max(len(reasoning) - MAX_CHARS, 0))]
+    if len({title.lastgroup for title in titles}) < 3:
+        return parted
     begin = titles[0].start()
     trace = reasoning[begin:].partition(form.answer[0])[0]
-    return f"{trace}\n{written}", reasoning[:begin].strip()
+    return Parted(f"{trace}\n{written}", reasoning[:begin].strip())
 
 
 @lru_cache(maxsize=64)

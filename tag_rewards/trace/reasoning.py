@@ -23,6 +23,9 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("<seed:think>", "</seed:think>"),
 )
 
+#: A text with more marks is not read.
+MAX_MARKS = 500
+
 _OPENING = frozenset(before for before, _ in MARKS)
 _ALL = tuple(mark for pair in MARKS for mark in pair)
 
@@ -41,11 +44,14 @@ class Parted(NamedTuple):
     unclosed: bool = False
 
 
-def set_apart(text: str) -> Parted:
+def set_apart(text: str) -> Parted | None:
     """Part a text into its reasoning and the rest, in time linear in its length.
 
     What stands between an opening and the next closing mark is reasoning. A closing mark that none
     has opened ends a reasoning that began with the text.
+
+    Returns:
+        The parts, or None if there are more marks than `MAX_MARKS`.
 
     Example:
         >>> set_apart("<think>A smile?</think>It is joy.")
@@ -56,6 +62,8 @@ def set_apart(text: str) -> Parted:
     marks = tuple(mark for mark in _ALL if mark in text)
     if not marks:
         return Parted(text)
+    if sum(map(text.count, marks)) > MAX_MARKS:
+        return None
     written: list[str] = []
     reasoning: list[str] = []
     inside, at = False, 0
