@@ -1,7 +1,8 @@
 """What a build is exported to: files to train on, files to study, and a card that tells of both.
 
 Into OUT/traces: `sft_train.parquet` and `sft_test.parquet` for verl, each sample's first accepted
-trace; `rejected.parquet`, every attempt that was not accepted; `README.md` and its pictures. All of
+trace without the reasoning before it; `rejected.parquet`, every attempt that was not accepted, in
+full; `README.md` and its pictures. All of
 them appear together, or the folder stays as it was. The same ledger and images give the same bytes.
 
 Rows go where their sample belongs: the dataset's training split to `sft_train`, its others to
@@ -30,7 +31,7 @@ from tag_rewards.prepare.texts import render_prompt
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
-from tag_rewards.trace import read_trace
+from tag_rewards.trace import read_trace, without_reasoning
 from tag_rewards.traces.card import CARD_FILE, PICTURES, Card, Examples, Tally, share_of, write_card
 from tag_rewards.traces.config import read_build_record, read_face
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
@@ -241,10 +242,19 @@ class _Export:
     def add(self, sample: TraceSample, history: History) -> None:
         """Write a sample's rows, and count them."""
         target = Target.from_json(sample.target)
+        form = form_named(target.form)
         if history:
             self.tally.count_attempts(target, history)
             self.asked += sample.id not in self.left_out
-        kept = next((row for row in history if row[1].accepted and _is_trainable(row[0])), None)
+        kept = next(
+            (
+                (attempt, verdict, trace)
+                for attempt, verdict in history
+                if verdict.accepted
+                and _is_trainable(trace := without_reasoning(attempt.text, form))
+            ),
+            None,
+        )
         for attempt, verdict in history:
             if not verdict.accepted:
                 later = kept is not None and attempt.number < kept[0].number
@@ -253,11 +263,12 @@ class _Export:
                 if read_trace(target, attempt.text).claims:  # to be seen
                     self.rejected.add(verdict.reason, judged)
         if kept is not None:
-            self._keep(Judged(sample, *kept), target)
+            *judged, trace = kept
+            self._keep(Judged(sample, *judged), trace, target)
         elif any(verdict.accepted for _, verdict in history):
             self.tally.lost["placeholder or half a character in the text"] += 1
 
-    def _keep(self, judged: Judged, target: Target) -> None:
+    def _keep(self, judged: Judged, trace: str, target: Target) -> None:
         sample, attempt, verdict = judged
         image = self.left_out.get(sample.id) or self.image(sample)
         if isinstance(image, LeftOutSample):
@@ -272,7 +283,7 @@ class _Export:
             data_source=self.config.data_source,
             prompt=self.config.prompt,
             image=image,
-            trace=attempt.text,
+            trace=trace,
             label=target.label,
             split=split,
             index=file.n_rows,
@@ -343,7 +354,6 @@ def _by_sample(ledger: LedgerReader, verifier: str) -> Iterator[tuple[TraceSampl
             yield sample, []
 
 
-def _is_trainable(attempt: Attempt) -> bool:
-    """Whether verl could read the text: it replaces its tags wherever they stand."""
-    text = attempt.text
+def _is_trainable(text: str) -> bool:
+    """Whether verl could read it: it replaces its tags wherever they stand."""
     return IMAGE_TAG not in text and VIDEO_TAG not in text and printable(text) == text

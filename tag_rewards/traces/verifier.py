@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Literal, get_args
 from tag_rewards import __version__
 from tag_rewards.errors import InputError
 from tag_rewards.facs import canonical_expression
+from tag_rewards.forms import form_named
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
 from tag_rewards.synonyms import as_synonyms
-from tag_rewards.trace import Trace, read_trace
+from tag_rewards.trace import Trace, read_trace, without_reasoning
 
 if TYPE_CHECKING:
     from tag_rewards.facs import Synonyms
+    from tag_rewards.forms import Form
     from tag_rewards.target import Target
 
 MOST_ERRORS = 8
 """Mistakes that are named; the rest are counted."""
 
-RULES = 1
+RULES = 2
 """Counts the changes to `verify` itself, so that stored texts are judged again after one."""
 
 _SPECIAL = re.compile(r"<image>|<video>|<\|[^|>]*\|>")
@@ -44,7 +46,7 @@ Reason = Literal[
 """What became of an attempt; the first that applies, in the order in which they are checked.
 
 - `engine_error`: there is no text; the details are the engine's own sentence.
-- `empty`: the text is empty or blank.
+- `empty`: the text is empty or blank, reasoning aside.
 - `truncated`: the model was cut off at its most tokens.
 - `format`: the text is no trace, or one with more mistakes than the verifier allows.
 - `no_answer`: there is not exactly one answer, or it is no expression.
@@ -162,19 +164,21 @@ def verify(
     """
     if error:
         return Verdict(False, "engine_error", error)
-    if not text.strip():
+    trace, form = read_trace(target, text), form_named(target.form)
+    written = without_reasoning(text, form)
+    if not written.strip() and not trace.unclosed:
         return Verdict(False, "empty", "there is no text")
-    trace = read_trace(target, text)
     scores = score_trace(
         trace, target, RewardConfig(grounding=config.grounding, synonyms=config.synonyms)
     )
     answer = canonical_expression(trace.answer or "", config.synonyms) or ""
-    reason, details = _reason(text, trace, answer, scores, target, config, finish_reason)
+    special = _not_plain(written, form)
+    reason, details = _reason(special, trace, answer, scores, target, config, finish_reason)
     return Verdict(reason == "accepted", reason, details, answer, scores)
 
 
 def _reason(
-    text: str,
+    special: str,
     trace: Trace,
     answer: str,
     scores: dict[str, float],
@@ -184,7 +188,7 @@ def _reason(
 ) -> tuple[Reason, str]:
     if finish_reason == "length":
         return "truncated", "the text was cut off at the most tokens; be briefer"
-    if special := _not_plain(text):
+    if special:
         return "format", special
     if not answer and trace.answer is not None and not trace.errors:
         return "no_answer", f"the answer {trace.answer!r:.80} is not one of the expressions"
@@ -201,10 +205,14 @@ def _reason(
     return "accepted", ""
 
 
-def _not_plain(text: str) -> str:
-    """Why a text cannot be trained on whatever it says; empty if it can."""
-    if found := _SPECIAL.search(text):
-        return f"the text contains {found[0]!r:.80}, which is not text to a tokenizer"
+def _not_plain(text: str, form: Form) -> str:
+    """Why a text cannot be trained on whatever it says; empty if it can.
+
+    The marks of the form's own boxes may be special tokens.
+    """
+    for found in _SPECIAL.findall(text):
+        if found not in form.box:
+            return f"the text contains {found!r:.80}, which is not text to a tokenizer"
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -89,9 +89,9 @@ def answer(content, **headers):
     return http(200, json.dumps(content).encode(), **headers)
 
 
-def completion(text, reason="stop", **headers):
-    """A chat completion as vLLM writes it."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}}
+def completion(text, reason="stop", message=None, **headers):
+    """A chat completion as vLLM writes it, of a text or of the fields of a message."""
+    choice = {"index": 0, "message": {"role": "assistant", **(message or {"content": text})}}
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     content = {"choices": [{**choice, "finish_reason": reason}], "usage": usage}
     return answer(content, **headers)

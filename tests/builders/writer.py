@@ -2,10 +2,11 @@
 
 As an engine in this process, and as an HTTP server in a process of its own:
 
-    python -m tests.builders.writer LOG SECONDS
+    python -m tests.builders.writer LOG SECONDS [FORM [THINKS]]
 
 prints its URL, takes so many seconds for an answer, and logs ["asked", seed], ["sent", seed] or
-["broken off", seed].
+["broken off", seed]. It writes in FORM, TAG's by default, and with THINKS it shows its reasoning in
+one of the ways of `THINKS`.
 """
 
 import asyncio
@@ -21,11 +22,26 @@ from tag_rewards.prepare.texts import AUBox, write_trace
 from tests.builders.endpoint import Endpoint, completion
 
 _AU = re.compile(r"^- AU(\d+), .*: [\d.]+, \[(\d+), (\d+), (\d+), (\d+)\]$", re.MULTILINE)
+#: What a writer thinks: nothing in it may count, be told back or be trained on.
+THOUGHTS = """Verification loop: Inspect the mouth (AU12) → <bbox>[1,2,3,4]</bbox>? AU4 rather.
+There is one <image>. I must end with <answer> EXPRESSION </answer> and <|im_end|>."""
+#: How a message shows the reasoning before a text, by name.
+THINKS = {
+    "in marks": lambda text: {"content": f"<think>\n{THOUGHTS}\n</think>\n\n{text}"},
+    "after the template's mark": lambda text: {"content": f"{THOUGHTS}</think>\n{text}"},
+    "in a field": lambda text: {"content": text, "reasoning_content": THOUGHTS},
+    "in a part": lambda text: {
+        "content": [
+            {"type": "thinking", "thinking": THOUGHTS},
+            {"type": "text", "text": text},
+        ]
+    },
+}
 _CANDIDATES = re.compile(r"Candidates: (.+)\.$", re.MULTILINE)
 MODEL = "writer"
 
 
-def fake_trace(prompt, seed):
+def fake_trace(prompt, seed, form="tag"):
     """(text, finish reason): most are good, others badly formed, wrong, ungrounded or cut off."""
     rng = random.Random(seed)
     found = [tuple(map(int, item)) for item in _AU.findall(prompt)]
@@ -37,7 +53,7 @@ def fake_trace(prompt, seed):
     kind = rng.random()
     if kind < 0.1:
         claims = [AUBox(claim.au, (1, 1, 9, 9)) for claim in claims]
-    text = write_trace(label, claims, (20, 20, 90, 90), _Words(rng))
+    text = write_trace(label, claims, (20, 20, 90, 90), _Words(rng), form=form)
     if 0.1 < kind < 0.25:
         return text.replace("Verification loop:", ""), "stop"
     if 0.25 < kind < 0.3:
@@ -93,9 +109,10 @@ class FakeEngine:
 class LoggingEndpoint(Endpoint):
     """Notes each question when it is asked and when it is over; an attempt's seed is its own."""
 
-    def __init__(self, log, delay):
+    def __init__(self, log, delay, form, thinks):
         super().__init__(None)
         self._log, self._delay = log, delay
+        self._form, self._message = form, THINKS.get(thinks, lambda text: {"content": text})
 
     def note(self, what, seed):
         print(json.dumps([what, seed]), file=self._log, flush=True)
@@ -103,8 +120,8 @@ class LoggingEndpoint(Endpoint):
     def reply(self, body):
         [message] = body["messages"]
         prompt = "".join(part.get("text", "") for part in message["content"])
-        text, reason = fake_trace(prompt, body["seed"])
-        return [completion(text, reason), body["seed"]]
+        text, reason = fake_trace(prompt, body["seed"], self._form)
+        return [completion(text, reason, self._message(text)), body["seed"]]
 
     async def play(self, pieces, writer):
         body, *seeds = pieces
@@ -121,9 +138,9 @@ class LoggingEndpoint(Endpoint):
                 self.note(end, seed)
 
 
-async def main(log, delay):
+async def main(log, delay, form="tag", thinks=""):
     with Path(log).open("a") as file:
-        endpoint = LoggingEndpoint(file, float(delay))
+        endpoint = LoggingEndpoint(file, float(delay), form, thinks)
         server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0, limit=2**24)
         print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
         async with server:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -23,17 +24,32 @@ def build(made_faces, tmp_path):
     return Build(made_faces, tmp_path / "out")
 
 
-@pytest.fixture(scope="session")
-def writer(tmp_path_factory):
+@contextmanager
+def serving(log, *options):
     """URL of a fake writer in a process of its own."""
-    log = tmp_path_factory.mktemp("writer") / "log"
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.builders.writer", str(log), "0"],
+        [sys.executable, "-m", "tests.builders.writer", str(log), "0", *options],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
     )
-    yield server.stdout.readline().strip()
-    server.kill()
-    server.wait()
-    server.stdout.close()
+    try:
+        yield server.stdout.readline().strip()
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def writer(tmp_path_factory):
+    """A writer of traces in TAG's form, without reasoning."""
+    with serving(tmp_path_factory.mktemp("writer") / "log") as url:
+        yield url
+
+
+@pytest.fixture
+def other_writer(tmp_path):
+    """Gives the URL of a writer with options of its own, as `tests.builders.writer` takes them."""
+    with ExitStack() as stack:
+        yield lambda *options: stack.enter_context(serving(tmp_path / "log", *options))

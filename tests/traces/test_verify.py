@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tag_rewards import AUEvidence, BoxSpace, Target, __version__
 from tag_rewards.rewards import SCORE_KEYS, GroundingConfig, score
+from tag_rewards.testing import honest_text
 from tag_rewards.traces import verifier as module
 from tag_rewards.traces.verifier import VerifyConfig, verify
 
@@ -34,6 +35,10 @@ Final conclusion: AU6 and AU12 indicate happiness.
         ("The face smiles.", {}, "format", "there is no 'Global analysis:'"),
         (GOOD + " Bye", {}, "format", "text after </answer>"),
         (GOOD.replace("A broad smile.", "..."), {}, "format", "has no word in it"),
+        (f"<think><image> <|im_end|></think>\n{GOOD}", {}, "accepted", ""),
+        (f"<think>{GOOD}</think> ", {}, "empty", "there is no text"),
+        (f"<think>{GOOD}", {}, "format", "the reasoning is not closed"),
+        (f"<think>{GOOD}", {"finish_reason": "length"}, "truncated", "cut off"),
         (GOOD.replace("lifted", "a <image>"), {}, "format", "contains '<image>'"),
         (GOOD.replace("lifted", "<|im_end|>"), {}, "format", "contains '<|im_end|>'"),
         (GOOD.replace("lifted", "\ud800"), {}, "format", "half a surrogate pair"),
@@ -50,6 +55,16 @@ def test_reasons(text, options, reason, details):
     assert (verdict.reason, verdict.accepted) == (reason, reason == "accepted")
     assert details in verdict.details
     assert bool(verdict.details) != verdict.accepted
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "glm_v"])
+def test_special_tokens_of_the_forms_own_boxes_are_text(name):
+    target = replace(TARGET, form=name)
+    text = honest_text(target)
+    assert "<|" in text
+    assert verify(text, target, VerifyConfig()).accepted
+    other = verify(text.replace("movement", "<|im_end|>"), target, VerifyConfig())
+    assert "contains '<|im_end|>'" in other.details
 
 
 def test_the_scores_are_those_of_the_library():
