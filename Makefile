@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export VENV
 
-.PHONY: help setup test quick lint bench mutants clean
+.PHONY: help setup test quick lint fuzz bench mutants clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,6 +27,10 @@ lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# make fuzz FUZZ="--seconds 600 --target parse --seed 1"; `pip install atheris` has coverage guide it.
+fuzz: setup  ## random input for all that reads text or files from outside, five minutes
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: setup  ## speed of rewards, regions, annotation, traces, evaluation and server, within one run
 	$(BIN)/python benchmarks/bench_score.py

@@ -302,6 +302,14 @@ def test_the_short_way_reads_what_the_long_way_reads(text):
         assert (trace.claims, trace.unplaced_aus) == (full.claims, full.unplaced_aus)
 
 
+@pytest.mark.parametrize("words", ["Inspect", "Inspect it", "we Inspect"])
+@pytest.mark.parametrize("place", ["pulled up", "mouth corners"])
+def test_a_word_that_opens_a_step_opens_one_inside_of_another_too(place, words):
+    text = NAMED.replace(place, words)
+    assert parse_trace(text, (512, 512)) == read_in_full(text, (512, 512), TAG)
+    assert len(parse_trace(text).steps) == 2
+
+
 def test_what_is_well_formed_goes_the_short_way():
     assert read_quickly(NAMED, (512, 512), TAG) == parse_trace(NAMED)
 

@@ -103,6 +103,7 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
         not 0 < len(steps) <= MAX_BOXES
         or length != len(loop)
         or loop.count("AU") != patterns.names * len(steps)
+        or loop.count(form.step) != len(steps)  # one in the words of a step opens another
     ):
         return None
     trace = Trace(analysis, tuple(steps), conclusion, _aus_of(conclusion), answer)

@@ -2,7 +2,8 @@
 
 Replayed from ms-swift 4.6.0: `swift/rlhf_trainers/grpo_trainer.py` (`_prepare_rewards`),
 `swift/rl_core/grpo_algorithm.py` (`compute_rewards_per_func`), `swift/rl_core/data.py`
-(`to_reward_row`) and `swift/dataset/preprocessor/core.py` (`rows_to_batched`).
+(`to_reward_row`), `swift/dataset/preprocessor/core.py` (`rows_to_batched`) and
+`swift/template/base.py` (`Template.special_tokens`, `_pre_tokenize`, `_simplify_context_list`).
 """
 
 from __future__ import annotations
@@ -19,19 +20,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tag_rewards import score
+from tag_rewards.files.images import encode_image
+from tag_rewards.forms import FORMS, Form
 from tag_rewards.integrations import scorer
 from tag_rewards.integrations.ms_swift import ORMS, register
 from tests.integrations.protocol import TARGET, TEXT, TRUTH
 
 REPO = Path(__file__).resolve().parents[2]
 EXAMPLE = REPO / "examples" / "ms_swift"
+TINY = REPO / "recipes" / "tiny_vlm" / "base"
+FACE = np.zeros((112, 112, 3), np.uint8)
 WRONG = TEXT.replace("> happiness <", "> anger <")
 NO_EVIDENCE = json.dumps({**json.loads(TRUTH), "evidence": []})
 KEYS = {"tag": "score", "tag_format": "format", "tag_accuracy": "accuracy"}
 KEYS["tag_grounding"] = "grounding"
+# What ms-swift may replace in a text, as its `Template.special_tokens` has it.
+PLACEHOLDERS = ("<image>", "<video>", "<audio>", "<bbox>", "<ref-object>")
+PLACEHOLDERS += ("<cot-process>", "<start-image>")
 # The run's arguments; like the real ones they may hold what cannot be pickled.
 ARGS = SimpleNamespace(num_generations=2, reward_funcs=list(ORMS), optimizer=lambda: None)
 
@@ -138,6 +147,28 @@ def test_functions_pickle_and_threads_share_them(name):
     }
 
 
+def trace(form: Form) -> str:
+    """A trace as SFT has it."""
+    steps = [form.write_step("lips (AU12)", "corners up", form.write_box((20, 60, 80, 82), "AU12"))]
+    return form.write("A smile.", steps, "AU12 shows joy.", "happiness")
+
+
+def as_tokenized(text: str, boxes: list[str]) -> str:
+    """A text as ms-swift tokenizes it: in one piece, a box for each `<bbox>` while they last."""
+    left = iter(boxes)
+    pieces = re.split(f"({'|'.join(map(re.escape, PLACEHOLDERS))})", text)
+    return "".join(next(left, one) if one == "<bbox>" else one for one in pieces)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_our_own_form_meets_its_placeholders(form):
+    """docs/ms_swift.md promises it: `objects` do no harm in any other form."""
+    text = trace(FORMS[form])
+    assert as_tokenized(text, []) == text
+    assert (as_tokenized(text, ["(1,2),(3,4)"]) == text) == (form != "tag")
+    assert any(mark in text for mark in PLACEHOLDERS) == (form == "tag")
+
+
 def test_the_docs_page_names_every_function_and_what_it_is_logged_as():
     page = (REPO / "docs" / "ms_swift.md").read_text(encoding="utf-8")
     for name, orm in ORMS.items():
@@ -200,6 +231,45 @@ class TestWithMsSwift:
             scores = score(text, TARGET)
             assert row == pytest.approx([scores[key] for key in KEYS.values()])
         assert torch.isnan(rewards[3]).tolist() == [False, False, False, True]
+
+    @pytest.mark.parametrize("form", ["tag", "qwen3_vl"])
+    def test_sft_trains_the_tokens_of_verl(self, form, tmp_path, monkeypatch):
+        """`<bbox>` is text there as here, but for rows with `objects`."""
+        pytest.importorskip("swift.template")
+        pq = pytest.importorskip("pyarrow.parquet")
+        verl = pytest.importorskip("verl.utils.dataset.multiturn_sft_dataset")
+        import pyarrow as pa
+        from swift.model import get_processor
+        from swift.template import get_template
+        from swift.template.base import Template
+        from swift.template.templates.qwen import Qwen2VLTemplate
+        from transformers import AutoProcessor
+
+        messages = [
+            {"role": "user", "content": "<image>Which expression?"},
+            {"role": "assistant", "content": trace(FORMS[form])},
+        ]
+        row = {"messages": messages, "images": [{"bytes": encode_image(FACE), "path": None}]}
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "sft.parquet")
+        processor = AutoProcessor.from_pretrained(TINY)
+        [wanted] = verl.MultiTurnSFTDataset(
+            [str(tmp_path / "sft.parquet")],
+            processor.tokenizer,
+            {"pad_mode": "no_padding"},
+            processor=processor,
+        )
+
+        token = json.loads((TINY / "config.json").read_text())["image_token_id"]
+        monkeypatch.setattr(Qwen2VLTemplate, "image_token_id", token)
+        theirs = get_processor(str(TINY), model_type="qwen2_5_vl")
+        template = get_template(theirs, template_type="qwen2_5_vl", default_system="")
+        template.set_mode("train")
+        plain = template.encode(row)
+        assert plain["input_ids"] == wanted["input_ids"].tolist()
+        assert [label != -100 for label in plain["labels"]] == wanted["loss_mask"].bool().tolist()
+        replaced = template.encode({**row, "objects": {"bbox": [[20, 60, 80, 82]], "ref": []}})
+        assert (replaced["input_ids"] == plain["input_ids"]) == (form != "tag")
+        assert tuple(Template.special_tokens) == PLACEHOLDERS
 
     @pytest.mark.timeout(600)
     def test_the_example_trains(self, orms, tmp_path):

@@ -98,6 +98,8 @@ def test_named_aus(named, precision, recall, factor):
     config = GroundingConfig(iou_floor=0, iou_ceiling=1, au_weight=0.5)
     result = grounding([(A, 4), (B, 25)], named, config)
     assert (result.au_precision, result.au_recall) == (precision, recall)
+    both = precision + recall
+    assert result.au_f1 == pytest.approx(2 * precision * recall / both if both else 0)
     assert result.reward == pytest.approx(factor)
 
 

@@ -421,7 +421,8 @@ def test_without_evidence_grounding_abstains(text, label):
     target = Target(label, (), BoxSpace.pixels(SIDE, SIDE))
     scores = score(text, target, RewardConfig(1, 1, 5))
     assert scores["abstained"] == 1
-    assert scores["grounding"] == 0
+    parts = ("grounding", "mean_iou", "au_precision", "au_recall", "au_f1")
+    assert [scores[key] for key in parts] == [0] * 5
     assert scores["score"] == pytest.approx((scores["format"] + scores["accuracy"]) / 2)
     assert score(text, target, RewardConfig(0, 0, 1))["score"] == 0
 

@@ -1,0 +1,1 @@
+collect_ignore = ["guided.py"]  # needs atheris, which is nobody's dependency
