@@ -68,11 +68,11 @@ class RewardConfig:
         format_weight: Weight of the format reward, at least 0.
         accuracy_weight: Weight of the answer's reward, at least 0.
         grounding_weight: Weight of the AU grounding reward, at least 0.
-        reasoning: Whether a completion may, must or must not think before it writes its trace. If
-            it must and does not, the format reward is 0; if it must not, thinking is one error.
         grounding: Options of the grounding reward.
         synonyms: Words of the user's own for the labels, as `tag_rewards.synonyms.as_synonyms`
             takes and gives them.
+        reasoning: Whether a completion may, must or must not think before it writes its trace. If
+            it must and does not, the format reward is 0; if it must not, thinking is one error.
 
     Raises:
         ValueError: A weight is negative, or all are zero, or a synonym is refused.
@@ -87,9 +87,9 @@ class RewardConfig:
     format_weight: float = 0.2
     accuracy_weight: float = 0.4
     grounding_weight: float = 0.4
-    reasoning: Reasoning = "allowed"
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
     synonyms: Synonyms = ()
+    reasoning: Reasoning = "allowed"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))

@@ -263,8 +263,8 @@ class _Export:
                 if read_trace(target, attempt.text).claims:  # to be seen
                     self.rejected.add(verdict.reason, judged)
         if kept is not None:
-            *judged, trace = kept
-            self._keep(Judged(sample, *judged), trace, target)
+            attempt, verdict, trace = kept
+            self._keep(Judged(sample, attempt, verdict), trace, target)
         elif any(verdict.accepted for _, verdict in history):
             self.tally.lost["placeholder or half a character in the text"] += 1
 
