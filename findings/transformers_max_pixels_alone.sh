@@ -8,9 +8,9 @@
 #   processor(image, min_pixels=3136, max_pixels=...)      616
 #   Processor(max_pixels=...)(image)                       616
 #
-# The call makes a size of the two limits only where both are given (`_standardize_kwargs`). The class that
-# needs torch does the same. Boxes in pixels after resizing are then wrong by the ratio of the two sides; give
-# both limits, or set them when the processor is made.
+# The call makes a size of the two limits only where both are given (`_standardize_kwargs`); the class that
+# needs torch does the same. Boxes in pixels after resizing are then wrong by the ratio of the two sides: give
+# both limits. 5.24.0 heeds `max_pixels` alone.
 #
 # Seen with Python 3.11, transformers 5.10.4, Pillow 12.0.0, numpy 2.3.5. Exits 0 while it is so.
 set -euo pipefail

@@ -23,8 +23,8 @@ from tag_rewards.geometry.boxes import face_area
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.target import Target
-    from tag_rewards.trace import Box
 
 #: The names of the baselines, in the order of every table.
 BOX_BASELINES = ("random boxes", "mean boxes", "whole face")

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
     from tag_rewards.completions.completion import Completion
     from tag_rewards.evaluation.answers import Dialect
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.target import Target
-    from tag_rewards.trace import Box, Step, Trace
+    from tag_rewards.trace import Step, Trace
 
     Areas = Mapping[str, Sequence[float]]
 

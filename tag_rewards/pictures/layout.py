@@ -21,8 +21,8 @@ from tag_rewards.geometry import box_area
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.pictures.marks import Mark
-    from tag_rewards.trace import Box
 
 PANEL = 440
 """Side in pixels of the square in which a face is drawn."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.target import Polygon, Target
-    from tag_rewards.trace import Box
 
 NO_AU = "#bbbbbb"
 """Colour of a claimed box whose AU the trace does not tell."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.pictures.layout import View
     from tag_rewards.pictures.marks import Mark
-    from tag_rewards.trace import Box
 
 # Pixels.
 GAP, LINE, HEADER = 12, 20, 46

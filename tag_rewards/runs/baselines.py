@@ -21,8 +21,8 @@ from tag_rewards.rewards import score_batch
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
+    from tag_rewards.geometry.matching import Box
     from tag_rewards.target import Target
-    from tag_rewards.trace import Box
 
 _FOR_FITTING = 500  # training faces on which the number of AUs of the template is chosen
 

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 # What could be a mark, a box, an arrow, a title or a line.
 _SIGNS = r"<>\[\]{}()→⇒➔➜⟶⇨◁▷:：#*_=\n\r"
 _is_prose = re.compile(rf"[^{_SIGNS}]*").fullmatch
-# In a step, also what could be the number of an AU, or JSON. No space at its ends.
+# In a step, also what could be the number of an AU, or JSON. No space at its ends; bounded, since
+# a search that fails begins anew at every step.
 _SIGNS_OF_STEPS = rf"{_SIGNS}\d，`\"'"
-_WORDS = rf"([^{_SIGNS_OF_STEPS}\s](?:[^{_SIGNS_OF_STEPS}]*[^{_SIGNS_OF_STEPS}\s])?)"
+_WORDS = rf"([^{_SIGNS_OF_STEPS}\s](?:[^{_SIGNS_OF_STEPS}]{{0,198}}[^{_SIGNS_OF_STEPS}\s])?)"
 
 
 #: Trained models say the same conclusions again and again.
@@ -86,6 +87,9 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
             return None
     if "nit" in loop or "NIT" in loop:  # "action unit"
         return None
+    n_steps = loop.count(form.step)  # those in the words of a step, which open another, among them
+    if not 0 < n_steps <= MAX_BOXES or loop.count("AU") != patterns.names * n_steps:
+        return None
     width, height = extent or (MAX_COORDINATE, MAX_COORDINATE)
     steps, claims, length = [], [], 0
     new = tuple.__new__  # in half the time of the classes' own
@@ -99,12 +103,7 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
         steps.append(new(Step, (region, observation, box, number, (), False)))
         claims.append(new(Claim, (box, (number,))))
         length += len(whole)
-    if (
-        not 0 < len(steps) <= MAX_BOXES
-        or length != len(loop)
-        or loop.count("AU") != patterns.names * len(steps)
-        or loop.count(form.step) != len(steps)  # one in the words of a step opens another
-    ):
+    if len(steps) != n_steps or length != len(loop):
         return None
     trace = Trace(analysis, tuple(steps), conclusion, _aus_of(conclusion), answer)
     # What `Trace` finds out itself once it is asked is known already.
