@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tag_rewards import RewardConfig, score
 from tag_rewards.errors import InputError
+from tag_rewards.geometry.matching import MAX_CORNERS
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
 from tag_rewards.integrations.server import ServerConfig, create_app
 from tag_rewards.integrations.server import app as scoring
@@ -524,13 +525,13 @@ def test_there_is_no_access_log_unless_asked(caplog):
 # Who sends much keeps nobody waiting
 
 
-OUTLINE = [[index * 7 % 512 + 0.5, index * 13 % 512] for index in range(4000)]
-EVIDENCE = {"au": 12, "probability": 0.9, "box": [120, 330, 390, 450], "polygon": [OUTLINE]}
-LARGE_TARGET = {**json.loads(TRUTH), "evidence": [EVIDENCE]}
+OUTLINE = [[index * 7 % 512 + 0.125, index * 13 % 512 + 0.125] for index in range(MAX_CORNERS)]
+EVIDENCE = {"probability": 0.9, "box": [120, 330, 390, 450], "polygon": [OUTLINE]}
+LARGE_TARGET = {**json.loads(TRUTH), "evidence": [{"au": au, **EVIDENCE} for au in range(1, 26)]}
 MUCH = {
     "texts": ("/score", {"completions": [HONEST * 5] * 600, "ground_truth": TRUTH}),
     "one text": ("/score", {"completions": [HONEST * 4000], "ground_truth": TRUTH}),
-    "targets": ("/score", {"completions": [""] * 40, "ground_truths": [LARGE_TARGET] * 40}),
+    "targets": ("/score", {"completions": [""] * 60, "ground_truths": [LARGE_TARGET] * 60}),
     "messages": ("/score", {"completions": [[[]] * 500] * 1000, "ground_truth": TRUTH}),
     "prompt": (
         "/openrlhf",

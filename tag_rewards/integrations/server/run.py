@@ -210,6 +210,8 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that died; one that takes its time is left alone."""
+        if self.should_exit.is_set():  # a signal to the whole group ends the workers, too
+            return
         for index, process in enumerate(self.processes):
             if process.process.is_alive():
                 continue
