@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import BoxSpace
+from tag_rewards.geometry.matching import MAX_CORNERS
 from tag_rewards.integrations.scorer import _TARGETS
 from tag_rewards.integrations.target_cache import TargetCache
 from tag_rewards.target import AUEvidence, Target
 
 
-def text(number, corners=0):
-    """The JSON of a target, with an outline of so many corners."""
-    left = number / 8 + 1 / 16
-    outline = [(index * 7 % 512 + left, index * 13 % 512) for index in range(corners)]
-    evidence = AUEvidence(12, 0.9, (0, 0, 9, 9 + number), (outline,) if corners else None)
-    return Target("joy", (evidence,), BoxSpace.pixels(2000, 2000)).to_json()
+def text(number, aus=()):
+    """The JSON of a target; these AUs have outlines of as many corners as are taken."""
+    outline = [(index * 7 % 512 + 1 / 16, index * 13 % 512) for index in range(MAX_CORNERS)]
+    evidence = [AUEvidence(12, 0.9, (0, 0, 9, 9 + number))] if not aus else []
+    evidence += [AUEvidence(au, 0.9, (0, 0, 9, 9), (outline,)) for au in aus]
+    return Target("joy", tuple(evidence), BoxSpace.pixels(2000, 2000)).to_json()
 
 
 @given(st.lists(st.integers(0, 9), max_size=40), st.integers(1, 5), st.integers(1, 900))
@@ -57,7 +58,7 @@ def test_threads_share_it():
 
 def test_what_a_scorer_remembers_is_some_dozens_of_megabytes():
     """A character of the JSON stands for so much memory at most, where a target is all outline."""
-    long = text(0, 3500)
+    long = text(0, range(1, 56))
     assert 50_000 < len(long) < 65_536
     tracemalloc.start()
     target = Target.from_json(long)
