@@ -145,7 +145,7 @@ class TargetConfig:
         """
         model = fields.get("model")
         if model is not None:
-            resizing = model["resizing"]
+            resizing = model.get("resizing")
             model = ModelImages(**{**model, "resizing": resizing and Resizing(**resizing)})
         elif fields.get("box_space") == "resized":
             model = replace(RELEASED, resizing=Resizing(max_pixels=EARLIER_MAX_PIXELS))

@@ -216,9 +216,9 @@ def read_build_record(out: Path) -> BuildRecord:
     record = read_object(path, _REMEDY)
     try:
         build = msgspec.convert(record, BuildRecord, dec_hook=lambda kind, value: kind(value))
+        return replace(build, annotation=TargetConfig.from_settings(record.get("annotation", {})))
     except (msgspec.ValidationError, TypeError) as error:
         raise InputError(f"{path}: {error}; {_REMEDY}") from error
-    return replace(build, annotation=TargetConfig.from_settings(record.get("annotation", {})))
 
 
 class BuildFace(NamedTuple):
