@@ -20,7 +20,7 @@ quick: setup  ## what needs no training stack, in under two minutes
 		--ignore=tests/integrations/test_contract_battery.py --ignore-glob='tests/evidence/test_annotation_*' \
 		--ignore=tests/integrations/test_server_process.py --ignore=tests/detectors/test_openface_program.py \
 		--ignore=tests/engines --ignore=tests/traces/test_build_kill.py --ignore=tests/traces/test_build_faults.py \
-		--ignore=tests/report --ignore=tests/recipes
+		--ignore=tests/report --ignore=tests/recipes --ignore=tests/fuzz --ignore=tests/files/test_kills.py
 
 lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .
