@@ -16,46 +16,48 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tag_rewards.errors import InputError
+from tag_rewards.forms import FORMS
 from tag_rewards.geometry.spaces import BoxSpace, Kind, Resizing
 
 
 class _Family(NamedTuple):
     """How the models of a family write."""
 
-    box_space: Kind
     form: str
     like_qwen: bool = False
     """Whether their processor is Qwen's, which resizes as `Resizing` says."""
 
+    @property
+    def box_space(self) -> Kind:
+        """The box space of their form."""
+        return FORMS[self.form].space
 
-_QWEN3 = _Family("normalized_1000", "qwen3_vl", like_qwen=True)
-_GLM = _Family("normalized_1000", "glm_v")
-_GEMMA = _Family("normalized_1000", "gemma")
+
+_QWEN3 = _Family("qwen3_vl", like_qwen=True)
+_GLM = _Family("glm_v")
+_GEMMA = _Family("gemma")
 
 #: Families by the `model_type` of `config.json`.
 FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "qwen2_vl": _Family("normalized_1000", "qwen2_vl", like_qwen=True),
-        "qwen2_5_vl": _Family("resized", "qwen2_5_vl", like_qwen=True),
+        "qwen2_vl": _Family("qwen2_vl", like_qwen=True),
+        "qwen2_5_vl": _Family("qwen2_5_vl", like_qwen=True),
         "qwen3_vl": _QWEN3,
         "qwen3_vl_moe": _QWEN3,
         "qwen3_5": _QWEN3,
         "qwen3_5_moe": _QWEN3,
-        "internvl": _Family("normalized_1000", "internvl"),
-        "internvl_chat": _Family("normalized_1000", "internvl"),
+        "internvl": _Family("internvl"),
+        "internvl_chat": _Family("internvl"),
         "glm4v": _GLM,
         "glm4v_moe": _GLM,
         "glm46v": _GLM,
         "gemma3": _GEMMA,
         "gemma3n": _GEMMA,
         "gemma4": _GEMMA,
-        "paligemma": _Family("normalized_1024", "paligemma"),
-        "florence2": _Family("normalized_1000", "florence2"),
+        "paligemma": _Family("paligemma"),
+        "florence2": _Family("florence2"),
     }
 )
-
-#: What is assumed of a family that is not in the table: most of today's write thousandths.
-_ASSUMED = _Family("normalized_1000", "tag")
 
 #: What transformers' class has where the files say nothing.
 _CLASS_DEFAULTS = {
@@ -199,7 +201,9 @@ def read_model_images(model: str | Path, processor: Mapping[str, Any] | None = N
     family = config.get("model_type")
     if not isinstance(family, str) or not family:
         raise InputError(f"{model}: config.json: model_type is {family!r:.80}, not a family's name")
-    entry = FAMILIES.get(family, _ASSUMED)
+    entry = FAMILIES.get(family)
+    if entry is None:  # most of today's write thousandths
+        return ModelImages(family, "normalized_1000", "tag")
     settings = _image_processor(model) if entry.like_qwen else None
     resizing = None if settings is None else _resizing(model, {**settings, **(processor or {})})
     try:

@@ -85,10 +85,9 @@ def strict_answer(
         >>> strict_answer(parse_trace("It is joy"), labels).why_not
         'no_tag'
     """
-    if trace.answer is None and trace.unclosed:
-        return Answer(None, "unclosed")
     if trace.answer is None:
-        return Answer(None, "truncated" if truncated else "no_tag")
+        cut_off = "unclosed" if trace.unclosed else "truncated" if truncated else ""
+        return Answer(None, cut_off or "no_tag")
     label = canonical_expression(trace.answer, synonyms)
     if label is None:
         return Answer(None, "no_label")

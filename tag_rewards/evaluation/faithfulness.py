@@ -26,7 +26,7 @@ from tag_rewards.evaluation.results import ClaimRow, FaceRow
 from tag_rewards.geometry import AU_REGIONS, au_boxes
 from tag_rewards.geometry.matching import iou
 from tag_rewards.mentions import mentioned_aus
-from tag_rewards.rewards import RewardConfig, score_trace
+from tag_rewards.rewards import RewardConfig, score_trace, suspect_space
 from tag_rewards.rewards.score import f_score, match_trace
 from tag_rewards.trace import read_trace
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tag_rewards.evaluation.answers import Dialect
     from tag_rewards.geometry.matching import Box
     from tag_rewards.prepare.eval_set import EvaluationFace
+    from tag_rewards.rewards import Suspect
     from tag_rewards.target import Target
     from tag_rewards.trace import Step, Trace
 
@@ -78,6 +79,8 @@ def face_row(
     trace = read_trace(target, text)
     scores = score_trace(trace, target, reward)
     judged = judge(trace, target, areas) if target.evidence else None
+    if judged is not None and scores["suspect_space"]:
+        judged = judged._replace(suspect=suspect_space(trace, target))
     if completion is None or text is None:
         failed = completion is not None and bool(completion.error)
         answer, compat = Answer(None, "error" if failed else "missing"), None
@@ -116,6 +119,7 @@ class Judged(NamedTuple):
         mentions: Different AUs that the trace asserts anywhere.
         unseen: Those of them that the target does not have.
         claims: The boxes.
+        suspect: The box space or order in which they would fit far better.
     """
 
     iou_by_au: Mapping[int, float]
@@ -125,6 +129,7 @@ class Judged(NamedTuple):
     mentions: frozenset[int]
     unseen: frozenset[int]
     claims: tuple[ClaimRow, ...]
+    suspect: Suspect | None = None
 
     @property
     def mean_iou(self) -> float:

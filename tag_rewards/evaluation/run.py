@@ -57,10 +57,8 @@ from tag_rewards.evaluation.results import (
 from tag_rewards.files.objects import read_objects
 from tag_rewards.files.staged import unchanged
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
-from tag_rewards.rewards import RewardConfig, suspect_space
-from tag_rewards.rewards.suspect import SUSPICIOUS
+from tag_rewards.rewards import RewardConfig
 from tag_rewards.synonyms import as_synonyms
-from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,11 +200,6 @@ def evaluate(
         config.seed,
     )
     faithfulness, by_au = faithfulness_figures(columns, judged, config.resamples, config.seed)
-    suspects = (
-        suspect_space(read_trace(face.target, row.completion), face.target)
-        for face, row in zip(faces, rows, strict=True)
-        if row.completion and not row.abstained and row.mean_iou < SUSPICIOUS
-    )
     results = Results(
         protocol=data.protocol,
         labels=data.labels,
@@ -225,7 +218,7 @@ def evaluate(
         classification=_classification(rows, data.labels, config),
         faithfulness=faithfulness,
         by_au=by_au,
-        suspect_spaces=Counter(str(suspect) for suspect in suspects if suspect),
+        suspect_spaces=Counter(str(one.suspect) for one in judged if one and one.suspect),
         config={
             **{name: value for name, value in asdict(config).items() if value != ()},
             "level": LEVEL,

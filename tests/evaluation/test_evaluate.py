@@ -98,6 +98,20 @@ def test_the_oracle_is_right_everywhere():
         assert results.faithfulness[who]["mean_iou"].value < 0.95
 
 
+def test_boxes_in_another_space_and_reasoning_that_does_not_end_are_counted():
+    of = data()
+    predictions = oracle(of)
+    for index in (1, 2):  # two faces with several AUs, in thousandths instead of 200 pixels
+        target = of.faces[index].target
+        steps = [step(one.au, [5 * side for side in one.box]) for one in target.evidence]
+        predictions[index] = replace(predictions[index], completion=loop(*steps))
+    predictions[4] = replace(predictions[4], completion="<think>a smile, or")
+    results = evaluate(of, predictions, None, CONFIG).results
+    assert results.suspect_spaces == {"thousandths": 2}
+    assert any("the boxes of 2 completions lie" in warning for warning in results.warnings)
+    assert results.classification[STRICT].no_answer["unclosed"] == 1
+
+
 def test_every_cause_of_no_answer_counts_as_wrong():
     of = data()
     predictions = oracle(of)

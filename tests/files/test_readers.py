@@ -8,7 +8,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -151,22 +151,25 @@ def test_json_as_it_is_written_is_read(name, tmp_path):
     read(tmp_path)
 
 
+@contextmanager
+def broken_copy(data, file):
+    """The folder of a file that was mutated."""
+    with tempfile.TemporaryDirectory() as folder:
+        mutated = data.draw(broken.json_files([json.loads(file.read_text())]))
+        Path(folder, file.name).write_bytes(mutated)
+        yield Path(folder)
+
+
 @given(data=st.data())
 def test_results(project, data):
-    good = json.loads((project / "results" / "results.json").read_text())
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "results.json")
-        path.write_bytes(data.draw(broken.json_files([good])))
-        reads_or_refuses(show_results, path.parent)
+    with broken_copy(data, project / "results" / "results.json") as folder:
+        reads_or_refuses(show_results, folder)
 
 
 @given(data=st.data())
 def test_the_record_of_a_build(project, data):
-    good = json.loads((project / "built" / "build.json").read_text())
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "build.json")
-        path.write_bytes(data.draw(broken.json_files([good])))
-        if not reads_or_refuses(read_build_record, path.parent):
+    with broken_copy(data, project / "built" / "build.json") as folder:
+        if not reads_or_refuses(read_build_record, folder):
             shutil.copy(project / "built" / "ledger.sqlite", folder)
             assert status(folder).headline
 
