@@ -88,10 +88,11 @@ def build_processor(corpus: Iterable[str]) -> Qwen2_5_VLProcessor:
         chat_template=CHAT_TEMPLATE,
         model_max_length=2048,
     )
-    sizes = {"min_pixels": 56 * 56, "max_pixels": 4 * CANVAS * CANVAS}
+    # As `size`: given as `max_pixels`, transformers makes them the limits of the whole class.
+    limits = {"shortest_edge": 56 * 56, "longest_edge": 4 * CANVAS * CANVAS}
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**sizes),
-        video_processor=Qwen2VLVideoProcessor(**sizes),
+        image_processor=Qwen2VLImageProcessor(size=dict(limits)),
+        video_processor=Qwen2VLVideoProcessor(size=dict(limits)),
         tokenizer=tokenizer,
         chat_template=CHAT_TEMPLATE,
     )
