@@ -1,8 +1,7 @@
 """Rewards that tie a vision-language model's reasoning over Action Units to the face."""
 
-from tag_rewards.geometry.spaces import BoxSpace
-from tag_rewards.rewards.config import RewardConfig
-from tag_rewards.rewards.score import score, score_batch
+from tag_rewards.geometry.boxes import BoxSpace
+from tag_rewards.rewards.score import RewardConfig, score, score_batch
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import parse_trace, read_trace, render
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tag_rewards.errors import InputError
 from tag_rewards.forms import FORMS
-from tag_rewards.geometry.spaces import BoxSpace, Kind, Resizing
+from tag_rewards.geometry.boxes import BoxSpace, Kind, Resizing
 
 
 class _Family(NamedTuple):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tag_rewards.errors import InputError, shown
 from tag_rewards.facs import require_expression
 from tag_rewards.forms import form_named
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.geometry.matching import require_corners
-from tag_rewards.geometry.spaces import BoxSpace
 
 if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box

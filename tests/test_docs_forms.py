@@ -14,7 +14,7 @@ from tag_rewards.forms import FORMS
 from tag_rewards.geometry import convert_boxes
 from tag_rewards.prepare import TargetConfig
 from tag_rewards.trace import MAX_BOXES, MAX_CHARS, MAX_REASONING
-from tag_rewards.trace.reasoning import MARKS, MAX_MARKS
+from tag_rewards.trace.text import MARKS, MAX_MARKS
 from tests.test_forms import SPECIAL_TOKENS
 
 PAGE = Path(__file__).parents[1] / "docs" / "forms.md"

@@ -20,8 +20,7 @@ from tag_rewards.testing.strategies import (
 )
 from tag_rewards.testing.traces import TARGETS
 from tag_rewards.trace import render
-from tag_rewards.trace.quick import read_quickly
-from tag_rewards.trace.read import read_in_full
+from tag_rewards.trace.text import read_in_full, read_quickly
 
 SPECIAL_TOKENS = (
     *("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),

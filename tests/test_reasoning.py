@@ -15,7 +15,7 @@ from tag_rewards.testing import honest_text
 from tag_rewards.testing.strategies import completions, targets
 from tag_rewards.testing.traces import TARGETS
 from tag_rewards.trace import MAX_REASONING, read_trace, without_reasoning
-from tag_rewards.trace.reasoning import MARKS, MAX_MARKS, set_apart
+from tag_rewards.trace.text import MARKS, MAX_MARKS, set_apart
 
 TARGET = TARGETS[0]
 GOOD = honest_text(TARGET)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing.strategies import targets
 

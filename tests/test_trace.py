@@ -13,8 +13,7 @@ from tag_rewards.forms import TAG
 from tag_rewards.testing.strategies import hostile_texts, malformed_texts, valid_traces
 from tag_rewards.testing.traces import TARGETS
 from tag_rewards.trace import MAX_BOXES, MAX_CHARS, Claim, Step, Trace, parse_trace, render, text_of
-from tag_rewards.trace.quick import read_quickly
-from tag_rewards.trace.read import read_in_full
+from tag_rewards.trace.text import read_in_full, read_quickly
 
 # From the figures of TAG (arXiv 2602.18763).
 PAPER = """\

@@ -102,7 +102,7 @@ def unpack(name: Name, folder: Folder) -> None:
         tag-rewards datasets unpack ferplus/majority ferplus
     """
     from tag_rewards.datasets.protocols import load_protocol
-    from tag_rewards.datasets.sample import unpack as write_images
+    from tag_rewards.datasets.reading import unpack as write_images
 
     samples = load_protocol(name, folder, allow_mismatch=True).samples
     packed = [sample for sample in samples if sample.pixels is not None]

@@ -76,9 +76,9 @@ def evaluate(
     from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
+    from tag_rewards.facs import read_synonyms
     from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
     from tag_rewards.prepare.face_target import TargetConfig
-    from tag_rewards.synonyms import read_synonyms
 
     words = read_synonyms(synonyms) if synonyms else ()
     config = EvaluationConfig(resamples, seed, words)

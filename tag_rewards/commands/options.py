@@ -12,7 +12,7 @@ import typer
 from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
 from tag_rewards.forms import FORMS
-from tag_rewards.geometry.spaces import Kind
+from tag_rewards.geometry.boxes import Kind
 
 if TYPE_CHECKING:
     from tag_rewards.evidence.of_dataset import FaceSource

@@ -10,9 +10,9 @@ import typer
 from tag_rewards.commands.options import SynonymsFile, read_target, read_text
 from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
+from tag_rewards.facs import read_synonyms
 from tag_rewards.integrations.server.config import ServerConfig
-from tag_rewards.rewards.config import GroundingConfig, RewardConfig
-from tag_rewards.synonyms import read_synonyms
+from tag_rewards.rewards.score import GroundingConfig, RewardConfig
 
 
 def score(

@@ -102,9 +102,9 @@ def build(
     """
     from tag_rewards.commands.progress import build_bar
     from tag_rewards.engines.make import make_engine
+    from tag_rewards.facs import read_synonyms
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.quality.table import read_rejected
-    from tag_rewards.synonyms import read_synonyms
     from tag_rewards.traces import run
     from tag_rewards.traces.config import BuildConfig, BuildData
     from tag_rewards.traces.prompts import PolicyConfig

@@ -18,7 +18,7 @@ from .protocols import (
     protocol_named,
 )
 from .rafdb import RAFDB_LABELS, read_rafdb
-from .sample import (
+from .reading import (
     Dataset,
     FaceSample,
     LeftOut,

@@ -26,6 +26,8 @@ import numpy as np
 
 from tag_rewards.datasets.reading import (
     Builder,
+    Dataset,
+    FaceSample,
     first_existing,
     label_of_id,
     named_file,
@@ -33,7 +35,6 @@ from tag_rewards.datasets.reading import (
     read_table,
     visible,
 )
-from tag_rewards.datasets.sample import Dataset, FaceSample
 from tag_rewards.errors import InputError
 
 Release = Literal["old", "new"]

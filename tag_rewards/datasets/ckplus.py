@@ -12,13 +12,14 @@ from pathlib import Path
 
 from tag_rewards.datasets.reading import (
     Builder,
+    Dataset,
+    FaceSample,
     first_existing,
     label_of_id,
     numbers,
     read_words,
     visible,
 )
-from tag_rewards.datasets.sample import Dataset, FaceSample
 from tag_rewards.errors import InputError
 
 _NAMES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")

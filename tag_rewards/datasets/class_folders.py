@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tag_rewards.datasets.reading import Builder, visible
-from tag_rewards.datasets.sample import Dataset, FaceSample
+from tag_rewards.datasets.reading import Builder, Dataset, FaceSample, visible
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS, canonical_expression
 from tag_rewards.files.images import IMAGE_SUFFIXES

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from tag_rewards.datasets.reading import (
     Builder,
+    Dataset,
+    FaceSample,
     first_existing,
     label_of_id,
     named_file,
     numbers,
     read_words,
 )
-from tag_rewards.datasets.sample import Dataset, FaceSample
 
 _NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 EXPW_LABELS = dict(enumerate(_NAMES))

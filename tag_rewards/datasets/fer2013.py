@@ -8,8 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, read_table
-from tag_rewards.datasets.sample import SIDE, Dataset, FaceSample
+from tag_rewards.datasets.reading import (
+    SIDE,
+    Builder,
+    Dataset,
+    FaceSample,
+    first_existing,
+    label_of_id,
+    read_table,
+)
 from tag_rewards.errors import InputError
 
 _NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")

@@ -28,8 +28,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tag_rewards.datasets import fer2013
-from tag_rewards.datasets.reading import Builder, first_existing, named_file, read_table
-from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
+from tag_rewards.datasets.reading import (
+    Builder,
+    Dataset,
+    FaceSample,
+    SplitCounts,
+    first_existing,
+    named_file,
+    read_table,
+)
 from tag_rewards.errors import InputError
 
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")

@@ -16,7 +16,7 @@ from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
-    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.datasets.reading import FaceSample
 
 
 def count_labels(samples: Iterable[FaceSample]) -> dict[str, Counter[str]]:

@@ -21,7 +21,7 @@ from tag_rewards.datasets.expw import read_expw
 from tag_rewards.datasets.fer2013 import read_fer2013
 from tag_rewards.datasets.ferplus import RULES, ferplus_counts, read_ferplus
 from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
-from tag_rewards.datasets.sample import MissingFilesError, SplitCounts
+from tag_rewards.datasets.reading import MissingFilesError, SplitCounts
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.named import load_named
@@ -29,7 +29,7 @@ from tag_rewards.named import load_named
 if TYPE_CHECKING:
     from tag_rewards.datasets.affectnet import Release
     from tag_rewards.datasets.rafdb import RafdbImages
-    from tag_rewards.datasets.sample import Dataset, FaceSample
+    from tag_rewards.datasets.reading import Dataset, FaceSample
 
 
 SPLITS = ("train", "val", "test")

@@ -17,8 +17,16 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from tag_rewards.datasets.class_folders import read_folders
-from tag_rewards.datasets.reading import Builder, first_existing, label_of_id, numbers, read_words
-from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
+from tag_rewards.datasets.reading import (
+    Builder,
+    Dataset,
+    FaceSample,
+    SplitCounts,
+    first_existing,
+    label_of_id,
+    numbers,
+    read_words,
+)
 from tag_rewards.errors import InputError
 
 _NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.geometry import as_landmarks, average_face
-from tag_rewards.geometry.landmarks import as_faces, face_frames
+from tag_rewards.geometry.regions import as_faces, face_frames
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -29,7 +29,7 @@ from tag_rewards.evaluation.results import (
     read_results,
 )
 from tag_rewards.facs import EXPRESSIONS
-from tag_rewards.files.staged import unchanged
+from tag_rewards.files.whole import unchanged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -65,10 +65,8 @@ from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import FERBENCH, STRICT
 from tag_rewards.evaluation.classification import Classification
 from tag_rewards.evaluation.measures import MEASURES, Figure, JudgedFaces
-from tag_rewards.files.objects import read_object
-from tag_rewards.files.parquet import open_parquet
-from tag_rewards.files.staged import settle, staged
-from tag_rewards.files.whole import write_whole
+from tag_rewards.files.objects import open_parquet, read_object
+from tag_rewards.files.whole import settle, staged, write_whole
 from tag_rewards.geometry.matching import Box  # noqa: TC001 - msgspec looks at the fields' types
 
 if TYPE_CHECKING:

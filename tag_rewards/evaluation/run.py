@@ -54,11 +54,11 @@ from tag_rewards.evaluation.results import (
     judged_faces,
     write_evaluation,
 )
+from tag_rewards.facs import as_synonyms
 from tag_rewards.files.objects import read_objects
-from tag_rewards.files.staged import unchanged
+from tag_rewards.files.whole import unchanged
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 from tag_rewards.rewards import RewardConfig
-from tag_rewards.synonyms import as_synonyms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

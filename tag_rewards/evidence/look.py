@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.detectors.observation import Detection
 from tag_rewards.detectors.one_by_one import unreadable
-from tag_rewards.detectors.openface.folder import OpenFaceFolder
+from tag_rewards.detectors.openface.csv import OpenFaceFolder
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table
 from tag_rewards.files.images import ImageError, content_hash, oriented_size, read_image

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tag_rewards.datasets.sample import LeftOut
-from tag_rewards.detectors.openface.folder import OpenFaceFolder
+from tag_rewards.datasets.reading import LeftOut
+from tag_rewards.detectors.openface.csv import OpenFaceFolder
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import evidence_files, open_evidence, read_group
 from tag_rewards.files.images import content_hash
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tag_rewards.datasets.sample import Box, FaceSample
+    from tag_rewards.datasets.reading import Box, FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.evidence.rows import EvidenceRow
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tag_rewards.detectors.observation import FaceObservation, Pose
 from tag_rewards.errors import InputError
-from tag_rewards.files.parquet import open_parquet
+from tag_rewards.files.objects import open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.geometry import AU_REGIONS
 from tag_rewards.geometry.regions import au_regions

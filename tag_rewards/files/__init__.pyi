@@ -8,16 +8,14 @@ from .journal import (
     Journal,
     read_records,
 )
-from .parquet import (
+from .objects import (
     ParquetError,
     open_parquet,
 )
-from .staged import (
-    settle,
-    staged,
-)
 from .whole import (
     NotWrittenError,
+    settle,
+    staged,
     write_lock,
     write_whole,
     writer_of,

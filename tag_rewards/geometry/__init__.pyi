@@ -1,6 +1,19 @@
 from .au_rules import AU_REGIONS, Anchor, RegionRule
-from .boxes import as_boxes, box_area, box_iou, clip_boxes, scale_boxes
-from .landmarks import (
+from .boxes import (
+    KINDS,
+    BoxSpace,
+    Kind,
+    Resizing,
+    as_boxes,
+    box_area,
+    box_iou,
+    clip_boxes,
+    convert_boxes,
+    scale_boxes,
+    smart_resize,
+)
+from .matching import Box, Matching, MatchingConfig, Polygon, Region, match
+from .regions import (
     INNER_LIP,
     JAW,
     LEFT_BROW,
@@ -9,14 +22,16 @@ from .landmarks import (
     RIGHT_BROW,
     RIGHT_EYE,
     as_landmarks,
+    au_box,
+    au_boxes,
+    au_region,
+    au_regions,
     average_face,
     face_roll,
     inner_eye_distance,
+    jaa_centres,
     mirror_landmarks,
 )
-from .matching import Box, Matching, MatchingConfig, Polygon, Region, match
-from .regions import au_box, au_boxes, au_region, au_regions, jaa_centres
-from .spaces import KINDS, BoxSpace, Kind, Resizing, convert_boxes, smart_resize
 
 __all__ = [
     "AU_REGIONS",

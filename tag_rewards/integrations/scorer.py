@@ -21,13 +21,12 @@ from typing import Any
 
 from tag_rewards.errors import InputError, escaped, shown
 from tag_rewards.integrations.target_cache import TargetCache
-from tag_rewards.rewards.config import RewardConfig
-from tag_rewards.rewards.score import SCORE_KEYS, score, score_batch
+from tag_rewards.rewards.score import SCORE_KEYS, RewardConfig, score, score_batch
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.special_tokens import without_last_tokens
 from tag_rewards.target import Target
 from tag_rewards.trace import read_trace
-from tag_rewards.trace.reasoning import MARKS
+from tag_rewards.trace.text import MARKS
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import default_scorer
-from tag_rewards.rewards.config import RewardConfig
+from tag_rewards.rewards.score import RewardConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset

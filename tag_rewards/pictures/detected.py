@@ -32,8 +32,7 @@ def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detecti
     Raises:
         InputError: The source is missing or wrong, or one CSV is given for several images.
     """
-    from tag_rewards.detectors.openface.csv import read_image_csv, successful_faces
-    from tag_rewards.detectors.openface.folder import OpenFaceFolder
+    from tag_rewards.detectors.openface.csv import OpenFaceFolder, read_image_csv, successful_faces
 
     if not source.is_file():
         return OpenFaceFolder(source).detect(images)

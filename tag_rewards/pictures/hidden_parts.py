@@ -11,9 +11,8 @@ from tag_rewards.completions.completion import read_completions
 from tag_rewards.completions.counterfactual import hide, mask_face
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.journal import read_records
-from tag_rewards.pictures.layout import whole_image
 from tag_rewards.pictures.marks import ModelView, claim_marks
-from tag_rewards.pictures.sheet import FacePicture, draw_faces
+from tag_rewards.pictures.sheet import FacePicture, draw_faces, whole_image
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.rows import read_rl_parquet
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import shapely
     from numpy.typing import ArrayLike, NDArray
 
-    from tag_rewards.datasets.sample import Box
+    from tag_rewards.datasets.reading import Box
     from tag_rewards.geometry import Kind
     from tag_rewards.model_images import ModelImages
     from tag_rewards.target import Polygon

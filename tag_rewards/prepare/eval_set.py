@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tag_rewards.datasets.sample import SIDE, LeftOut
+from tag_rewards.datasets.reading import SIDE, LeftOut
 from tag_rewards.errors import InputError
 from tag_rewards.facs import require_expression
 from tag_rewards.files.images import ImageError, oriented_size
-from tag_rewards.files.parquet import ParquetError, open_parquet
+from tag_rewards.files.objects import ParquetError, open_parquet
 from tag_rewards.prepare.face_target import face_target
 from tag_rewards.prepare.rows import EVAL_SCHEMA, METADATA_KEY, RL_SCHEMA, as_points, as_target
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.datasets.protocols import LoadedProtocol
-    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.target import Target

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tag_rewards.datasets.sample import LeftOut, labelled_part, load_image
+from tag_rewards.datasets.reading import LeftOut, labelled_part, load_image
 from tag_rewards.detectors.observation import (
     MIN_CONFIDENCE,
     MIN_PROBABILITY,
@@ -24,7 +24,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, KINDS, Kind, Resizing, au_boxes, au_region
-from tag_rewards.geometry.landmarks import as_faces, face_frames
+from tag_rewards.geometry.regions import as_faces, face_frames
 from tag_rewards.model_images import RELEASED, ModelImages
 from tag_rewards.prepare.canvas import Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
@@ -32,7 +32,7 @@ from tag_rewards.target import AUEvidence, Target
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from tag_rewards.datasets.sample import Box, FaceSample
+    from tag_rewards.datasets.reading import Box, FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.geometry import BoxSpace
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
-from tag_rewards.files.parquet import ParquetError, open_parquet
+from tag_rewards.files.objects import ParquetError, open_parquet
 from tag_rewards.model_images import read_model_images
 from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.rows import METADATA_KEY, read_rl_parquet

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.files.images import image_size
-from tag_rewards.files.parquet import ParquetError, open_parquet
-from tag_rewards.geometry.landmarks import N_LANDMARKS
+from tag_rewards.files.objects import ParquetError, open_parquet
+from tag_rewards.geometry.regions import N_LANDMARKS
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:

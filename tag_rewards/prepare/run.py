@@ -16,11 +16,11 @@ import numpy as np
 
 from tag_rewards.datasets.protocols import RAFDB_LAYOUT, Protocol, load_protocol
 from tag_rewards.datasets.rafdb import unlabelled_images
-from tag_rewards.datasets.sample import LeftOut
+from tag_rewards.datasets.reading import LeftOut
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import encode_image
-from tag_rewards.files.staged import staged
+from tag_rewards.files.whole import staged
 from tag_rewards.forms import form_named
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, file_metadata
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tag_rewards.datasets.protocols import LoadedProtocol
-    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.prepare.face_target import FaceTarget
 

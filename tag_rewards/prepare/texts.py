@@ -29,7 +29,7 @@ from tag_rewards.forms import TAG, form_named
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
-    from tag_rewards.datasets.sample import Box
+    from tag_rewards.datasets.reading import Box
     from tag_rewards.forms import Form
     from tag_rewards.geometry import BoxSpace
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from tag_rewards.detectors.observation import Pose, main_face
-from tag_rewards.geometry.landmarks import as_landmarks
+from tag_rewards.geometry.regions import as_landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tag_rewards.datasets.protocols import load_protocol
 from tag_rewards.errors import InputError
-from tag_rewards.files.staged import staged
+from tag_rewards.files.whole import staged
 from tag_rewards.quality.overview import draw_quality
 from tag_rewards.quality.table import judge, measure_samples, write_quality
 

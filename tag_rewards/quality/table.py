@@ -15,18 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.datasets.protocols import SPLITS
-from tag_rewards.datasets.sample import LeftOut, labelled_part, load_image
+from tag_rewards.datasets.reading import LeftOut, labelled_part, load_image
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of
 from tag_rewards.files.images import ImageError
-from tag_rewards.files.parquet import open_parquet
+from tag_rewards.files.objects import open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.quality.limits import resolve
 from tag_rewards.quality.measures import MEASURES, measure_quality
 
 if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol
-    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.quality.limits import Limit

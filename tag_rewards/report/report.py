@@ -20,12 +20,18 @@ from markupsafe import Markup
 import tag_rewards
 from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import GALLERY_FILE
-from tag_rewards.files.staged import staged
-from tag_rewards.pictures.layout import PANEL
-from tag_rewards.pictures.sheet import draw_faces
+from tag_rewards.files.whole import staged
+from tag_rewards.pictures.sheet import PANEL, draw_faces
 from tag_rewards.report import tables
-from tag_rewards.report.cards import FONT, SHEET_FACES, face_cards, sheet_pictures
-from tag_rewards.report.drawings import draw_au_iou, draw_confusion, inline_svg
+from tag_rewards.report.drawings import (
+    FONT,
+    SHEET_FACES,
+    draw_au_iou,
+    draw_confusion,
+    face_cards,
+    inline_svg,
+    sheet_pictures,
+)
 from tag_rewards.report.tables import Change, read_entries, to_csv
 from tag_rewards.runs.curves import COMPONENTS, draw_curve, draw_curves, logged_curves
 from tag_rewards.runs.folder import read_metrics
@@ -33,7 +39,7 @@ from tag_rewards.runs.folder import read_metrics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from tag_rewards.report.cards import Card
+    from tag_rewards.report.drawings import Card
     from tag_rewards.report.tables import Entry, Table, Tables
     from tag_rewards.runs.folder import StepMetrics
 

@@ -22,8 +22,8 @@ from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross
 from tag_rewards.evaluation.measures import MEASURES, Figure
 from tag_rewards.evaluation.results import MODEL, RESULTS_FILE, read_gallery, read_results
 from tag_rewards.facs import au_name
-from tag_rewards.files.staged import unchanged
 from tag_rewards.files.text import csv_text, visible
+from tag_rewards.files.whole import unchanged
 from tag_rewards.report.drawings import row_shares
 
 if TYPE_CHECKING:

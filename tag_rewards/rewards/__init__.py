@@ -1,10 +1,11 @@
 """The three rewards of TAG (format, accuracy, AU grounding) and their weighted whole."""
 
-from tag_rewards.rewards.config import GroundingConfig, RewardConfig
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
 from tag_rewards.rewards.score import (
     SCORE_KEYS,
     Grounding,
+    GroundingConfig,
+    RewardConfig,
     accuracy_reward,
     format_reward,
     grounding_reward,

@@ -19,11 +19,10 @@ from tag_rewards.evaluation.compare import Difference
 from tag_rewards.evaluation.measures import difference_figure, mean_figure
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
-from tag_rewards.files.staged import staged
 from tag_rewards.files.text import printable
-from tag_rewards.pictures.layout import whole_image
+from tag_rewards.files.whole import staged
 from tag_rewards.pictures.marks import trace_marks
-from tag_rewards.pictures.sheet import FacePicture, draw_faces
+from tag_rewards.pictures.sheet import FacePicture, draw_faces, whole_image
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.rewards import score, score_batch
 from tag_rewards.runs.baselines import baseline_completions, fit_template

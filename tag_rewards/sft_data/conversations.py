@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
-from tag_rewards.files.parquet import ParquetError, open_parquet
+from tag_rewards.files.objects import ParquetError, open_parquet
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA
 
 if TYPE_CHECKING:

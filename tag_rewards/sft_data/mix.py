@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.objects import read_object
-from tag_rewards.files.staged import staged, unchanged
+from tag_rewards.files.whole import staged, unchanged
 from tag_rewards.prepare.model_fits import check_model_fits
 from tag_rewards.prepare.rows import SFT_SCHEMA
 from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile, SequenceLengths

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
+from tag_rewards.geometry.boxes import BoxSpace, convert_boxes
 from tag_rewards.geometry.matching import iou
-from tag_rewards.geometry.spaces import BoxSpace, convert_boxes
 from tag_rewards.testing.traces import ANALYSIS, OBSERVATION, Honest, a_step
 
 if TYPE_CHECKING:

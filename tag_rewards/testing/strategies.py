@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
 from tag_rewards.forms import TAG, Form, form_named
-from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing.hacks import HACKS
 from tag_rewards.testing.hostile import fragments

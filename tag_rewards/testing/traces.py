@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.forms import form_named
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.geometry.matching import Box, iou
-from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, text_of
 

@@ -1,6 +1,5 @@
-from .read import parse_trace, read_trace, without_reasoning
-from .values import MAX_BOXES, MAX_CHARS, MAX_REASONING, Claim, Step, Trace
-from .write import render, text_of
+from .text import MAX_BOXES, parse_trace, read_trace, render, text_of, without_reasoning
+from .values import MAX_CHARS, MAX_REASONING, Claim, Step, Trace
 
 __all__ = [
     "MAX_BOXES",

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 #: the cut.
 MAX_CHARS = 32_768
 
-#: Nor is a text with more steps or boxes.
-MAX_BOXES = 500
-
 #: Longer reasoning is not read, and neither is what stands behind it.
 MAX_REASONING = 1_000_000
 

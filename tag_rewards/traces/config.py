@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tag_rewards.datasets.protocols import SPLITS, load_protocol
-from tag_rewards.datasets.sample import LeftOut
+from tag_rewards.datasets.reading import LeftOut
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.files.images import ImageError, content_hash, encode_image
@@ -27,7 +27,7 @@ from tag_rewards.traces.verifier import VerifyConfig
 
 if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol
-    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.traces.prompts import Mode, WriterPrompt
 

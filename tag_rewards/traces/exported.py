@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.staged import staged
 from tag_rewards.files.text import printable
+from tag_rewards.files.whole import staged
 from tag_rewards.forms import form_named
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow, file_metadata
 from tag_rewards.prepare.texts import render_prompt

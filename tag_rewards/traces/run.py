@@ -34,7 +34,7 @@ from tag_rewards.traces.verifier import verify
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from tag_rewards.datasets.sample import FaceSample
+    from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.engines.base import Engine, Reply
     from tag_rewards.traces.config import BuildConfig, BuildFace
     from tag_rewards.traces.ledger import Counts, Ledger, LedgerReader

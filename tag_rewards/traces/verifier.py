@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from tag_rewards import __version__
 from tag_rewards.errors import InputError
-from tag_rewards.facs import canonical_expression
+from tag_rewards.facs import as_synonyms, canonical_expression
 from tag_rewards.forms import form_named
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score_trace
-from tag_rewards.synonyms import as_synonyms
 from tag_rewards.trace import Trace, read_trace, without_reasoning
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tag_rewards.completions.run import generate
 from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.geometry import BoxSpace
-from tag_rewards.geometry.landmarks import average_face
+from tag_rewards.geometry.regions import average_face
 from tag_rewards.prepare.eval_set import METADATA_KEY
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow
 from tag_rewards.target import AUEvidence, Target

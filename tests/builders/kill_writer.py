@@ -13,7 +13,7 @@ import time
 from itertools import count
 from pathlib import Path
 
-from tag_rewards.files.staged import settle
+from tag_rewards.files.whole import settle
 from tests.builders import environment
 from tests.builders.command import command
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tag_rewards.datasets.ferplus import COLUMNS, NO_AGREEMENT, NO_FACE, OVERWRITTEN, read_ferplus
-from tag_rewards.datasets.sample import load_image
+from tag_rewards.datasets.reading import load_image
 
 HEADER = ("Usage", "Image name", *COLUMNS)
 ROWS = [

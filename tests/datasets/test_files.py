@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tag_rewards.datasets.rafdb import read_rafdb
-from tag_rewards.datasets.sample import MissingFilesError
+from tag_rewards.datasets.reading import MissingFilesError
 
 
 def test_missing_files_are_listed_beside_all_labels(write, touch):

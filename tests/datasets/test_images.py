@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tag_rewards.datasets.sample import FaceSample, load_image, unpack
+from tag_rewards.datasets.reading import FaceSample, load_image, unpack
 from tag_rewards.files.images import ImageError
 
 

@@ -13,7 +13,7 @@ from tag_rewards.detectors.observation import activated_aus
 from tag_rewards.detectors.openface.csv import read_openface_csv
 from tag_rewards.facs import PROTOTYPES
 from tag_rewards.geometry import AU_REGIONS, au_box
-from tag_rewards.geometry.landmarks import MIRROR_ORDER, inner_eye_distance
+from tag_rewards.geometry.regions import MIRROR_ORDER, inner_eye_distance
 
 
 def bytes_of(folder):

@@ -6,7 +6,7 @@ from tag_rewards.datasets.affectnet import read_affectnet
 from tag_rewards.datasets.expw import read_expw
 from tag_rewards.datasets.ferplus import COLUMNS, read_ferplus
 from tag_rewards.datasets.rafdb import read_rafdb
-from tag_rewards.datasets.sample import unpack
+from tag_rewards.datasets.reading import unpack
 from tag_rewards.errors import InputError
 from tests.datasets.test_any_file import AFFECTNET, PIXELS, put
 

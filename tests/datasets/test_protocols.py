@@ -14,7 +14,7 @@ from tag_rewards.datasets.protocols import (
     load_protocol,
     protocol_named,
 )
-from tag_rewards.datasets.sample import Dataset, FaceSample, SplitCounts
+from tag_rewards.datasets.reading import Dataset, FaceSample, SplitCounts
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 

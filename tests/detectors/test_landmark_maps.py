@@ -12,7 +12,7 @@ from tag_rewards.detectors.landmark_maps import (
     wflw_to_ibug,
 )
 from tag_rewards.geometry import average_face
-from tag_rewards.geometry.landmarks import MIRROR_ORDER
+from tag_rewards.geometry.regions import MIRROR_ORDER
 
 RECORDED = Path(__file__).parents[1] / "assets" / "mesh_and_dlib.npz"
 PARTS = {

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tag_rewards.detectors.openface.bound import CANNOT_START, bound_program
+from tag_rewards.detectors.openface.one_run import CANNOT_START, bound_program
 from tests.builders.kill_openface import End, Stage, is_alive, run_and_end, wait_for
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tag_rewards.detectors.observation import Detection
-from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
-from tag_rewards.detectors.openface.folder import OpenFaceFolder
+from tag_rewards.detectors.openface.csv import OpenFaceFolder, OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.registry import make_detector
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face

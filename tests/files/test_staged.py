@@ -7,7 +7,7 @@ from multiprocessing import get_context
 import pytest
 
 from tag_rewards.errors import InputError
-from tag_rewards.files.staged import settle, staged, unchanged
+from tag_rewards.files.whole import settle, staged, unchanged
 
 LAST = "summary"
 OLD = {"a": "old a", "only old": "x", LAST: "old"}

@@ -35,8 +35,7 @@ from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.testing.hostile import ODD_BOXES, fillings, fragments
 from tag_rewards.testing.traces import TARGETS as MADE_TARGETS
 from tag_rewards.trace import MAX_BOXES, parse_trace
-from tag_rewards.trace.quick import read_quickly
-from tag_rewards.trace.read import read_in_full
+from tag_rewards.trace.text import read_in_full, read_quickly
 
 CORPUS = Path(__file__).with_name("corpus")
 OLD_FILES = Path(__file__).parents[1] / "old_files" / "0.1.0"

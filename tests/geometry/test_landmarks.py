@@ -10,7 +10,7 @@ from tag_rewards.geometry import (
     inner_eye_distance,
     mirror_landmarks,
 )
-from tag_rewards.geometry.landmarks import MIRROR_ORDER
+from tag_rewards.geometry.regions import MIRROR_ORDER
 
 
 def rotation(angle):

@@ -18,9 +18,8 @@ from scipy.optimize import linear_sum_assignment
 
 import tag_rewards
 from tag_rewards.geometry import MatchingConfig, Region, match
-from tag_rewards.geometry.boxes import box_area, box_iou
+from tag_rewards.geometry.boxes import BoxSpace, box_area, box_iou
 from tag_rewards.geometry.matching import MAX_CORNERS, iou, polygon_overlaps
-from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import GroundingConfig, grounding_reward
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.integrations.trl import (
     TagReward,
     accuracy_reward,

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.mentions_accuracy import readings
-from tag_rewards import denial, mentions
-from tag_rewards.denial import RULES, verdicts
+from tag_rewards import mentions
 from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.mentions import Mentions, find_aus, mentioned_aus, read_mentions
+from tag_rewards.mentions import RULES, Mentions, find_aus, mentioned_aus, read_mentions, verdicts
 from tag_rewards.testing.hostile import fillings, hostile_text
 
 HERE = Path(__file__).parent
@@ -28,14 +27,14 @@ def test_each_rule_has_a_case_that_needs_it(rule, monkeypatch):
     read = read_mentions(rule.example)
     assert read.aus == rule.aus
     others = tuple(other for other in RULES if other is not rule)
-    monkeypatch.setattr(denial, "RULES", others)
-    monkeypatch.setattr(denial, "_ANY_RULE", denial._compiled(others))
+    monkeypatch.setattr(mentions, "RULES", others)
+    monkeypatch.setattr(mentions, "_ANY_RULE", mentions._compiled(others))
     assert read_mentions(rule.example) != read
 
 
 def test_no_phrase_is_of_two_kinds():
     kinds = Counter(
-        phrase for _, words in denial._LEXICON.values() for phrase in denial._phrases(words)
+        phrase for _, words in mentions._LEXICON.values() for phrase in mentions._phrases(words)
     )
     assert [phrase for phrase, times in kinds.items() if times > 1] == []
 
@@ -99,7 +98,7 @@ def test_what_stands_behind_many_mentions_is_named_and_unsure():
 
 
 def test_one_verdict_for_each_thing_of_a_list():
-    denied, named = denial.DENIED, denial.NAMED
+    denied, named = mentions.DENIED, mentions.NAMED
     assert verdicts(["no ", ", ", " or ", " is visible, but "]) == [denied] * 3
     assert verdicts(["", ", ", " (absent)"]) == [named, denied]
     assert verdicts(["nothing here"]) == []
@@ -117,7 +116,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_the_fast_path_reads_what_the_grammar_reads(text):
     fast = read_mentions(text)
-    if not denial.may_deny(mentions._plain(text), denial.words_of(mentions._plain(text))):
+    if not mentions.may_deny(mentions._plain(text), mentions.words_of(mentions._plain(text))):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(mentions, "may_deny", lambda *_: True)
             assert read_mentions(text) == fast

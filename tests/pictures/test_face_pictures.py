@@ -10,9 +10,8 @@ from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_box, average_face
 from tag_rewards.pictures.detected import face_marks, picture_of_detection
-from tag_rewards.pictures.layout import PANEL, face_view
 from tag_rewards.pictures.marks import Mark, ModelView, claim_marks, target_marks
-from tag_rewards.pictures.sheet import FacePicture, draw_faces
+from tag_rewards.pictures.sheet import PANEL, FacePicture, draw_faces, face_view
 from tag_rewards.target import AUEvidence, Target
 from tests.builders.trace import loop, step
 

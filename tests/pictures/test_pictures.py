@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import box_iou
-from tag_rewards.pictures.layout import place_labels
+from tag_rewards.pictures.sheet import place_labels
 from tag_rewards.runs.curves import draw_curves, training_series, validation_series
 from tag_rewards.runs.folder import StepMetrics
 from tag_rewards.runs.summary import Face, choose_faces, draw_overlays

@@ -14,7 +14,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
-from tag_rewards.files.parquet import ParquetError
+from tag_rewards.files.objects import ParquetError
 from tag_rewards.geometry import KINDS, average_face
 from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set
 from tag_rewards.prepare.face_target import TargetConfig
@@ -171,7 +171,7 @@ def evidence_of(samples, root, folder):
 
 
 def test_pixels_of_a_table_go_all_the_way(tmp_path):
-    from tag_rewards.datasets.sample import unpack
+    from tag_rewards.datasets.reading import unpack
 
     root = tmp_path / "fer2013"
     loaded = pixel_dataset(root)

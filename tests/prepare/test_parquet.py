@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tag_rewards.files.images import image_size
-from tag_rewards.files.parquet import ParquetError
+from tag_rewards.files.objects import ParquetError
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.prepare.rows import (
     RL_SCHEMA,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tag_rewards.datasets.protocols import load_protocol
-from tag_rewards.datasets.sample import FaceSample, LeftOut, labelled_part
+from tag_rewards.datasets.reading import FaceSample, LeftOut, labelled_part
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError

@@ -19,10 +19,16 @@ from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import AUFigures
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import visible
-from tag_rewards.pictures.layout import PANEL
 from tag_rewards.pictures.marks import trace_marks
-from tag_rewards.report.cards import MAX_CLAIMS, draw_face
-from tag_rewards.report.drawings import COLOURS, draw_au_iou, draw_confusion, inline_svg
+from tag_rewards.pictures.sheet import PANEL
+from tag_rewards.report.drawings import (
+    COLOURS,
+    MAX_CLAIMS,
+    draw_au_iou,
+    draw_confusion,
+    draw_face,
+    inline_svg,
+)
 from tag_rewards.report.tables import Change, Group, Table, to_csv
 from tag_rewards.target import Target
 from tests.builders.page_reader import read_page

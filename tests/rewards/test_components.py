@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from tag_rewards.geometry.boxes import box_iou
+from tag_rewards.geometry.boxes import BoxSpace, box_iou
 from tag_rewards.geometry.matching import iou, polygon_overlaps
-from tag_rewards.geometry.spaces import BoxSpace
 from tag_rewards.rewards import (
     GroundingConfig,
     RewardConfig,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 
 from tag_rewards.forms import FORMS
-from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.rewards import score
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing import hacks

@@ -13,10 +13,9 @@ from tag_rewards import AUEvidence, BoxSpace, RewardConfig, Target, score
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.answers import strict_answer
 from tag_rewards.evaluation.run import EvaluationConfig
-from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.facs import EXPRESSIONS, as_synonyms, read_synonyms
 from tag_rewards.integrations.scorer import default_scorer
 from tag_rewards.integrations.server.config import ServerConfig
-from tag_rewards.synonyms import as_synonyms, read_synonyms
 from tag_rewards.testing import honest_text
 from tag_rewards.trace import parse_trace
 from tag_rewards.traces.verifier import VerifyConfig, verify

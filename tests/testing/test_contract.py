@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from tag_rewards.errors import InputError
-from tag_rewards.geometry.spaces import BoxSpace
+from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.target import Target
 from tag_rewards.testing import (
     PROMISES,

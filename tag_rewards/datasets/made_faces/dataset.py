@@ -22,8 +22,8 @@ from tag_rewards.datasets.rafdb import RAFDB_LABELS
 from tag_rewards.detectors.openface.csv import INTENSITY_AUS, OpenFaceRow, write_openface_csv
 from tag_rewards.errors import InputError
 from tag_rewards.facs import PROTOTYPES
-from tag_rewards.files.staged import settle, staged
-from tag_rewards.geometry.landmarks import MIRROR_ORDER
+from tag_rewards.files.whole import settle, staged
+from tag_rewards.geometry.regions import MIRROR_ORDER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

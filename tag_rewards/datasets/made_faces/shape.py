@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.geometry.landmarks import MIRROR_ORDER
+from tag_rewards.geometry.regions import MIRROR_ORDER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

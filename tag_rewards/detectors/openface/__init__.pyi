@@ -1,10 +1,10 @@
 from .csv import (
     OpenFaceError,
+    OpenFaceFolder,
     OpenFaceRow,
     read_openface_csv,
     write_openface_csv,
 )
-from .folder import OpenFaceFolder
 from .program import (
     OpenFaceConfig,
     OpenFaceDetector,

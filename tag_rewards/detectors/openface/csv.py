@@ -1,5 +1,7 @@
 """Reader and writer of the CSV files of OpenFace 2.x (https://github.com/TadasBaltrusaitis/OpenFace).
 
+`OpenFaceFolder` is the detector that finds the one of each image (`FaceLandmarkImg -out_dir`).
+
 `FaceLandmarkImg` writes one file for an image, `FeatureExtraction` one for a sequence (its rows
 carry `frame`, `timestamp` and `success` too). The program ends with exit code 0 when the disk is
 full and leaves a file cut anywhere, so every row is held to the header's column count and the last
@@ -8,6 +10,7 @@ line to its newline: a number cut from 137.6 to 137 would pass for a landmark ot
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,12 +21,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.detectors.observation import MIN_CONFIDENCE, FaceObservation, Pose
+from tag_rewards.detectors.observation import MIN_CONFIDENCE, Detection, FaceObservation, Pose
 from tag_rewards.errors import InputError
-from tag_rewards.geometry.landmarks import N_LANDMARKS
+from tag_rewards.geometry.regions import N_LANDMARKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from tag_rewards.detectors.observation import ImageInput
+
 
 INTENSITY_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 """AUs with an intensity column `AUxx_r`, 0 to 5, in the program's order."""
@@ -461,3 +467,110 @@ def _number(field: str) -> float:
 def _is_nan(field: str) -> bool:
     """Whether a field is what a C++ program prints of what is no number, `-nan(ind)` say."""
     return _NAN.fullmatch(field.strip()) is not None
+
+
+class OpenFaceFolder:
+    """Reads the CSV of each image, `STEM.csv` in one folder; a `Detector`.
+
+    An image without a CSV has no face if its `STEM_of_details.txt` is there, and failed if not:
+    OpenFace did not come to it. A folder without any such file was thinned out to its CSVs; there
+    an image without one has no face, which nothing tells from one that OpenFace did not come to.
+
+    Attributes:
+        name: `openface-csv`.
+        version: Hash of the CSVs' names, sizes and times of writing.
+        folder: Where the CSVs are.
+        has_details: Whether the folder tells the images that OpenFace came to, by the files
+            `STEM_of_details.txt`.
+
+    Args:
+        folder: Where the CSVs are.
+        au_static: Whether they are of `FeatureExtraction -au_static`; those of `FeatureExtraction`
+            are refused otherwise.
+
+    Raises:
+        InputError: There is no such folder, or no CSV in it.
+    """
+
+    name = "openface-csv"
+
+    def __init__(self, folder: str | Path, *, au_static: bool = False) -> None:
+        self.folder = Path(folder)
+        self._au_static = au_static
+        csvs = sorted(self.folder.glob("*.csv"))
+        if not csvs:
+            problem = "holds no CSV" if self.folder.is_dir() else "is not a folder"
+            raise InputError(f"{folder} {problem}; give the folder that OpenFace wrote to")
+        digest = hashlib.sha256()
+        for csv in csvs:
+            stat = csv.stat()
+            digest.update(f"{csv.name}\n{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        self.version = f"{digest.hexdigest()[:12]}{' -au_static' if au_static else ''}"
+        self.has_details = any(self.folder.glob("*_of_details.txt"))
+        self._image_of: dict[str, Path] = {}
+
+    def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
+        """Look up images; one result for each, in order. Pixels have no name to look up by."""
+        return [
+            self._detect(image)
+            if isinstance(image, Path)
+            else Detection(failure="pixels have no file name to look up a CSV by")
+            for image in images
+        ]
+
+    def has_csv(self, image: Path) -> bool:
+        """Whether there is a CSV of an image's name."""
+        return self._csv(image).exists()
+
+    def was_run_on(self, image: Path) -> bool:
+        """Whether OpenFace came to an image, as far as the folder tells."""
+        csv = self._csv(image)
+        return csv.exists() or not self.has_details or says_no_face(csv)
+
+    def faces(self, image: Path) -> tuple[FaceObservation, ...]:
+        """The faces of an image that has a CSV.
+
+        Raises:
+            OpenFaceError: The CSV cannot be trusted, or is of a video.
+            OSError: It cannot be opened.
+        """
+        rows = read_image_csv(self._csv(image), au_static=self._au_static)
+        return tuple(successful_faces(rows, self.name, self.version))
+
+    def require_any(self, images: Sequence[Path]) -> None:
+        """See that the CSVs are of these images.
+
+        Args:
+            images: Image files; without any there is nothing to see.
+
+        Raises:
+            InputError: There is a CSV for none of them.
+        """
+        if images and not any(map(self.has_csv, images)):
+            raise InputError(
+                f"{self.folder} has a CSV for none of the {len(images)} images, for example no "
+                f"{self._csv(images[0]).name}; "
+                "run OpenFace's FaceLandmarkImg on the images or give another folder"
+            )
+
+    def _csv(self, image: Path) -> Path:
+        return self.folder / f"{image.stem}.csv"
+
+    def _detect(self, image: Path) -> Detection:
+        first = self._image_of.setdefault(image.stem, image)
+        csv = self._csv(image)
+        if first != image:
+            return Detection(
+                failure=f"{csv.name} may be of {first}, which has the same name; "
+                "run OpenFace into a folder of its own for each folder of images",
+                kind="its CSV may be of another image",
+            )
+        if csv.exists():
+            try:
+                return Detection(self.faces(image))
+            except OpenFaceError as error:
+                return Detection(failure=str(error), kind="its CSV cannot be trusted")
+        if not self.was_run_on(image):
+            kind = "OpenFace was not run on the image"
+            return Detection(failure=f"{csv} is not there: {kind}", kind=kind)
+        return Detection()

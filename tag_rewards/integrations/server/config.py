@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from math import inf
 
-from tag_rewards.rewards.config import RewardConfig
+from tag_rewards.rewards.score import RewardConfig
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,102 @@
-"""Reading a completion: reasoning apart, then sections, steps and answer.
+"""A trace as text: read (reasoning apart, then sections, steps and answer), and written.
 
 Untidy text is read as far as it can be read for sure, and each way in which it is untidy is one
 error. What a completion says is never guessed: a box whose AU cannot be told is a claim without a
 name.
+
+Models that think do so between marks; a chat template may have written the opening one already, so
+that a completion begins in the middle of it. What stands there is not read: boxes and answers in it
+neither pay nor count. Sources of the marks: Qwen3, GLM-4.xV and DeepSeek-R1 (`<think>`), Kimi-VL,
+Magistral, Seed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.forms import NAME_MARKS, TAG, form_named
+from tag_rewards.forms import MAX_BOXES as MAX_BOXES
+from tag_rewards.forms import MAX_COORDINATE, NAME_MARKS, TAG, Written, form_named, split_boxes
 from tag_rewards.mentions import find_aus, mentioned_aus
-from tag_rewards.trace.boxes import Written, split_boxes
-from tag_rewards.trace.quick import read_quickly
-from tag_rewards.trace.reasoning import MAX_MARKS, Parted, set_apart
-from tag_rewards.trace.values import MAX_BOXES, MAX_CHARS, MAX_REASONING, Step, Trace
+from tag_rewards.trace.values import MAX_CHARS, MAX_REASONING, Claim, Step, Trace
 
 if TYPE_CHECKING:
     from tag_rewards.forms import Form
     from tag_rewards.target import Target
+
+
+#: What stands before and behind reasoning.
+MARKS: tuple[tuple[str, str], ...] = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("◁think▷", "◁/think▷"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+)
+
+#: A text with more marks is not read.
+MAX_MARKS = 500
+
+_OPENING = frozenset(before for before, _ in MARKS)
+_ALL = tuple(mark for pair in MARKS for mark in pair)
+
+
+class Parted(NamedTuple):
+    """A text in two.
+
+    Attributes:
+        written: What is not reasoning.
+        reasoning: The reasoning without its marks; "" if there is none.
+        unclosed: Whether the text ends in it.
+    """
+
+    written: str
+    reasoning: str = ""
+    unclosed: bool = False
+
+
+def set_apart(text: str) -> Parted | None:
+    """Part a text into its reasoning and the rest, in time linear in its length.
+
+    What stands between an opening and the next closing mark is reasoning. A closing mark that none
+    has opened ends a reasoning that began with the text.
+
+    Returns:
+        The parts, or None if there are more marks than `MAX_MARKS`.
+
+    Example:
+        >>> set_apart("<think>A smile?</think>It is joy.")
+        Parted(written='It is joy.', reasoning='A smile?', unclosed=False)
+        >>> set_apart("A smile?</think>It is joy.").reasoning, set_apart("<think>A smile").unclosed
+        ('A smile?', True)
+    """
+    marks = tuple(mark for mark in _ALL if mark in text)
+    if not marks:
+        return Parted(text)
+    if sum(map(text.count, marks)) > MAX_MARKS:
+        return None
+    written: list[str] = []
+    reasoning: list[str] = []
+    inside, at = False, 0
+    for mark in _any_of(marks).finditer(text):
+        piece, at = text[at : mark.start()], mark.end()
+        if mark[0] not in _OPENING and not inside:
+            reasoning += [*written, piece]
+            written.clear()
+        else:
+            (reasoning if inside else written).append(piece)
+            inside = mark[0] in _OPENING
+    (reasoning if inside else written).append(text[at:])
+    return Parted("".join(written), "".join(reasoning).strip(), inside)
+
+
+@lru_cache(maxsize=256)
+def _any_of(marks: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, marks)))
+
 
 #: Largest x and y inside the image.
 Extent = tuple[float, float]
@@ -55,7 +130,7 @@ def parse_trace(text: str, extent: Extent | None = None, form: Form = TAG) -> Tr
 
     Never raises; what does not fit the grammar is left out or read in spite of it, and recorded in
     `errors`. Time is linear in the length of the text, and a text over `MAX_CHARS` characters is
-    refused whole. Reasoning in front (`tag_rewards.trace.reasoning`) is set apart and not read,
+    refused whole. Reasoning in front (`tag_rewards.trace.text`) is set apart and not read,
     unless the whole trace stands in it and the answer alone behind it.
 
     A step may run over several lines, and "…", bullets and numbers may stand between steps. Boxes
@@ -419,3 +494,156 @@ def _judge(
                 errors.append(f"step {number}: the box {text} leaves the image")
     if not _FILLER.fullmatch(after):
         errors.append(f"text after the box of step {number}")
+
+
+# What could be a mark, a box, an arrow, a title or a line.
+_SIGNS = r"<>\[\]{}()→⇒➔➜⟶⇨◁▷:：#*_=\n\r"
+_is_prose = re.compile(rf"[^{_SIGNS}]*").fullmatch
+# In a step, also what could be the number of an AU, or JSON. No space at its ends; bounded, since
+# a search that fails begins anew at every step.
+_SIGNS_OF_STEPS = rf"{_SIGNS}\d，`\"'"
+_WORDS = rf"([^{_SIGNS_OF_STEPS}\s](?:[^{_SIGNS_OF_STEPS}]{{0,198}}[^{_SIGNS_OF_STEPS}\s])?)"
+
+
+#: Trained models say the same conclusions again and again.
+_aus_of = lru_cache(maxsize=1024)(mentioned_aus)
+
+
+class _Patterns(NamedTuple):
+    """How the steps of a form look if nothing about them is out of the ordinary."""
+
+    steps: Callable[[str], list[tuple[str, ...]]]  # whole, region, AU, observation, numbers
+    y_first: bool
+    names: int  # how often a step says its AU
+    titles: tuple[str, ...]  # without their colons, in lower case
+
+
+@lru_cache(maxsize=64)
+def _patterns(form: Form) -> _Patterns | None:
+    """The patterns of a form; None if its marks could be prose."""
+    titles = (form.analysis, form.loop, form.conclusion)
+    if not all(title.endswith(":") for title in titles) or any(map(_is_prose, form.answer)):
+        return None
+    box = form.pattern_of_box(number=r"(\d{1,6})", name=r"AU\3")
+    step, arrow = re.escape(form.step), re.escape(form.arrows[0])
+    written = rf"{step} {_WORDS} \(AU([1-9]\d?)\) {arrow} {_WORDS} {arrow} {box}"
+    return _Patterns(
+        re.compile(rf"({written}[\s…]*)").findall,
+        form.order == (1, 0, 3, 2),
+        1 + form.box.count("$name"),
+        tuple(title.rstrip(":").lower() for title in titles),
+    )
+
+
+def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> Trace | None:
+    """The trace of a well-formed text; None if it takes a closer look.
+
+    Args:
+        text: The completion.
+        extent: Largest x and y inside the image.
+        form: How it is written.
+    """
+    patterns = _patterns(form)
+    if patterns is None or len(text) > MAX_CHARS:
+        return None
+    before, _, rest = text.partition(form.analysis)
+    analysis, _, rest = rest.partition(form.loop)
+    loop, _, rest = rest.partition(form.conclusion)
+    conclusion, _, rest = rest.partition(form.answer[0])
+    answer, closed, after = rest.partition(form.answer[1])
+    if not closed or before.strip() or after.strip():
+        return None
+    analysis, loop = analysis.strip(), loop.lstrip()
+    conclusion, answer = conclusion.strip(), answer.strip()
+    prose = f"{analysis}|{conclusion}|{answer}"  # one match is cheaper than three
+    if not (analysis and conclusion and _is_prose(prose)):
+        return None
+    # At the end of a line, the words of a title are one without its colon too.
+    for words in (analysis, conclusion, answer):
+        if words[-20:].lower().endswith(patterns.titles):
+            return None
+    if "nit" in loop or "NIT" in loop:  # "action unit"
+        return None
+    n_steps = loop.count(form.step)  # those in the words of a step, which open another, among them
+    if not 0 < n_steps <= MAX_BOXES or loop.count("AU") != patterns.names * n_steps:
+        return None
+    width, height = extent or (MAX_COORDINATE, MAX_COORDINATE)
+    steps, claims, length = [], [], 0
+    new = tuple.__new__  # in half the time of the classes' own
+    for whole, region, au, observation, a, b, c, d in patterns.steps(loop):
+        x1, y1, x2, y2 = float(a), float(b), float(c), float(d)
+        if patterns.y_first:
+            x1, y1, x2, y2 = y1, x1, y2, x2
+        if not (x1 < x2 <= width and y1 < y2 <= height):
+            return None
+        number, box = int(au), (x1, y1, x2, y2)
+        steps.append(new(Step, (region, observation, box, number, (), False)))
+        claims.append(new(Claim, (box, (number,))))
+        length += len(whole)
+    if len(steps) != n_steps or length != len(loop):
+        return None
+    trace = Trace(analysis, tuple(steps), conclusion, _aus_of(conclusion), answer)
+    # What `Trace` finds out itself once it is asked is known already.
+    trace.__dict__.update(claims=tuple(claims), unplaced_aus=())
+    return trace
+
+
+def text_of(trace: Trace, arrow: str | None = None, form: Form = TAG) -> str:
+    """The text of a trace, well-formed or not; `render` writes those alone that are read back.
+
+    Example:
+        >>> from tag_rewards.trace import Step, Trace
+        >>> step = Step("lips", "pressed", (4, 8.5, 12, 11), 24, (23,))
+        >>> text = text_of(Trace("Calm.", (step,), "", (), None), arrow="->")
+        >>> text.splitlines()[2].startswith("Inspect lips (AU24, AU23) -> pressed -> ")
+        True
+    """
+    steps = []
+    for step in trace.steps:
+        names = ", ".join(f"AU{au}" for au in step.aus)
+        region = f"{step.region} ({names})" if names else step.region
+        box = (
+            form.write_box(step.box, names or step.region) if step.box else form.write_in_box("[]")
+        )
+        steps.append(form.write_step(region, step.observation, box, arrow))
+    text = form.write(trace.global_analysis, steps, trace.conclusion, trace.answer or "")
+    if trace.reasoning:
+        before, behind = MARKS[0]
+        return f"{before}\n{trace.reasoning}\n{behind}\n{text}"
+    return text
+
+
+def render(trace: Trace, arrow: str | None = None, form: Form = TAG) -> str:
+    """Write a trace; `parse_trace(render(trace)) == trace`.
+
+    Args:
+        trace: A well-formed trace, with a region, an observation and a box in each step, and an
+            answer.
+        arrow: One of the form's; None for the one that it writes.
+        form: How it is to be written.
+
+    Raises:
+        ValueError: The text would not be read back as the same trace; the message names the first
+            field that differs.
+
+    Example:
+        >>> from tag_rewards.trace import Step, Trace
+        >>> step = Step("mouth corners", "pulled up", (40, 80, 120, 110), au=12)
+        >>> trace = Trace("A smile.", (step,), "AU12 means joy.", (12,), "happiness")
+        >>> parse_trace(render(trace)) == trace
+        True
+    """
+    text = text_of(trace, arrow, form)
+    again = parse_trace(text, form=form)
+    if trace == again:
+        return text
+    for field in (
+        *("errors", "global_analysis", "conclusion", "conclusion_aus", "answer", "steps"),
+        *("reasoning", "unclosed"),
+    ):
+        written, read = getattr(trace, field), getattr(again, field)
+        if written != read:
+            break
+    raise ValueError(
+        f"this trace cannot be written: its {field} {written!r} would be read as {read!r}"
+    )
