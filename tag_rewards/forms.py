@@ -111,6 +111,9 @@ class Form:
             if box.startswith("$x") or box.startswith("$y"):
                 raise ValueError(f"box: {box!r} needs a mark before its first number")
 
+    def __hash__(self) -> int:
+        return hash(self.box)  # patterns are looked up by form, at every completion
+
     @cached_property
     def grammar(self) -> tuple[str, ...]:
         """The marks that a completion has, in their order."""

@@ -369,7 +369,9 @@ def match(
         (0.375, 2, 0.357)
     """
     overlaps: dict[Name, dict[Box, float]] = {name: {} for name in evidence}
+    n_claims = 0
     for box, names in claims:
+        n_claims += len(names)
         place = None
         for name in names:
             item = evidence.get(name)
@@ -385,13 +387,18 @@ def match(
         for name, of in overlaps.items():
             if of:
                 of.update(zip(of, polygon_overlaps(of, evidence[name]), strict=True))
-    weights, ramp = _weights(evidence, config), partial(_ramp, config.iou_floor, config.iou_ceiling)
-    shown = [
-        weights[name] * _mean([ramp(overlap) for overlap in of.values()])
-        for name, of in overlaps.items()
-        if of
-    ]
-    n_claims = sum([len(names) for _, names in claims])
+    weights = _weights(evidence, config)
+    ramp = partial(_ramp, config.iou_floor, config.iou_ceiling)
+    shown: list[float] = []
+    means: list[float] = []
+    for name, of in overlaps.items():
+        if len(of) == 1:  # nearly always
+            [overlap] = of.values()
+            shown.append(weights[name] * ramp(overlap))
+            means.append(overlap)
+        elif of:
+            shown.append(weights[name] * _mean([*map(ramp, of.values())]))
+            means.append(_mean([*of.values()]))
     nameless = [box for box, names in claims if not names]
     if nameless:
         free = set(unplaced).difference(*[names for _, names in claims])
@@ -405,13 +412,13 @@ def match(
             for i, j in best_pairs([row for row, _ in rows]):
                 row, box = rows[i]
                 overlaps[left[j]][box] = row[j]
+                means.append(row[j])
     if not evidence:
         return Matching(0.0, 0.0, n_claims, overlaps)
     n_evidence = len(evidence)
     excess = max(n_claims, n_evidence) / n_evidence
     score = fsum(shown) / (fsum(weights.values()) * excess)
-    mean_iou = fsum([_mean([*of.values()]) for of in overlaps.values() if of]) / n_evidence
-    return Matching(score, mean_iou, n_claims, overlaps)
+    return Matching(score, fsum(means) / n_evidence, n_claims, overlaps)
 
 
 def best_pairs(gains: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
@@ -463,10 +470,8 @@ def _weights(evidence: Mapping[Name, RegionLike], config: MatchingConfig) -> dic
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean, 0 of nothing; the order does not matter, not even to the last bit."""
-    if len(values) == 1:  # nearly always
-        return values[0]
-    return fsum(values) / len(values) if values else 0.0
+    """The mean; the order does not matter, not even to the last bit."""
+    return fsum(values) / len(values)
 
 
 def _ramp(floor: float, ceiling: float, overlap: float) -> float:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import repeat
+from operator import lt
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.forms import MAX_BOXES as MAX_BOXES
@@ -496,14 +498,29 @@ def _judge(
         errors.append(f"text after the box of step {number}")
 
 
-# What could be a mark, a box, an arrow, a title or a line.
-_SIGNS = r"<>\[\]{}()→⇒➔➜⟶⇨◁▷:：#*_=\n\r"
-_is_prose = re.compile(rf"[^{_SIGNS}]*").fullmatch
-# In a step, also what could be the number of an AU, or JSON. No space at its ends; bounded, since
-# a search that fails begins anew at every step.
-_SIGNS_OF_STEPS = rf"{_SIGNS}\d，`\"'"
-_WORDS = rf"([^{_SIGNS_OF_STEPS}\s](?:[^{_SIGNS_OF_STEPS}]{{0,198}}[^{_SIGNS_OF_STEPS}\s])?)"
+# The short way by which a well-formed completion is read, several times as fast as in full.
+#
+# Most of what a trained model writes is well-formed, and reading it is most of what a score costs.
+# What is read here is what `read_in_full` reads; a property test holds it. Whatever is out of the
+# ordinary, be it only a parenthesis in the conclusion or a letter with an accent in a step, is left
+# to that.
 
+# What could be a mark, a box, an arrow, a title or a line.
+_is_sign = re.compile(r"[<>\[\]{}()→⇒➔➜⟶⇨◁▷:：#*_=\n\r]").search
+# In a step, nothing that could be the number of an AU, or JSON, either. Bounded, since a search
+# that fails begins anew at every step.
+_WORDS = r"([A-Za-z](?:[A-Za-z,.; -]{0,198}[A-Za-z.])?)"
+
+
+class _Numbers(dict[str, float]):
+    """What digits say; looked up, where they are of an ordinary image, in a fifth of the time."""
+
+    def __missing__(self, digits: str) -> float:
+        return float(digits)
+
+
+_number = _Numbers((str(n), float(n)) for n in range(2049)).__getitem__
+_AUS = {str(au): au for au in range(1, 100)}
 
 #: Trained models say the same conclusions again and again.
 _aus_of = lru_cache(maxsize=1024)(mentioned_aus)
@@ -522,7 +539,7 @@ class _Patterns(NamedTuple):
 def _patterns(form: Form) -> _Patterns | None:
     """The patterns of a form; None if its marks could be prose."""
     titles = (form.analysis, form.loop, form.conclusion)
-    if not all(title.endswith(":") for title in titles) or any(map(_is_prose, form.answer)):
+    if not all(title.endswith(":") for title in titles) or not all(map(_is_sign, form.answer)):
         return None
     box = form.pattern_of_box(number=r"(\d{1,6})", name=r"AU\3")
     step, arrow = re.escape(form.step), re.escape(form.arrows[0])
@@ -555,36 +572,48 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
         return None
     analysis, loop = analysis.strip(), loop.lstrip()
     conclusion, answer = conclusion.strip(), answer.strip()
-    prose = f"{analysis}|{conclusion}|{answer}"  # one match is cheaper than three
-    if not (analysis and conclusion and _is_prose(prose)):
+    prose = f"{analysis}|{conclusion}|{answer}"  # one search is cheaper than three
+    if not (analysis and conclusion) or _is_sign(prose):
         return None
     # At the end of a line, the words of a title are one without its colon too.
-    for words in (analysis, conclusion, answer):
-        if words[-20:].lower().endswith(patterns.titles):
+    prose = prose.lower()
+    for title in patterns.titles:
+        if title in prose:
             return None
-    if "nit" in loop or "NIT" in loop:  # "action unit"
-        return None
     n_steps = loop.count(form.step)  # those in the words of a step, which open another, among them
     if not 0 < n_steps <= MAX_BOXES or loop.count("AU") != patterns.names * n_steps:
         return None
-    width, height = extent or (MAX_COORDINATE, MAX_COORDINATE)
-    steps, claims, length = [], [], 0
-    new = tuple.__new__  # in half the time of the classes' own
-    for whole, region, au, observation, a, b, c, d in patterns.steps(loop):
-        x1, y1, x2, y2 = float(a), float(b), float(c), float(d)
-        if patterns.y_first:
-            x1, y1, x2, y2 = y1, x1, y2, x2
-        if not (x1 < x2 <= width and y1 < y2 <= height):
-            return None
-        number, box = int(au), (x1, y1, x2, y2)
-        steps.append(new(Step, (region, observation, box, number, (), False)))
-        claims.append(new(Claim, (box, (number,))))
-        length += len(whole)
-    if len(steps) != n_steps or length != len(loop):
+    found = patterns.steps(loop)
+    if len(found) != n_steps:
         return None
-    trace = Trace(analysis, tuple(steps), conclusion, _aus_of(conclusion), answer)
-    # What `Trace` finds out itself once it is asked is known already.
-    trace.__dict__.update(claims=tuple(claims), unplaced_aus=())
+    wholes, regions, named, observations, *sides = zip(*found, strict=True)
+    if sum(map(len, wholes)) != len(loop):
+        return None
+    x1, y1, x2, y2 = [tuple(map(_number, side)) for side in sides]
+    if patterns.y_first:
+        x1, y1, x2, y2 = y1, x1, y2, x2
+    width, height = extent or (MAX_COORDINATE, MAX_COORDINATE)
+    if max(x2) > width or max(y2) > height or not (all(map(lt, x1, x2)) and all(map(lt, y1, y2))):
+        return None
+    aus, boxes = tuple(map(_AUS.__getitem__, named)), tuple(zip(x1, y1, x2, y2, strict=True))
+    # `tuple.__new__` makes the named tuples in half the time of their own.
+    values = zip(regions, observations, boxes, aus, repeat(()), repeat(False))
+    steps = tuple(map(tuple.__new__, repeat(Step), values))
+    claims = tuple(map(tuple.__new__, repeat(Claim), zip(boxes, zip(aus), strict=True)))
+    # As `Trace` makes one, in half the time, with what it finds out itself once it is asked.
+    trace = object.__new__(Trace)
+    trace.__dict__.update(
+        global_analysis=analysis,
+        steps=steps,
+        conclusion=conclusion,
+        conclusion_aus=_aus_of(conclusion),
+        answer=answer,
+        errors=(),
+        reasoning="",
+        unclosed=False,
+        claims=claims,
+        unplaced_aus=(),
+    )
     return trace
 
 
