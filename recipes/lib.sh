@@ -67,6 +67,25 @@ has_weights() {
     [[ -n $(find "$1/" -maxdepth 1 -name '*.safetensors' -print -quit 2>/dev/null) ]]
 }
 
+# has_adapter FOLDER: whether a LoRA adapter is in or beside a model's weights, with which it would load
+# as another model.
+has_adapter() {
+    "$VENV/bin/python" -c 'import sys, pathlib
+from tag_rewards.integrations.verl.lora import has_adapter
+sys.exit(not has_adapter(pathlib.Path(sys.argv[1])))' "$1"
+}
+
+# folded FOLDER OUT: the model of FOLDER, or where LoRA trained it, OUT with the adapter in its weights.
+folded() {
+    if has_adapter "$1"; then
+        rm -rf "$2"
+        "$VENV/bin/python" -m tag_rewards.integrations.verl.lora "$1" "$2.part" >&2 && mv "$2.part" "$2"
+        say "$2"
+    else
+        say "$1"
+    fi
+}
+
 # is_count NAME...: each variable of that name that is set holds a whole number above 0.
 is_count() {
     local name
@@ -101,6 +120,9 @@ set_model() {
     [[ $device == cpu || $FLASH_ATTENTION == 1 ]] ||
         for_verl+=("$1.use_remove_padding=False" "+$1.override_config.attn_implementation=sdpa")
     [[ $FREEZE_VISION == 1 ]] || for_verl+=("$1.external_lib=null")
+    # Merged for the rollouts too: vLLM then needs to know nothing of it.
+    [[ -z ${LORA:-} ]] ||
+        for_verl+=("$1.lora_rank=$LORA" "$1.lora_alpha=$((2 * LORA))" "$1.lora.merge=True")
 }
 
 # quoted TEXT: as a string for hydra, whatever spaces, commas, brackets, equal signs and quotes it has.

@@ -45,6 +45,8 @@
 #   TRACES    SFT on these traces, not on
 #             templates, as run_tag_sft.sh has it
 #   SFT_EPOCHS, SFT_LR, SFT_BATCH         as run_tag_sft.sh, but 2 epochs on made faces
+#   LORA      rank of a LoRA adapter, which alone is trained, in SFT and in GRPO; it is in the weights
+#             of the model afterwards     none
 #   FREEZE_VISION  1: the visual encoder
 #             stays frozen in GRPO too    1                      1
 #   FLASH_ATTENTION  1 or 0: use it or not  0                    1 if installed
@@ -91,7 +93,7 @@ else
 fi
 [[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
 data_settings
-is_count NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
+is_count LORA NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
 [[ $STEPS == null ]] || is_count STEPS
 [[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
 parquet=$OUT/data
@@ -225,16 +227,17 @@ grpo() {
 export_model() {
     local step=$1 actor=checkpoints/global_step_$1/actor merged=$OUT/grpo/step_$1
     mkdir -p "$OUT/grpo"
+    rm -rf "$OUT/grpo/hf" "$OUT"/grpo/step_* "$OUT"/grpo/folded_step_*
     if has_weights "$OUT/$actor/huggingface"; then
-        ln -sfn "../$actor/huggingface" "$OUT/grpo/hf"
-        return
+        merged=$OUT/$actor/huggingface
+    else
+        say "   log: $OUT/logs/merge.log"
+        HF_HUB_OFFLINE=1 supervise "$OUT/logs/merge.log" "$TIMEOUT" 'Saving (\w+) to' 'writing the \1' \
+            "$VENV/bin/python" -m verl.model_merger merge --backend fsdp --local_dir "$OUT/$actor" \
+            --target_dir "$merged"
     fi
-    rm -rf "$OUT/grpo/hf" "$OUT"/grpo/step_*
-    say "   log: $OUT/logs/merge.log"
-    HF_HUB_OFFLINE=1 supervise "$OUT/logs/merge.log" "$TIMEOUT" 'Saving (\w+) to' 'writing the \1' \
-        "$VENV/bin/python" -m verl.model_merger merge --backend fsdp --local_dir "$OUT/$actor" \
-        --target_dir "$merged"
-    ln -sfn "step_$step" "$OUT/grpo/hf"
+    merged=$(folded "$merged" "$OUT/grpo/folded_step_$step")
+    ln -sfn "$(realpath --relative-to="$OUT/grpo" "$merged")" "$OUT/grpo/hf"
 }
 
 exported() {
@@ -246,7 +249,7 @@ finished() { [[ $(cat "$OUT/checkpoints/finished.txt" 2>/dev/null) == "$STEPS" ]
 
 begun=$SECONDS
 # shellcheck disable=SC2046
-same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} $(data_setting_names)
+same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} ${LORA:+LORA} $(data_setting_names)
 stage set-up set_up
 check_weights
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"

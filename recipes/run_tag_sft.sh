@@ -23,6 +23,7 @@
 #   DROP_LONG   1: leave longer traces out, 0: do not start        0          0
 #   MAX_TOKENS  tokens of a micro-batch     8192                   16384
 #   TIMEOUT     seconds until the run counts as hung and is stopped            3600       604800
+#   LORA        rank of a LoRA adapter, which alone is trained and is in the weights afterwards    none
 #   FREEZE_VISION    0: train the visual encoder too               1          1
 #   FLASH_ATTENTION  1 or 0: use it or not  0                      1 if installed
 #   LOGGER      verl loggers besides console and file, separated by commas: tensorboard,wandb
@@ -52,7 +53,7 @@ if [[ $device == gpu ]]; then
 else
     NGPUS=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-3600}
 fi
-is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT
+is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT LORA
 workers=$((NGPUS * NNODES))
 ((BATCH % workers == 0)) || die "BATCH=$BATCH: must be a multiple of the $workers GPUs"
 if [[ -d $MODEL ]]; then
@@ -85,7 +86,7 @@ done_already() {
 }
 
 # What a run is begun with and must not change. The data is told by its content, see `sft-data`.
-settings=("$OUT/sft/settings.txt" MODEL FREEZE_VISION BATCH)
+settings=("$OUT/sft/settings.txt" MODEL FREEZE_VISION BATCH ${LORA:+LORA})
 asked=$data/asked.txt
 if [[ -d $OUT/sft/hf && ${DRY_RUN:-} != 1 ]]; then
     [[ ! -e ${settings[0]} ]] || same_settings "${settings[@]}"
@@ -100,6 +101,8 @@ validation=$(quoted "$data/sft_test.parquet")
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
+    ! has_adapter "$MODEL" || die "MODEL=$MODEL: has a LoRA adapter beside its weights or among them, and" \
+        "would load as another model: python -m tag_rewards.integrations.verl.lora makes one of both"
     drop=()
     [[ $DROP_LONG == 0 ]] || drop=(--drop-long)
     "$VENV/bin/tag-rewards" sft-data "${datasets[@]}" --out "$data" --model "$MODEL" \
@@ -166,7 +169,8 @@ supervise "$OUT/logs/sft.log" "$TIMEOUT" \
 # The first node writes the model. verl's tracker names a checkpoint once it is complete.
 ((NNODES == 1 || NODE_RANK == 0)) || exit 0
 done=$(cat "$checkpoints/latest_checkpointed_iteration.txt")
-last=checkpoints/global_step_$done/huggingface
-has_weights "$OUT/sft/$last" || die "no model was written to $OUT/sft/$last"
-ln -sfn "$last" "$OUT/sft/hf"
+last=$checkpoints/global_step_$done/huggingface
+has_weights "$last" || die "no model was written to $last"
+last=$(folded "$last" "$OUT/sft/folded_step_$done")
+ln -sfn "$(realpath --relative-to="$OUT/sft" "$last")" "$OUT/sft/hf"
 say "Done: $OUT/sft/hf"

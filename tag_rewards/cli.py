@@ -13,7 +13,7 @@ try:
     import typer
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "the command line needs more than the rewards do: pip install 'tag-rewards[data]'",
+        "the command line needs more than the rewards do: pip install 'tag-rewards[cli]'",
         name=error.name,
     ) from None
 
@@ -88,7 +88,8 @@ _EXTRAS = {
     "jinja2": "eval",
     "matplotlib": "eval",
     "pyarrow": "data",
-    "rich": "data",
+    "msgspec": "data",
+    "rich": "cli",
 }
 
 

@@ -21,6 +21,7 @@ CPU = {"TAG_DEVICE": "cpu", "FLASH_ATTENTION": 1}  # ignored, as NGPUS is
 SMALL = {"NGPUS": 1, "FLASH_ATTENTION": 0, "FREEZE_VISION": 0, "LOGGER": "tensorboard,wandb"}
 JOINED = {"RAY_ADDRESS": "10.0.0.1:6379"}
 SET = {"NGPUS": 4, "NNODES": 2, "EPOCHS": 9, "LR": "3e-5", "MODEL": "some/model", "SEED": 5}
+SET |= {"LORA": 16}
 SET_SFT = SET | {"BATCH": 24, "MAX_LENGTH": 300, "MAX_TOKENS": 900, "DROP_LONG": 1}
 SET_GRPO = SET | {
     **{"TP": 4, "STEPS": 7, "SFT": 0, "SAVE_FREQ": 3, "TEST_FREQ": 2, "TEMPERATURE": 0.8},
