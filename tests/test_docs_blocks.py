@@ -1,4 +1,4 @@
-"""The code of every page: it is Python, it is shell, and what it calls is there with its options."""
+"""The code of every page: it is Python, or shell, and what it calls is there with its options."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from tag_rewards.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
-    + [*ROOT.glob("examples/**/*.md")]
+    page for where in ("*.md", "docs/*.md", "examples/**/*.md") for page in ROOT.glob(where)
 )
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _OURS = re.compile(r"(?:[A-Z_]+=(?:\S*|'[^']*'|\"[^\"]*\") )*(?:tag-rewards|python|bash|make) ")
@@ -84,4 +83,4 @@ def test_what_is_called_is_there(line):
         assert (ROOT / words[1]).is_file() or "/" not in words[1]
     elif words[:1] == ["make"]:
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert set(word for word in words[1:] if "=" not in word) <= set(targets)
+        assert {word for word in words[1:] if "=" not in word} <= set(targets)

@@ -43,7 +43,7 @@ def without_weights(folder):
 
 
 def as_checkpoint(model, folder):
-    """As verl's checkpoint has it: PEFT's names for all tensors, rank and alpha beside the folder."""
+    """As verl's checkpoint has it: PEFT's names for tensors, rank and alpha beside the folder."""
     from safetensors.torch import save_file
 
     hf = without_weights(folder / "huggingface")
@@ -89,7 +89,7 @@ def test_what_is_not_that_model_is_refused(trained, tmp_path):
     gone = next(name for name in tensors if name.endswith("layernorm.weight"))
     kept = {name: tensor for name, tensor in tensors.items() if name != gone}
     save_file(kept, folder / "model.safetensors")
-    with pytest.raises(InputError, match="not those of its config.json: 1 are missing and 0 unk"):
+    with pytest.raises(InputError, match=r"not those of its config\.json: 1 are missing and 0 unk"):
         fold_adapter(folder, tmp_path / "out")
     half = next(name for name in tensors if "lora_B" in name)
     save_file({k: v for k, v in tensors.items() if k != half}, folder / "model.safetensors")
