@@ -101,3 +101,27 @@ def test_two_real_steps(tiny_vlm, sft_parquet, recipe, tmp_path) -> None:
     assert "Found latest checkpoint" in (tmp_path / "logs" / "sft.log").read_text()
     assert (tmp_path / "sft" / "hf").resolve().parent.name == "global_step_4"
     shutil.rmtree(tmp_path / "sft")
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(900)
+def test_lora_leaves_the_encoder_alone(tiny_vlm, sft_parquet, recipe, tmp_path) -> None:
+    """No adapter is in the encoder, and `sft/hf` is the model with all others in its weights."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("verl")
+    settings = {"MODEL": tiny_vlm, "DATA": sft_parquet, "OUT": tmp_path, "BATCH": 8, "EPOCHS": 1}
+    run = recipe("run_tag_sft.sh", "optim.lr_warmup_steps=1", **settings, LORA=4)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    [checkpoint] = (tmp_path / "sft" / "checkpoints").glob("*/huggingface")
+    adapters = [name for name in _tensors(checkpoint) if "lora_" in name]
+    assert adapters
+    assert not [name for name in adapters if in_visual_encoder(name)]
+    load = pytest.importorskip("transformers").AutoModelForImageTextToText.from_pretrained
+    before, after = (
+        load(folder, dtype="float32").state_dict() for folder in (tiny_vlm, tmp_path / "sft" / "hf")
+    )
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    trained = {name.partition(".lora_")[0].removeprefix("base_model.model.") for name in adapters}
+    assert changed == {f"{layer}.weight" for layer in trained}
+    shutil.rmtree(tmp_path / "sft")

@@ -19,7 +19,9 @@ The frozen tensors have no gradient, so no optimiser state, and verl's optimiser
 
 from __future__ import annotations
 
+import copy
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from verl.workers.engine import EngineRegistry
@@ -79,8 +81,16 @@ class FrozenVisionEngine(FSDPEngineWithLMHead):
         return module
 
     def _build_lora_module(self, module: Any) -> Any:
-        # PEFT has frozen the model; what is frozen here are the adapters that it put into the
-        # encoder (`target_modules=all-linear` puts them everywhere).
+        # PEFT freezes the model and `target_modules=all-linear` puts adapters everywhere. Those in
+        # the encoder must not be there: frozen ones are trained again once PEFT has turned adapters
+        # off and on, as verl does for the reference policy.
+        given = self.model_config
+        names = [name for name, _ in module.named_modules() if in_visual_encoder(name)]
+        also = [given.exclude_modules] if given.exclude_modules else []
+        self.model_config = copy.copy(given)
+        object.__setattr__(
+            self.model_config, "exclude_modules", "|".join([*also, *map(re.escape, names)])
+        )
         module = super()._build_lora_module(module)
-        freeze_visual_encoder(module)
+        self.model_config = given
         return module
