@@ -92,6 +92,9 @@ for model; do
         if [[ -d $model ]]; then
             [[ -e $model/config.json ]] || die "MODEL $model: no Hugging Face model, it has no config.json"
             model=$(realpath -s "$model")
+            # By a pattern it would find none, or another model's.
+            [[ $model != *[[*?]* ]] ||
+                die "MODEL $model: vLLM finds no files in a folder with [, * or ? in its name or its path"
         elif [[ $model == [./]* || $model == */*/* ]]; then
             die "MODEL $model: no such folder"
         fi

@@ -15,8 +15,16 @@ SPECIAL_TOKEN = re.compile(
 )
 
 
+#: What a token begins with, by what it ends with; the first is nowhere else in one that ends so.
+_BEGINS = {">": "<", "]": "["}
+#: Characters looked at in a step from the end; more than the 44 of the longest token.
+_STEP = 64
+
+
 def without_last_tokens(text: str) -> str:
-    r"""The text without the special tokens at its end; in time linear in its length.
+    r"""The text without the special tokens at its end, and the space between and behind them.
+
+    Only the end is looked at, in time linear in what is taken off.
 
     Example:
         >>> without_last_tokens("a token <|im_end|> in the middle stays<|im_end|>\n<|endoftext|>")
@@ -24,9 +32,21 @@ def without_last_tokens(text: str) -> str:
         >>> without_last_tokens("<answer> fear </answer><end_of_utterance>")
         '<answer> fear </answer>'
     """
-    end = len(text)
-    for token in reversed([*SPECIAL_TOKEN.finditer(text)]):
-        if text[token.end() : end].strip():
+    kept = len(text)
+    while end := _end_of_words(text, kept):
+        opening = _BEGINS.get(text[end - 1], "\0")
+        start = text.rfind(opening, max(0, end - _STEP), end)
+        if start < 0 or not SPECIAL_TOKEN.fullmatch(text, start, end):
             break
-        end = token.start()
-    return text[:end]
+        kept = start
+    return text[:kept]
+
+
+def _end_of_words(text: str, end: int) -> int:
+    """Where the space that ends there begins."""
+    while end:
+        step = text[max(0, end - _STEP) : end]
+        end -= len(step)
+        if words := step.rstrip():
+            return end + len(words)
+    return 0

@@ -3,15 +3,17 @@
 import inspect
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app, main
 from tag_rewards.commands.prepare import prepare
+from tag_rewards.commands.score import serve
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PrepareConfig
+from tag_rewards.rewards.score import GroundingConfig, RewardConfig
 from tests.builders.command import command
 
 
@@ -56,6 +58,11 @@ def test_help_explains_every_command(command):
     code, out, _ = run(*command, "--help")
     assert code == 0
     assert "Example" in out or not command
+
+
+def test_every_option_of_the_reward_is_one_of_the_server():
+    of_reward = {field.name for field in (*fields(RewardConfig), *fields(GroundingConfig))}
+    assert of_reward - {"grounding"} <= inspect.signature(serve).parameters.keys()
 
 
 def test_a_users_error_is_one_sentence_and_exit_code_2(faces, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +17,9 @@ from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing import honest_text
 from tag_rewards.testing.strategies import completions, targets
 from tag_rewards.testing.traces import TARGETS
-from tag_rewards.trace import MAX_REASONING, read_trace, without_reasoning
+from tag_rewards.trace import MAX_REASONING, message_text, read_trace, without_reasoning
 from tag_rewards.trace.text import MARKS, MAX_MARKS, set_apart
+from tests.builders.command import command
 
 TARGET = TARGETS[0]
 GOOD = honest_text(TARGET)
@@ -143,21 +147,63 @@ def test_nothing_of_a_text_gets_lost_but_marks(text):
     assert [sign for sign in kept if not sign.isspace()] == sorted("".join(text.split()))
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        {"type": "thinking", "thinking": "hm", "signature": "x"},
-        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
-        {"type": "reasoning", "text": "hm"},
-    ],
-)
-def test_a_part_of_a_message_that_is_reasoning_is_left_out(part):
-    assert completion_text({"content": [part, {"type": "text", "text": "T"}]}) == "T"
+T = {"type": "text", "text": "T"}
+# A message, and its text.
+MESSAGES = {
+    "DeepSeek": ({"content": "T", "reasoning_content": "hm"}, "<think>hm</think>T"),
+    "vLLM": ({"content": "T", "reasoning": "hm"}, "<think>hm</think>T"),
+    "both": ({"content": "T", "reasoning": "hm", "reasoning_content": "hm"}, "<think>hm</think>T"),
+    "Anthropic": ({"content": [{"type": "thinking", "thinking": "hm", "signature": "x"}, T]}, "T"),
+    "Mistral": (
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, T]},
+        "T",
+    ),
+    "a part": ({"content": [{"type": "reasoning", "text": "hm"}, T]}, "T"),
+    "in the middle": ({"content": [T, {"type": "thinking", "thinking": "hm"}, T]}, "TT"),
+    "nothing behind": ({"content": None, "reasoning": "hm"}, "<think>hm</think>"),
+    "of an object": (SimpleNamespace(content="T", reasoning="hm"), "<think>hm</think>T"),
+    "none": ({"content": "T", "reasoning": None, "reasoning_content": ""}, "T"),
+    "settings": ({"content": "T", "reasoning": {"effort": "low"}}, "T"),
+    "withheld": ({"content": [{"type": "redacted_thinking", "data": "x"}, T]}, "T"),
+    "an image": ({"content": [T, {"type": "image_url", "text": None}]}, "T"),
+    "nothing": ({"content": None}, None),
+    "no content": ({"content": [{"type": 3}]}, None),
+}
 
 
-def test_reasoning_beside_the_content_stands_in_front_of_it():
-    message = {"role": "assistant", "content": GOOD, "reasoning_content": "Look."}
+@pytest.mark.parametrize(("message", "text"), MESSAGES.values(), ids=MESSAGES)
+def test_reasoning_beside_the_content_stands_in_front_of_it(message, text):
+    assert message_text(message) == completion_text([message]) == text
+
+
+def test_reasoning_beside_the_content_is_read_as_that_in_the_text():
+    message = {"role": "assistant", "content": GOOD, "reasoning": "Look."}
     assert parse_trace(completion_text([message])).reasoning == "Look."
+    for nothing in (None, ""):
+        cut = message_text({"content": nothing, "reasoning": "Look."}, cut_off=True)
+        assert parse_trace(cut).unclosed
+    assert not parse_trace(message_text(message, cut_off=True)).unclosed
+    assert (
+        score(completion_text(message), TARGET, RewardConfig(reasoning="required"))["format"] == 1
+    )
+    assert score(GOOD, TARGET, RewardConfig(reasoning="required"))["format"] == 0
+
+
+def test_the_command_line_says_whether_to_think(tmp_path):
+    (tmp_path / "target.json").write_text(TARGET.to_json())
+    thinks = f"<think>{THOUGHTS}</think>{GOOD}"
+    for text, option, expected in (
+        (GOOD, "required", 0.0),
+        (thinks, "required", 1.0),
+        (GOOD, "forbidden", 1.0),
+        (thinks, "forbidden", 0.5),
+        (thinks, "allowed", 1.0),
+    ):
+        (tmp_path / "answer.txt").write_text(text)
+        files = (tmp_path / "answer.txt", "--target", tmp_path / "target.json")
+        code, said, _ = command("score", *files, "--reasoning", option)
+        assert code == 0
+        assert re.search(rf"format\W+{expected:.3f}", said), option
 
 
 SPACES = {

@@ -49,6 +49,7 @@ def evaluate(
         Path | None, typer.Option(help="The file of `generate --counterfactual`, to report it too.")
     ] = None,
     synonyms: options.SynonymsFile = None,
+    reasoning: options.ReasoningOption = "allowed",
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the random boxes.")] = 0,
 ) -> None:
@@ -76,12 +77,10 @@ def evaluate(
     from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
-    from tag_rewards.facs import read_synonyms
     from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
     from tag_rewards.prepare.face_target import TargetConfig
 
-    words = read_synonyms(synonyms) if synonyms else ()
-    config = EvaluationConfig(resamples, seed, words)
+    config = EvaluationConfig(resamples, seed, options.words_of(synonyms), reasoning)
     if (data is None) == (dataset is None):
         raise InputError("give one of --data and --dataset")
     if data is not None:

@@ -11,11 +11,14 @@ import typer
 
 from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
+from tag_rewards.facs import read_synonyms
 from tag_rewards.forms import FORMS
 from tag_rewards.geometry.boxes import Kind
+from tag_rewards.rewards.score import Reasoning
 
 if TYPE_CHECKING:
     from tag_rewards.evidence.of_dataset import FaceSource
+    from tag_rewards.facs import Synonyms
     from tag_rewards.target import Target
 
 ProtocolOption = typer.Option(
@@ -42,6 +45,14 @@ SynonymsFile = Annotated[
         "--synonyms",
         metavar="FILE",
         help="YAML with words of yours for the labels, label: [words].",
+    ),
+]
+ReasoningOption = Annotated[
+    Reasoning,
+    typer.Option(
+        "--reasoning",
+        help="Whether a completion may think before its trace, as between <think> and </think>; "
+        "required: without it the format reward is 0; forbidden: it is one error.",
     ),
 ]
 
@@ -96,6 +107,15 @@ EngineOptions = Annotated[
     list[str] | None,
     typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of the engine."),
 ]
+
+
+def words_of(synonyms: Path | None) -> Synonyms:
+    """The words of the file of `SynonymsFile`; none without one.
+
+    Raises:
+        InputError: It cannot be read, or is no such file; one sentence.
+    """
+    return read_synonyms(synonyms) if synonyms else ()
 
 
 def face_source(

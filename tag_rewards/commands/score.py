@@ -7,10 +7,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tag_rewards.commands.options import SynonymsFile, read_target, read_text
+from tag_rewards.commands.options import (
+    ReasoningOption,
+    SynonymsFile,
+    read_target,
+    read_text,
+    words_of,
+)
 from tag_rewards.commands.terminal import terminal
 from tag_rewards.errors import InputError
-from tag_rewards.facs import read_synonyms
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.rewards.score import GroundingConfig, RewardConfig
 
@@ -24,6 +29,7 @@ def score(
         Path, typer.Option(help="File with the target's JSON (`reward_model.ground_truth`).")
     ],
     synonyms: SynonymsFile = None,
+    reasoning: ReasoningOption = "allowed",
 ) -> None:
     """Score one completion against a target, with the default weights, and say what is wrong in it.
 
@@ -37,7 +43,7 @@ def score(
     from tag_rewards.trace import read_trace
 
     truth, text = read_target(target), read_text(completion)
-    config = RewardConfig(synonyms=read_synonyms(synonyms) if synonyms else ())
+    config = RewardConfig(synonyms=words_of(synonyms), reasoning=reasoning)
     table = Table("score", "value")
     for name, value in score_text(text, truth, config).items():
         table.add_row(name, f"{value:.3f}")
@@ -119,6 +125,8 @@ def serve(
     overlap: Annotated[
         Literal["box", "polygon"], _reward_option("What a box is compared with.")
     ] = _GROUNDING.overlap,
+    synonyms: SynonymsFile = None,
+    reasoning: ReasoningOption = _REWARD.reasoning,
 ) -> None:
     """Serve the rewards over HTTP, for stacks that call a reward by URL.
 
@@ -149,7 +157,14 @@ def serve(
             timeout=timeout,
             access_log=access_log,
             api_key=None if api_key_env is None else os.environ[api_key_env],
-            reward=RewardConfig(format_weight, accuracy_weight, grounding_weight, grounding),
+            reward=RewardConfig(
+                format_weight,
+                accuracy_weight,
+                grounding_weight,
+                grounding,
+                words_of(synonyms),
+                reasoning,
+            ),
         )
     except ValueError as error:
         raise InputError(str(error)) from None

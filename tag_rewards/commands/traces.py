@@ -102,7 +102,6 @@ def build(
     """
     from tag_rewards.commands.progress import build_bar
     from tag_rewards.engines.make import make_engine
-    from tag_rewards.facs import read_synonyms
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.quality.table import read_rejected
     from tag_rewards.traces import run
@@ -126,9 +125,7 @@ def build(
         ),
         mode=mode,
         template=template,
-        verify=VerifyConfig(
-            min_format, min_grounding, synonyms=read_synonyms(synonyms) if synonyms else ()
-        ),
+        verify=VerifyConfig(min_format, min_grounding, synonyms=options.words_of(synonyms)),
         policy=PolicyConfig(format_retries, label_retries, engine_retries, _numbers(temperatures)),
         seed=seed,
         max_tokens=max_tokens,

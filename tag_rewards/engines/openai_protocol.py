@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
 from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.files.json_values import json_value
 from tag_rewards.files.text import encodable, one_line
+from tag_rewards.trace import message_text
 
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Request
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|d)")
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 _ABOVE_ZERO = ("request_seconds", "patience_seconds", "backoff_seconds", "max_response_mib")
@@ -132,6 +134,9 @@ def request_body(request: Request, model: str, config: OpenAIConfig) -> bytes:
 def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     """The reply to a request that the body of a chat completion holds; it took some seconds.
 
+    Reasoning that the endpoint tells from the content stands in front of it, between marks. Counts
+    and log-probabilities that are none are left out.
+
     Raises:
         MalformedError: The body is no JSON, or lacks a choice with a message.
     """
@@ -139,28 +144,20 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     choices = answer.get("choices") if isinstance(answer, dict) else None
     choice: Any = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
-    text = _text(message.get("content")) if isinstance(message, dict) else None
-    if text is None:
+    reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+    text = message_text(message, cut_off=reason == "length")
+    if not isinstance(message, dict) or (text is None and message.get("content") is not None):
         _refuse(body, "holds no message with text")
     usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
-    reason = choice.get("finish_reason")
     return Reply(
         key=key,
-        text=encodable(text),
+        text=encodable(text or ""),
         finish_reason=encodable(reason) if isinstance(reason, str) else "",
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         seconds=seconds,
         logprobs=_logprobs(choice.get("logprobs")),
     )
-
-
-def _text(content: Any) -> str | None:
-    """The text of a message: a string, or parts, of which those with reasoning are left out."""
-    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
-        texts = [part.get("text") for part in content if part.get("type") == "text"]
-        content = "".join(texts) if all(isinstance(text, str) for text in texts) else 0
-    return "" if content is None else content if isinstance(content, str) else None
 
 
 def served_models(body: bytes) -> tuple[str, ...]:
@@ -253,7 +250,7 @@ def refill_seconds(headers: Mapping[str, str], tokens: int) -> float:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json_value(body)
     except (ValueError, RecursionError):
         _refuse(body, "is no JSON")
 

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Literal, get_args
 
 from tag_rewards.engines.base import Reply, Request, TokenLogprob, chat_messages, split_prompt
-from tag_rewards.engines.vllm_offline import VLLMConfig, sampling_fields
+from tag_rewards.engines.vllm_offline import VLLMConfig, require_found, sampling_fields
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.ray_cluster import ray_cluster
 from tag_rewards.files.text import one_line
@@ -140,6 +140,7 @@ class RayEngine:
 
     Raises:
         ImportError: Ray or vLLM is not installed.
+        InputError: vLLM would not find the model's files.
     """
 
     name = "ray"
@@ -147,6 +148,7 @@ class RayEngine:
     def __init__(
         self, model: str, config: VLLMConfig | None = None, ray_config: RayConfig | None = None
     ) -> None:
+        require_found(model)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         import ray.data.llm
         import vllm  # noqa: F401 - to fail early

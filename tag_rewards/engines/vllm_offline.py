@@ -82,6 +82,21 @@ class VLLMConfig:
         return {**given, **self.arguments}
 
 
+def require_found(model: str) -> None:
+    """Refuse the name of a folder that vLLM takes for a pattern of names (seen with 0.28).
+
+    In such a folder it finds no weights, once everything else is loaded, or those of another one.
+
+    Raises:
+        InputError: It has `[`, `*` or `?`.
+    """
+    if set("[*?") & set(model) and os.path.isdir(model):
+        raise InputError(
+            f"the model's folder {model} has [, * or ? in its name or path, which vLLM takes for a "
+            "pattern; give it another name, or a link to it"
+        )
+
+
 class _Held(NamedTuple):
     """A request that vLLM has."""
 
@@ -103,13 +118,14 @@ class VLLMEngine:
 
     Raises:
         ImportError: vLLM is not installed.
-        ValueError: `held` is out of range.
+        InputError: `held` is out of range, or vLLM would not find the model's files.
     """
 
     name = "vllm"
 
     def __init__(self, model: str, config: VLLMConfig | None = None, held: int = 512) -> None:
         require_at_least_1(held=held)
+        require_found(model)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # read when vLLM is imported
         import vllm  # noqa: F401 - to fail early, and not after an hour of preparations
 

@@ -28,7 +28,6 @@ from tag_rewards.evaluation.results import (
     read_face_rows,
     read_results,
 )
-from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.files.whole import unchanged
 
 if TYPE_CHECKING:
@@ -103,13 +102,14 @@ class PairedComparison:
 
 
 def read_model(folder: Path) -> EvaluatedModel:
-    """Read `results.json` and `rows.parquet` of a folder.
+    """Read `results.json` and `samples.parquet` of a folder.
 
     Raises:
-        InputError: A file is missing or wrong.
+        InputError: A file is missing or wrong, or contradicts the other.
     """
     with unchanged(folder / RESULTS_FILE):
-        return EvaluatedModel(folder, read_results(folder), read_face_rows(folder))
+        results = read_results(folder)
+        return EvaluatedModel(folder, results, read_face_rows(folder, results))
 
 
 def compare_models(
@@ -248,8 +248,7 @@ def cross_dataset(
 
 
 def _pooled(models: Sequence[EvaluatedModel], n_resamples: int, seed: int) -> DatasetFigures:
-    declared = {label for one in models for label in one.results.labels}
-    labels = [label for label in EXPRESSIONS if label in declared]
+    labels = list(dict.fromkeys(label for one in models for label in one.results.labels))
     columns = [row_columns(one.rows, labels) for one in models]
     total = np.sum([part.sum(axis=0) for part in columns], axis=0)
     drawn = np.sum(

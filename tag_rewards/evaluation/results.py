@@ -45,24 +45,26 @@ it has none. `gallery.parquet` has all these columns for its faces, and before t
 coordinates the boxes are up to the target's box space).
 
 What another version wrote opens: a measure that it lacks is absent, one that is not known here is
-named in `Results.unknown` and passed over.
+named in `Results.unknown` and passed over. What was edited does not, where a value contradicts
+another: all that is made of the files counts on the labels, the counts and the ranges in them.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import FERBENCH, STRICT
+from tag_rewards.errors import InputError, shown
+from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN
 from tag_rewards.evaluation.classification import Classification
 from tag_rewards.evaluation.measures import MEASURES, Figure, JudgedFaces
 from tag_rewards.files.objects import open_parquet, read_object
@@ -276,11 +278,32 @@ def _results(record: dict[str, Any]) -> Results:
     }
     read = {**record, "faithfulness": known, "unknown": sorted(unknown)}
     results = msgspec.convert(_with_lists(read), Results)
-    n = len(results.labels)
-    for name, one in results.classification.items():
-        if [len(one.by_class), *map(len, one.confusion)] != [n] + [n + 1] * n:
-            raise ValueError(f"classification {name!r} is not of {n} labels")
+    _require_consistent(results)
     return results
+
+
+def _require_consistent(results: Results) -> None:
+    labels, total, n = results.labels, results.faces.total, len(results.labels)
+    if not labels or len(set(labels)) < n:
+        raise ValueError(f"labels are {shown(list(labels))}, not some that differ")
+    if STRICT not in results.classification:
+        raise ValueError(f"classification lacks {STRICT!r}")
+    for name, one in results.classification.items():
+        where = f"classification {name!r}"
+        if tuple(of.label for of in one.by_class) != labels or (
+            [len(row) for row in one.confusion] != [n + 1] * n
+        ):
+            raise ValueError(f"{where} is not of the {n} labels {', '.join(labels)}")
+        counts = [count for row in one.confusion for count in row]
+        if min(counts) < 0 or sum(counts) != one.n:
+            raise ValueError(f"{where}: n is {one.n}, and confusion counts {sum(counts)} faces")
+        if one.n + one.dropped != total:
+            raise ValueError(
+                f"{where}: n is {one.n} and dropped {one.dropped}, and faces.total is {total}"
+            )
+    for name, count in asdict(results.faces).items():
+        if isinstance(count, int) and not 0 <= count <= total:
+            raise ValueError(f"faces.{name} is {count}, and faces.total is {total}")
 
 
 _CLASSIFICATION = tuple(one.name for one in fields(Classification))
@@ -305,10 +328,14 @@ _CLAIM = pa.struct(
     ]
 )
 
+#: Of 1, and a number of things; what is read is held to it.
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
 _TYPES = {
     "str": pa.string(),
-    "float": pa.float64(),
-    "int": pa.int32(),
+    "Share": pa.float64(),
+    "Count": pa.int32(),
     "bool": pa.bool_(),
     "tuple[ClaimRow, ...]": pa.list_(_CLAIM),
 }
@@ -318,7 +345,7 @@ class ClaimRow(NamedTuple):
     """A box with one AU that it is said to show; the fields are those of the column `claims`."""
 
     au: int | None
-    iou: float | None
+    iou: Share | None
     box: Box
     region: str
     agrees: bool | None
@@ -335,21 +362,21 @@ class FaceRow:
     answer_compat: str | None
     completion: str | None
     target: str
-    confidence: float | None
+    confidence: Share | None
     abstained: bool
-    score: float
-    format: float
-    grounding: float
-    mean_iou: float = 0.0
-    hit_rate: float = 0.0
-    au_precision: float = 0.0
-    au_recall: float = 0.0
-    au_f1: float = 0.0
-    n_aus: int = 0
-    n_placed: int = 0
-    n_mentions: int = 0
-    hallucinated: float | None = None
-    text_box_agreement: float | None = None
+    score: Share
+    format: Share
+    grounding: Share
+    mean_iou: Share = 0.0
+    hit_rate: Share = 0.0
+    au_precision: Share = 0.0
+    au_recall: Share = 0.0
+    au_f1: Share = 0.0
+    n_aus: Count = 0
+    n_placed: Count = 0
+    n_mentions: Count = 0
+    hallucinated: Share | None = None
+    text_box_agreement: Share | None = None
     claims: tuple[ClaimRow, ...] = ()
 
 
@@ -408,24 +435,63 @@ def _table(rows: Sequence[FaceRow]) -> pa.Table:
     return table
 
 
-def read_face_rows(folder: Path) -> list[FaceRow]:
+def read_face_rows(folder: Path, results: Results | None = None) -> list[FaceRow]:
     """Read the `samples.parquet` of a folder; the inverse of `write_face_rows`.
 
     A measure that has no column is None or NaN in every row.
 
+    Args:
+        folder: The folder.
+        results: What its `results.json` says, which the rows must not contradict; None to read
+            them alone.
+
     Raises:
-        InputError: There is none, or a column is missing or of another type, or a value is wrong.
+        InputError: There is none, a column is missing or of another type, a value is wrong or
+            contradicts another; the message names file, row, field and value.
     """
-    return [_face_row(*one) for one in _read(folder / SAMPLES_FILE, _COLUMNS)]
+    path = folder / SAMPLES_FILE
+    rows = [_face_row(*one, results) for one in _read(path, _COLUMNS)]
+    if results is not None and len(rows) != results.faces.total:
+        raise InputError(
+            f"{path} has {len(rows)} rows, and faces.total is {results.faces.total} in "
+            f"{RESULTS_FILE}; {_REMEDY}"
+        )
+    for name, times in Counter(row.id for row in rows).items():
+        if times > 1:
+            raise InputError(f"{path}: id {name!r} is there {times} times; {_REMEDY}")
+    return rows
 
 
-def _face_row(where: str, record: Mapping[str, Any]) -> FaceRow:
-    plain = {one.name: record.get(one.name, None if one.nullable else np.nan) for one in _COLUMNS}
+def _face_row(where: str, record: Mapping[str, Any], results: Results | None) -> FaceRow:
+    present = {one.name: record[one.name] for one in _COLUMNS if one.name in record}
+    absent: dict[str, Any] = {
+        one.name: np.nan for one in _COLUMNS if not one.nullable and one.name not in record
+    }
     claims = [[claim[name] for name in ClaimRow._fields] for claim in record["claims"] or ()]
     try:
-        return msgspec.convert({**plain, "claims": claims}, FaceRow)
+        row = msgspec.convert({**present, "claims": claims}, FaceRow)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {error}; {_REMEDY}") from error
+        field = str(error).partition("$.")[2].partition("[")[0].rstrip("`")
+        value = shown(record.get(field))
+        raise InputError(f"{where}: {field} is {value}: {error}; {_REMEDY}") from error
+    _require_of_row(where, row, results)
+    return replace(row, **absent) if absent else row
+
+
+def _require_of_row(where: str, row: FaceRow, results: Results | None) -> None:
+    """Refuse a row that contradicts itself, or results if they are given."""
+    if (row.answer is None) == (not row.no_answer):
+        raise InputError(
+            f"{where}: answer is {shown(row.answer)}, and no_answer is {shown(row.no_answer)}; "
+            f"{_REMEDY}"
+        )
+    compat = None if row.answer_compat == UNKNOWN else row.answer_compat
+    for name, value in (("label", row.label), ("answer", row.answer), ("answer_compat", compat)):
+        if results is not None and value is not None and value not in results.labels:
+            raise InputError(
+                f"{where}: {name} is {shown(value)}, none of the labels of {RESULTS_FILE} "
+                f"({', '.join(results.labels)}); {_REMEDY}"
+            )
 
 
 def _read(path: Path, schema: pa.Schema) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -536,11 +602,16 @@ def write_gallery(folder: Path, faces: Sequence[GalleryFace]) -> Path:
     return path
 
 
-def read_gallery(folder: Path) -> list[GalleryFace]:
+def read_gallery(folder: Path, results: Results | None = None) -> list[GalleryFace]:
     """Read the `gallery.parquet` of a folder, in its order; nothing if there is no such file.
 
+    Args:
+        folder: The folder.
+        results: As `read_face_rows` takes them.
+
     Raises:
-        InputError: A column is missing or of another type, or a value is wrong.
+        InputError: A column is missing or of another type, or a value is wrong or contradicts
+            another.
     """
     settle(folder)
     path = folder / GALLERY_FILE
@@ -551,5 +622,5 @@ def read_gallery(folder: Path) -> list[GalleryFace]:
         kind, rank, image = own = [record[one.name] for one in _OWN]
         if None in own:
             raise InputError(f"{where}: kind, rank or image is missing; {_REMEDY}")
-        faces.append(GalleryFace(kind, rank, image, _face_row(where, record)))
+        faces.append(GalleryFace(kind, rank, image, _face_row(where, record, results)))
     return faces

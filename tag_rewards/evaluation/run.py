@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -58,7 +58,7 @@ from tag_rewards.facs import as_synonyms
 from tag_rewards.files.objects import read_objects
 from tag_rewards.files.whole import unchanged
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
-from tag_rewards.rewards import RewardConfig
+from tag_rewards.rewards.score import Reasoning, RewardConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +76,8 @@ class EvaluationConfig:
         resamples: Resamples of the bootstrap, at least 100.
         seed: Of the bootstrap and of the random boxes, at least 0.
         synonyms: Words of the user's own for the labels, for the strict reading of answers.
+        reasoning: Whether a completion may, must or must not think first, for the reward of each
+            face.
 
     Raises:
         InputError: An option is out of range; the message names option and value.
@@ -84,12 +86,20 @@ class EvaluationConfig:
     resamples: int = 2000
     seed: int = 0
     synonyms: Synonyms = ()
+    reasoning: Reasoning = "allowed"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))
+        if self.reasoning not in get_args(Reasoning):
+            raise InputError(
+                f"reasoning is {self.reasoning!r}, not one of {', '.join(get_args(Reasoning))}"
+            )
         for name, least in (("resamples", 100), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}, not at least {least}")
+
+
+_AS_ALWAYS = ((), "allowed")  # options that results are not told to have
 
 
 class Evaluation(NamedTuple):
@@ -184,7 +194,7 @@ def evaluate(
         raise InputError(f"{data.protocol} has no face to evaluate; give data with some")
     areas = area_boxes([face.landmarks for face in faces])
     dialect = dialect_of(data.protocol, data.labels)
-    reward = RewardConfig(synonyms=config.synonyms)
+    reward = RewardConfig(synonyms=config.synonyms, reasoning=config.reasoning)
     judged: list[Judged | None] = []
     rows: list[FaceRow] = []
     for face, completion, where in zip(faces, completions, areas_of_faces(areas), strict=True):
@@ -220,7 +230,7 @@ def evaluate(
         by_au=by_au,
         suspect_spaces=Counter(str(one.suspect) for one in judged if one and one.suspect),
         config={
-            **{name: value for name, value in asdict(config).items() if value != ()},
+            **{name: value for name, value in asdict(config).items() if value not in _AS_ALWAYS},
             "level": LEVEL,
             "ece_bins": ECE_BINS,
             "hit_iou": HIT_IOU,

@@ -1,15 +1,9 @@
-"""JSON objects and parquet files, read and held to what they should be, whatever they hold.
-
-Whole numbers in JSON of more than 18 digits are read as floats: Python's own have no end, and what
-is done with them then fails in ways that no reader of ours expects.
-"""
+"""JSON objects and parquet files, read and held to what they should be, whatever they hold."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError
+from tag_rewards.files.json_values import json_value
 from tag_rewards.files.whole import settle
-
-_DIGITS = 18  # of a whole number that every other tool can hold, too
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
@@ -77,25 +70,13 @@ def read_objects(
 
 def _object(where: str, data: bytes, remedy: str, finite: bool) -> dict[str, Any]:
     text, remedy = data.decode("utf-8", errors="replace"), remedy and f"; {remedy}"
-    number = _finite if finite else float
     try:
-        value = json.loads(
-            text,
-            parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else number(digits),
-            parse_float=number,
-            parse_constant=number,
-        )
+        value = json_value(text, finite=finite)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON ({error}){remedy}") from error
     if not isinstance(value, dict):
         raise InputError(f"{where} is {text.strip()[:60]!r}, not a JSON object{remedy}")
     return value
-
-
-def _finite(text: str) -> float:
-    if not isfinite(number := float(text)):
-        raise ValueError(f"{text:.20} is no finite number")
-    return number
 
 
 class ParquetError(InputError):

@@ -25,8 +25,7 @@ from tag_rewards.rewards.score import SCORE_KEYS, RewardConfig, score, score_bat
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.special_tokens import without_last_tokens
 from tag_rewards.target import Target
-from tag_rewards.trace import read_trace
-from tag_rewards.trace.text import MARKS
+from tag_rewards.trace import message_text, read_trace
 
 logger = logging.getLogger(__name__)
 
@@ -245,8 +244,8 @@ def completion_text(completion: Any) -> str | None:
     Args:
         completion: A string; a chat message (a mapping or object with `content`); a list of
             messages, of which the last one counts; the parts of a message's content; None.
-            Parts that are reasoning are left out; a message's `reasoning_content` comes in front of
-            its content, between the marks of reasoning.
+            Reasoning beside the content comes in front, between marks, as
+            `tag_rewards.trace.message_text` puts it; parts that are reasoning are left out.
 
     Returns:
         The text, or None if there is none, which scores 0.
@@ -255,32 +254,12 @@ def completion_text(completion: Any) -> str | None:
         >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "hi"}]}])
         'hi'
     """
-    while completion is not None and not isinstance(completion, str):
-        if isinstance(completion, (list, tuple)):
-            parts = [_part_text(part) for part in completion]
-            texts = [part for part in parts if part is not None]
-            if texts and len(texts) == len(parts):
-                return "".join(texts)
-            completion = completion[-1] if completion else None
-        elif isinstance(completion, Mapping):
-            thought = completion.get("reasoning_content")
-            completion = completion.get("content")
-            if isinstance(thought, str) and thought and isinstance(completion, str):
-                before, behind = MARKS[0]
-                return f"{before}{thought}{behind}{completion}"
-        else:
-            completion = getattr(completion, "content", None)
-    return completion
-
-
-def _part_text(part: Any) -> str | None:
-    """The text of one part of a message's content, "" if it is reasoning; None if it is no part."""
-    if not isinstance(part, Mapping) or "role" in part:
-        return None
-    if part.get("type") in ("thinking", "reasoning"):
-        return ""
-    text = part.get("text")
-    return text if isinstance(text, str) else None
+    while isinstance(completion, (list, tuple)) and completion:
+        text = message_text({"content": completion})
+        if text is not None:
+            return text
+        completion = completion[-1]
+    return completion if isinstance(completion, str) else message_text(completion)
 
 
 @lru_cache(maxsize=16)

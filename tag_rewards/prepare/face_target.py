@@ -7,9 +7,10 @@ images is normal. A file that cannot be trusted is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from tag_rewards.datasets.reading import LeftOut, labelled_part, load_image
@@ -131,25 +132,28 @@ class TargetConfig:
 
         `model` only where there is one, and `form` if it is not TAG's.
         """
-        fields = asdict(self)
         usual = {"model": None, "form": "tag"}
-        return {name: value for name, value in fields.items() if value != usual.get(name, ...)}
+        return {
+            name: value for name, value in asdict(self).items() if value != usual.get(name, ...)
+        }
 
     @classmethod
-    def from_settings(cls, fields: Mapping[str, Any]) -> TargetConfig:
+    def from_settings(cls, settings: Mapping[str, Any]) -> TargetConfig:
         """Inverse of `settings`, for what earlier versions wrote too.
 
         Raises:
-            InputError: A value is out of range.
-            TypeError: A field is missing or unknown.
+            InputError: A field is unknown, of another kind or out of range.
         """
-        model = fields.get("model")
-        if model is not None:
-            resizing = model.get("resizing")
-            model = ModelImages(**{**model, "resizing": resizing and Resizing(**resizing)})
-        elif fields.get("box_space") == "resized":
-            model = replace(RELEASED, resizing=Resizing(max_pixels=EARLIER_MAX_PIXELS))
-        return cls(**{**fields, "model": model})
+        try:
+            config = msgspec.convert(settings, cls)
+        except msgspec.ValidationError as error:
+            raise InputError(f"the settings of targets: {error}") from error
+        if unknown := sorted(settings.keys() - {one.name for one in fields(cls)}):
+            raise InputError(f"the settings of targets: {unknown[0]!r} is unknown")
+        if settings.get("model") is None and config.box_space == "resized":
+            earlier = replace(RELEASED, resizing=Resizing(max_pixels=EARLIER_MAX_PIXELS))
+            return replace(config, model=earlier)
+        return config
 
     def target(self, label: str, evidence: Sequence[AUEvidence] = ()) -> Target:
         """A target in this box space and form."""

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 
 from tag_rewards.colours import OKABE_ITO
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, shown
 from tag_rewards.facs import au_name
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import visible
@@ -70,6 +70,7 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
             color=COLOURS[order % len(COLOURS)],
             markersize=5,
             linewidth=1.6,
+            clip_on=False,  # a marker at 0 or 1 is whole
             label=visible(name),
         )
     axes.set(xlim=(0, 1), ylim=(max(len(aus), 1) - 0.5, -0.5), xlabel="mean IoU, 95 % interval")
@@ -337,10 +338,15 @@ def face_cards(faces: Sequence[GalleryFace], where: str) -> list[Card]:
             target = Target.from_json(row.target)
         except ValueError as error:
             raise InputError(f"{where}: the target of {name!r}: {error}") from error
+        if target.label != row.label:
+            raise InputError(
+                f"{where}: label of {name!r} is {shown(row.label)}, and that of its target "
+                f"{shown(target.label)}; run `tag-rewards eval` again"
+            )
         marks = trace_marks(image, target, text)
         left_out = max(len(text) - MAX_CHARS, 0)
-        drawing, shown = draw_face(image, marks), visible(text[:MAX_CHARS])
-        cards.append(Card(row, kinds, image, marks, drawing, shown, left_out))
+        drawing, part = draw_face(image, marks), visible(text[:MAX_CHARS])
+        cards.append(Card(row, kinds, image, marks, drawing, part, left_out))
     return cards
 
 

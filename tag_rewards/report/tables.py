@@ -164,10 +164,8 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
     entries = []
     for folder, name, slug in zip(folders, names, slugs, strict=True):
         with unchanged(folder / RESULTS_FILE):
-            results, gallery = read_results(folder), read_gallery(folder)
-        if STRICT not in results.classification:
-            raise InputError(f"{folder} has no figures of the parser {STRICT!r}; evaluate again")
-        entries.append(Entry(name, slug, folder, results, gallery))
+            results = read_results(folder)
+            entries.append(Entry(name, slug, folder, results, read_gallery(folder, results)))
     return entries
 
 

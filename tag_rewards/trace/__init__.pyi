@@ -1,3 +1,4 @@
+from .message import message_text
 from .text import MAX_BOXES, parse_trace, read_trace, render, text_of, without_reasoning
 from .values import MAX_CHARS, MAX_REASONING, Claim, Step, Trace
 
@@ -8,6 +9,7 @@ __all__ = [
     "Claim",
     "Step",
     "Trace",
+    "message_text",
     "parse_trace",
     "read_trace",
     "render",

@@ -215,9 +215,10 @@ def read_build_record(out: Path) -> BuildRecord:
         raise InputError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
     record = read_object(path, _REMEDY)
     try:
+        annotation = TargetConfig.from_settings(record.pop("annotation", {}))
         build = msgspec.convert(record, BuildRecord, dec_hook=lambda kind, value: kind(value))
-        return replace(build, annotation=TargetConfig.from_settings(record.get("annotation", {})))
-    except (msgspec.ValidationError, TypeError) as error:
+        return replace(build, annotation=annotation)
+    except (msgspec.ValidationError, InputError) as error:
         raise InputError(f"{path}: {error}; {_REMEDY}") from error
 
 

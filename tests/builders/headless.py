@@ -34,7 +34,8 @@ def browser(profile):
 
     command = [
         *(find_browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-        *("--disable-background-networking", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--disable-quic", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
         f"--user-data-dir={profile}",
     ]
     process = subprocess.Popen(

@@ -1,6 +1,7 @@
 """Folders of results as `tag-rewards eval` writes them, with figures that are made up."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -86,12 +87,12 @@ def made_samples(count=8):
     return rows
 
 
-def classification(accuracy, ece=True):
+def classification(accuracy, ece, labels):
     by_class = tuple(
         ClassFigures(
             label, figure(0.5), None if label == "neutral" else figure(0.5), figure(0.5), 4, 4
         )
-        for label in LABELS
+        for label in labels
     )
     confusion = ((0, 0, 0, 0), (1, 3, 0, 0), (0, 1, 2, 1))
     return Classification(
@@ -106,7 +107,7 @@ def classification(accuracy, ece=True):
     )
 
 
-def made(model="sft", accuracy=0.625, iou=0.66, **changes):
+def made(model="sft", accuracy=0.625, iou=0.66, labels=LABELS, **changes):
     """The figures of one evaluation."""
     faithfulness = {
         who: {name: figure(value) for name, one in MEASURES.items() if one.count}
@@ -115,13 +116,13 @@ def made(model="sft", accuracy=0.625, iou=0.66, **changes):
     faithfulness["model"]["text_box_agreement"] = None
     fields = {
         "protocol": "made-faces/test",
-        "labels": LABELS,
+        "labels": labels,
         "mismatches": (),
         "model": model,
         "faces": Faces(8, 8, 8, 6, 6, {"no face found": 2}),
         "classification": {
-            "strict": classification(accuracy),
-            "ferbench-compat": classification(accuracy + 0.05, ece=False),
+            "strict": classification(accuracy, True, labels),
+            "ferbench-compat": classification(accuracy + 0.05, False, labels),
         },
         "faithfulness": faithfulness,
         "by_au": (
@@ -136,6 +137,24 @@ def made(model="sft", accuracy=0.625, iou=0.66, **changes):
     return Results(**{**fields, **changes})
 
 
+def of_as_many(results, count):
+    """The same results, said to be of as many faces."""
+    if results.faces.total == count:
+        return results
+    k = len(results.labels)
+    confusion = [[0] * (k + 1) for _ in range(k)]
+    confusion[1][1] = count
+    confusion = tuple(map(tuple, confusion))
+    return replace(
+        results,
+        faces=Faces(*[count] * 5, {}),
+        classification={
+            parser: replace(one, n=count, confusion=confusion)
+            for parser, one in results.classification.items()
+        },
+    )
+
+
 def write_run(folder):
     """The metrics of a GRPO run of ten steps."""
     folder.mkdir(parents=True)
@@ -148,7 +167,7 @@ def write_made(folder, results=None, samples=None, gallery=True):
     """A folder of results; its faces are grey."""
     samples = made_samples() if samples is None else samples
     folder.mkdir(parents=True)
-    write_results(folder, results or made(folder.name))
+    write_results(folder, of_as_many(results or made(folder.name), len(samples)))
     write_face_rows(folder, samples)
     if gallery:
         order = range(len(samples))

@@ -29,7 +29,7 @@ There is one <image>. I must end with <answer> EXPRESSION </answer> and <|im_end
 THINKS = {
     "in marks": lambda text: {"content": f"<think>\n{THOUGHTS}\n</think>\n\n{text}"},
     "after the template's mark": lambda text: {"content": f"{THOUGHTS}</think>\n{text}"},
-    "in a field": lambda text: {"content": text, "reasoning_content": THOUGHTS},
+    "in a field": lambda text: {"content": text, "reasoning": THOUGHTS},
     "in a part": lambda text: {
         "content": [
             {"type": "thinking", "thinking": THOUGHTS},

@@ -12,7 +12,8 @@ import pytest
 
 from tag_rewards.engines.make import ENGINE_NAMES, ENGINE_OPTIONS, make_engine
 from tag_rewards.engines.openai_protocol import OpenAIConfig
-from tag_rewards.engines.vllm_offline import VLLMConfig
+from tag_rewards.engines.ray_data import RayEngine
+from tag_rewards.engines.vllm_offline import VLLMConfig, VLLMEngine
 from tag_rewards.errors import InputError
 
 pytest.importorskip("httpx")
@@ -20,6 +21,15 @@ pytest.importorskip("httpx")
 
 def test_the_names():
     assert tuple(ENGINE_NAMES) == ("openai", "vllm", "ray")
+
+
+@pytest.mark.parametrize("engine", [VLLMEngine, RayEngine])
+@pytest.mark.parametrize("name", ["a[b]", "a*", "a?"])
+def test_a_folder_whose_name_is_a_pattern_is_refused(engine, name, tmp_path):
+    """vLLM would look for the weights with `glob`, and find none, or another model's."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="which vLLM takes for a pattern; give it another name"):
+        engine(str(tmp_path / name))
 
 
 def test_the_page_has_every_option():

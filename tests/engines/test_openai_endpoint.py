@@ -167,6 +167,21 @@ def test_texts_that_are_no_error(content, text):
     assert (reply.prompt_tokens, reply.completion_tokens, reply.logprobs) == (0, 0, None)
 
 
+@pytest.mark.parametrize(
+    ("message", "reason", "text"),
+    [
+        ({"content": "\n\njoy", "reasoning": "Hm?"}, "stop", "<think>Hm?</think>\n\njoy"),
+        ({"content": "joy", "reasoning_content": "Hm?"}, "stop", "<think>Hm?</think>joy"),
+        ({"content": None, "reasoning": "Hm?"}, "stop", "<think>Hm?</think>"),
+        ({"content": None, "reasoning": "Hm?"}, "length", "<think>Hm?"),
+        ({"content": "", "reasoning_content": "Hm?"}, "length", "<think>Hm?"),
+    ],
+)
+def test_reasoning_that_an_endpoint_tells_from_the_content_is_kept(message, reason, text):
+    reply, _ = one_reply(lambda prompt, number: [completion("", reason, message)])
+    assert (reply.text, reply.finish_reason, reply.error) == (text, reason, "")
+
+
 @pytest.mark.parametrize("variable", ["OPENAI_API_KEY", "OTHER_KEY"])
 def test_the_key(monkeypatch, variable):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.engines.base import Reply
+from tag_rewards.completions.completion import answer_logprob
+from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.engines.openai_protocol import (
     MalformedError,
     error_message,
@@ -103,6 +104,18 @@ def test_whatever_else_is_beside_a_text(content, usage, logprobs, reason):
     assert reply.text == "text"
     assert reply.prompt_tokens >= 0
     reply.finish_reason.encode()
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000, "1e999", "NaN"])
+def test_numbers_of_any_size_are_read_or_left_out(number):
+    body = """{"choices": [{"message": {"content": "joy"}, "logprobs": {"content":
+        [{"token": "joy", "logprob": NUMBER}]}}], "usage": {"prompt_tokens": NUMBER}}"""
+    reply = parse_reply("a", body.replace("NUMBER", number).encode())
+    assert (reply.text, reply.prompt_tokens) == ("joy", 0)
+    before, behind = TokenLogprob("<answer>", 0), TokenLogprob("</answer>", 0)
+    assert answer_logprob([before, *reply.logprobs, behind]) is None
+    long = limits("tokens", "100", "0", f"{number}s")
+    assert refill_seconds(long, tokens=500) < 1e13
 
 
 @pytest.mark.parametrize(

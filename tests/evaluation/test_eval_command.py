@@ -53,6 +53,18 @@ def test_words_of_the_users_own_are_read_and_recorded(made, tmp_path):
     assert "synonyms" not in without.config
 
 
+def test_whether_to_think_is_said_and_recorded(made, tmp_path):
+    files = ("--data", made / "data" / "eval.parquet", "--predictions", made / "perfect.jsonl")
+    for name, options in (("allowed", ()), ("required", ("--reasoning", "required"))):
+        assert command("eval", *files, *options, "--out", tmp_path / name)[0] == 0
+    allowed, required = (read_model(tmp_path / name) for name in ("allowed", "required"))
+    assert {row.format for row in required.rows} == {0}
+    assert 1 in {row.format for row in allowed.rows}
+    assert [row.answer for row in required.rows] == [row.answer for row in allowed.rows]
+    assert required.results.config["reasoning"] == "required"
+    assert "reasoning" not in allowed.results.config
+
+
 def test_perfect_traces_beat_every_baseline(made, tmp_path):
     data, out = made / "data" / "eval.parquet", tmp_path / "results"
     code, said, err = command(

@@ -328,6 +328,10 @@ def test_workers_end_with_the_process_that_started_them(tmp_path, moment):
         within_patience(lambda: all(map(gone, running)))
         assert not answers(port)
         assert "Traceback" not in log.read_text()
+        assert os.listdir(tmp_path / "tmp")
+    # What it left is swept by the next one.
+    with serving("--workers", "2", folder=tmp_path / "tmp"):
+        assert len(os.listdir(tmp_path / "tmp")) == 1
 
 
 def test_a_worker_that_dies_is_replaced_and_named(tmp_path):
@@ -397,6 +401,7 @@ def test_a_port_that_is_taken():
         (["--workers", "0"], "workers is 0"),
         (["--grounding-weight", "-1"], "grounding_weight is -1.0; a weight must be at least 0"),
         (["--formula", "magic"], "formula is 'magic', not one of ramp"),
+        (["--synonyms", "nowhere.yaml"], "nowhere.yaml: the file of synonyms cannot be read"),
         (["--api-key-env", "NOT_SET"], "the environment variable NOT_SET, for the API key"),
     ],
 )

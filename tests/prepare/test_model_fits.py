@@ -124,6 +124,22 @@ def test_without_a_model_nothing_is_recorded_of_one(dataset, tmp_path):
     assert "model" not in recorded(out / "rl_train.parquet")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("pixels", "Expected `object`, got `str`"),
+        ({"canvas": "512"}, "Expected `int`, got `str` - at `$.canvas`"),
+        ({"model": "qwen"}, "Expected `object | null`, got `str` - at `$.model`"),
+        ({"canvas": 512, "colour": True}, "'colour' is unknown"),
+        ({"top_k": 0}, "top_k is 0, not at least 1"),
+    ],
+)
+def test_settings_that_are_none_are_refused(settings, message):
+    with pytest.raises(InputError) as caught:
+        TargetConfig.from_settings(settings)
+    assert str(caught.value) == f"the settings of targets: {message}"
+
+
 def test_what_an_earlier_version_recorded_is_read_as_it_was_meant():
     assert TargetConfig.from_settings({"canvas": 1024, "box_space": "resized"}).space.extent == (
         980,

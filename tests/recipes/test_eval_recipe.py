@@ -71,6 +71,24 @@ def test_senseless_settings_end_at_once(recipe, tmp_path, monkeypatch, models, s
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["a[b]", "a*", "a?"])
+def test_a_model_whose_name_is_a_pattern_ends_at_once(recipe, tmp_path, name) -> None:
+    """vLLM looks for files by a pattern; nobody else does: other folders may be called so."""
+    for folder in ("plain", name):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").touch()
+    where = {"OUT": tmp_path / name / "out", "DRY_RUN": 1}
+    run = recipe("run_tag_eval.sh", tmp_path / name, **where)
+    assert run.returncode != 0
+    assert run.stderr.endswith(
+        "vLLM finds no files in a folder with [, * or ? in its name or its path\n"
+    )
+    [*_, last] = commands(recipe("run_tag_eval.sh", tmp_path / "plain", **where))
+    assert option(last, "--out") == [str(tmp_path / name / "out" / "eval" / "report")]
+    asked = {**where, "ENDPOINT": "http://x", "BOX_SPACE": "pixels"}
+    assert commands(recipe("run_tag_eval.sh", name, **asked))
+
+
 ASKED = {"ENDPOINT": "http://x", "BOX_SPACE": "pixels"}
 
 

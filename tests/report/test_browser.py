@@ -2,6 +2,8 @@
 
 import pytest
 
+from tag_rewards.evaluation.measures import Figure
+from tag_rewards.evaluation.results import AUFigures
 from tag_rewards.report.report import INDEX, write_report
 from tests.builders.headless import browser, find_browser
 from tests.builders.results import made, made_samples, sample, smile, write_made, write_run
@@ -31,6 +33,24 @@ def page(tmp_path_factory):
 def tab(tmp_path_factory):
     with browser(tmp_path_factory.mktemp("profile")) as tab:
         yield tab
+
+
+def test_a_phone_shows_every_column_of_two_models(tab, tmp_path):
+    folders = [write_made(tmp_path / "sft"), write_made(tmp_path / "grpo", made("grpo", 0.8, 0.7))]
+    write_report(folders, tmp_path / "report")
+    tab.open(tmp_path / "report" / INDEX, 390)
+    tables = "[...document.querySelectorAll('.scroll')]"
+    assert tab.js(f"{tables}.length") > 10
+    wider = f"{tables}.filter(e => e.scrollWidth > e.clientWidth)"
+    assert tab.js(f"{wider}.map(e => e.querySelector('caption').textContent)") == []
+
+
+def test_a_marker_at_the_edge_of_a_drawing_is_whole(tab, tmp_path):
+    by_au = (AUFigures(12, Figure(1.0, 1.0, 1.0, 8), 8, 8, 8),)
+    write_report([write_made(tmp_path / "sft", made(by_au=by_au))], tmp_path / "report")
+    tab.open(tmp_path / "report" / INDEX, 1280)
+    assert tab.js("document.querySelectorAll('.chart svg use').length") > 1
+    assert tab.js("document.querySelectorAll('.chart svg g[clip-path] use').length") == 0
 
 
 def order(tab, name):

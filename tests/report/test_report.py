@@ -258,9 +258,12 @@ def mutated(folder, hostile):
 def test_every_value_of_results_is_data(tmp_path, page, hostile):
     """Names, labels, versions, settings, reasons and ids, wherever they are shown."""
     rows = [sample(f"{hostile}{n}", smile(n), hostile, LABELS[n % 3], n / 4) for n in range(4)]
+    labels = tuple(f"{n}{hostile}" for n in range(3))
     folders = [
-        write_made(tmp_path / name, made(mismatches=("x",)), rows)
-        for name in ("one", hostile.replace("/", "")[:80])
+        write_made(tmp_path / "one", made(mismatches=("x",)), rows),
+        write_made(
+            tmp_path / hostile.replace("/", "")[:80], made(labels=labels), rows, gallery=False
+        ),
     ]
     assert mutated(folders[0], hostile) > 20
     mutated_page = report(tmp_path, *folders)

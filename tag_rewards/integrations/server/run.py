@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from uvicorn.supervisors.multiprocess import Process
 
 import tag_rewards
 from tag_rewards.errors import InputError, escaped
+from tag_rewards.files.scratch import scratch_folder
 from tag_rewards.integrations.server.app import create_app
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.integrations.server.guard import log_access
@@ -255,8 +255,8 @@ def serve(config: ServerConfig) -> None:
 
 
 def _serve_with_workers(config: ServerConfig) -> None:
-    with tempfile.TemporaryDirectory(prefix="tag-rewards-metrics-") as folder:
-        os.environ[METRICS_VARIABLE] = folder
+    with scratch_folder() as folder:
+        os.environ[METRICS_VARIABLE] = str(folder)
         os.environ[CONFIG_VARIABLE] = config.to_json()
         with OwnSocket(config.host, config.port) as own:
             settings = _settings(config, f"{__name__}:{app_of_worker.__name__}", factory=True)
