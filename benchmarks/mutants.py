@@ -41,7 +41,9 @@ TESTS = {
     "trace.values": ["tests/test_trace.py"],
     "trace.text": ["tests/test_trace.py"],
     "evaluation.faithfulness": ["tests/evaluation/test_faithfulness.py", "tests/evaluation"],
-    "evaluation.measures": ["tests/evaluation/test_bootstrap.py", "tests/evaluation"],
+    "evaluation.measures": ["tests/evaluation/test_faithfulness.py", "tests/evaluation"],
+    "evaluation.intervals": ["tests/evaluation/test_intervals.py", "tests/evaluation"],
+    "evaluation.verdicts": ["tests/evaluation/test_verdicts.py", "tests/evaluation"],
     "evaluation.classification": ["tests/evaluation/test_classification.py", "tests/evaluation"],
 }
 # Times of CPU, and the worst texts by the hundred.

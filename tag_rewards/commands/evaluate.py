@@ -137,12 +137,15 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="Folder that `eval` wrote.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same faces.")],
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap and of the swaps.")] = 0,
 ) -> None:
     """Compare two models face by face: is B better than A, or could it be the draw of the faces?
 
-    McNemar's exact test for accuracy; for every figure the interval of the difference by the
-    paired bootstrap. Refused if the two were not evaluated on the same faces with the same targets.
+    Every figure is tested by swapping the two models face by face (of accuracy that is McNemar's
+    exact test), and its p-value is adjusted for all figures that are tested (Holm). B is better or
+    worse where the adjusted p-value is below 0.05. The figures of ferbench-compat read the same
+    answers again and are not tested. Refused if the two were not evaluated on the same faces with
+    the same targets.
 
     **Example**
 
@@ -151,6 +154,7 @@ def compare(
     from tag_rewards.commands.evaluation_tables import comparison_table
     from tag_rewards.evaluation.compare import compare_models, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
+    from tag_rewards.evaluation.verdicts import HOW_TESTED
 
     config = EvaluationConfig(resamples, seed)
     models = read_model(first), read_model(second)
@@ -160,8 +164,8 @@ def compare(
     test = comparison.mcnemar
     console.print(
         f"{comparison.n} faces. Only {first} is right on {test.first_only}, only {second} on "
-        f"{test.second_only}: McNemar's exact test p = {test.p:.2g}. In brackets 95 % bootstrap "
-        "intervals; that of the difference is of the paired faces.",
+        f"{test.second_only}. {HOW_TESTED} In brackets 95 % intervals; that of the difference is "
+        "of the paired faces and of this figure alone.",
         markup=False,
     )
     for model in models:
@@ -191,7 +195,7 @@ def eval_table(
     models = [read_model(folder) for folder in results]
     console = terminal()
     console.print(cross_dataset_table(cross_dataset(models, config.resamples, config.seed)))
-    console.print("In brackets 95 % bootstrap intervals. Pooled: every face counts the same.")
+    console.print("In brackets 95 % intervals. Pooled: every face counts the same.")
     for model in models:
         for warning in model.results.warnings:
             console.print(f"Warning: {model.folder}: {warning}", style="bold")

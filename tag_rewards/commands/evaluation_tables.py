@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
-from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS
 from tag_rewards.evaluation.results import MODEL
+from tag_rewards.evaluation.verdicts import p_text
 
 if TYPE_CHECKING:
     from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
-    from tag_rewards.evaluation.measures import Figure
+    from tag_rewards.evaluation.intervals import Figure
     from tag_rewards.evaluation.results import Results
 
 
@@ -28,8 +29,7 @@ def results_tables(results: Results) -> Iterator[Table | str]:
     yield (
         f"Faithfulness: {faces.with_evidence} of {faces.total} faces, those with an active AU"
         + (f" (left out: {reasons})." if reasons else ".")
-        + " The baselines are told the true AUs of each face. All intervals are 95 % bootstrap "
-        "intervals."
+        + " The baselines are told the true AUs of each face. All intervals are of 95 %."
     )
     if results.counterfactual:
         yield _counterfactual(results)
@@ -39,10 +39,14 @@ def _answers(results: Results) -> Table:
     parsers = results.classification
     title = ", ".join(filter(None, (results.protocol, results.model)))
     table = Table("answers", *parsers, title=title, title_justify="left")
-    for name in ("accuracy", "uar", "macro_f1", "ece"):
+    for name in OF_ANSWERS:
         table.add_row(
             MEASURES[name].words, *(_text(getattr(one, name)) for one in parsers.values())
         )
+        if name == "ece":
+            table.add_row(
+                IF_CALIBRATED, *(_text(one.ece_if_calibrated) for one in parsers.values())
+            )
     table.add_row("faces", *(str(one.n) for one in parsers.values()))
     return table
 
@@ -87,14 +91,17 @@ def _counterfactual(results: Results) -> Table:
 
 
 def comparison_table(comparison: PairedComparison, first: str, second: str) -> Table:
-    """Both models, the difference, and whether it is clear of 0."""
-    table = Table("", first, second, "difference", "", title=comparison.protocol)
+    """Both models, the difference, its p-value as it is and adjusted, and the verdict."""
+    heads = ("", first, second, "difference", "p", "adjusted", "")
+    table = Table(*heads, title=comparison.protocol)
     for one in comparison.differences:
         table.add_row(
             MEASURES[one.name].words,
             _text(one.first),
             _text(one.second),
             _text(one.change, "+"),
+            p_text(one.p),
+            p_text(one.adjusted_p),
             one.verdict,
         )
     return table

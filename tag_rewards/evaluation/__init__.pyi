@@ -8,20 +8,21 @@ from .compare import (
     PairedComparison,
     compare_models,
     cross_dataset,
-    mcnemar,
     read_model,
 )
 from .faithfulness import (
     AREAS,
     judge,
 )
-from .measures import (
-    MEASURES,
+from .intervals import (
     Figure,
-    JudgedFaces,
-    Measure,
     difference_figure,
     mean_figure,
+)
+from .measures import (
+    MEASURES,
+    JudgedFaces,
+    Measure,
 )
 from .results import (
     ClaimRow,
@@ -40,6 +41,12 @@ from .run import (
     evaluate_files,
     summarize_counterfactual,
 )
+from .verdicts import (
+    Difference,
+    holm,
+    mcnemar,
+    swap_test,
+)
 
 __all__ = [
     "AREAS",
@@ -47,6 +54,7 @@ __all__ = [
     "Answer",
     "ClaimRow",
     "CounterfactualSummary",
+    "Difference",
     "Evaluation",
     "EvaluationConfig",
     "FaceRow",
@@ -62,6 +70,7 @@ __all__ = [
     "evaluate",
     "evaluate_files",
     "ferbench_answer",
+    "holm",
     "judge",
     "mcnemar",
     "mean_figure",
@@ -70,6 +79,7 @@ __all__ = [
     "read_results",
     "strict_answer",
     "summarize_counterfactual",
+    "swap_test",
     "write_face_rows",
     "write_results",
 ]

@@ -1,7 +1,10 @@
 r"""How often the answers are right: accuracy, UAR, macro F1, precision and recall, calibration.
 
-All but the calibration error depend on the confusion matrix alone, so that the matrix of a resample
-of the faces is a multinomial draw from the matrix of the sample. Values are those of scikit-learn.
+All but calibration depends on the confusion matrix alone, so that the matrix of a resample of the
+faces is a multinomial draw from the matrix of the sample. Values are those of scikit-learn.
+
+A label that no face has says nothing about a model: it is absent from UAR and from macro F1. Where
+a label has fewer than `FEW` faces, the intervals of both are too narrow (`benchmarks/coverage.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +15,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from tag_rewards.evaluation.measures import Figure, resampled_sums
+from tag_rewards.evaluation.intervals import (
+    LEVEL,
+    REACH,
+    Figure,
+    bootstrap_figure,
+    in_parts,
+    ratio_figure,
+    resampled_sums,
+    share_figure,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -20,9 +32,12 @@ if TYPE_CHECKING:
 #: Equal-width bins of the expected calibration error.
 ECE_BINS = 15
 
-#: What UAR and macro F1 are means over. `declared`: UAR over the labels that faces have, F1 over
-#: all declared ones. `occurring`: both over what occurs as label or as answer, answers that are no
-#: label being one class more, as scikit-learn does when it is not told the labels.
+#: Faces of a label below which the intervals of UAR and macro F1 do not hold.
+FEW = 5
+
+#: What UAR and macro F1 are means over. `declared`: the declared labels that faces have.
+#: `occurring`: what occurs as label or as answer, answers that are no label being one class more,
+#: as scikit-learn does when it is not told the labels.
 Macro = Literal["declared", "occurring"]
 
 
@@ -34,7 +49,7 @@ class ClassFigures:
         label: The label.
         precision: Share of the faces given this label that have it; 0 if none was given it.
         recall: Share of the faces with this label that were given it; None if there are none.
-        f1: Harmonic mean of the two; 0 if the label neither occurs nor is given.
+        f1: Harmonic mean of the two; None if the label does not count in macro F1.
         support: Faces with this label.
         predicted: Faces that were given it.
     """
@@ -42,7 +57,7 @@ class ClassFigures:
     label: str
     precision: Figure
     recall: Figure | None
-    f1: Figure
+    f1: Figure | None
     support: int
     predicted: int
 
@@ -54,9 +69,12 @@ class Classification:
     Attributes:
         accuracy: Share of right answers.
         uar: Unweighted average recall, the mean over the labels that occur of their recall.
-        macro_f1: Mean F1 over all declared labels.
+        macro_f1: Mean F1 over the same labels.
         ece: Expected calibration error over the answers that have a confidence; None if none has,
-            and for `ferbench-compat`.
+            and for `ferbench-compat`; so are the next two.
+        ece_if_calibrated: What it would be if each answer were right with the probability that it
+            has: the mean, and the range that holds 95 % of what chance makes of it.
+        brier: Brier score of the same answers.
         by_class: In the order of the labels.
         confusion: Faces by true label (rows) and answer (columns), both in the order of the
             labels; one more column for the answers that are none of them, missing ones too.
@@ -69,11 +87,31 @@ class Classification:
     uar: Figure
     macro_f1: Figure
     ece: Figure | None = None
+    ece_if_calibrated: Figure | None = None
+    brier: Figure | None = None
     by_class: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     n: int
     no_answer: Mapping[str, int]
     dropped: int = 0
+
+    @property
+    def absent(self) -> list[str]:
+        """The labels that no face has, which UAR and macro F1 are without."""
+        return [one.label for one in self.by_class if not one.support]
+
+    @property
+    def few(self) -> dict[str, int]:
+        """The labels with too few faces for the intervals of UAR and macro F1, and how many."""
+        return {one.label: one.support for one in self.by_class if 0 < one.support < FEW}
+
+
+class Calibration(NamedTuple):
+    """How well confidences tell whether answers are right; the fields are those above."""
+
+    ece: Figure | None = None
+    ece_if_calibrated: Figure | None = None
+    brier: Figure | None = None
 
 
 class Rates(NamedTuple):
@@ -82,7 +120,7 @@ class Rates(NamedTuple):
     Attributes:
         precision: Shape (..., k); 0 for a label that is never given.
         recall: Shape (..., k); NaN for a label that no face has.
-        f1: Shape (..., k); 0 for a label that neither occurs nor is given.
+        f1: Shape (..., k); NaN for a label that does not count in macro F1.
     """
 
     accuracy: NDArray[np.float64]
@@ -109,6 +147,8 @@ def confusion_rates(confusion: ArrayLike, macro: Macro = "declared") -> Rates:
         >>> rates = confusion_rates([[3, 0, 1], [1, 1, 0]])
         >>> [round(float(rate), 3) for rate in rates[:3]]
         [0.667, 0.625, 0.708]
+        >>> [float(rate) for rate in confusion_rates([[2, 0, 0], [0, 0, 0]])[:3]]
+        [1.0, 1.0, 1.0]
     """
     counts = np.asarray(confusion, dtype=np.float64)
     n_labels = counts.shape[-2]
@@ -116,17 +156,15 @@ def confusion_rates(confusion: ArrayLike, macro: Macro = "declared") -> Rates:
     support, given = counts.sum(axis=-1), counts[..., :n_labels].sum(axis=-2)
     precision = _ratio(right, given, 0.0)
     recall = _ratio(right, support, np.nan)
-    f1 = _ratio(2 * right, support + given, 0.0)
-    if macro == "declared":
-        n_recalls: NDArray[np.float64] = (support > 0).sum(axis=-1)
-        n_f1 = np.full_like(n_recalls, n_labels)
-    else:
-        others = counts[..., n_labels].sum(axis=-1) > 0
-        n_recalls = n_f1 = (support + given > 0).sum(axis=-1) + others
+    counts_in = support if macro == "declared" else support + given
+    f1 = np.where(counts_in > 0, _ratio(2 * right, support + given, 0.0), np.nan)
+    n_classes: NDArray[np.float64] = (counts_in > 0).sum(axis=-1)
+    if macro == "occurring":
+        n_classes = n_classes + (counts[..., n_labels].sum(axis=-1) > 0)
     return Rates(
         accuracy=right.sum(axis=-1) / support.sum(axis=-1),
-        uar=np.nansum(recall, axis=-1) / n_recalls,
-        macro_f1=f1.sum(axis=-1) / n_f1,
+        uar=np.nansum(recall, axis=-1) / n_classes,
+        macro_f1=np.nansum(f1, axis=-1) / n_classes,
         precision=precision,
         recall=recall,
         f1=f1,
@@ -147,10 +185,14 @@ def calibration_gaps(confidence: ArrayLike, right: ArrayLike) -> NDArray[np.floa
         Shape (n, ECE_BINS), one entry a row that is not 0.
     """
     probability = np.asarray(confidence, dtype=np.float64)
+    gap = np.asarray(right, dtype=np.float64) - probability
+    return _in_bins(probability) * gap[:, np.newaxis]
+
+
+def _in_bins(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 in the bin of each probability and 0 in the others, shape (n, ECE_BINS)."""
     index = np.clip(np.ceil(probability * ECE_BINS).astype(np.intp) - 1, 0, ECE_BINS - 1)
-    gaps = np.zeros((len(probability), ECE_BINS))
-    gaps[np.arange(len(probability)), index] = np.asarray(right, dtype=np.float64) - probability
-    return gaps
+    return np.eye(ECE_BINS)[index]
 
 
 def expected_calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
@@ -215,6 +257,8 @@ def classify(
         >>> found = classify(["fear", "fear", "anger"], ["fear", None, "anger"], ["anger", "fear"])
         >>> found.confusion, round(found.accuracy.value, 3), found.uar.value
         (((1, 0, 0), (0, 1, 1)), 0.667, 0.75)
+        >>> found.few
+        {'anger': 1, 'fear': 2}
     """
     first, second = encode(true, labels), encode(answers, labels)
     k, n = len(labels), len(first)
@@ -224,24 +268,25 @@ def classify(
     point = confusion_rates(confusion, macro)
     spread = confusion_rates(drawn.reshape(-1, k, k + 1), macro)
     support, given = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
+    right = np.diagonal(confusion).tolist()
     by_class = tuple(
         ClassFigures(
             label=label,
-            precision=Figure.of(point.precision[c], spread.precision[:, c], given[c]),
-            recall=None
-            if not support[c]
-            else Figure.of(point.recall[c], spread.recall[:, c], support[c]),
-            f1=Figure.of(point.f1[c], spread.f1[:, c], n),
+            precision=share_figure(right[c], given[c]),
+            recall=share_figure(right[c], support[c]) if support[c] else None,
+            f1=None
+            if np.isnan(point.f1[c])
+            else bootstrap_figure(float(point.f1[c]), spread.f1[:, c], n, support[c] + given[c]),
             support=support[c],
             predicted=given[c],
         )
         for c, label in enumerate(labels)
     )
     return Classification(
-        accuracy=Figure.of(float(point.accuracy), spread.accuracy, n),
-        uar=Figure.of(float(point.uar), spread.uar, n),
-        macro_f1=Figure.of(float(point.macro_f1), spread.macro_f1, n),
-        ece=_ece(first == second, confidence, n_resamples, seed),
+        accuracy=share_figure(sum(right), n),
+        uar=bootstrap_figure(float(point.uar), spread.uar, n, n),
+        macro_f1=bootstrap_figure(float(point.macro_f1), spread.macro_f1, n, n),
+        **calibrate(confidence, first == second, n_resamples, seed)._asdict(),
         by_class=by_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         n=n,
@@ -250,16 +295,71 @@ def classify(
     )
 
 
-def _ece(
-    right: NDArray[np.bool_], confidence: Sequence[float | None], n_resamples: int, seed: int
-) -> Figure | None:
+def calibrate(
+    confidence: Sequence[float | None],
+    right: NDArray[np.bool_],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Calibration:
+    """Calibration of the answers that have a confidence.
+
+    ECE is too high with few answers: chance alone takes accuracy and confidence of a bin apart. So
+    it stands beside what a calibrated model would have. Its interval is of 1.96 standard errors of
+    the bootstrap, whose lower end is lower by as much as the resamples are too high again; it
+    begins at 0 if a calibrated model could have that ECE.
+
+    Args:
+        confidence: Probability of each answer, in [0, 1], None where it is not known; or nothing.
+        right: Whether the answers are right, shape (n,).
+        n_resamples: Resamples of the bootstrap, and draws of a calibrated model.
+        seed: Of both.
+
+    Example:
+        >>> found = calibrate([0.8, 0.8, 0.8, 0.8, None], np.array([1, 1, 1, 0, 1], dtype=bool))
+        >>> found.ece.text(), found.ece_if_calibrated.text(), round(found.brier.value, 3)
+        ('0.050 [0.000, 0.309]', '0.163 [0.050, 0.550]', 0.19)
+    """
     known = [index for index, value in enumerate(confidence) if value is not None]
     if not known:
-        return None
-    probability = np.array([confidence[index] for index in known], dtype=np.float64)
-    sums = resampled_sums(calibration_gaps(probability, right[known]), n_resamples, seed)
-    value = expected_calibration_error(probability, right[known])
-    return Figure.of(value, np.abs(sums).sum(axis=1) / len(known), len(known))
+        return Calibration()
+    probability, n = np.array([confidence[index] for index in known], dtype=np.float64), len(known)
+    gaps = calibration_gaps(probability, right[known])
+    squares = np.stack([brier_losses(probability, right[known]), np.ones(n)], axis=1)
+    drawn = resampled_sums(np.concatenate([gaps, squares], axis=1), n_resamples, seed)
+    by_chance = _calibrated_errors(probability, n_resamples, seed)
+    least, most = np.quantile(by_chance, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    value = float(np.abs(gaps.sum(axis=0)).sum() / n)
+    spread = np.abs(drawn[:, :ECE_BINS]).sum(axis=1) / n
+    half, bias = REACH * float(spread.std()), float(spread.mean()) - value
+    low = 0.0 if value <= most else max(0.0, value - half - max(0.0, bias))
+    return Calibration(
+        Figure(value, low, min(1.0, value + half), n),
+        Figure(float(by_chance.mean()), least, most, n),
+        ratio_figure(squares, drawn[:, ECE_BINS:]),
+    )
+
+
+def brier_losses(confidence: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
+    r"""What each answer adds to the Brier score (Brier 1950): :math:`(p_i - y_i)^2`.
+
+    Args:
+        confidence: Probabilities of the answers, shape (n,), in [0, 1].
+        right: Whether they are right, shape (n,).
+    """
+    gap = np.asarray(confidence, dtype=np.float64) - np.asarray(right, dtype=np.float64)
+    return np.square(gap)
+
+
+def _calibrated_errors(
+    probability: NDArray[np.float64], n_draws: int, seed: int
+) -> NDArray[np.float64]:
+    """ECE of answers that are right with their probability, shape (n_draws,)."""
+    n, rng = len(probability), np.random.default_rng(seed)
+    bins, errors = _in_bins(probability), np.empty(n_draws)
+    for part in in_parts(n_draws, n):
+        right = rng.random((part.stop - part.start, n)) < probability
+        errors[part] = np.abs((right - probability) @ bins).sum(axis=1) / n
+    return errors
 
 
 def _ratio(

@@ -1,6 +1,7 @@
 """Two models on the same faces, and one model over several protocols and all their faces together.
 
-Both are made from the rows of the faces: what is wanted is a function of sums of `row_columns`.
+Both are made from the rows of the faces, so that results of different versions are compared alike.
+A difference is a function of sums of `row_columns`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import numpy as np
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.classification import (
     ECE_BINS,
+    brier_losses,
     calibration_gaps,
     confusion_rates,
     encode,
 )
-from tag_rewards.evaluation.measures import MEASURES, Figure, measure_sums, resampled_sums
+from tag_rewards.evaluation.figures import figures_of_rows
+from tag_rewards.evaluation.intervals import Figure, percentile_figure, resampled_sums
+from tag_rewards.evaluation.measures import MEASURES, measure_sums
 from tag_rewards.evaluation.results import (
     RESULTS_FILE,
     FaceRow,
@@ -27,6 +31,13 @@ from tag_rewards.evaluation.results import (
     judged_faces,
     read_face_rows,
     read_results,
+)
+from tag_rewards.evaluation.verdicts import (
+    Difference,
+    McNemar,
+    mcnemar,
+    swap_test,
+    with_p_values,
 )
 from tag_rewards.files.whole import unchanged
 
@@ -42,48 +53,6 @@ class EvaluatedModel(NamedTuple):
     rows: list[FaceRow]
 
 
-class Difference(NamedTuple):
-    """A figure of both models.
-
-    Attributes:
-        name: Of the figure, such as a key of `measures.MEASURES`.
-        first: Of the first model.
-        second: Of the second one.
-        change: Second less first, with the interval of the paired bootstrap.
-        more_is_better: Whether more of the figure is better.
-    """
-
-    name: str
-    first: Figure
-    second: Figure
-    change: Figure
-    more_is_better: bool = True
-
-    @property
-    def verdict(self) -> str:
-        """What the interval of the change says about the second model.
-
-        `better`, `worse` or `no clear change`; only the first two leave out 0.
-        """
-        if self.change.low <= 0 <= self.change.high:
-            return "no clear change"
-        return "better" if (self.change.low > 0) == self.more_is_better else "worse"
-
-
-class McNemar(NamedTuple):
-    """McNemar's exact test of the answers.
-
-    Attributes:
-        first_only: Faces that only the first model gets right.
-        second_only: Faces that only the second one gets right.
-        p: Two-sided probability of counts at least as uneven if both were equally good.
-    """
-
-    first_only: int
-    second_only: int
-    p: float
-
-
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
     """Two models on the same faces.
@@ -92,7 +61,7 @@ class PairedComparison:
         protocol: What they were evaluated on.
         n: Number of faces.
         mcnemar: Of the answers as the strict parser reads them.
-        differences: Every figure that both have.
+        differences: Every figure that both have, with its verdict.
     """
 
     protocol: str
@@ -117,62 +86,88 @@ def compare_models(
 ) -> PairedComparison:
     """Compare two models face by face.
 
-    Accuracy is tested with McNemar's exact test. Every figure has the percentile interval of the
-    difference over resamples of the faces, the same faces for both models, so that what makes a
-    face hard for both does not widen it.
+    Every figure has the percentile interval of the difference over resamples of the faces, the same
+    faces for both models, so that what makes a face hard for both does not widen it. Accuracy is
+    tested with McNemar's exact test, the other figures by swapping the models face by face;
+    p-values are adjusted for all figures but those of `ferbench-compat`, which reads the same
+    answers again.
 
     Args:
         first: The model to compare with.
         second: The other one.
         n_resamples: Resamples of the bootstrap.
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap and of the swaps.
 
     Raises:
         InputError: They were evaluated on different faces, or held against different targets.
     """
     _require_same_faces(first, second)
     labels = first.results.labels
+
     columns = [row_columns(model.rows, labels) for model in (first, second)]
-    drawn = resampled_sums(np.concatenate(columns, axis=1), n_resamples, seed)
-    before, after = (statistics(part, len(labels)) for part in np.split(drawn, 2, axis=1))
-    found, found_after = first.results.figures, second.results.figures
+    drawn = np.split(resampled_sums(np.concatenate(columns, axis=1), n_resamples, seed), 2, axis=1)
+    spread_before, spread_after = (statistics(sums, len(labels)) for sums in drawn)
+    before, after = (
+        _figures(model.rows, labels, n_resamples, seed, known=[model.results])
+        for model in (first, second)
+    )
     differences = []
     for name, measure in MEASURES.items():
-        a, b, spread = found[name], found_after[name], after[name] - before[name]
+        a, b, spread = before[name], after[name], spread_after[name] - spread_before[name]
         if a is not None and b is not None and not np.isnan(spread).all():
-            change = Figure.of(b.value - a.value, spread, b.n)
+            change = percentile_figure(b.value - a.value, spread, b.n)
             differences.append(Difference(name, a, b, change, measure.more_is_better))
+    found = p_values(first.rows, second.rows, labels, seed)
+    tested = {one.name: found[one.name] for one in differences if one.name in found}
     return PairedComparison(
         first.results.protocol,
         len(first.rows),
-        mcnemar(
-            [row.answer == row.label for row in first.rows],
-            [row.answer == row.label for row in second.rows],
-        ),
-        tuple(differences),
+        _mcnemar(first.rows, second.rows),
+        with_p_values(differences, tested),
     )
 
 
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
-    r"""McNemar's exact test (a binomial test of the faces on which the two differ).
-
-    .. math:: p = \min\Bigl(1,\; 2 \sum_{i=0}^{\min(b, c)} \binom{b + c}{i} 2^{-(b + c)}\Bigr)
+def p_values(
+    first: Sequence[FaceRow], second: Sequence[FaceRow], labels: Sequence[str], seed: int = 0
+) -> dict[str, float]:
+    """The p-value of every measure that is tested, not adjusted; 1 where nothing counts.
 
     Args:
-        first: Whether the first model is right, by face.
-        second: Whether the second one is, as many.
-
-    Example:
-        >>> mcnemar([True, True, False, True], [False, True, False, False])
-        McNemar(first_only=2, second_only=0, p=0.5)
+        first: The rows of a model.
+        second: Those of another one, of the same faces.
+        labels: The declared labels.
+        seed: Of the swaps.
     """
-    from scipy.stats import binomtest  # slow to import
+    names = [name for name, measure in MEASURES.items() if measure.tested and name != "accuracy"]
 
-    first_only = sum(a and not b for a, b in zip(first, second, strict=True))
-    second_only = sum(b and not a for a, b in zip(first, second, strict=True))
-    differing = first_only + second_only
-    p = float(binomtest(first_only, differing).pvalue) if differing else 1.0
-    return McNemar(first_only, second_only, p)
+    def figures(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        by_name = statistics(sums, len(labels))
+        return np.stack([by_name[name] for name in names], axis=-1)
+
+    found = swap_test(row_columns(first, labels), row_columns(second, labels), figures, seed)
+    return {
+        "accuracy": _mcnemar(first, second).p,
+        **dict(zip(names, found.tolist(), strict=True)),
+    }
+
+
+def _mcnemar(first: Sequence[FaceRow], second: Sequence[FaceRow]) -> McNemar:
+    return mcnemar(*([row.answer == row.label for row in rows] for rows in (first, second)))
+
+
+def _figures(
+    rows: Sequence[FaceRow],
+    labels: Sequence[str],
+    n_resamples: int,
+    seed: int,
+    known: Sequence[Results],
+) -> dict[str, Figure | None]:
+    """The figures of rows by the names of `MEASURES`, of those that some of their results have."""
+    found = figures_of_rows(rows, labels, n_resamples, seed)
+    return {
+        name: figure if any(one.figures[name] for one in known) else None
+        for name, figure in found.items()
+    }
 
 
 def _require_same_faces(first: EvaluatedModel, second: EvaluatedModel) -> None:
@@ -229,8 +224,7 @@ def cross_dataset(
     """A row for each protocol and, if there are several, one for all their faces together.
 
     In the pooled row every face counts the same, so that a large dataset counts more than a small
-    one. Its labels are those that any of the protocols declares. Its intervals resample the faces
-    within each dataset.
+    one. Its labels are those that any of the protocols declares.
 
     Args:
         models: Evaluations of one model.
@@ -249,19 +243,9 @@ def cross_dataset(
 
 def _pooled(models: Sequence[EvaluatedModel], n_resamples: int, seed: int) -> DatasetFigures:
     labels = list(dict.fromkeys(label for one in models for label in one.results.labels))
-    columns = [row_columns(one.rows, labels) for one in models]
-    total = np.sum([part.sum(axis=0) for part in columns], axis=0)
-    drawn = np.sum(
-        [resampled_sums(part, n_resamples, seed + i) for i, part in enumerate(columns)], axis=0
-    )
-    value, spread = statistics(total, len(labels)), statistics(drawn, len(labels))
-    figures: dict[str, Figure | None] = dict.fromkeys(MEASURES)
-    for name in MEASURES:
-        parts = [one.results.figures[name] for one in models]
-        counted = sum(part.n for part in parts if part is not None)
-        if counted and not np.isnan(spread[name]).all():
-            figures[name] = Figure.of(float(value[name]), spread[name], counted)
-    return DatasetFigures(POOLED, sum(len(one.rows) for one in models), figures)
+    rows = [row for one in models for row in one.rows]
+    known = [one.results for one in models]
+    return DatasetFigures(POOLED, len(rows), _figures(rows, labels, n_resamples, seed, known))
 
 
 def _require_one_model(models: Sequence[EvaluatedModel]) -> None:
@@ -291,8 +275,8 @@ def row_columns(rows: Sequence[FaceRow], labels: Sequence[str]) -> NDArray[np.fl
 
     Returns:
         Shape (n, p): a column for each cell of the confusion matrix as the strict parser and as
-        `ferbench-compat` reads it, for each gap of the calibration, for the faces with a
-        confidence, and for numerator and denominator of each measure of faithfulness.
+        `ferbench-compat` reads it, for each gap of the calibration, for the Brier score and the
+        faces with a confidence, and for numerator and denominator of each measure of faithfulness.
     """
     true = encode([row.label for row in rows], labels)
     strict = encode([row.answer for row in rows], labels)
@@ -306,7 +290,7 @@ def row_columns(rows: Sequence[FaceRow], labels: Sequence[str]) -> NDArray[np.fl
             _cells(true, strict, len(labels)),
             _cells(true, compat, len(labels)) * kept[:, np.newaxis],
             gaps,
-            known[:, np.newaxis],
+            np.stack([known * brier_losses(confidence, true == strict), known], axis=1),
             *measure_sums(judged_faces(rows)).values(),
         ],
         axis=1,
@@ -330,8 +314,8 @@ def statistics(sums: NDArray[np.float64], k: int) -> dict[str, NDArray[np.float6
         Name -> values of shape (...), NaN where nothing counts.
     """
     cells = k * (k + 1)
-    ends = np.cumsum([cells, cells, ECE_BINS, 1])
-    strict, compat, gaps, known, pairs = np.split(sums, ends, axis=-1)
+    ends = np.cumsum([cells, cells, ECE_BINS, 1, 1])
+    strict, compat, gaps, losses, known, pairs = np.split(sums, ends, axis=-1)
     result = {}
     with np.errstate(divide="ignore", invalid="ignore"):
         for prefix, counts, macro in (("", strict, "declared"), ("compat_", compat, "occurring")):
@@ -341,6 +325,7 @@ def statistics(sums: NDArray[np.float64], k: int) -> dict[str, NDArray[np.float6
             for name in ("accuracy", "uar", "macro_f1"):
                 result[prefix + name] = np.where(nothing, np.nan, getattr(rates, name))
         result["ece"] = np.abs(gaps).sum(axis=-1) / known[..., 0]
+        result["brier"] = losses[..., 0] / known[..., 0]
         shares = [name for name, measure in MEASURES.items() if measure.count]
         for index, name in enumerate(shares):
             result[name] = pairs[..., 2 * index] / pairs[..., 2 * index + 1]

@@ -65,8 +65,9 @@ import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError, shown
 from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN
-from tag_rewards.evaluation.classification import Classification
-from tag_rewards.evaluation.measures import MEASURES, Figure, JudgedFaces
+from tag_rewards.evaluation.classification import FEW, Classification
+from tag_rewards.evaluation.intervals import Figure
+from tag_rewards.evaluation.measures import MEASURES, OF_ANSWERS, JudgedFaces
 from tag_rewards.files.objects import open_parquet, read_object
 from tag_rewards.files.whole import settle, staged, write_whole
 from tag_rewards.geometry.matching import Box  # noqa: TC001 - msgspec looks at the fields' types
@@ -174,13 +175,7 @@ class Results:
             >>> set(nothing.figures.values())
             {None}
         """
-        found: dict[str, Figure | None] = dict.fromkeys(MEASURES)
-        for parser, prefix in PARSERS.items():
-            one = self.classification.get(parser)
-            for name in ("accuracy", "uar", "macro_f1", "ece"):
-                if one is not None and prefix + name in found:
-                    found[prefix + name] = getattr(one, name)
-        return {**found, **self.faithfulness[MODEL]}
+        return figures_by_measure(self.classification, self.faithfulness[MODEL])
 
     @property
     def warnings(self) -> Iterator[str]:
@@ -190,6 +185,18 @@ class Results:
         missing = self.faces.total - self.faces.with_completion
         if missing:
             yield (f"{missing} of {self.faces.total} faces have no completion; they count as wrong")
+        strict = self.classification.get(STRICT)
+        if strict is not None and strict.absent:
+            yield (
+                f"no face is labelled {', '.join(strict.absent)}; UAR and macro F1 are means over "
+                "the other labels"
+            )
+        if strict is not None and strict.few:
+            few = ", ".join(f"{label} ({n})" for label, n in strict.few.items())
+            yield (
+                f"fewer than {FEW} faces are labelled {few}; the intervals of UAR and macro F1 "
+                "are too narrow then"
+            )
         for space, count in self.suspect_spaces.items():
             yield (
                 f"the boxes of {count} completions lie where nothing was seen, but as {space} they "
@@ -201,6 +208,24 @@ class Results:
                 f"another version of tag-rewards wrote these results; {', '.join(self.unknown)} "
                 "is not known to this one and not shown"
             )
+
+
+def figures_by_measure(
+    classification: Mapping[str, Classification], faithfulness: Mapping[str, Figure | None]
+) -> dict[str, Figure | None]:
+    """The figures of a model by the names of `MEASURES`, None where there is none.
+
+    Args:
+        classification: Parser -> figures.
+        faithfulness: Of the model, by measure.
+    """
+    found: dict[str, Figure | None] = dict.fromkeys(MEASURES)
+    for parser, prefix in PARSERS.items():
+        one = classification.get(parser)
+        for name in OF_ANSWERS:
+            if one is not None and prefix + name in found:
+                found[prefix + name] = getattr(one, name)
+    return {**found, **faithfulness}
 
 
 def write_results(folder: Path, results: Results) -> Path:

@@ -23,9 +23,9 @@ from tag_rewards.completions.completion import (
     read_completions,
 )
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN, dialect_of
+from tag_rewards.evaluation.answers import dialect_of
 from tag_rewards.evaluation.box_baselines import baseline_faces, mean_boxes
-from tag_rewards.evaluation.classification import ECE_BINS, Classification, classify
+from tag_rewards.evaluation.classification import ECE_BINS
 from tag_rewards.evaluation.faithfulness import (
     CONTAINED,
     HIT_IOU,
@@ -34,18 +34,10 @@ from tag_rewards.evaluation.faithfulness import (
     areas_of_faces,
     face_row,
 )
-from tag_rewards.evaluation.measures import (
-    LEVEL,
-    Figure,
-    JudgedFaces,
-    difference_figure,
-    mean_figure,
-    measure_sums,
-    resampled_sums,
-)
+from tag_rewards.evaluation.figures import answer_figures, faithfulness_figures
+from tag_rewards.evaluation.intervals import LEVEL, Figure, difference_figure, mean_figure
 from tag_rewards.evaluation.results import (
     MODEL,
-    AUFigures,
     FaceRow,
     Faces,
     GalleryFace,
@@ -61,8 +53,6 @@ from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 from tag_rewards.rewards.score import Reasoning, RewardConfig
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tag_rewards.completions.completion import Completion
     from tag_rewards.facs import Synonyms
     from tag_rewards.target import Target
@@ -225,7 +215,7 @@ def evaluate(
                 face.left_out or "no active AU" for face in faces if not face.target.evidence
             ),
         ),
-        classification=_classification(rows, data.labels, config),
+        classification=answer_figures(rows, data.labels, config.resamples, config.seed),
         faithfulness=faithfulness,
         by_au=by_au,
         suspect_spaces=Counter(str(one.suspect) for one in judged if one and one.suspect),
@@ -246,100 +236,11 @@ def evaluate(
     return Evaluation(results, rows)
 
 
-def _classification(
-    rows: Sequence[FaceRow], labels: Sequence[str], config: EvaluationConfig
-) -> dict[str, Classification]:
-    """As both parsers read the answers; none for `FERBENCH` where it drops every face."""
-    found = {
-        STRICT: classify(
-            [row.label for row in rows],
-            [row.answer for row in rows],
-            labels,
-            confidence=[row.confidence for row in rows],
-            no_answer=Counter(row.no_answer for row in rows if row.no_answer),
-            n_resamples=config.resamples,
-            seed=config.seed,
-        )
-    }
-    kept = [row for row in rows if row.answer_compat is not None]
-    if kept:
-        unknown = sum(row.answer_compat == UNKNOWN for row in kept)
-        found[FERBENCH] = classify(
-            [row.label for row in kept],
-            [row.answer_compat for row in kept],
-            labels,
-            no_answer={UNKNOWN: unknown} if unknown else {},
-            dropped=len(rows) - len(kept),
-            macro="occurring",
-            n_resamples=config.resamples,
-            seed=config.seed,
-        )
-    return found
-
-
-def faithfulness_figures(
-    faces: Mapping[str, JudgedFaces], judged: Sequence[Judged | None], n_resamples: int, seed: int
-) -> tuple[dict[str, dict[str, Figure | None]], tuple[AUFigures, ...]]:
-    """Every measure of the model and of the baselines, and the figures of every AU.
-
-    One bootstrap draws the faces for all of them.
-
-    Args:
-        faces: Of `MODEL` and of each baseline.
-        judged: The model's traces, None for a face without evidence.
-        n_resamples: Resamples of the bootstrap.
-        seed: Seed of the bootstrap.
-    """
-    seen = sorted({au for one in judged if one for au in (*one.iou_by_au, *one.mentions)})
-    pairs = {
-        (who, name): pair for who, of in faces.items() for name, pair in measure_sums(of).items()
-    }
-    counted = faces[MODEL].counted > 0
-    # Of each AU the sum of its IoU, and the number of the faces that show it.
-    of_aus = [
-        np.array(
-            [(one.iou_by_au[au], 1) if one and au in one.iou_by_au else (0, 0) for one in judged]
-        )
-        for au in seen
-    ]
-    columns = np.concatenate([*pairs.values(), *of_aus], axis=1)[counted]
-    totals = columns.sum(axis=0)
-    drawn = resampled_sums(columns, n_resamples, seed)
-    figures = [
-        _share(totals[at : at + 2], drawn[:, at : at + 2]) for at in range(0, len(totals), 2)
-    ]
-    by_measure: dict[str, dict[str, Figure | None]] = {who: {} for who in faces}
-    for (who, name), found in zip(pairs, figures, strict=False):
-        by_measure[who][name] = found
-    by_au = tuple(
-        AUFigures(
-            au=au,
-            iou=found,
-            seen=sum(au in one.iou_by_au for one in judged if one),
-            named=sum(au in one.mentions for one in judged if one),
-            named_and_seen=sum(au in one.mentions and au in one.iou_by_au for one in judged if one),
-        )
-        for au, found in zip(seen, figures[len(pairs) :], strict=True)
-    )
-    return by_measure, by_au
-
-
-def _share(total: NDArray[np.float64], drawn: NDArray[np.float64]) -> Figure | None:
-    """Of numerator and denominator (2,) and those of resamples (n, 2); None if it is of nothing."""
-    part, whole = total.tolist()
-    if not whole:
-        return None
-    shares = np.full(len(drawn), np.nan)
-    np.divide(drawn[:, 0], drawn[:, 1], out=shares, where=drawn[:, 1] > 0)
-    return Figure.of(part / whole, shares, round(whole))
-
-
 @dataclass(frozen=True, slots=True)
 class CounterfactualSummary:
     """How often the answer changes when a part of the face is hidden.
 
-    An answer that goes missing has changed. Figures are 95 % bootstrap intervals over faces, None
-    where no face counts.
+    An answer that goes missing has changed. Figures are None where no face counts.
 
     Attributes:
         n: Faces that count: those whose trace has an answer and claims a box.

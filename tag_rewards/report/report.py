@@ -18,8 +18,9 @@ import jinja2
 from markupsafe import Markup
 
 import tag_rewards
-from tag_rewards.evaluation.measures import Figure
+from tag_rewards.evaluation.intervals import Figure
 from tag_rewards.evaluation.results import GALLERY_FILE
+from tag_rewards.evaluation.verdicts import p_text
 from tag_rewards.files.whole import staged
 from tag_rewards.pictures.sheet import PANEL, draw_faces
 from tag_rewards.report import tables
@@ -32,7 +33,7 @@ from tag_rewards.report.drawings import (
     inline_svg,
     sheet_pictures,
 )
-from tag_rewards.report.tables import Change, read_entries, to_csv
+from tag_rewards.report.tables import Change, PValue, read_entries, to_csv
 from tag_rewards.runs.curves import COMPONENTS, draw_curve, draw_curves, logged_curves
 from tag_rewards.runs.folder import read_metrics
 
@@ -257,7 +258,9 @@ def _asset(name: str) -> str:
 
 
 def _number(value: float | int | str | None, sign: str = "") -> str:
-    """A count as it is, a share with three digits, – for what is not known."""
+    """A count as it is, a share with three digits, a p-value with four, – for what is not known."""
     if value is None:
         return "–"
+    if isinstance(value, PValue):
+        return p_text(value)
     return f"{value:{sign}.3f}".replace("-", "−") if isinstance(value, float) else str(value)

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.compare import Difference
-from tag_rewards.evaluation.measures import difference_figure, mean_figure
+from tag_rewards.evaluation.intervals import difference_figure, mean_figure
+from tag_rewards.evaluation.verdicts import (
+    HOW_TESTED,
+    Difference,
+    mcnemar,
+    p_text,
+    swap_test,
+    with_p_values,
+)
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import printable
@@ -234,8 +241,8 @@ def measure(texts: Sequence[str], targets: Sequence[Target]) -> dict[str, list[f
 
 def compare(
     before: Sequence[str], after: Sequence[str], targets: Sequence[Target]
-) -> list[Difference]:
-    """Each of `COMPARED` before and after training, with 95 % bootstrap intervals.
+) -> tuple[Difference, ...]:
+    """Each of `COMPARED` before and after training, with 95 % intervals and verdicts.
 
     Args:
         before: Completions before training.
@@ -243,7 +250,7 @@ def compare(
         targets: Their targets, at least one of them with an AU.
     """
     first, second = measure(before, targets), measure(after, targets)
-    return [
+    differences = [
         Difference(
             name,
             mean_figure(first[name]),
@@ -252,6 +259,16 @@ def compare(
         )
         for name in COMPARED
     ]
+    return with_p_values(
+        differences, {name: _p_value(name, first[name], second[name]) for name in COMPARED}
+    )
+
+
+def _p_value(name: str, before: Sequence[float], after: Sequence[float]) -> float:
+    if name == "accuracy":
+        return mcnemar([value == 1 for value in before], [value == 1 for value in after]).p
+    first, second = (np.array(values)[:, np.newaxis] for values in (before, after))
+    return float(swap_test(first, second, lambda sums: sums / len(before))[0])
 
 
 # --- summary.md --------------------------------------------------------------------------------
@@ -282,15 +299,18 @@ def _summary(held_out: HeldOut, training: Sequence[Target], run: Path, data: Pat
 
 
 def comparison_section(differences: Sequence[Difference], held_out: HeldOut) -> str:
-    """Before and after, with intervals, and in words whether the difference is clear of zero."""
+    """Before and after, with intervals, p-values and verdicts."""
     (first, last), n_left_out = held_out.steps, held_out.n_left_out
-    head = ("", f"before (step {first})", f"after (step {last})", "difference", "")
+    steps = (f"before (step {first})", f"after (step {last})")
+    head = ("", *steps, "difference", "p", "adjusted p", "")
     rows = [
         (
             COMPONENTS[one.name],
             one.first.text(),
             one.second.text(),
             one.change.text("+"),
+            p_text(one.p),
+            p_text(one.adjusted_p),
             one.verdict,
         )
         for one in differences
@@ -298,9 +318,9 @@ def comparison_section(differences: Sequence[Difference], held_out: HeldOut) -> 
     text = (
         f"## Held-out faces, before and after\n\n{_table(head, rows)}\n\n"
         f"{len(held_out.faces)} held-out faces, {held_out.n_with_aus} of them with AUs: grounding, "
-        "mean IoU and AU F1 are means over those. In brackets the 95 % bootstrap interval; that of "
-        "the difference is of the paired samples. All figures are from 0 to 1, and scored with the "
-        "default options of the reward, whatever the run was trained with."
+        "mean IoU and AU F1 are means over those. In brackets the 95 % interval; that of the "
+        f"difference is of the paired faces. {HOW_TESTED} All figures are from 0 to 1, and scored "
+        "with the default options of the reward, whatever the run was trained with."
     )
     if n_left_out:
         text += f" {n_left_out} held-out faces have no completion in both steps and are left out."

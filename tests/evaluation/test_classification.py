@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from tag_rewards.evaluation.classification import (
+    calibrate,
     classify,
     confusion_rates,
     encode,
@@ -46,16 +47,17 @@ def test_declared_labels_as_scikit_learn_has_them(case):
     assert found.accuracy.value == pytest.approx(metrics.accuracy_score(true, words), **CLOSE)
     balanced = np.mean([r for r, n in zip(recall, support, strict=True) if n])
     assert found.uar.value == pytest.approx(balanced, **CLOSE)
-    macro = metrics.f1_score(true, words, labels=list(labels), average="macro", zero_division=0)
+    present = sorted(set(true))
+    macro = metrics.f1_score(true, words, labels=present, average="macro", zero_division=0)
     assert found.macro_f1.value == pytest.approx(macro, **CLOSE)
     for index, one in enumerate(found.by_class):
         assert one.precision.value == pytest.approx(precision[index], **CLOSE)
-        assert one.f1.value == pytest.approx(f1[index], **CLOSE)
         assert one.support == support[index]
         if support[index]:
+            assert one.f1.value == pytest.approx(f1[index], **CLOSE)
             assert one.recall.value == pytest.approx(recall[index], **CLOSE)
         else:
-            assert one.recall is None
+            assert one.recall is one.f1 is None
     confusion = metrics.confusion_matrix(true, words, labels=[*labels, "none"])
     assert np.array_equal(found.confusion, confusion[:-1])
 
@@ -83,7 +85,8 @@ def test_what_is_resampled_is_what_is_reported(macro, case):
         assert getattr(rates, name) == pytest.approx(getattr(found, name).value, **CLOSE)
     for index, one in enumerate(found.by_class):
         assert rates.precision[index] == pytest.approx(one.precision.value, **CLOSE)
-        assert rates.f1[index] == pytest.approx(one.f1.value, **CLOSE)
+        f1 = np.nan if one.f1 is None else one.f1.value
+        assert rates.f1[index] == pytest.approx(f1, nan_ok=True, **CLOSE)
 
 
 def test_uar_of_all_labels_is_scikit_learns_balanced_accuracy():
@@ -95,7 +98,10 @@ def test_uar_of_all_labels_is_scikit_learns_balanced_accuracy():
 
 
 def test_intervals_are_those_of_resampled_faces():
-    """The multinomial draw of the matrix is the bootstrap of the faces, up to the draw itself."""
+    """The multinomial draw of the matrix is the bootstrap of the faces, up to the draw itself.
+
+    In the middle of the scale the interval of the logit is that of the value.
+    """
     rng = np.random.default_rng(1)
     labels = ("fear", "anger", "disgust")
     true = rng.choice(labels, 300, p=[0.6, 0.3, 0.1]).tolist()
@@ -150,14 +156,54 @@ def test_calibration_is_of_the_answers_that_have_a_confidence():
     assert found.ece.n == 3
     assert found.ece.value == pytest.approx((1 + 0.4) / 3)
     assert found.ece.low <= found.ece.value <= found.ece.high + 1e-9
-    assert classify(true, answers, ("fear", "anger")).ece is None
+    assert found.brier.n == found.ece_if_calibrated.n == 3
+    assert found.brier.value == pytest.approx((0 + 1 + 0.4**2) / 3)
+    without = classify(true, answers, ("fear", "anger"))
+    assert without.ece is without.brier is without.ece_if_calibrated is None
+
+
+def test_brier_score_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    confidence, right = rng.random(200), rng.random(200) < 0.6
+    found = calibrate(confidence.tolist(), right).brier
+    assert found.value == pytest.approx(metrics.brier_score_loss(right, confidence))
+
+
+def test_a_calibrated_model_has_the_error_that_it_is_expected_to_have():
+    """ECE is not 0 with a hundred answers, and its interval begins there all the same."""
+    rng = np.random.default_rng(1)
+    confidence = rng.beta(5, 2, (200, 100))
+    right = rng.random((200, 100)) < confidence
+    found = [
+        calibrate(p.tolist(), y, n_resamples=100) for p, y in zip(confidence, right, strict=True)
+    ]
+    errors = [one.ece.value for one in found]
+    assert min(errors) > 0.02
+    assert np.mean(errors) == pytest.approx(found[0].ece_if_calibrated.value, abs=0.01)
+    assert np.mean([one.ece.low == 0 for one in found]) > 0.93
+
+
+def test_an_overconfident_model_is_told_from_a_calibrated_one():
+    rng = np.random.default_rng(2)
+    confidence = rng.beta(5, 2, 400)
+    found = calibrate(confidence.tolist(), rng.random(400) < confidence - 0.2)
+    assert found.ece.value > found.ece.low > 0
+    assert found.ece.value > found.ece_if_calibrated.high
 
 
 def test_nobody_has_the_label_and_nobody_gives_it():
     found = classify(["fear"], ["fear"], ("fear", "anger"))
-    assert found.by_class[1].recall is None
-    assert found.by_class[1].f1.value == 0
-    assert (found.uar.value, found.macro_f1.value) == (1.0, 0.5)
+    assert found.by_class[1].recall is found.by_class[1].f1 is None
+    assert (found.uar.value, found.macro_f1.value) == (1.0, 1.0)
+    assert (found.absent, found.few) == (["anger"], {"fear": 1})
+
+
+def test_an_absent_label_that_is_given_is_absent_all_the_same():
+    """The wrong answer is held against the label that the face has."""
+    found = classify(["fear"] * 6, ["fear"] * 3 + ["anger"] * 3, ("fear", "anger"))
+    assert (found.uar.value, found.macro_f1.value) == (0.5, pytest.approx(2 / 3))
+    assert (found.by_class[1].f1, found.by_class[1].precision.value) == (None, 0)
+    assert (found.absent, found.few) == (["anger"], {})
 
 
 def test_the_same_seed_gives_the_same_intervals():

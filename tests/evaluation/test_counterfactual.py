@@ -7,7 +7,7 @@ import pytest
 
 from tag_rewards.completions.counterfactual import CounterfactualConfig
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.measures import difference_figure
+from tag_rewards.evaluation.intervals import difference_figure, share_figure
 from tag_rewards.evaluation.run import summarize_counterfactual
 from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 from tests.builders.completions import (
@@ -51,8 +51,8 @@ def test_a_model_that_looks_where_it_says(folder):
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
     assert summary.n == FACES
     assert summary.left_out == {}
-    assert summary.claimed[:3] == (1, 1, 1)
-    assert summary.elsewhere[:3] == (0, 0, 0)
+    assert summary.claimed == share_figure(FACES, FACES)
+    assert summary.elsewhere == share_figure(0, FACES)
     assert summary.difference[:3] == (1, 1, 1)
     assert summary.overlap == 0
     assert records(folder)[0]["answer_claimed_masked"] == "neutral"
@@ -62,14 +62,14 @@ def test_a_model_that_looks_where_it_says(folder):
 def test_a_model_that_says_it_looks_elsewhere(folder):
     run(folder, FakeEngine(answer=claims([FOREHEAD])))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed[:3] == (0, 0, 0)
+    assert summary.claimed.value == 0
     assert summary.difference.value <= 0
 
 
 def test_a_model_that_claims_the_whole_image_wins_nothing(folder):
     run(folder, FakeEngine(answer=claims([(0, 0, SIDE, SIDE)])))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed[:3] == summary.elsewhere[:3] == (1, 1, 1)
+    assert summary.claimed.value == summary.elsewhere.value == 1
     assert summary.difference[:3] == (0, 0, 0)
     assert summary.overlap == 1
 
@@ -78,7 +78,7 @@ def test_a_model_that_does_not_look_at_all(folder):
     run(folder, FakeEngine(answer=lambda _: trace("fear")))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
     figures = (summary.claimed, summary.elsewhere, summary.difference)
-    assert [figure[:3] for figure in figures] == [(0, 0, 0)] * 3
+    assert [figure.value for figure in figures] == [0, 0, 0]
 
 
 def test_what_is_asked_are_the_masked_images_with_the_same_question(folder):
@@ -132,7 +132,7 @@ def test_an_answer_that_goes_missing_has_changed(folder):
 
     run(folder, FakeEngine(answer=answer))
     summary = summarize_counterfactual(folder / "counterfactual.jsonl")
-    assert summary.claimed[:3] == summary.elsewhere[:3] == (1, 1, 1)
+    assert summary.claimed.value == summary.elsewhere.value == 1
 
 
 def test_a_failed_question_is_left_out_and_asked_again_when_told_to(folder):

@@ -13,6 +13,7 @@ from tag_rewards.evaluation.answers import NO_ANSWER
 from tag_rewards.evaluation.faithfulness import AREAS
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import FACES_OF_A_KIND
+from tag_rewards.evaluation.verdicts import SWAPS
 from tag_rewards.prepare.rows import read_sft_parquet
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text("utf-8")
@@ -81,6 +82,7 @@ def test_what_the_page_says_in_numbers():
         NO_ANSWER
     )
     assert f"a closed list of {len(AREAS)} areas" in PAGE.replace("\n", " ")
-    assert len(MEASURES) == 16
-    assert "Sixteen figures" in PAGE
+    assert sum(measure.tested for measure in MEASURES.values()) == 14
+    assert "Fourteen figures are tested" in PAGE
+    assert f"{SWAPS:,} times" in PAGE
     assert f"the {FACES_OF_A_KIND} best" in PAGE

@@ -24,7 +24,8 @@ from tag_rewards.evaluation.compare import (
     row_columns,
     statistics,
 )
-from tag_rewards.evaluation.measures import MEASURES, Figure, Measure, measure_sums
+from tag_rewards.evaluation.intervals import Figure
+from tag_rewards.evaluation.measures import MEASURES, Measure, measure_sums
 from tag_rewards.evaluation.results import (
     FACES_OF_A_KIND,
     MODEL,

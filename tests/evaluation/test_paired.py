@@ -15,11 +15,11 @@ from tag_rewards.evaluation.compare import (
     EvaluatedModel,
     compare_models,
     cross_dataset,
-    mcnemar,
     row_columns,
     statistics,
 )
-from tag_rewards.evaluation.measures import MEASURES, Figure, difference_figure
+from tag_rewards.evaluation.intervals import Figure, difference_figure
+from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import Faces, Results
 from tests.builders.results import face_row
 
@@ -48,6 +48,7 @@ def model(samples, protocol="made/test", labels=LABELS, name="", folder="a"):
         one,
         **{key: figures[f"compat_{key}"] for key in ("accuracy", "uar", "macro_f1")},
     )
+    strict = replace(one, ece=figures["ece"], brier=figures["brier"])
     faces = Faces(len(samples), len(samples), 0, len(samples), 0, {})
     results = Results(
         protocol,
@@ -55,8 +56,8 @@ def model(samples, protocol="made/test", labels=LABELS, name="", folder="a"):
         (),
         name,
         faces,
-        {"strict": replace(one, ece=figures["ece"]), "ferbench-compat": compat},
-        {"model": {key: figures[key] for key in list(figures)[7:]}},
+        {"strict": strict, "ferbench-compat": compat},
+        {"model": {key: figures[key] for key in list(figures)[8:]}},
         (),
     )
     return EvaluatedModel(Path(folder), results, samples)
@@ -75,27 +76,20 @@ def draw(seed, right=0.7, n=200, **fields):
     ]
 
 
-def test_mcnemar_is_the_exact_binomial_test():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        a, b = rng.random((2, 40)) < 0.6
-        found = mcnemar(a.tolist(), b.tolist())
-        assert found.first_only + found.second_only == (a != b).sum()
-        smaller, both = min(found[:2]), sum(found[:2])
-        expected = min(1.0, 2 * stats.binom.cdf(smaller, both, 0.5)) if both else 1.0
-        assert found.p == pytest.approx(expected)
-    assert mcnemar([True, False], [True, False]).p == 1
-
-
 def test_a_model_beside_itself():
     one = model(draw(0))
     comparison = compare_models(one, one)
     assert comparison.mcnemar == (0, 0, 1.0)
     assert {d.change[:3] for d in comparison.differences} == {(0.0, 0.0, 0.0)}
-    assert {d.verdict for d in comparison.differences} == {"no clear change"}
+    tested = [d for d in comparison.differences if MEASURES[d.name].tested]
+    assert {(d.p, d.adjusted_p, d.verdict) for d in tested} == {(1.0, 1.0, "no clear change")}
+    others = {d.name: d.verdict for d in comparison.differences if d not in tested}
+    parsed_again = ("compat_accuracy", "compat_uar", "compat_macro_f1")
+    assert others == dict.fromkeys(parsed_again, "not tested")
     # No confidence and no named region: nothing to compare there.
     assert {d.name for d in comparison.differences} == set(MEASURES) - {
         "ece",
+        "brier",
         "text_box_agreement",
     }
 
@@ -115,6 +109,30 @@ def test_differences_and_their_intervals():
         assert found[name].change.high == pytest.approx(plain.high, abs=0.01)
     assert found["accuracy"].verdict == "better"
     assert comparison.mcnemar.p < 0.001
+
+
+def test_four_faces_against_none_are_no_verdict():
+    """The interval of the difference is clear of 0, and chance does as much one time in eight."""
+    answers = [LABELS[i % 2] for i in range(40)]
+    first = model([row(i, None if i in (3, 8, 11, 20) else a) for i, a in enumerate(answers)])
+    second = model([row(i, answer) for i, answer in enumerate(answers)])
+    comparison = compare_models(first, second)
+    accuracy = comparison.differences[0]
+    assert comparison.mcnemar == (0, 4, 0.125)
+    assert accuracy.change.low > 0
+    assert (accuracy.p, accuracy.verdict) == (0.125, "no clear change")
+
+
+def test_results_of_another_version_are_compared_by_their_rows():
+    """Macro F1 was once a mean over all declared labels; rows say the same to every version."""
+    rows = [row(i, "fear", "fear") for i in range(30)]
+    now = model(rows)
+    half = Figure(0.5, 0.4, 0.6, 30)
+    strict = replace(now.results.classification["strict"], macro_f1=half, brier=None)
+    old = replace(now.results, classification={**now.results.classification, "strict": strict})
+    found = {d.name: d for d in compare_models(now._replace(results=old), now).differences}
+    assert found["macro_f1"].change[:3] == (0, 0, 0)
+    assert found["macro_f1"].first.value == 1
 
 
 def test_less_is_better_of_hallucination():
@@ -160,6 +178,9 @@ def test_pooled_figures_are_those_of_all_faces_together():
     assert pooled["macro_f1"].value == pytest.approx(
         metrics.f1_score(true, words, labels=list(labels), average="macro", zero_division=0)
     )
+    assert pooled["accuracy"][1:3] == pytest.approx(
+        stats.binomtest(sum(map(str.__eq__, true, words)), 80).proportion_ci(method="wilson")
+    )
     assert pooled["mean_iou"].value == pytest.approx(np.mean([s.mean_iou for s in both]))
     assert pooled["mean_iou"].n == 80
     assert pooled["ece"] is None
@@ -167,14 +188,6 @@ def test_pooled_figures_are_those_of_all_faces_together():
         if figure is not None:
             assert figure.low <= figure.value + 1e-9, name
             assert figure.value <= figure.high + 1e-9, name
-
-
-def test_intervals_resample_within_each_dataset():
-    """Two datasets that are each sure: nothing to vary, though they differ from each other."""
-    right = [row(i, LABELS[i % 2]) for i in range(10)]
-    wrong = [row(i, LABELS[1 - i % 2]) for i in range(10)]
-    pooled = cross_dataset([model(right, "a/test"), model(wrong, "b/test")])[-1]
-    assert pooled.figures["accuracy"] == (0.5, 0.5, 0.5, 20)
 
 
 def test_one_protocol_has_no_pooled_row():

@@ -120,11 +120,13 @@ def test_what_is_not_there_is_left_out(tmp_path):
 
 def test_models_on_the_same_faces_are_compared(page):
     table = rows(page, "pair-sft-grpo")
-    assert table[0] == ["", "sft", "grpo", "change", "verdict"]
+    assert table[0] == ["", "sft", "grpo", "change", "p", "adjusted p", "verdict"]
     [accuracy] = [row for row in table if row[0] == "accuracy ↑"]
-    assert accuracy[1:3] == ["0.625", "0.800"]
-    assert accuracy[3].startswith("+0.175[")
-    assert "p = 1" in page.one("section", id="pairs").text
+    # Both have the same rows, whatever their figures say.
+    assert accuracy[1:3] == ["0.750", "0.750"]
+    assert accuracy[3].startswith("+0.000[")
+    assert accuracy[4:] == ["1.0000", "1.0000", "no clear change"]
+    assert "adjusted p below 0.05" in page.one("section", id="pairs").text
 
 
 def test_models_on_other_faces_are_not_compared_and_the_report_says_why(tmp_path):

@@ -1,8 +1,7 @@
 import pytest
 
-from tag_rewards.evaluation.compare import Difference
-from tag_rewards.evaluation.measures import Figure
 from tag_rewards.runs.summary import (
+    COMPARED,
     HeldOut,
     compare,
     comparison_section,
@@ -21,7 +20,7 @@ def test_a_summary_is_written(run):
     assert all(path.stat().st_size > 0 for path in paths)
     assert "before (step 0) | after (step 10)" in summary
     assert "8 held-out faces, 6 of them with AUs" in summary
-    assert "| accuracy reward | 0.000 [0.000, 0.000] | 1.000 [1.000, 1.000] | +1.000" in summary
+    assert "| accuracy reward | 0.000 [0.000, 0.324] | 1.000 [0.676, 1.000] | +1.000" in summary
     assert "| grounding reward | 0." in summary
     assert "true AUs, random boxes" in summary
     assert all(f"]({name})" in summary for name in PICTURES)
@@ -106,14 +105,21 @@ def test_comparison_counts_faces_without_aus_for_accuracy_only(run):
     assert (accuracy.name, accuracy.change) == ("accuracy", (1, 1, 1, 2))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "no clear change")],
-)
-def test_the_verdict_is_whether_the_interval_is_clear_of_zero(low, high, verdict):
-    figure = Figure((low + high) / 2, low, high, 9)
-    section = comparison_section([Difference("format", *[figure] * 3)], HeldOut([], (0, 1), 0))
-    assert f"| {verdict} |" in section
+def test_verdicts_are_of_tests_adjusted_for_all_components(run):
+    targets = [run.smile(dx) for dx in range(20)]
+    right = [honest(target) for target in targets]
+    wrong = [honest(target, label="anger") for target in targets]
+    differences = {one.name: one for one in compare(wrong, right, targets)}
+    assert set(differences) == set(COMPARED)
+    assert differences["accuracy"].p == pytest.approx(2 * 0.5**20)
+    assert differences["accuracy"].adjusted_p == pytest.approx(len(COMPARED) * 2 * 0.5**20)
+    assert differences["accuracy"].verdict == "better"
+    assert {one.verdict for name, one in differences.items() if name != "accuracy"} == {
+        "no clear change"
+    }
+    section = comparison_section(tuple(differences.values()), HeldOut([], (0, 1), 0))
+    assert "| <0.0001 | <0.0001 | better |" in section
+    assert "| 1.0000 | 1.0000 | no clear change |" in section
 
 
 def test_sections_without_content_are_empty():

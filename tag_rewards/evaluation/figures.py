@@ -1,0 +1,122 @@
+"""Every figure of an evaluation from the rows of its faces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN
+from tag_rewards.evaluation.classification import Classification, classify
+from tag_rewards.evaluation.intervals import Figure, ratio_figure, resampled_sums
+from tag_rewards.evaluation.measures import JudgedFaces, measure_sums
+from tag_rewards.evaluation.results import (
+    MODEL,
+    AUFigures,
+    FaceRow,
+    figures_by_measure,
+    judged_faces,
+)
+
+if TYPE_CHECKING:
+    from tag_rewards.evaluation.faithfulness import Judged
+
+
+def figures_of_rows(
+    rows: Sequence[FaceRow], labels: Sequence[str], n_resamples: int = 2000, seed: int = 0
+) -> dict[str, Figure | None]:
+    """The figures of a model by the names of `measures.MEASURES`, None where nothing counts.
+
+    Args:
+        rows: The faces, at least one.
+        labels: The declared labels.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+    """
+    by_measure, _ = faithfulness_figures({MODEL: judged_faces(rows)}, [], n_resamples, seed)
+    answers = answer_figures(rows, labels, n_resamples, seed)
+    return figures_by_measure(answers, by_measure[MODEL])
+
+
+def answer_figures(
+    rows: Sequence[FaceRow], labels: Sequence[str], n_resamples: int = 2000, seed: int = 0
+) -> dict[str, Classification]:
+    """As both parsers read the answers; none for `FERBENCH` where it drops every face.
+
+    Args:
+        rows: The faces, at least one.
+        labels: The declared labels.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+    """
+    found = {
+        STRICT: classify(
+            [row.label for row in rows],
+            [row.answer for row in rows],
+            labels,
+            confidence=[row.confidence for row in rows],
+            no_answer=Counter(row.no_answer for row in rows if row.no_answer),
+            n_resamples=n_resamples,
+            seed=seed,
+        )
+    }
+    kept = [row for row in rows if row.answer_compat is not None]
+    if kept:
+        unknown = sum(row.answer_compat == UNKNOWN for row in kept)
+        found[FERBENCH] = classify(
+            [row.label for row in kept],
+            [row.answer_compat for row in kept],
+            labels,
+            no_answer={UNKNOWN: unknown} if unknown else {},
+            dropped=len(rows) - len(kept),
+            macro="occurring",
+            n_resamples=n_resamples,
+            seed=seed,
+        )
+    return found
+
+
+def faithfulness_figures(
+    faces: Mapping[str, JudgedFaces], judged: Sequence[Judged | None], n_resamples: int, seed: int
+) -> tuple[dict[str, dict[str, Figure | None]], tuple[AUFigures, ...]]:
+    """Every measure of the model and of the baselines, and the figures of every AU.
+
+    One bootstrap draws the faces for all of them.
+
+    Args:
+        faces: Of `MODEL` and of each baseline.
+        judged: The model's traces, None for a face without evidence.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+    """
+    seen = sorted({au for one in judged if one for au in (*one.iou_by_au, *one.mentions)})
+    pairs = {
+        (who, name): pair for who, of in faces.items() for name, pair in measure_sums(of).items()
+    }
+    counted = faces[MODEL].counted > 0
+    # Of each AU the sum of its IoU, and the number of the faces that show it.
+    of_aus = [
+        np.array(
+            [(one.iou_by_au[au], 1) if one and au in one.iou_by_au else (0, 0) for one in judged]
+        )
+        for au in seen
+    ]
+    sums = [column[counted] for column in (*pairs.values(), *of_aus)]
+    drawn = resampled_sums(np.concatenate(sums, axis=1), n_resamples, seed)
+    figures = [ratio_figure(column, drawn[:, 2 * i : 2 * i + 2]) for i, column in enumerate(sums)]
+    by_measure: dict[str, dict[str, Figure | None]] = {who: {} for who in faces}
+    for (who, name), found in zip(pairs, figures, strict=False):
+        by_measure[who][name] = found
+    by_au = tuple(
+        AUFigures(
+            au=au,
+            iou=found,
+            seen=sum(au in one.iou_by_au for one in judged if one),
+            named=sum(au in one.mentions for one in judged if one),
+            named_and_seen=sum(au in one.mentions and au in one.iou_by_au for one in judged if one),
+        )
+        for au, found in zip(seen, figures[len(pairs) :], strict=True)
+    )
+    return by_measure, by_au
