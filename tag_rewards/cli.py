@@ -6,34 +6,28 @@ Commands import what they need when they run, so that `--help` is quick.
 import sys
 from typing import Annotated
 
+import typer
+
 import tag_rewards
-from tag_rewards.errors import InputError
-
-try:
-    import typer
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "the command line needs more than the rewards do: pip install 'tag-rewards[cli]'",
-        name=error.name,
-    ) from None
-
 from tag_rewards.commands.annotate import annotate
 from tag_rewards.commands.datasets import datasets, made_faces
+from tag_rewards.commands.doctor import doctor
 from tag_rewards.commands.evaluate import compare, eval_table, evaluate
+from tag_rewards.commands.explain import explain
 from tag_rewards.commands.generate import generate
-from tag_rewards.commands.prepare import prepare
+from tag_rewards.commands.prepare import prepare, target
 from tag_rewards.commands.quality import quality
 from tag_rewards.commands.report import report, summarize
 from tag_rewards.commands.score import score, serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.traces import traces
+from tag_rewards.errors import InputError
 
 app = typer.Typer(
     name="tag-rewards",
     help="Targets, traces and scores for facial expression recognition grounded in Action Units.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
@@ -47,7 +41,7 @@ def main() -> None:
     that it cannot open; anything else is a bug and keeps its traceback.
     """
     try:
-        app()
+        app(prog_name="tag-rewards")
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             print(f"tag-rewards: stopped; {_RESUMABLE}", file=sys.stderr)
@@ -110,6 +104,7 @@ def _options(
 
 _DATA, _TRAINING = "From images to data", "Traces and training"
 _EVALUATION, _REWARDS = "Evaluation", "Rewards and pictures"
+_ITSELF = "This installation"
 
 app.add_typer(datasets, name="datasets", rich_help_panel=_DATA)
 app.command(rich_help_panel=_DATA)(annotate)
@@ -125,5 +120,8 @@ app.command(rich_help_panel=_EVALUATION)(compare)
 app.command(rich_help_panel=_EVALUATION)(eval_table)
 app.command(rich_help_panel=_EVALUATION)(report)
 app.command(rich_help_panel=_REWARDS)(score)
+app.command(rich_help_panel=_REWARDS)(explain)
+app.command(rich_help_panel=_REWARDS)(target)
 app.command(rich_help_panel=_REWARDS)(serve)
 app.command(rich_help_panel=_REWARDS)(show)
+app.command(rich_help_panel=_ITSELF)(doctor)

@@ -13,10 +13,11 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError, shown
-from tag_rewards.facs import require_expression
+from tag_rewards.facs import au_name, require_expression
 from tag_rewards.forms import form_named
 from tag_rewards.geometry.boxes import BoxSpace
 from tag_rewards.geometry.matching import require_corners
+from tag_rewards.looks import Grid
 
 if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box
@@ -132,6 +133,14 @@ class Target:
 
     def __hash__(self) -> int:
         return hash((self.label, self.evidence, self.box_space, self.form))
+
+    def _repr_html_(self) -> str:
+        seen = [
+            (au_name(one.au), f"{one.probability:.2f}", str([_short(side) for side in one.box]))
+            for one in self.evidence
+        ]
+        title = f"{self.label}, boxes in {self.box_space.words}, form {self.form}"
+        return Grid(("seen", "probability", "box"), seen, title).html()
 
     def to_json(self) -> str:
         """One line of JSON; `Target.from_json` is its inverse. TAG's own form is left out.

@@ -154,7 +154,7 @@ def test_a_bug_keeps_its_traceback(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("module", "extra"), [("matplotlib.figure", "eval"), ("cv2", "data")])
 def test_a_missing_extra_is_named(module, extra, monkeypatch):
-    def fail():
+    def fail(**_):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("tag_rewards.cli.app", fail)
@@ -181,6 +181,7 @@ def test_the_defaults_are_those_of_the_library():
         "sft_box_growth": config.imprecision.box_growth,
         "sft_au_error": config.imprecision.au_error,
         "seed": config.seed,
+        "as_json": False,
     }
     parameters = inspect.signature(prepare).parameters.values()
     assert expected == {

@@ -19,7 +19,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 TABLE = REPO / "tests" / "integrations" / "adapter_table.py"
-CORE = ("lazy-loader", "numpy", "scipy", "shapely")
+CORE = ("lazy-loader", "numpy", "packaging", "scipy", "shapely")
 STACKS = (
     *("torch", "ray", "verl", "vllm", "trl", "swift", "verifiers", "nemo_rl", "slime", "areal"),
     *("transformers", "datasets", "pandas", "pyarrow", "cv2", "omegaconf", "matplotlib", "rich"),
@@ -81,7 +81,7 @@ def clean_python(wheel, tmp_path_factory):
     pip("install", "--no-deps", "--no-index", "--target", str(packages), str(wheel))
     core = folder / "core"
     core.mkdir()
-    for name in (*(name.replace("-", "_") for name in CORE), "packaging"):
+    for name in (name.replace("-", "_") for name in CORE):
         here = Path(str(distribution(name).locate_file("")))
         for part in (
             *here.glob(name),
@@ -135,3 +135,34 @@ def test_the_wheel_asks_for_the_core_alone(wheel, tmp_path):
     lines = metadata.read_text(encoding="utf-8").splitlines()
     needs = [line for line in lines if line.startswith("Requires-Dist:") and "extra ==" not in line]
     assert sorted(line.split()[1].partition(">")[0] for line in needs) == sorted(CORE)
+
+
+def command(python, *arguments):
+    return subprocess.run(
+        [str(python), "-I", "-m", "tag_rewards", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd="/",
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--version"], ["score", "a.txt"], ["doctor", "--help"]])
+def test_the_command_line_says_what_it_needs(clean_python, arguments):
+    done = command(clean_python, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("tag-rewards: the command line needs more than the rewards do")
+    assert "pip install 'tag-rewards[cli]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_doctor_works_without_the_command_line(clean_python):
+    done = command(clean_python, "doctor")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "matplotlib is not installed" in done.stdout
+    assert "pip install 'tag-rewards[eval]'" in done.stdout
+    record = json.loads(command(clean_python, "doctor", "--json").stdout)
+    assert record["ok"] is True
+    missing = {extra["name"]: extra["missing"] for extra in record["extras"]}
+    assert missing[""] == []
+    assert all(missing[extra] for extra in ("data", "detect", "eval", "server", "traces", "verl"))

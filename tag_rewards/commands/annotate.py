@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from tag_rewards.commands.options import name_values
-from tag_rewards.commands.progress import progress
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, progress, tell
 from tag_rewards.detectors.registry import DETECTOR_NAMES, make_detector
 from tag_rewards.errors import InputError
+from tag_rewards.looks import plain
 
 
 def annotate(
@@ -45,6 +45,7 @@ def annotate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Look again at images that failed before.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at a folder of images with an AU detector and write evidence parquet.
 
@@ -90,6 +91,8 @@ def annotate(
             on_images=bar.advance,
         )
     draw_counts(counts).savefig(out / "summary.png", dpi=110)
-    console = terminal()
-    console.print(counts.to_table())
-    console.print(f"Written to {out}")
+    tell(
+        as_json,
+        lambda: {**plain(counts), "written": out},
+        lambda: [counts.to_table(), f"Written to {out}"],
+    )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, progress, tell
 from tag_rewards.errors import InputError
 
 datasets = typer.Typer(
@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folde
 
 
 @datasets.callback(invoke_without_command=True)
-def list_protocols(context: typer.Context) -> None:
+def list_protocols(context: typer.Context, as_json: AsJson = False) -> None:
     """List the protocols: datasets, splits and labels that a figure is about.
 
     **Examples**
@@ -32,9 +32,14 @@ def list_protocols(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
 
-    from tag_rewards.datasets.overview import list_table
+    from tag_rewards.datasets.overview import list_table, protocol_record
+    from tag_rewards.datasets.protocols import PROTOCOLS
 
-    terminal().print(list_table())
+    tell(
+        as_json,
+        lambda: {"protocols": [protocol_record(one) for one in PROTOCOLS.values()]},
+        lambda: [list_table()],
+    )
 
 
 @datasets.command()
@@ -44,6 +49,7 @@ def check(
     out: Annotated[
         Path, typer.Option(help="Picture of the label distribution, a PNG file.")
     ] = Path("label_distribution.png"),
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a dataset's folder holds of a protocol, beside what is published.
 
@@ -55,6 +61,7 @@ def check(
         tag-rewards datasets check ferplus/majority ferplus --out ferplus.png
     """
     from tag_rewards.datasets.overview import (
+        check_record,
         check_table,
         count_labels,
         draw_label_distribution,
@@ -66,28 +73,31 @@ def check(
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
     loaded = load_protocol(name, folder, allow_mismatch=True, allow_missing=True)
-    console = terminal()
-    console.print(check_table(loaded))
-    if loaded.dropped:
-        console.print(dropped_table(loaded))
     protocol = loaded.protocol
-    if not protocol.counts:
-        console.print("No published counts are known of it.")
     published = {split: counts.labels for split, counts in protocol.counts.items()}
     figure = draw_label_distribution(
         protocol.name, protocol.labels, count_labels(loaded.samples), published
     )
     with whole(out) as file:
         figure.savefig(file, format="png")
-    print(f"Written to {out}")
-    for mismatch in loaded.mismatches:
-        print(mismatch)
+    faults = [*loaded.mismatches]
     if loaded.missing:
         count = len(loaded.missing)
-        print(f"{count} files that labels need are missing, such as {loaded.missing[0]}")
+        faults.append(f"{count} files that labels need are missing, such as {loaded.missing[0]}")
     if not loaded.evaluated:
-        print(f"{protocol.split}, the evaluated split, has no image")
-    if loaded.missing or loaded.mismatches or not loaded.evaluated:
+        faults.append(f"{protocol.split}, the evaluated split, has no image")
+    tell(
+        as_json,
+        lambda: {**check_record(loaded), "faults": faults, "written": out},
+        lambda: [
+            check_table(loaded),
+            *([dropped_table(loaded)] if loaded.dropped else []),
+            *([] if protocol.counts else ["No published counts are known of it."]),
+            f"Written to {out}",
+            *faults,
+        ],
+    )
+    if faults:
         raise typer.Exit(1)
 
 
@@ -127,7 +137,6 @@ def made_faces(
 
         tag-rewards prepare faces --openface faces/openface --out parquet --canvas 112
     """
-    from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.made_faces.dataset import write_dataset
 
     with progress("Drawing") as bar:

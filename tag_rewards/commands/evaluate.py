@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tag_rewards.commands import options
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, tell
 from tag_rewards.errors import InputError
+from tag_rewards.looks import plain
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.prepare.face_target import TargetConfig
 
@@ -52,6 +55,7 @@ def evaluate(
     reasoning: options.ReasoningOption = "allowed",
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the random boxes.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate completions: accuracy and faithfulness, with intervals and beside baselines.
 
@@ -74,9 +78,9 @@ def evaluate(
         tag-rewards eval --data eval.parquet --predictions completions.jsonl
         --counterfactual counterfactual.jsonl --out results
     """
-    from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
+    from tag_rewards.evaluation.tables import results_tables
     from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
     from tag_rewards.prepare.face_target import TargetConfig
 
@@ -113,14 +117,22 @@ def evaluate(
         config=config,
         source=str(data or dataset),
     )
-    console = terminal()
-    for part in results_tables(results):
-        console.print(part)
-    if train_data is None:
-        console.print("Without --train-data there is no baseline of mean boxes.")
-    for warning in results.warnings:
-        console.print(f"Warning: {warning}", style="bold")
-    console.print(f"Written to {out}")
+    tell(
+        as_json,
+        lambda: {**plain(results), "warnings": list(results.warnings), "written": out},
+        lambda: [
+            *results_tables(results),
+            *([] if train_data else ["Without --train-data there is no baseline of mean boxes."]),
+            *map(_warning, results.warnings),
+            f"Written to {out}",
+        ],
+    )
+
+
+def _warning(text: str) -> "Text":
+    from rich.text import Text
+
+    return Text(f"Warning: {text}", style="bold")
 
 
 def _canvas_images(
@@ -138,6 +150,7 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="B", help="Another, of the same faces.")],
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the swaps.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two models face by face: is B better than A, or could it be the draw of the faces?
 
@@ -151,27 +164,31 @@ def compare(
 
         tag-rewards compare results/sft results/grpo
     """
-    from tag_rewards.commands.evaluation_tables import comparison_table
     from tag_rewards.evaluation.compare import compare_models, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
+    from tag_rewards.evaluation.tables import comparison_table
     from tag_rewards.evaluation.verdicts import HOW_TESTED
 
     config = EvaluationConfig(resamples, seed)
     models = read_model(first), read_model(second)
     comparison = compare_models(*models, config.resamples, config.seed)
-    console = terminal()
-    console.print(comparison_table(comparison, str(first), str(second)))
     test = comparison.mcnemar
-    console.print(
+    warnings = [
+        f"{model.folder}: {[*model.results.warnings][-1]}"
+        for model in models
+        if model.results.unknown
+    ]
+    told = (
         f"{comparison.n} faces. Only {first} is right on {test.first_only}, only {second} on "
         f"{test.second_only}. {HOW_TESTED} In brackets 95 % intervals; that of the difference is "
-        "of the paired faces and of this figure alone.",
-        markup=False,
+        "of the paired faces and of this figure alone."
     )
-    for model in models:
-        if model.results.unknown:
-            *_, warning = model.results.warnings
-            console.print(f"Warning: {model.folder}: {warning}", style="bold")
+    table = comparison_table(comparison, str(first), str(second))
+    tell(
+        as_json,
+        lambda: {**comparison.record(), "warnings": warnings},
+        lambda: [table, told, *map(_warning, warnings)],
+    )
 
 
 def eval_table(
@@ -180,6 +197,7 @@ def eval_table(
     ],
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """One model on several protocols: each of them, and all faces pooled.
 
@@ -187,15 +205,19 @@ def eval_table(
 
         tag-rewards eval-table results/rafdb results/ferplus results/affectnet
     """
-    from tag_rewards.commands.evaluation_tables import cross_dataset_table
     from tag_rewards.evaluation.compare import cross_dataset, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
+    from tag_rewards.evaluation.tables import cross_dataset_table
 
     config = EvaluationConfig(resamples, seed)
     models = [read_model(folder) for folder in results]
-    console = terminal()
-    console.print(cross_dataset_table(cross_dataset(models, config.resamples, config.seed)))
-    console.print("In brackets 95 % intervals. Pooled: every face counts the same.")
-    for model in models:
-        for warning in model.results.warnings:
-            console.print(f"Warning: {model.folder}: {warning}", style="bold")
+    rows = cross_dataset(models, config.resamples, config.seed)
+    warnings = [
+        f"{model.folder}: {warning}" for model in models for warning in model.results.warnings
+    ]
+    told = "In brackets 95 % intervals. Pooled: every face counts the same."
+    tell(
+        as_json,
+        lambda: {"protocols": rows, "warnings": warnings},
+        lambda: [cross_dataset_table(rows), told, *map(_warning, warnings)],
+    )

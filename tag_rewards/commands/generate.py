@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tag_rewards.commands.options import EngineName, EngineOptions, name_values
-from tag_rewards.commands.progress import progress
+from tag_rewards.commands.terminal import progress
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:

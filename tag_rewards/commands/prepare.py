@@ -1,4 +1,4 @@
-"""`tag-rewards prepare`."""
+"""`tag-rewards prepare`, of a dataset, and `tag-rewards target`, of one image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tag_rewards.commands import options
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, progress, tell
 from tag_rewards.errors import InputError
 
 
@@ -57,6 +57,7 @@ def prepare(
         float, typer.Option(help="Probability that one AU of an SFT trace is wrong.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a dataset and what a detector saw in it into parquet files for SFT, RL and evaluation.
 
@@ -75,7 +76,6 @@ def prepare(
         tag-rewards prepare rafdb --evidence evidence --out parquet
         --model Qwen/Qwen3-VL-8B-Instruct --form model
     """
-    from tag_rewards.commands.progress import progress
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
     from tag_rewards.evidence.of_dataset import EvidenceRows
     from tag_rewards.model_images import images_by_hand
@@ -111,11 +111,69 @@ def prepare(
             on_start=bar.start,
             on_sample=bar.advance,
         )
-    console = terminal()
-    console.print(counts.to_table())
-    for mismatch in counts.mismatches:
-        console.print(f"Not as published: {mismatch}")
+    notes = [f"Not as published: {mismatch}" for mismatch in counts.mismatches]
     if annotation.model is not None and (annotation.model.known or box_space is None):
         assumed = "" if images else "Assumed, as the checkpoints are released: "
-        console.print(f"{assumed}{annotation.model.sentence(canvas, canvas)}")
-    console.print(f"Written to {out}")
+        notes.append(f"{assumed}{annotation.model.sentence(canvas, canvas)}")
+    tell(
+        as_json,
+        lambda: {**counts.to_dict(), "notes": notes, "written": out},
+        lambda: [counts.to_table(), *notes, f"Written to {out}"],
+    )
+
+
+def target(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Photograph of a face.")],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from",
+            metavar="EVIDENCE",
+            help="What a detector saw: OpenFace's CSV or folder, or what `annotate` wrote.",
+        ),
+    ],
+    label: Annotated[str, typer.Option(help="The expression, such as happiness.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File for the target; standard output if left out.")
+    ] = None,
+    canvas: options.Canvas = 512,
+    box_space: options.BoxSpaceOfModel = None,
+    form: options.FormOption = "tag",
+    model: options.ModelOfImages = None,
+    top_k: options.TopK = 5,
+    min_probability: options.MinProbability = 0.6,
+    min_confidence: options.MinConfidence = 0.725,
+    polygons: Annotated[
+        bool, typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon.")
+    ] = False,
+) -> None:
+    """Make the target of one image, as `prepare` makes that of each image of a dataset.
+
+    It is what `score`, `explain` and `show` take: the label and what the detector saw, on the
+    canvas that the model sees. `show` and `explain` then take --canvas, to draw on IMAGE itself.
+
+    **Examples**
+
+        tag-rewards target face.jpg --from openface/face.csv --label happiness --out target.json
+
+        tag-rewards explain answer.txt target.json --image face.jpg --canvas 512
+    """
+    from tag_rewards.files.whole import write_whole
+    from tag_rewards.model_images import images_by_hand
+    from tag_rewards.pictures.detected import detections_in
+    from tag_rewards.prepare.face_target import TargetConfig, image_target
+
+    config = TargetConfig(
+        *(canvas, box_space, top_k, min_probability, min_confidence, polygons),
+        model=images_by_hand(model),
+        form=form,
+    )
+    [detection] = detections_in(source, [image])
+    made = image_target(image, detection, label, config)
+    text = made.target.to_json()
+    if out is None:
+        print(text)
+        return
+    write_whole(out, text + "\n")
+    aus = ", ".join(f"AU{au}" for au in made.target.by_au) or "no active AU"
+    print(f"Written to {out}: {made.target.label}, {aus}")

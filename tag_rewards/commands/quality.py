@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tag_rewards.commands import options
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, progress, tell
 from tag_rewards.errors import InputError
 
 
@@ -31,6 +31,7 @@ def quality(
     allow_mismatch: options.AllowMismatch = False,
     openface: options.OpenFaceFolder = None,
     evidence: options.EvidencePaths = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure how good a dataset's face images are, and reject those below limits of yours.
 
@@ -50,7 +51,6 @@ def quality(
         tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface
         --quality q.parquet --out parquet
     """
-    from tag_rewards.commands.progress import progress
     from tag_rewards.quality.limits import Limit
     from tag_rewards.quality.overview import quality_table
     from tag_rewards.quality.run import judge_images, picture_of
@@ -71,6 +71,8 @@ def quality(
             on_start=bar.start,
             on_image=bar.advance,
         )
-    console = terminal()
-    console.print(quality_table(judged))
-    console.print(f"Written to {out} and {picture_of(out)}")
+    tell(
+        as_json,
+        lambda: {**judged.record(), "written": [out, picture_of(out)]},
+        lambda: [quality_table(judged), f"Written to {out} and {picture_of(out)}"],
+    )

@@ -14,7 +14,7 @@ from tag_rewards.commands.options import (
     read_text,
     words_of,
 )
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, grid_table, tell
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.rewards.score import GroundingConfig, RewardConfig
@@ -30,27 +30,30 @@ def score(
     ],
     synonyms: SynonymsFile = None,
     reasoning: ReasoningOption = "allowed",
+    as_json: AsJson = False,
 ) -> None:
     """Score one completion against a target, with the default weights, and say what is wrong in it.
+
+    `explain` says where each number comes from.
 
     **Example**
 
         tag-rewards score answer.txt --target target.json
     """
-    from rich.table import Table
-
-    from tag_rewards.rewards import score as score_text
+    from tag_rewards.looks import Grid
+    from tag_rewards.rewards import score_trace
     from tag_rewards.trace import read_trace
 
     truth, text = read_target(target), read_text(completion)
     config = RewardConfig(synonyms=words_of(synonyms), reasoning=reasoning)
-    table = Table("score", "value")
-    for name, value in score_text(text, truth, config).items():
-        table.add_row(name, f"{value:.3f}")
-    console = terminal()
-    console.print(table)
-    for mistake in read_trace(truth, text).errors:
-        console.print(f"- {mistake}")
+    trace = read_trace(truth, text)
+    scores = score_trace(trace, truth, config)
+    table = Grid(("score", "value"), [(name, f"{value:.3f}") for name, value in scores.items()])
+    tell(
+        as_json,
+        lambda: {"scores": scores, "errors": trace.errors},
+        lambda: [grid_table(table), *(f"- {mistake}" for mistake in trace.errors)],
+    )
 
 
 _SERVER, _REWARD = ServerConfig(), RewardConfig()

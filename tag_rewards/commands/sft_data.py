@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tag_rewards.commands.progress import progress
+from tag_rewards.commands.terminal import progress
 
 
 def sft_data(

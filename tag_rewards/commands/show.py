@@ -10,11 +10,17 @@ from tag_rewards.errors import InputError
 from tag_rewards.geometry import AU_REGIONS, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tag_rewards.detectors.observation import Detection
+    from tag_rewards.pictures.sheet import FacePicture
 
 
 def show(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photographs of faces.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Photographs of faces, or one prepared parquet."),
+    ],
     openface: Annotated[
         Path | None,
         typer.Option(help="Folder that OpenFace 2.x wrote, or the CSV of the one IMAGE."),
@@ -48,6 +54,12 @@ def show(
     min_probability: Annotated[
         float, typer.Option(help="Least probability of an AU that is drawn.")
     ] = 0.6,
+    row: Annotated[
+        int | None, typer.Option(help="Row of the parquet file, from 0; the first by default.")
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(help="Instead of --row: the name of the sample.")
+    ] = None,
     columns: Annotated[
         int | None, typer.Option(help="Faces beside each other on a contact sheet; up to 4.")
     ] = None,
@@ -57,7 +69,8 @@ def show(
 
     The AUs are read from --openface, --evidence or --target, or else found by dlib (approximate).
     A trace's claims are solid boxes, what the detector saw is dashed. Of several faces in an image,
-    the largest is shown.
+    the largest is shown. Of a file that `prepare` wrote, a row is shown: its target, and the trace
+    that SFT is to learn.
 
     **Examples**
 
@@ -68,12 +81,14 @@ def show(
         tag-rewards show face.jpg --aus all --out regions.png
 
         tag-rewards show face.jpg --trace answer.txt --target target.json
+
+        tag-rewards show parquet/sft_train.parquet --row 7
     """
     from tag_rewards.files.images import read_image
-    from tag_rewards.files.whole import whole
     from tag_rewards.pictures.detected import picture_of_detection
-    from tag_rewards.pictures.marks import ModelView, claim_marks, target_marks
-    from tag_rewards.pictures.sheet import FacePicture, draw_faces
+    from tag_rewards.pictures.face import face_picture
+    from tag_rewards.pictures.marks import ModelView, claim_marks
+    from tag_rewards.pictures.prepared import prepared_face
     from tag_rewards.prepare.canvas import box_space as space_named
 
     given = {"--openface": openface, "--evidence": evidence, "--target": target}
@@ -87,8 +102,19 @@ def show(
         raise InputError(f"--min-probability is {min_probability}, not in [0, 1]")
     if canvas is not None and canvas < 1:
         raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
-    if out.suffix.lower() != ".png":
-        raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
+    require_png(out)
+    written = None if trace is None else read_text(trace)
+    if images[0].suffix == ".parquet":
+        if sources or len(images) > 1:
+            raise InputError(f"{images[0]} has its own targets; give nothing else to show")
+        face = prepared_face(images[0], row, id)
+        write_picture([face.picture(written)], out)
+        print(f"Written to {out}")
+        if face.trace is not None:
+            print(face.trace)
+        return
+    if row is not None or id is not None:
+        raise InputError("--row and --id are of a parquet file; give one that `prepare` wrote")
     wanted = _aus(aus)
     pixels = [read_image(path) for path in images]
     if target is None:
@@ -105,18 +131,34 @@ def show(
             )
             for path, image, detection in zip(images, pixels, seen, strict=True)
         ]
+        if written is not None:
+            claims = claim_marks(written, view)
+            pictures = [pictures[0]._replace(marks=pictures[0].marks + claims)]
     else:
-        truth = read_target(target)
-        view = ModelView.of(truth, pixels[0], canvas)
-        view.check()
-        marks = target_marks(truth, view)
-        pictures = [FacePicture(images[0].name, f"target: {truth.label}", pixels[0], marks)]
-    if trace is not None:
-        claims = claim_marks(read_text(trace), view)
-        pictures = [pictures[0]._replace(marks=pictures[0].marks + claims)]
+        name, truth = images[0].name, read_target(target)
+        pictures = [face_picture(name, pixels[0], truth, written, canvas=canvas)]
+    write_picture(pictures, out, columns)
+    print(f"Written to {out}")
+
+
+def require_png(out: Path) -> None:
+    """Raise `InputError` unless a picture's name is that of a PNG file."""
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
+
+
+def write_picture(pictures: "Sequence[FacePicture]", out: Path, columns: int | None = None) -> None:
+    """Draw faces into a PNG file.
+
+    Raises:
+        InputError: As `draw_faces`.
+        OSError: The file cannot be written.
+    """
+    from tag_rewards.files.whole import whole
+    from tag_rewards.pictures.sheet import draw_faces
+
     with whole(out) as file:
         draw_faces(pictures, columns).savefig(file, format="png")
-    print(f"Written to {out}")
 
 
 def _aus(text: str | None) -> list[int] | None:

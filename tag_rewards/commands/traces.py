@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from tag_rewards.commands import options
-from tag_rewards.commands.terminal import terminal
+from tag_rewards.commands.terminal import AsJson, build_bar, progress, tell
 from tag_rewards.errors import InputError
 
 traces = typer.Typer(
@@ -100,7 +100,6 @@ def build(
 
         TRACES=built/traces bash recipes/run_tag_sft.sh
     """
-    from tag_rewards.commands.progress import build_bar
     from tag_rewards.engines.make import make_engine
     from tag_rewards.prepare.face_target import TargetConfig
     from tag_rewards.quality.table import read_rejected
@@ -143,6 +142,7 @@ def build(
 @traces.command()
 def status(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a build.")],
+    as_json: AsJson = False,
 ) -> None:
     """Say how far a build is, while it runs or after; nothing is written, and nothing disturbed.
 
@@ -179,9 +179,7 @@ def status(
     table.add_section()
     table.add_row("tokens of prompts", f"{counts.prompt_tokens:,}", "")
     table.add_row("tokens of texts", f"{counts.completion_tokens:,}", "")
-    print(found.headline)
-    terminal().print(table)
-    print(found.activity)
+    tell(as_json, found.record, lambda: [found.headline, table, found.activity])
 
 
 @traces.command()
@@ -206,7 +204,6 @@ def export(
 
 
 def _export(out: Path, prompt: Literal["tag", "short"], held_out: float = 0.05) -> None:
-    from tag_rewards.commands.progress import progress
     from tag_rewards.traces import exported
 
     with progress("Exporting", unit="samples") as bar:

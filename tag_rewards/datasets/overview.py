@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -13,6 +13,7 @@ from rich.table import Table
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.datasets.protocols import PROTOCOLS, SPLITS
 from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.looks import plain
 
 if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
@@ -51,6 +52,25 @@ def labels_text(protocol: Protocol) -> str:
     """
     missing = "".join(f", no {label}" for label in EXPRESSIONS if label not in protocol.labels)
     return f"{len(protocol.labels)}{missing}"
+
+
+def protocol_record(protocol: Protocol) -> dict[str, Any]:
+    """What a protocol says of itself, as plain JSON values."""
+    return {
+        **{name: getattr(protocol, name) for name in ("name", "dataset", "split", "source")},
+        "labels": list(protocol.labels),
+        "published": plain(protocol.counts),
+    }
+
+
+def check_record(loaded: LoadedProtocol) -> dict[str, Any]:
+    """What a folder holds of a protocol, as plain JSON values."""
+    return {
+        "protocol": protocol_record(loaded.protocol),
+        "images": plain(count_labels(loaded.samples)),
+        "dropped": plain(loaded.dropped),
+        "missing": plain(loaded.missing),
+    }
 
 
 def check_table(loaded: LoadedProtocol) -> Table:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, Union
 import numpy as np
 
 from tag_rewards.geometry import AU_REGIONS, au_box, au_region
+from tag_rewards.looks import ShortRepr
 from tag_rewards.target import AUEvidence
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Pose(NamedTuple):
     roll: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceObservation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceObservation(ShortRepr):
     """One face as a detector saw it.
 
     Attributes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from tag_rewards.errors import InputError
+from tag_rewards.looks import ShortRepr
 
 
 class TokenLogprob(NamedTuple):
@@ -17,8 +18,8 @@ class TokenLogprob(NamedTuple):
     logprob: float
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+@dataclass(frozen=True, slots=True, repr=False)
+class Request(ShortRepr):
     """One prompt about one image.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from tag_rewards.evaluation.verdicts import (
     with_p_values,
 )
 from tag_rewards.files.whole import unchanged
+from tag_rewards.looks import plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,11 @@ class PairedComparison:
     n: int
     mcnemar: McNemar
     differences: tuple[Difference, ...]
+
+    def record(self) -> dict[str, Any]:
+        """All of it with the verdicts, as plain JSON values."""
+        judged = [{**plain(one), "verdict": one.verdict} for one in self.differences]
+        return {**plain(self), "differences": judged}
 
 
 def read_model(folder: Path) -> EvaluatedModel:

@@ -54,7 +54,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -71,6 +71,7 @@ from tag_rewards.evaluation.measures import MEASURES, OF_ANSWERS, JudgedFaces
 from tag_rewards.files.objects import open_parquet, read_object
 from tag_rewards.files.whole import settle, staged, write_whole
 from tag_rewards.geometry.matching import Box  # noqa: TC001 - msgspec looks at the fields' types
+from tag_rewards.looks import Grid, ShortRepr, html_lines, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,6 +178,14 @@ class Results:
         """
         return figures_by_measure(self.classification, self.faithfulness[MODEL])
 
+    def _repr_html_(self) -> str:
+        rows = [
+            (MEASURES[name].words, "-" if figure is None else figure.text())
+            for name, figure in self.figures.items()
+        ]
+        title = f"{self.model or 'a model'} on {self.protocol}, {self.faces.total} faces"
+        return Grid(("measure", "value"), rows, title).html() + html_lines([*self.warnings])
+
     @property
     def warnings(self) -> Iterator[str]:
         """What a reader must know before the figures, one sentence each."""
@@ -238,7 +247,7 @@ def write_results(folder: Path, results: Results) -> Path:
         results: What to write.
     """
     path = folder / RESULTS_FILE
-    record = {"version": VERSION, **_plain(results)}
+    record = {"version": VERSION, **plain(results)}
     del record["unknown"]
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
@@ -276,18 +285,6 @@ def read_results(folder: Path) -> Results:
             f"{path} does not have the fields of results ({type(error).__name__}: {error}); "
             f"{_REMEDY}"
         ) from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Figure):
-        return value._asdict()
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value
 
 
 def _results(record: dict[str, Any]) -> Results:
@@ -550,8 +547,8 @@ class Choice(NamedTuple):
     row: int
 
 
-@dataclass(frozen=True, slots=True)
-class GalleryFace:
+@dataclass(frozen=True, slots=True, repr=False)
+class GalleryFace(ShortRepr):
     """A face to look at.
 
     Attributes:

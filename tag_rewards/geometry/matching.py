@@ -282,6 +282,15 @@ class MatchingConfig:
                 "0 <= iou_floor < iou_ceiling <= 1"
             )
 
+    def worth(self, overlap: float) -> float:
+        """What an overlap earns, the ramp of `match`, in [0, 1].
+
+        Example:
+            >>> [round(MatchingConfig().worth(iou), 3) for iou in (0.2, 0.5, 0.9)]
+            [0.0, 0.429, 1.0]
+        """
+        return _ramp(self.iou_floor, self.iou_ceiling, overlap)
+
 
 class Matching(NamedTuple):
     """What `match` finds.
@@ -293,12 +302,17 @@ class Matching(NamedTuple):
             What is claimed beyond the evidence does not lower it.
         n_claims: How many claims there are, a box with two names being two.
         overlaps: For each name of the evidence, the overlap of each different box that claims it.
+        weights: For each name of the evidence, the most that it adds to the sum of the formula.
+        gains: For each name that a box shows, what it adds. The score is the sum of the gains by
+            that of the weights and, if there are more claims than evidence, by their ratio.
     """
 
     score: float
     mean_iou: float
     n_claims: int
     overlaps: Mapping[Any, Mapping[Box, float]]
+    weights: Mapping[Any, float]
+    gains: Mapping[Any, float]
 
 
 _DEFAULT = MatchingConfig()
@@ -389,15 +403,15 @@ def match(
                 of.update(zip(of, polygon_overlaps(of, evidence[name]), strict=True))
     weights = _weights(evidence, config)
     ramp = partial(_ramp, config.iou_floor, config.iou_ceiling)
-    shown: list[float] = []
+    gains: dict[Name, float] = {}
     means: list[float] = []
     for name, of in overlaps.items():
         if len(of) == 1:  # nearly always
             [overlap] = of.values()
-            shown.append(weights[name] * ramp(overlap))
+            gains[name] = weights[name] * ramp(overlap)
             means.append(overlap)
         elif of:
-            shown.append(weights[name] * _mean([*map(ramp, of.values())]))
+            gains[name] = weights[name] * _mean([*map(ramp, of.values())])
             means.append(_mean([*of.values()]))
     nameless = [box for box, names in claims if not names]
     if nameless:
@@ -407,18 +421,19 @@ def match(
         if left and len(nameless) <= len(free):
             rows = _nameless_rows(nameless, [evidence[name] for name in left], config)
             scale = [weights[name] for name in left]
-            gains = [[*map(mul, scale, map(ramp, row))] for row, _ in rows]
-            shown += [gains[i][j] for i, j in best_pairs(gains)]
+            table = [[*map(mul, scale, map(ramp, row))] for row, _ in rows]
+            gains |= {left[j]: table[i][j] for i, j in best_pairs(table)}
             for i, j in best_pairs([row for row, _ in rows]):
                 row, box = rows[i]
                 overlaps[left[j]][box] = row[j]
                 means.append(row[j])
     if not evidence:
-        return Matching(0.0, 0.0, n_claims, overlaps)
+        return Matching(0.0, 0.0, n_claims, overlaps, weights, gains)
     n_evidence = len(evidence)
     excess = max(n_claims, n_evidence) / n_evidence
-    score = fsum(shown) / (fsum(weights.values()) * excess)
-    return Matching(score, fsum(means) / n_evidence, n_claims, overlaps)
+    score = fsum(gains.values()) / (fsum(weights.values()) * excess)
+    mean_iou = fsum(means) / n_evidence
+    return Matching(score, mean_iou, n_claims, overlaps, weights, gains)
 
 
 def best_pairs(gains: Sequence[Sequence[float]]) -> list[tuple[int, int]]:

@@ -1,7 +1,12 @@
+from .face import draw
 from .hidden_parts import draw_counterfactuals
 from .marks import (
     Mark,
     describe_marks,
+)
+from .prepared import (
+    PreparedFace,
+    prepared_face,
 )
 from .sheet import (
     FacePicture,
@@ -11,7 +16,10 @@ from .sheet import (
 __all__ = [
     "FacePicture",
     "Mark",
+    "PreparedFace",
     "describe_marks",
+    "draw",
     "draw_counterfactuals",
     "draw_faces",
+    "prepared_face",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import shapely
 
+from tag_rewards.detectors.geometric_aus import MOVEMENT_SCALE
 from tag_rewards.detectors.observation import MIN_CONFIDENCE, Detection, main_face
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import AU_REGIONS, au_regions
@@ -73,6 +74,16 @@ def detections_in_evidence(source: Path, images: Sequence[Path]) -> list[Detecti
     return [found[digest] for digest in digests]
 
 
+def detections_in(source: Path, images: Sequence[Path]) -> list[Detection]:
+    """What OpenFace's CSV files or evidence parquet say of images, whichever the source is.
+
+    Raises:
+        InputError: As `detections_in_openface` and `detections_in_evidence`.
+    """
+    parquet = source.suffix == ".parquet" or any(source.glob("*.parquet"))
+    return (detections_in_evidence if parquet else detections_in_openface)(source, images)
+
+
 def face_marks(
     face: FaceObservation, *, min_probability: float, aus: Collection[int] | None = None
 ) -> tuple[Mark, ...]:
@@ -99,7 +110,9 @@ def face_marks(
             tuple((x, y) for x, y in shapely.get_coordinates(part).tolist())
             for part in shapely.get_parts(region)
         )
-        marks.append(Mark((x1, y1, x2, y2), au, probabilities.get(au), outlines))
+        probability = probabilities.get(au)
+        guessed = probability is not None and MOVEMENT_SCALE in face.raw
+        marks.append(Mark((x1, y1, x2, y2), au, probability, outlines, approximate=guessed))
     return tuple(marks)
 
 

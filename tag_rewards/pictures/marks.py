@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box
     from tag_rewards.target import Polygon, Target
 
+APPROXIMATE = "~"
+"""Stands behind the name of an AU whose probability is approximate."""
+
 NO_AU = "#bbbbbb"
 """Colour of a claimed box whose AU the trace does not tell."""
 
@@ -33,6 +36,7 @@ class Mark(NamedTuple):
         probability: The detector's; None if it did not judge the AU, and for a claim.
         polygon: The outlines of the AU's region; empty if only a box is known.
         claimed: Whether a trace claims it; else a detector saw it.
+        approximate: Whether the probability was made of the geometry of landmarks alone.
     """
 
     box: Box
@@ -40,6 +44,13 @@ class Mark(NamedTuple):
     probability: float | None = None
     polygon: Polygon = ()
     claimed: bool = False
+    approximate: bool = False
+
+    @property
+    def name(self) -> str:
+        """Short, for a label: `AU12 ~` if it is approximate, `?` without an AU."""
+        name = "?" if self.au is None else f"AU{self.au}"
+        return f"{name} {APPROXIMATE}" if self.approximate else name
 
 
 class ModelView(NamedTuple):
@@ -65,6 +76,12 @@ class ModelView(NamedTuple):
         """That of what is written about a target, on its image (height, width, 3)."""
         height, width = image.shape[:2]
         return cls(target.box_space, width, height, canvas, target.form)
+
+    @classmethod
+    def of_pixels(cls, image: NDArray[np.uint8], canvas: int | None = None) -> ModelView:
+        """That of boxes in pixels of an image (height, width, 3), or of its canvas."""
+        height, width = image.shape[:2]
+        return cls(BoxSpace.pixels(canvas or width, canvas or height), width, height, canvas)
 
     def check(self) -> None:
         """See that the coordinates can be those of the image.
@@ -155,6 +172,8 @@ def describe_marks(marks: Sequence[Mark]) -> list[tuple[int | None, str]]:
         >>> claim = Mark((0, 0, 10, 5), 12, claimed=True)
         >>> describe_marks([seen, claim])
         [(12, 'AU12 lip corner puller: 0.90, claimed, IoU 0.50')]
+        >>> describe_marks([seen._replace(approximate=True)])
+        [(12, 'AU12 lip corner puller: ~ 0.90')]
     """
     by_au: dict[int | None, list[Mark]] = {}
     for mark in marks:
@@ -166,7 +185,10 @@ def _opinions(marks: Sequence[Mark]) -> str:
     seen = [mark for mark in marks if not mark.claimed]
     claimed = [mark for mark in marks if mark.claimed]
     words = [
-        "not judged" if mark.probability is None else f"{mark.probability:.2f}" for mark in seen
+        "not judged"
+        if mark.probability is None
+        else f"{f'{APPROXIMATE} ' * mark.approximate}{mark.probability:.2f}"
+        for mark in seen
     ]
     if claimed and not seen:
         words.append("claimed" if len(claimed) == 1 else f"claimed {len(claimed)} times")

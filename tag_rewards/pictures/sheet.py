@@ -23,7 +23,7 @@ from tag_rewards.colours import ink_on
 from tag_rewards.errors import InputError
 from tag_rewards.files.text import visible
 from tag_rewards.geometry import box_area
-from tag_rewards.pictures.marks import describe_marks, mark_colours
+from tag_rewards.pictures.marks import APPROXIMATE, describe_marks, mark_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -344,13 +344,15 @@ def _shapes(mark: Mark, view: View, colour: str, origin: tuple[float, float]) ->
 
 
 def _name(mark: Mark) -> str:
-    name = "?" if mark.au is None else f"AU{mark.au}"
-    return name if mark.probability is None else f"{name} {mark.probability:.2f}"
+    return mark.name if mark.probability is None else f"{mark.name} {mark.probability:.2f}"
 
 
 def _key(pictures: Sequence[FacePicture]) -> str:
-    claimed = {mark.claimed for picture in pictures for mark in picture.marks}
-    kinds = {False: "dashed: detector, with its probability", True: "solid: claimed by the trace"}
+    marks = [mark for picture in pictures for mark in picture.marks]
+    guessed = any(mark.approximate for mark in marks)
+    seen = f"{APPROXIMATE} approximate" if guessed else "with its probability"
+    kinds = {False: f"dashed: detector, {seen}", True: "solid: claimed by the trace"}
+    claimed = {mark.claimed for mark in marks}
     return "    ".join(words for kind, words in kinds.items() if kind in claimed)
 
 

@@ -5,7 +5,10 @@ from .eval_set import (
     evaluation_set,
     read_evaluation_set,
 )
-from .face_target import TargetConfig
+from .face_target import (
+    TargetConfig,
+    image_target,
+)
 from .model_fits import check_model_fits
 from .rows import (
     IMAGE_TAG,
@@ -44,6 +47,7 @@ __all__ = [
     "check_model_fits",
     "describe_space",
     "evaluation_set",
+    "image_target",
     "prepare",
     "read_evaluation_set",
     "read_rl_parquet",

@@ -19,6 +19,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.facs import require_expression
 from tag_rewards.files.images import ImageError, oriented_size
 from tag_rewards.files.objects import ParquetError, open_parquet
+from tag_rewards.looks import ShortRepr
 from tag_rewards.prepare.face_target import face_target
 from tag_rewards.prepare.rows import EVAL_SCHEMA, METADATA_KEY, RL_SCHEMA, as_points, as_target
 
@@ -39,8 +40,8 @@ _ROWS_AT_ONCE = 4096
 _COLUMNS = ("reward_model", "extra_info", "landmarks", "left_out")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EvaluationFace:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EvaluationFace(ShortRepr):
     """One image of the evaluated split, whether or not a detector saw a face in it.
 
     Attributes:
@@ -56,8 +57,8 @@ class EvaluationFace:
     left_out: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EvaluationSet:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EvaluationSet(ShortRepr):
     """The evaluated split of a protocol.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tag_rewards.datasets.reading import LeftOut, labelled_part, load_image
+from tag_rewards.datasets.reading import FaceSample, LeftOut, labelled_part, load_image
 from tag_rewards.detectors.observation import (
     MIN_CONFIDENCE,
     MIN_PROBABILITY,
@@ -23,18 +23,22 @@ from tag_rewards.detectors.observation import (
 )
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
+from tag_rewards.facs import require_expression
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, KINDS, Kind, Resizing, au_boxes, au_region
 from tag_rewards.geometry.regions import as_faces, face_frames
+from tag_rewards.looks import ShortRepr
 from tag_rewards.model_images import RELEASED, ModelImages
 from tag_rewards.prepare.canvas import Canvas, box_space
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import ArrayLike, NDArray
 
-    from tag_rewards.datasets.reading import Box, FaceSample
-    from tag_rewards.detectors.observation import FaceObservation
+    from tag_rewards.datasets.reading import Box
+    from tag_rewards.detectors.observation import Detection, FaceObservation
     from tag_rewards.geometry import BoxSpace
 
     Faces = Sequence[FaceObservation] | LeftOut
@@ -182,8 +186,8 @@ NO_LANDMARKS = LeftOut("the detector gives no landmarks")
 ELSEWHERE = LeftOut("no detected face in the dataset's face box")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceTarget:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceTarget(ShortRepr):
     """What is known about the main face of an image.
 
     Attributes:
@@ -263,6 +267,33 @@ def face_target(
         au_boxes={au: box for au, box in boxes.items() if box is not None},
         n_outside=len(active) - len(evidence),
     )
+
+
+def image_target(image: Path, detection: Detection, label: str, config: TargetConfig) -> FaceTarget:
+    """The target of one image, as `prepare` makes it of each image of a dataset.
+
+    Args:
+        image: The file.
+        detection: What a detector saw in it.
+        label: The expression; a synonym will do.
+        config: Canvas, box space and thresholds.
+
+    Raises:
+        InputError: There is no face to make a target of, and why; or the label is none.
+        ImageError: The image cannot be read.
+        OSError: It cannot be opened.
+    """
+    try:
+        sample = FaceSample(image.stem, image, require_expression(label), "test")
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    height, width = load_image(sample).shape[:2]
+    if detection.failure or not detection.faces:
+        raise InputError(f"{image} has no target: {detection.failure or 'no face found'}")
+    face = face_target(sample, detection.faces, width, height, config)
+    if isinstance(face, LeftOut):
+        raise InputError(f"{image} has no target: {face.reason}")
+    return face
 
 
 def _written(canvas: Canvas, box: ArrayLike, config: TargetConfig) -> Box | None:

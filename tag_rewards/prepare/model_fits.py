@@ -82,20 +82,29 @@ def check_model_fits(
 
 def _shown(path: Path) -> Iterator[_Shown]:
     with open_parquet(path, pa.schema([])) as file:
-        schema = file.schema_arrow
-    if "reward_model" in schema.names:
+        names = file.schema_arrow.names
+    if "reward_model" in names:
         for number, row in enumerate(read_rl_parquet(path)):
             space = row.target.box_space
             width, height = image_size(row.image) or map(round, space.extent)
             yield _Shown(f"{path}: row {number}", space, (width, height))
         return
-    text = (schema.metadata or {}).get(METADATA_KEY.encode())
-    if text is not None:
-        config = _recorded(path, text)
+    config = recorded_config(path)
+    if config is not None:
         yield _Shown(str(path), config.space, (config.canvas, config.canvas))
 
 
-def _recorded(path: Path, text: bytes) -> TargetConfig:
+def recorded_config(path: Path) -> TargetConfig | None:
+    """How a parquet file says that its targets were made; None if it does not say.
+
+    Raises:
+        ParquetError: It is no parquet file, or says something else there.
+        OSError: It cannot be opened.
+    """
+    with open_parquet(path, pa.schema([])) as file:
+        text = (file.schema_arrow.metadata or {}).get(METADATA_KEY.encode())
+    if text is None:
+        return None
     try:
         return TargetConfig.from_settings(json.loads(text)["config"])
     except (ValueError, KeyError, TypeError) as error:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from tag_rewards.files.images import image_size
 from tag_rewards.files.objects import ParquetError, open_parquet
 from tag_rewards.geometry.regions import N_LANDMARKS
+from tag_rewards.looks import ShortRepr
 from tag_rewards.target import Target
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ SFT_SCHEMA = pa.schema(
 """One row a face; the flat columns say where the trace comes from and how exact it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class RLRow:
+@dataclass(frozen=True, slots=True, repr=False)
+class RLRow(ShortRepr):
     """A prompt, its image and what a completion is scored against.
 
     Attributes:
@@ -136,8 +137,8 @@ class RLRow:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EvalRow:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EvalRow(ShortRepr):
     """An image of the evaluated split, whether or not a detector saw a face in it.
 
     Attributes:
@@ -197,8 +198,8 @@ def as_points(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return values.reshape(-1, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class SFTRow:
+@dataclass(frozen=True, slots=True, repr=False)
+class SFTRow(ShortRepr):
     """A prompt, its image and the trace to learn.
 
     Attributes:

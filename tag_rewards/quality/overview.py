@@ -23,8 +23,11 @@ _UNITS = {"face_size": ", pixels", "pitch": ", degrees", "yaw": ", degrees", "ro
 
 
 def quality_table(judged: Judged) -> Table:
-    """Rejected images of the filtered splits, by label and reason."""
+    """Rejected images of the filtered splits, by label and reason; without limits, the measures."""
     from rich.table import Table
+
+    if not judged.rejections():
+        return _measures_table(judged)
 
     images, rejections = judged.images(), judged.rejections()
     title = f"Rejected of {', '.join(judged.filtered) or 'no split'}"
@@ -42,6 +45,24 @@ def quality_table(judged: Judged) -> Table:
     table.add_section()
     add("all", images.total(), [counts.total() for counts in rejections.values()])
     return table
+
+
+def _measures_table(judged: Judged) -> Table:
+    from rich.table import Table
+
+    title = f"Images of {', '.join(judged.filtered) or 'all splits'}, nothing rejected"
+    columns = ("", "n", "least", "p5", "median", "p95", "most")
+    table = Table(*columns, title=title, title_justify="left")
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify, column.overflow = "right", "fold"
+    for name, spread in judged.spreads().items():
+        table.add_row(name, str(spread.n), *map(_short, spread[1:]))
+    return table
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def draw_quality(judged: Judged) -> Figure:
@@ -64,9 +85,7 @@ def draw_quality(judged: Judged) -> Figure:
 
 
 def _draw_measure(axes: Axes, name: str, judged: Judged) -> None:
-    rows = [row for row in judged.rows if row.split in judged.filtered] or judged.rows
-    found = [getattr(row.quality, name) for row in rows if row.quality]
-    values = np.array([value for value in found if value is not None], float)
+    values = judged.values(name)
     axes.set_title(f"{name}{_UNITS.get(name, '')}", fontsize=10, loc="left")
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)

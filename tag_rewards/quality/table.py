@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,10 +22,13 @@ from tag_rewards.evidence.of_dataset import faces_of
 from tag_rewards.files.images import ImageError
 from tag_rewards.files.objects import open_parquet
 from tag_rewards.files.whole import whole
+from tag_rewards.looks import plain
 from tag_rewards.quality.limits import resolve
 from tag_rewards.quality.measures import MEASURES, measure_quality
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tag_rewards.datasets.protocols import LoadedProtocol
     from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
@@ -69,6 +73,26 @@ class QualityRow:
     rejected: str = ""
 
 
+class Spread(NamedTuple):
+    """How the values of a measure lie.
+
+    Attributes:
+        n: Images that have a value.
+        least: The least of them.
+        p5: The 5th percentile, as `--require 'laplacian>=p5'` names it.
+        median: The 50th.
+        p95: The 95th.
+        most: The largest value.
+    """
+
+    n: int
+    least: float
+    p5: float
+    median: float
+    p95: float
+    most: float
+
+
 class Judged(NamedTuple):
     """Rows, and the limits that they were judged by.
 
@@ -93,6 +117,31 @@ class Judged(NamedTuple):
     def images(self) -> Counter[str]:
         """Label -> images of the filtered splits."""
         return Counter(row.label for row in self.rows if row.split in self.filtered)
+
+    def values(self, measure: str) -> NDArray[np.float64]:
+        """What was measured in the filtered splits, or in all if there are none."""
+        rows = [row for row in self.rows if row.split in self.filtered] or self.rows
+        found = [getattr(row.quality, measure) for row in rows if row.quality]
+        return np.array([value for value in found if value is not None], float)
+
+    def spreads(self) -> dict[str, Spread]:
+        """Measure -> how its values lie, for those that any image has."""
+        columns = {name: self.values(name) for name in MEASURES}
+        return {
+            name: Spread(len(values), *np.percentile(values, (0, 5, 50, 95, 100)).tolist())
+            for name, values in columns.items()
+            if len(values)
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Limits, counts and spreads as plain JSON values."""
+        return {
+            "filtered": list(self.filtered),
+            "limits": list(map(str, self.limits)),
+            "images": dict(self.images()),
+            "rejections": {reason: dict(of) for reason, of in self.rejections().items()},
+            "measures": plain(self.spreads()),
+        }
 
 
 def measure_samples(

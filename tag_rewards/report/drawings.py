@@ -269,7 +269,7 @@ def draw_face(image: NDArray[np.uint8], marks: Sequence[Mark]) -> FaceDrawing:
         outlines.append(Outline(x1, y1, x2 - x1, y2 - y1, colours[mark.au], not mark.claimed))
     named = {mark.au for mark in claims}
     labelled = [mark for mark in drawn if mark.claimed or mark.au not in named]
-    texts = ["?" if mark.au is None else f"AU{mark.au}" for mark in labelled]
+    texts = [mark.name for mark in labelled]
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     written, jpeg = cv2.imencode(".jpg", cut_out(image, view), quality)
     assert written, "OpenCV writes any 8-bit image as JPEG"

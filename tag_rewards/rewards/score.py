@@ -122,6 +122,11 @@ class RewardConfig:
         if not isinstance(self.grounding, GroundingConfig):
             raise ValueError(f"grounding is {self.grounding!r}, not a GroundingConfig")
 
+    def weights(self, *, abstained: bool) -> tuple[float, float, float]:
+        """Those of format, accuracy and grounding, which counts for nothing if it abstains."""
+        grounding = 0.0 if abstained else self.grounding_weight
+        return self.format_weight, self.accuracy_weight, grounding
+
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> RewardConfig:
         """Build a configuration from flat names, those of grounding among them.
@@ -218,8 +223,7 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     recall = right / len(evidence)
     matching = match_trace(trace, target, config)
     if config.formula == "ramp":
-        reward = matching.score
-        reward *= 1.0 - config.au_weight * (1.0 - f_score(precision, recall, config.au_beta))
+        reward = matching.score * names_worth(precision, recall, config)
     else:
         spoken = [au for step in trace.steps for au in step.aus]
         seen = tuple(Claim(item.box, (au,)) for au, item in evidence.items())
@@ -256,7 +260,18 @@ def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING
         return found
     best = match([(claim.box, ()) for claim in claims], evidence, config, unplaced)
     lower = min(found, best, key=attrgetter("mean_iou"))
-    return lower._replace(score=min(found.score, best.score))
+    least = min(found, best, key=attrgetter("score"))
+    return lower._replace(score=least.score, gains=least.gains)
+
+
+def names_worth(precision: float, recall: float, config: GroundingConfig) -> float:
+    r"""What the score of the boxes is multiplied with, :math:`1 - w\,(1 - F_\beta)`, in [0, 1].
+
+    Example:
+        >>> names_worth(1.0, 1.0, GroundingConfig()), names_worth(0.0, 0.0, GroundingConfig())
+        (1.0, 0.7)
+    """
+    return 1.0 - config.au_weight * (1.0 - f_score(precision, recall, config.au_beta))
 
 
 def f_score(precision: float, recall: float, beta: float = 1.0) -> float:
@@ -333,17 +348,34 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
         >>> format_reward(parse_trace(text), "required")
         0.0
     """
-    has_all_parts = (
-        trace.answer is not None
-        and canonical_expression(trace.answer, synonyms) is not None
-        and _has_letter(trace.global_analysis)
-        and _has_letter(trace.conclusion)
-        and _has_step(trace)
-    )
-    if not has_all_parts or (reasoning == "required" and not _has_letter(trace.reasoning)):
+    if missing_parts(trace, reasoning, synonyms):
         return 0.0
     forbidden = reasoning == "forbidden" and bool(trace.reasoning)
     return 1.0 / (1 + len(trace.errors) + forbidden)
+
+
+def missing_parts(
+    trace: Trace, reasoning: Reasoning = "allowed", synonyms: Synonyms = ()
+) -> list[str]:
+    """The parts without which the format reward is 0, in words; arguments as `format_reward`.
+
+    Example:
+        >>> from tag_rewards.trace import parse_trace
+        >>> missing_parts(parse_trace("<answer>joy</answer>"))[:2]
+        ['a global analysis in words', 'a step with a region, an observation and a box']
+    """
+    missing = []
+    if not _has_letter(trace.global_analysis):
+        missing.append("a global analysis in words")
+    if not _has_step(trace):
+        missing.append("a step with a region, an observation and a box")
+    if not _has_letter(trace.conclusion):
+        missing.append("a conclusion in words")
+    if trace.answer is None or canonical_expression(trace.answer, synonyms) is None:
+        missing.append("one answer that is a known expression")
+    if reasoning == "required" and not _has_letter(trace.reasoning):
+        missing.append("reasoning before the trace, which is required")
+    return missing
 
 
 def _has_step(trace: Trace) -> bool:
@@ -420,11 +452,9 @@ def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -
     accuracy = accuracy_reward(trace, target, config.synonyms)
     # Only where the boxes hardly fit is it worth a look.
     suspect = grounding.mean_iou < SUSPICIOUS and suspect_space(trace, target) is not None
-    weight = config.format_weight + config.accuracy_weight
-    total = config.format_weight * form + config.accuracy_weight * accuracy
-    if not grounding.abstained:
-        weight += config.grounding_weight
-        total += config.grounding_weight * grounding.reward
+    of_form, of_accuracy, of_grounding = config.weights(abstained=grounding.abstained)
+    weight = of_form + of_accuracy + of_grounding
+    total = of_form * form + of_accuracy * accuracy + of_grounding * grounding.reward
     return {
         "score": total / weight if weight > 0 else 0.0,
         "format": form,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from tag_rewards.looks import Grid, html_lines
+
 if TYPE_CHECKING:
     from tag_rewards.geometry.matching import Box as Box
 
@@ -102,3 +104,20 @@ class Trace:
                 Claim(claim.box, (au,)) for claim, au in zip(claims, self.unplaced_aus, strict=True)
             ]
         return tuple(claims)
+
+    def _repr_html_(self) -> str:
+        steps = [
+            (
+                *(step.region, ", ".join(f"AU{au}" for au in step.aus), step.observation),
+                "" if step.box is None else ", ".join(f"{side:g}" for side in step.box),
+            )
+            for step in self.steps
+        ]
+        grid = Grid(("region", "AUs", "observation", "box"), steps)
+        answer = "no single answer" if self.answer is None else f"Answer: {self.answer}"
+        errors = [f"Form: {error}" for error in self.errors]
+        return (
+            html_lines([self.global_analysis])
+            + grid.html()
+            + html_lines([self.conclusion, answer, *errors])
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tag_rewards.files.text import duration
 from tag_rewards.files.whole import writer_of
+from tag_rewards.looks import plain
 from tag_rewards.traces.config import BuildRecord, read_build_record
 from tag_rewards.traces.ledger import LEDGER_FILE, read_ledger
 
@@ -83,6 +84,13 @@ class BuildStatus:
         """
         settled = self.counts.accepted + self.given_up
         return _seconds_left(self.open, self.counts.attempts, settled, self.speed)
+
+    def record(self) -> dict[str, Any]:
+        """How far it is, as plain JSON values."""
+        fields = plain(self)
+        del fields["build"]
+        left = {"open": self.open, "seconds_left": self.seconds_left}
+        return {**fields, **left, "headline": self.headline, "activity": self.activity}
 
     @property
     def headline(self) -> str:

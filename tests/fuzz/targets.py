@@ -31,7 +31,7 @@ from tag_rewards.integrations.server import create_app
 from tag_rewards.mentions import read_mentions
 from tag_rewards.prepare.eval_set import read_evaluation_set, read_targets
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
-from tag_rewards.rewards import SCORE_KEYS
+from tag_rewards.rewards import SCORE_KEYS, explain
 from tag_rewards.testing.hostile import ODD_BOXES, fillings, fragments
 from tag_rewards.testing.traces import TARGETS as MADE_TARGETS
 from tag_rewards.trace import MAX_BOXES, parse_trace
@@ -141,6 +141,16 @@ def _score(form_name: str, data: bytes) -> None:
     text = _text(data)
     for target in MADE_TARGETS:
         _require_scores(score(text, replace(target, form=form_name)), SCORE_KEYS)
+
+
+def _explain(data: bytes) -> None:
+    text = _text(data)
+    for target in MADE_TARGETS:
+        found = explain(text, target)
+        assert found.scores == score(text, target)
+        _require_finite([(one.iou, one.earned, one.most) for one in found.aus])
+        assert str(found).isprintable() or "\n" in str(found)
+        found._repr_html_().encode()
 
 
 def _require_scores(scores: dict[str, float], keys: Sequence[str]) -> None:
@@ -281,10 +291,11 @@ def _json(check: Callable[[bytes], None], seeds: str, nested: bool = True) -> Fu
 
 
 #: Everything that is tried, by name. Each text is read twice by `parse` and by `mentions`, and
-#: scored against three targets by `score`.
+#: scored against three targets by `score`, twice by `explain`.
 TARGETS: dict[str, FuzzTarget] = {
     **{f"parse:{form}": _texts(partial(_parse, form), form, 2) for form in FORMS},
     **{f"score:{form}": _texts(partial(_score, form), form, len(MADE_TARGETS)) for form in FORMS},
+    "explain": _texts(_explain, times=2 * len(MADE_TARGETS)),
     "mentions": _texts(_mentions, times=2),
     "target": _json(_target, "target"),
     "openface-csv": FuzzTarget(

@@ -198,8 +198,8 @@ def test_weighted_by_probability():
 
 
 def test_without_evidence_there_is_nothing_to_show():
-    assert match([(A, ("car",)), (B, ())], {}) == (0.0, 0.0, 2, {})
-    assert match([], {}) == (0.0, 0.0, 0, {})
+    assert match([(A, ("car",)), (B, ())], {}) == (0.0, 0.0, 2, {}, {}, {})
+    assert match([], {}) == (0.0, 0.0, 0, {}, {}, {})
 
 
 def test_polygons():

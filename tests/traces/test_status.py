@@ -1,5 +1,6 @@
 """The status counts as the policy does, and tells speed and time left of a build that runs."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tag_rewards.traces.ledger import open_ledger, read_ledger
 from tag_rewards.traces.progress import status as read_status
 from tag_rewards.traces.prompts import PolicyConfig, Question, next_question
+from tests.builders.command import command
 from tests.builders.ledger import LABELS, WHAT_CAME, attempt, history
 from tests.builders.writer import FakeEngine
 
@@ -73,3 +75,12 @@ def test_a_build_that_was_stopped(build):
     assert status.open >= 39
     assert "the same command goes on with it" in status.activity
     assert replace(status, writer=7, speed=2.0).seconds_left in (None, status.open / 2)
+
+
+def test_a_status_as_json(build):
+    build.run()
+    code, told, _ = command("traces", "status", build.out, "--json")
+    record = json.loads(told)
+    assert code == 0
+    assert (record["samples"], record["open"], record["seconds_left"]) == (40, 0, None)
+    assert record["counts"]["accepted"] + record["given_up"] == 40
