@@ -173,7 +173,8 @@ class Target:
                 f"a target is a JSON string, not {type(text).__name__}; write it with to_json()"
             )
         try:
-            fields = json.loads(text)
+            # Other tools write whole numbers as 12.0.
+            fields = json.loads(text, parse_float=lambda digits: _short(float(digits)))
         except (ValueError, RecursionError) as error:
             raise InputError(
                 f"a target is a JSON object as Target.to_json() writes it, not {shown(text)} "

@@ -85,6 +85,12 @@ def test_the_limits_belong_to_what_is_allowed():
             Target("fear", (AUEvidence(1, 0, box),), BoxSpace.pixels(512, 384))
 
 
+@pytest.mark.parametrize("path", ["version", "evidence/0/au", "box_space/width"])
+def test_whole_numbers_of_other_tools_have_a_point(path):
+    value = {"version": 1.0, "evidence/0/au": 14.0, "box_space/width": 512.0}[path]
+    assert Target.from_json(changed(path, value)) == Target.from_json(json.dumps(PLAIN))
+
+
 def test_numpy_values_become_plain():
     evidence = AUEvidence(12, np.float32(0.5), np.array([1, 2, 3, 4], dtype=np.int64))
     assert evidence == AUEvidence(12, 0.5, (1.0, 2.0, 3.0, 4.0))
@@ -133,6 +139,7 @@ def test_a_numpy_au_is_refused_since_json_cannot_carry_it():
         ("evidence/1/au", "AU4", "evidence[1].au: 'AU4' is no AU number from 1 to 99"),
         ("evidence/1/au", 0, "evidence[1].au: 0 is no AU number from 1 to 99"),
         ("evidence/1/au", 100, "evidence[1].au: 100 is no AU number from 1 to 99"),
+        ("evidence/1/au", 4.5, "evidence[1].au: 4.5 is no AU number from 1 to 99"),
         ("evidence/1/au", True, "evidence[1].au: True is no AU number from 1 to 99"),
         ("evidence/1/probability", 1.5, "evidence[1].probability: 1.5 is not in [0, 1]"),
         ("evidence/1/probability", None, "evidence[1].probability: None is no finite number"),

@@ -23,6 +23,13 @@ def annotate(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the evidence; made if needed.")],
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="What the dataset in DIR is, where its images are in a table: they are written to "
+            "files in DIR first, as `datasets unpack` does."
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the detector."),
@@ -63,7 +70,11 @@ def annotate(
         tag-rewards annotate rafdb --detector openface-csv -o folder=rafdb/openface --out evidence
 
         tag-rewards prepare rafdb --evidence evidence --out parquet
+
+        tag-rewards annotate hub --protocol own/test --detector dlib --out evidence
     """
+    from tag_rewards.datasets.protocols import load_protocol
+    from tag_rewards.datasets.reading import unpack
     from tag_rewards.evidence.cache import default_cache_folder
     from tag_rewards.evidence.counts import draw_counts
     from tag_rewards.evidence.run import AnnotateConfig
@@ -80,6 +91,8 @@ def annotate(
         retry_failed=retry_failed,
     )
     made = make_detector(detector, options)
+    if protocol is not None:
+        unpack(load_protocol(protocol, images, allow_mismatch=True).samples)
     with progress("Annotating") as bar:
         counts = run(
             images,

@@ -103,7 +103,7 @@ def check(
 
 @datasets.command()
 def unpack(name: Name, folder: Folder) -> None:
-    """Write the images that a dataset keeps in a table, such as FER2013's, to PNG files.
+    """Write the images that a dataset keeps in a table, such as FER2013's, to files.
 
     An AU detector can then look at them: `annotate DIR`, then `prepare DIR --evidence`.
 
@@ -115,7 +115,7 @@ def unpack(name: Name, folder: Folder) -> None:
     from tag_rewards.datasets.reading import unpack as write_images
 
     samples = load_protocol(name, folder, allow_mismatch=True).samples
-    packed = [sample for sample in samples if sample.pixels is not None]
+    packed = [sample for sample in samples if sample.stored is not None]
     if not packed:
         raise InputError(f"{folder} has nothing to unpack: its images are files already")
     written = write_images(packed)

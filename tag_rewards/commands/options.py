@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
 
 ProtocolOption = typer.Option(
-    help="What the dataset is, such as rafdb/basic-test (see `datasets`), or package.module:NAME."
+    help="What the dataset is, such as rafdb/basic-test (see `datasets`), own/test for images of "
+    "your own with a table of labels, in parquet files of the hub or in class folders, or "
+    "package.module:NAME."
 )
 AllowMismatch = Annotated[
     bool,

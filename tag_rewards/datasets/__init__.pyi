@@ -10,6 +10,8 @@ from .made_faces import (
     observe,
     write_dataset,
 )
+from .own import read_labels, read_own
+from .parquet_images import read_parquet_images
 from .protocols import (
     PROTOCOLS,
     LoadedProtocol,
@@ -48,6 +50,9 @@ __all__ = [
     "read_expw",
     "read_fer2013",
     "read_ferplus",
+    "read_labels",
+    "read_own",
+    "read_parquet_images",
     "read_rafdb",
     "unpack",
     "write_dataset",

@@ -5,7 +5,8 @@
 - SPLIT: `train`, `val` or `test` in any case, also `training`, `valid`, `validation`, `testing`,
   and with something behind an underscore (`Train_Aligned_Faces`). One split is enough.
 - CLASS: an expression or a synonym that `tag_rewards.facs.canonical_expression` knows (`Happy`,
-  `happiness`). Numbers are refused: every dataset numbers its labels in an order of its own.
+  `happiness`), or a word of ROOT/labels.yaml. Numbers are refused: every dataset numbers its labels
+  in an order of its own.
 
 CAER-S is `train/` and `test/` with Anger, Disgust, Fear, Happy, Neutral, Sad, Surprise. SFEW 2.0
 is `Train/`, `Val/` and `Test/` with Angry, ..., Surprise, or the aligned faces that come in
@@ -19,7 +20,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tag_rewards.datasets.reading import Builder, Dataset, FaceSample, visible
+from tag_rewards.datasets.reading import (
+    Builder,
+    Dataset,
+    FaceSample,
+    own_words,
+    split_of,
+    visible,
+)
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS, canonical_expression
 from tag_rewards.files.images import IMAGE_SUFFIXES
@@ -27,11 +35,6 @@ from tag_rewards.files.images import IMAGE_SUFFIXES
 OUTSIDE = "image outside a class folder"
 NO_IMAGE = "file that is no image"
 
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
 
 
@@ -60,9 +63,8 @@ def read_class_folders(root: str | Path) -> Dataset:
         ('Test/Happy/0001.png', 'happiness', 'test')
     """
     root = Path(root)
-    return read_folders(
-        root, canonical_expression, _LAYOUT, lambda _, path: path.relative_to(root).as_posix()
-    )
+    label_of = partial(canonical_expression, synonyms=own_words(root))
+    return read_folders(root, label_of, _LAYOUT, lambda _, path: path.relative_to(root).as_posix())
 
 
 def read_folders(
@@ -101,7 +103,7 @@ def _split_folders(
         raise InputError(f"{root} is not a folder; {layout}")
     found: dict[str, Path] = {}
     for path in _folders(root):
-        split = _split_of(path)
+        split = split_of(path.name)
         if split is None:
             # Other folders, such as a detector's output, are no business of ours.
             if any(label_of(child.name) for child in _folders(path)):
@@ -114,11 +116,7 @@ def _split_folders(
             found[split] = path
     if not found:
         raise InputError(f"{root} has no folder train, val or test; {layout}")
-    return [(split, found[split]) for split in dict.fromkeys(_SPLITS.values()) if split in found]
-
-
-def _split_of(folder: Path) -> str | None:
-    return _SPLITS.get(folder.name.casefold().partition("_")[0])
+    return [(split, found[split]) for split in ("train", "val", "test") if split in found]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -130,7 +128,7 @@ def _class_images(
 ) -> Iterator[tuple[str, Path]]:
     """The label and the path of each image of a split; `drop` is told why others are no sample."""
     classes = _folders(folder)
-    if len(classes) == 1 and _split_of(classes[0]) == _split_of(folder):
+    if len(classes) == 1 and split_of(classes[0].name) == split_of(folder.name):
         # An archive of SFEW holds a folder of its own name.
         yield from _class_images(classes[0], label_of, layout, drop)
         return

@@ -4,12 +4,13 @@ ROOT/fer2013.csv        emotion,pixels,Usage      (or icml_face_data.csv, in ano
                         0,70 80 82 ... 82,Training      (48 x 48 grey pixels, row by row)
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from tag_rewards.datasets.reading import (
-    SIDE,
     Builder,
     Dataset,
     FaceSample,
@@ -22,6 +23,9 @@ from tag_rewards.errors import InputError
 _NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 FER2013_LABELS = dict(enumerate(_NAMES))
 """FER2013's label ids; nothing beyond this file uses them."""
+
+SIDE = 48
+"""Side in pixels of the images."""
 
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 """Our split for each value of the column `Usage`. Published results are on the private test."""
@@ -50,7 +54,7 @@ def read_fer2013(root: str | Path) -> Dataset:
         ...     row = f"3,{' '.join(['128'] * 48 * 48)},PrivateTest"
         ...     _ = Path(folder, "fer2013.csv").write_text(f"emotion,pixels,Usage\n{row}\n")
         ...     [sample] = read_fer2013(folder).samples
-        >>> sample.id, sample.label, sample.split, len(sample.pixels)
+        >>> sample.id, sample.label, sample.split, len(sample.stored.pixels)
         ('row_00000', 'happiness', 'test', 2304)
     """
     root, builder = Path(root), Builder()
@@ -61,8 +65,25 @@ def read_fer2013(root: str | Path) -> Dataset:
         split = split_of_usage(usage, where)
         name = f"row_{index:05d}"
         path = root / "images" / split / f"{name}.png"
-        builder.samples.append(FaceSample(name, path, label, split, parse_pixels(pixels, where)))
+        image = GreyImage(parse_pixels(pixels, where))
+        builder.samples.append(FaceSample(name, path, label, split, image))
     return builder.dataset(source)
+
+
+@dataclass(frozen=True, slots=True)
+class GreyImage:
+    """An image of the table.
+
+    Attributes:
+        pixels: Its 48 x 48 grey values, 2304 bytes.
+    """
+
+    pixels: bytes
+
+    def read(self) -> bytes:
+        """The image as PNG."""
+        _, png = cv2.imencode(".png", np.frombuffer(self.pixels, np.uint8).reshape(SIDE, SIDE))
+        return png.tobytes()
 
 
 def split_of_usage(usage: str, where: str) -> str:

@@ -244,7 +244,7 @@ def _with_pixels(root: Path, rows: list[_Row], source: Path, pixels: Path) -> Da
             builder.drop(row.split, row.verdict)
             continue
         path = named_file(root / "images" / row.split, f"{name}.png", row.where)
-        grey = fer2013.parse_pixels(text, where)
+        grey = fer2013.GreyImage(fer2013.parse_pixels(text, where))
         builder.samples.append(FaceSample(name, path, row.verdict, row.split, grey))
     return builder.dataset(source)
 

@@ -20,6 +20,7 @@ from tag_rewards.datasets.class_folders import read_class_folders
 from tag_rewards.datasets.expw import read_expw
 from tag_rewards.datasets.fer2013 import read_fer2013
 from tag_rewards.datasets.ferplus import RULES, ferplus_counts, read_ferplus
+from tag_rewards.datasets.own import read_own
 from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
 from tag_rewards.datasets.reading import MissingFilesError, SplitCounts
 from tag_rewards.errors import InputError
@@ -230,6 +231,10 @@ _ALL = (
     Protocol("expw", "expw", _SEVEN, "test", read_expw),
     Protocol("caers/test", "caers", _SEVEN, "test", read_class_folders),
     Protocol("sfew/val", "sfew", _SEVEN, "val", read_class_folders),
+    Protocol("own/test", "own", EXPRESSIONS, "test", read_own),
+    Protocol("own/val", "own", EXPRESSIONS, "val", read_own),
+    Protocol("own7/test", "own", _SEVEN, "test", read_own),
+    Protocol("own7/val", "own", _SEVEN, "val", read_own),
     Protocol("class-folder/test", "class-folder", EXPRESSIONS, "test", read_class_folders),
     Protocol("class-folder7/test", "class-folder", _SEVEN, "test", read_class_folders),
     Protocol("made-faces/test", "made-faces", _SEVEN, "test", read_rafdb),

@@ -8,28 +8,34 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, NoReturn
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from tag_rewards.errors import InputError, shown
-from tag_rewards.files.images import read_image
+from tag_rewards.facs import EXPRESSIONS, canonical_expression, read_synonyms
+from tag_rewards.files.images import pixels_of
 from tag_rewards.files.whole import whole
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+
+    from tag_rewards.facs import Synonyms
 
 
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole numbers."""
 
-SIDE = 48
-"""Side in pixels of the images that FER2013's table holds."""
+
+class StoredImage(Protocol):
+    """An image that a dataset keeps in a table."""
+
+    def read(self) -> bytes:
+        """Its bytes, as a file would have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,11 @@ class FaceSample:
 
     Attributes:
         id: Name within the dataset, such as `train_00001`; unique.
-        path: The image. Where the dataset keeps pixels in a table instead (`pixels` is given), the
-            place below its folder where `tag-rewards datasets unpack` would write it.
+        path: The image. Where the dataset keeps it in a table instead (`stored` is given), the
+            place below its folder where `tag-rewards datasets unpack` writes it.
         label: Canonical name of the expression.
         split: `train`, `val` or `test`.
-        pixels: The 48 x 48 grey image of FER2013's CSV, 2304 bytes; None for an image file.
+        stored: The image in a table; None for an image file.
         face_box: The dataset's own face box in pixels of the image, x1, y1, x2, y2, if it has one.
         aus: The FACS codes of a human coder, if the dataset has them.
     """
@@ -51,7 +57,7 @@ class FaceSample:
     path: Path
     label: str
     split: str
-    pixels: bytes | None = field(default=None, repr=False)
+    stored: StoredImage | None = field(default=None, repr=False)
     face_box: tuple[float, float, float, float] | None = None
     aus: tuple[int, ...] | None = None
 
@@ -146,53 +152,53 @@ def labelled_part(sample: FaceSample, width: int, height: int) -> Box:
     return left, top, right, bottom
 
 
+def image_bytes(sample: FaceSample) -> bytes:
+    """The sample's image as a file has it, from that file or from the dataset's table.
+
+    Raises:
+        InputError: The table is damaged.
+        OSError: The file cannot be opened.
+    """
+    return sample.path.read_bytes() if sample.stored is None else sample.stored.read()
+
+
 def load_image(sample: FaceSample) -> NDArray[np.uint8]:
     """The image as BGR, (height, width, 3) uint8, turned as its EXIF orientation says.
 
     Raises:
-        ImageError: The file is no image that OpenCV can read.
-        OSError: It cannot be opened.
-
-    Example:
-        >>> from pathlib import Path
-        >>> grey = bytes(range(48)) * 48
-        >>> load_image(FaceSample("a", Path("a.png"), "fear", "test", grey))[0, 3].tolist()
-        [3, 3, 3]
+        InputError: It is no image that OpenCV can read, or the table that holds it is damaged.
+        OSError: A file cannot be opened.
     """
-    if sample.pixels is None:
-        return read_image(sample.path)
-    return np.asarray(cv2.cvtColor(_grey(sample.pixels), cv2.COLOR_GRAY2BGR), np.uint8)
+    return pixels_of(image_bytes(sample), sample.path)
 
 
 def unpack(samples: Iterable[FaceSample]) -> int:
-    """Write the images that a table holds to PNG files, so that a detector can look at them.
+    """Write the images that a table holds to files, so that a detector can look at them.
 
-    A file that is there already is left alone, so that an interrupted call may be repeated.
+    A file that is the same already is left alone, so that an interrupted call may be repeated.
 
     Args:
-        samples: Those with `pixels` are written to their `path`.
+        samples: Those that are `stored` are written to their `path`.
 
     Returns:
         How many were written.
 
     Raises:
+        InputError: The table is damaged.
         OSError: A file cannot be written.
     """
     written = 0
     for sample in samples:
-        if sample.pixels is None or sample.path.exists():
+        if sample.stored is None:
+            continue
+        data = sample.stored.read()
+        if sample.path.exists() and sample.path.read_bytes() == data:
             continue
         sample.path.parent.mkdir(parents=True, exist_ok=True)
-        _, png = cv2.imencode(".png", _grey(sample.pixels))
-        # Whole, since a cut file would be taken for a finished one by the next call.
         with whole(sample.path, synced=False) as file:
-            file.write(png.tobytes())
+            file.write(data)
         written += 1
     return written
-
-
-def _grey(pixels: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE)
 
 
 class Builder:
@@ -262,6 +268,58 @@ class Builder:
                 tuple(self._missing),
             )
         return dataset
+
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder, a file or a value is named after, or None.
+
+    Example:
+        >>> [split_of(name) for name in ("Train_Aligned_Faces", "validation-00000-of-00001", "a")]
+        ['train', 'val', None]
+    """
+    return _SPLITS.get(re.split("[-_.]", name.casefold())[0])
+
+
+WORDS_FILE = "labels.yaml"
+"""What a dataset of one's own says of its words: a label, and those that mean it."""
+
+
+def own_words(root: Path) -> Synonyms:
+    """The words of the file `labels.yaml` in a dataset's folder; none without it.
+
+    Raises:
+        InputError: The file is wrong.
+    """
+    path = root / WORDS_FILE
+    return read_synonyms(path) if path.exists() else ()
+
+
+def label_of_word(word: str, words: Synonyms, where: str) -> str:
+    """The expression that a label of a dataset's own means.
+
+    Args:
+        word: The label.
+        words: The dataset's `own_words`.
+        where: The row, for the error.
+
+    Raises:
+        InputError: It is no expression.
+    """
+    label = canonical_expression(word, words)
+    if label is None:
+        raise InputError(
+            f"{where} has the label {word!r:.80}, which is no expression "
+            f"({', '.join(EXPRESSIONS)}); say in {WORDS_FILE} which of them it means, or take the "
+            "row out"
+        )
+    return label
 
 
 def first_existing(root: Path, choices: Sequence[str], layout: str) -> Path:
@@ -347,15 +405,18 @@ def read_words(path: Path, example: str) -> Iterator[tuple[str, list[str]]]:
         yield where, words
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def read_table(
+    path: Path, columns: Sequence[str], optional: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """The rows of a CSV file with a header; blank lines are passed over.
 
     Args:
         path: The file.
         columns: Those that are wanted; the file may hold others, in any order.
+        optional: Columns that may be missing, and what their fields are then.
 
     Yields:
-        Where the row is, for errors, and its fields in the order of `columns`.
+        Where the row is, for errors, and its fields in the order of `columns` and `optional`.
 
     Raises:
         InputError: The file is no CSV, lacks a column, or a row has not one field a column.
@@ -370,6 +431,10 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[s
                     found = ", ".join(header)
                     raise InputError(f"{path}: line 1 has no column {column!r}: {found:.200}")
             places = [header.index(column) for column in columns]
+            others = [
+                (header.index(column) if column in header else None, default)
+                for column, default in (optional or {}).items()
+            ]
             for row in reader:
                 if not row:
                     continue
@@ -379,7 +444,8 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[s
                         f"{where} has {len(row)} fields, but the header has {len(header)}; "
                         "copy the file again"
                     )
-                yield where, [row[place] for place in places]
+                more = (default if place is None else row[place] for place, default in others)
+                yield where, [*(row[place] for place in places), *more]
         except UnicodeDecodeError as error:
             _not_text(path, error)
         except csv.Error as error:

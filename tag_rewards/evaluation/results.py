@@ -524,8 +524,7 @@ def _read(path: Path, schema: pa.Schema) -> Iterator[tuple[str, dict[str, Any]]]
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
     with open_parquet(path, schema, "tag-rewards eval", optional=MEASURES) as file:
-        columns = [one.name for one in schema if one.name in file.schema_arrow.names]
-        records = file.read(columns=columns).to_pylist()
+        records = file.read(schema.names).to_pylist()
     for number, record in enumerate(records):
         yield f"{path}: row {number}", record
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from tag_rewards.detectors.observation import MIN_CONFIDENCE, MIN_PROBABILITY
-from tag_rewards.evidence.rows import STATUSES, evidence_files, open_evidence
+from tag_rewards.evidence.rows import ROWS_IN_GROUP, STATUSES, evidence_files, open_evidence
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.files.text import csv_text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from rich.table import Table
@@ -86,7 +87,7 @@ class EvidenceCounts:
 
 
 def count_evidence(source: str | Path | Sequence[str | Path]) -> EvidenceCounts:
-    """Count a folder of evidence, one file at a time.
+    """Count a folder of evidence, some rows at a time.
 
     Raises:
         InputError: As `read_evidence`.
@@ -94,32 +95,29 @@ def count_evidence(source: str | Path | Sequence[str | Path]) -> EvidenceCounts:
     counts = EvidenceCounts()
     for path in evidence_files(source):
         with open_evidence(path) as file:
-            face = "faces.list.element."
-            aus = f"{face}aus.list.element."
-            table = file.read(
-                columns=[
-                    *("status", "reason", "kind"),
-                    *(f"{face}confidence", f"{aus}au", f"{aus}probability"),
-                ]
-            )
-        counts.statuses.update(table["status"].to_pylist())
-        failed = table.filter(pc.equal(table["status"], "failed"))
-        reasons = failed["reason"].to_pylist()
-        kinds = failed["kind"].to_pylist() if "kind" in failed.column_names else reasons
-        named = (kind or reason for kind, reason in zip(kinds, reasons, strict=True))
-        counts.reasons.update(named)
-        faces = pc.list_flatten(table["faces"])
-        counts.faces += len(faces)
-        sure = pc.greater_equal(pc.struct_field(faces, "confidence"), MIN_CONFIDENCE)
-        faces = faces.filter(sure)
-        counts.sure += len(faces)
-        items = pc.list_flatten(pc.struct_field(faces, "aus"))
-        numbers, values = pc.struct_field(items, "au"), pc.struct_field(items, "probability")
-        judged = pc.is_valid(values)
-        counts.judged.update(numbers.filter(judged).to_pylist())
-        active = pc.fill_null(pc.greater_equal(values, MIN_PROBABILITY), False)
-        counts.aus.update(numbers.filter(active).to_pylist())
+            for batch in file.batches(["status", "reason", "kind", "faces"], ROWS_IN_GROUP):
+                _count(counts, batch)
     return counts
+
+
+def _count(counts: EvidenceCounts, table: pa.RecordBatch) -> None:
+    counts.statuses.update(table["status"].to_pylist())
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    reasons = failed["reason"].to_pylist()
+    kinds = failed["kind"].to_pylist() if "kind" in failed.schema.names else reasons
+    named = (kind or reason for kind, reason in zip(kinds, reasons, strict=True))
+    counts.reasons.update(named)
+    faces = pc.list_flatten(table["faces"])
+    counts.faces += len(faces)
+    sure = pc.greater_equal(pc.struct_field(faces, "confidence"), MIN_CONFIDENCE)
+    faces = faces.filter(sure)
+    counts.sure += len(faces)
+    items = pc.list_flatten(pc.struct_field(faces, "aus"))
+    numbers, values = pc.struct_field(items, "au"), pc.struct_field(items, "probability")
+    judged = pc.is_valid(values)
+    counts.judged.update(numbers.filter(judged).to_pylist())
+    active = pc.fill_null(pc.greater_equal(values, MIN_PROBABILITY), False)
+    counts.aus.update(numbers.filter(active).to_pylist())
 
 
 def failed_csv(source: str | Path | Sequence[str | Path]) -> str:
@@ -130,7 +128,7 @@ def failed_csv(source: str | Path | Sequence[str | Path]) -> str:
 def _failures(source: str | Path | Sequence[str | Path]) -> Iterator[tuple[str, str]]:
     for path in evidence_files(source):
         with open_evidence(path) as file:
-            table = file.read(columns=["image", "status", "reason"])
+            table = file.read(["image", "status", "reason"])
         failed = table.filter(pc.equal(table["status"], "failed"))
         yield from zip(failed["image"].to_pylist(), failed["reason"].to_pylist(), strict=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tag_rewards.datasets.reading import LeftOut
+from tag_rewards.datasets.reading import LeftOut, image_bytes
 from tag_rewards.detectors.openface.csv import OpenFaceFolder
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.rows import evidence_files, open_evidence, read_group
@@ -123,8 +123,8 @@ class EvidenceRows:
         self._groups: OrderedDict[tuple[Path, int], list[EvidenceRow]] = OrderedDict()
         for path in evidence_files(source, finished=True):
             with open_evidence(path) as file:
-                for group in range(file.num_row_groups):
-                    names = file.read_row_group(group, columns=["image"])["image"].to_pylist()
+                for group in range(len(file.group_sizes)):
+                    names = file.group(group, ["image"])["image"].to_pylist()
                     for row, image in enumerate(names):
                         self._add(image, _Place(path, group, row))
 
@@ -148,15 +148,10 @@ class EvidenceRows:
         place = self._places.get(self._name(sample))
         if place is None:
             return NO_EVIDENCE
-        if sample.pixels is not None and not sample.path.exists():
-            raise FaceSourceError(
-                f"{sample.path}, which was annotated, is gone; run `tag-rewards datasets unpack` "
-                "again"
-            )
         row = self._group(place.file, place.group)[place.row]
         if row.status == "failed":
             return FAILED
-        if content_hash(sample.path.read_bytes()) != row.sha256:
+        if content_hash(image_bytes(sample)) != row.sha256:
             raise FaceSourceError(
                 f"{sample.path} is not the image that was annotated (SHA-256 differs from that in "
                 f"{place.file}); run `tag-rewards annotate` again"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tag_rewards.detectors.observation import FaceObservation, Pose
 from tag_rewards.errors import InputError
-from tag_rewards.files.objects import open_parquet
+from tag_rewards.files.objects import ParquetColumns, open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.geometry import AU_REGIONS
 from tag_rewards.geometry.regions import au_regions
@@ -77,8 +77,6 @@ EVIDENCE_SCHEMA = pa.schema(
 landmarks (`au_box`, `au_region`) and are null where these are missing or show no face, or the AU
 has no region; its `probability` is null where the detector gives only a raw value. Evidence of
 version 0.1 has no `kind`."""
-
-_SINCE_0_1 = pa.schema([column for column in EVIDENCE_SCHEMA if column.name != "kind"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,27 +225,27 @@ def read_evidence(source: str | Path | Sequence[str | Path]) -> Iterator[Evidenc
     """
     for path in evidence_files(source):
         with open_evidence(path) as file:
-            for group in range(file.num_row_groups):
+            for group in range(len(file.group_sizes)):
                 yield from read_group(path, file, group)
 
 
-def open_evidence(path: Path) -> AbstractContextManager[pq.ParquetFile]:
+def open_evidence(path: Path) -> AbstractContextManager[ParquetColumns]:
     """Open one file and check its schema; use it with `with`.
 
     Raises:
         InputError: It is no evidence parquet.
         OSError: It cannot be opened.
     """
-    return open_parquet(path, _SINCE_0_1, "tag-rewards annotate")
+    return open_parquet(path, EVIDENCE_SCHEMA, "tag-rewards annotate", optional=("kind",))
 
 
-def read_group(path: Path, file: pq.ParquetFile, group: int) -> list[EvidenceRow]:
+def read_group(path: Path, file: ParquetColumns, group: int) -> list[EvidenceRow]:
     """The rows of one row group of an open file.
 
     Raises:
         InputError: A row is wrong; the message names it.
     """
-    records = file.read_row_group(group, columns=EVIDENCE_SCHEMA.names).to_pylist()
+    records = file.group(group, EVIDENCE_SCHEMA.names).to_pylist()
     return [
         _parse(record, f"{path}: row group {group}, row {number}")
         for number, record in enumerate(records)

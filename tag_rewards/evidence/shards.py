@@ -183,7 +183,7 @@ class EvidenceFolder:
 
     def _rewrite(self, shard: Path, keep: list[bool]) -> None:
         with open_evidence(shard) as file:
-            table = file.read(columns=EVIDENCE_SCHEMA.names).filter(pa.array(keep))
+            table = file.read(EVIDENCE_SCHEMA.names).filter(pa.array(keep))
         if table.num_rows:
             write_evidence_table(shard, table)
         else:
@@ -192,7 +192,7 @@ class EvidenceFolder:
 
 def _column(shard: Path, name: str) -> list[Any]:
     with open_evidence(shard) as file:
-        values: list[Any] = file.read(columns=[name])[name].to_pylist()
+        values: list[Any] = file.read([name])[name].to_pylist()
     return values
 
 

@@ -51,7 +51,19 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         ImageError: The file is no image that OpenCV knows, or one that is cut.
         OSError: The file cannot be opened.
     """
-    data = path.read_bytes()
+    return pixels_of(path.read_bytes(), path)
+
+
+def pixels_of(data: bytes, path: Path) -> NDArray[np.uint8]:
+    """The bytes of an image file as `read_image` gives it.
+
+    Args:
+        data: The bytes.
+        path: What the error calls them.
+
+    Raises:
+        ImageError: They are no image that OpenCV knows, or one that is cut.
+    """
     is_jpeg = data.startswith(_JPEG)
     # OpenCV 4 fills the missing part of a cut JPEG with grey and says nothing.
     if is_jpeg and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
@@ -157,8 +169,8 @@ def oriented_size(path: Path, data: bytes) -> tuple[int, int]:
     size = image_size(data)
     if size is None or (not data.startswith(_JPEG) and b"eXIf" in data):
         try:
-            height, width = read_image(path).shape[:2]
-        except (ImageError, OSError):
+            height, width = pixels_of(data, path).shape[:2]
+        except ImageError:
             return 0, 0
         return width, height
     width, height = size

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types as kinds
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.json_values import json_value
@@ -83,13 +84,67 @@ class ParquetError(InputError):
     """A row or file that breaks the schema; the message names file, row, field and value."""
 
 
+class ParquetColumns:
+    """An open parquet file, whose columns come with the types of a schema.
+
+    Tools that rewrite a file change the types of its columns, but not what they hold: text becomes
+    large text (polars) or categories (pandas), whole numbers become floats where one is missing.
+
+    Attributes:
+        schema: The file's own columns, with their own types.
+        metadata: What the file says of itself; tools that rewrite it leave that out.
+        group_sizes: The rows of each row group.
+    """
+
+    def __init__(self, path: Path, file: pq.ParquetFile, schema: pa.Schema) -> None:
+        self._path, self._file = path, file
+        self._types = {column.name: column.type for column in schema}
+        self.schema: pa.Schema = file.schema_arrow
+        self.metadata: Mapping[bytes, bytes] = file.schema_arrow.metadata or {}
+        groups = range(file.num_row_groups)
+        self.group_sizes = tuple(file.metadata.row_group(index).num_rows for index in groups)
+
+    def batches(
+        self, columns: Sequence[str], n_rows: int, first_group: int = 0
+    ) -> Iterator[pa.RecordBatch]:
+        """Some columns, at most so many rows at a time; those that are not there are left out."""
+        groups = range(first_group, len(self.group_sizes))
+        for batch in self._file.iter_batches(n_rows, groups, columns=list(columns)):
+            yield self._with_types(batch)
+
+    def group(self, index: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of one row group."""
+        return self._with_types(self._file.read_row_group(index, columns=list(columns)))
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of all rows."""
+        return self._with_types(self._file.read(columns=list(columns)))
+
+    def _with_types(self, table: pa.Table | pa.RecordBatch) -> Any:
+        names = table.schema.names
+        columns = [self._with_type(name, table[name]) for name in names]
+        return type(table).from_arrays(columns, names=names)
+
+    def _with_type(self, name: str, values: pa.Array | pa.ChunkedArray) -> Any:
+        wanted = self._types.get(name, values.type)
+        if values.type == wanted:
+            return values
+        try:
+            return values.cast(wanted)
+        except pa.ArrowException as error:
+            raise ParquetError(
+                f"{self._path}: column {name!r} is {values.type}, and what it holds cannot become "
+                f"{wanted} ({error})"
+            ) from error
+
+
 @contextmanager
 def open_parquet(
     path: Path,
     schema: pa.Schema,
     command: str = "tag-rewards prepare",
     optional: Collection[str] = (),
-) -> Iterator[pq.ParquetFile]:
+) -> Iterator[ParquetColumns]:
     """Open a file and check that it has the columns of a schema; use it with `with`.
 
     Files beside it that a killed command had written anew are moved to their places first.
@@ -101,8 +156,8 @@ def open_parquet(
         optional: Names of columns of the schema that may be missing.
 
     Raises:
-        ParquetError: It is no parquet file, or a column is missing or has another type; or what is
-            read of it in the block is damaged.
+        ParquetError: It is no parquet file, or a column is missing or of another kind; or what is
+            read of it in the block is damaged, or has no value of the schema's type.
         OSError: It cannot be opened.
     """
     remedy = f"write it with `{command}`"
@@ -112,9 +167,10 @@ def open_parquet(
     except pa.ArrowException as error:
         raise ParquetError(f"{path} is not a parquet file ({error}); {remedy}") from error
     with file:
+        schema = pa.schema([column.with_type(_nullable(column.type)) for column in schema])
         _require_columns(path, file.schema_arrow, schema, optional, remedy)
         try:
-            yield file
+            yield ParquetColumns(path, file, schema)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.filename is not None:  # another file
                 raise
@@ -130,10 +186,49 @@ def _require_columns(
             continue
         if index < 0:
             problem = f"{path} has no column {column.name!r}; it has {', '.join(there.names)}"
-        elif there.field(index).type != column.type:
+        elif not _is_kind_of(there.field(index).type, column.type):
             problem = (
                 f"{path}: column {column.name!r} is {there.field(index).type}, not {column.type}"
             )
         else:
             continue
         raise ParquetError(f"{problem}; {remedy}")
+
+
+def _nullable(kind: pa.DataType) -> pa.DataType:
+    """A type whose parts may all be missing: no other tool keeps that they may not."""
+    if kinds.is_struct(kind):
+        return pa.struct([(field.name, _nullable(field.type)) for field in kind])
+    return pa.list_(_nullable(kind.value_type)) if kinds.is_list(kind) else kind
+
+
+_ALIKE = (
+    (kinds.is_string, kinds.is_large_string, kinds.is_string_view),
+    (kinds.is_binary, kinds.is_large_binary, kinds.is_binary_view),
+    (kinds.is_integer, kinds.is_floating),
+)
+"""Kinds of single values that say the same."""
+
+# Without list views: Arrow 26 loses values when it makes lists of them.
+_LISTS = (kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list)
+
+
+def _is_kind_of(there: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a type holds what another does, written another way."""
+    if kinds.is_null(there) or there == wanted:
+        return True
+    if kinds.is_dictionary(there):
+        return _is_kind_of(there.value_type, wanted)
+    if kinds.is_struct(wanted):
+        return kinds.is_struct(there) and all(
+            there.get_field_index(field.name) >= 0
+            and _is_kind_of(there.field(field.name).type, field.type)
+            for field in wanted
+        )
+    if kinds.is_list(wanted):
+        is_list = any(is_kind(there) for is_kind in _LISTS)
+        return is_list and _is_kind_of(there.value_type, wanted.value_type)
+    return any(
+        any(is_kind(there) for is_kind in alike) and any(is_kind(wanted) for is_kind in alike)
+        for alike in _ALIKE
+    )

@@ -17,7 +17,6 @@ or, as in our RL parquet, `reward_model`; `grpo_dataset` reads that file with it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -216,7 +215,7 @@ def grpo_dataset(path: str | Path) -> Dataset:
         ValueError: The file has no column `prompt` or `images`.
         OSError: The file cannot be opened.
     """
-    from datasets import Dataset
+    from datasets import Dataset, Image, List
 
     dataset = Dataset.from_parquet(str(path))
     for name in ("prompt", "images"):
@@ -225,22 +224,18 @@ def grpo_dataset(path: str | Path) -> Dataset:
                 f"{path} has no column {name!r}, only {', '.join(dataset.column_names)}; "
                 "write it with `tag-rewards prepare`"
             )
-    return dataset.with_transform(_decode_batch)
+    # Files that do not say of themselves that they hold pictures are read as such, too.
+    return dataset.cast_column("images", List(Image())).with_transform(_as_trl)
 
 
-def _decode_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    from PIL import Image
-
+def _as_trl(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     if "prompt" in batch:
         batch["prompt"] = [
             [{**message, "content": _parts(message["content"])} for message in messages]
             for messages in batch["prompt"]
         ]
     if "images" in batch:
-        batch["images"] = [
-            [Image.open(BytesIO(image["bytes"])).convert("RGB") for image in row]
-            for row in batch["images"]
-        ]
+        batch["images"] = [[image.convert("RGB") for image in row] for row in batch["images"]]
     return batch
 
 

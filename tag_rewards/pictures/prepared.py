@@ -74,7 +74,7 @@ def prepared_face(path: Path, number: int | None = None, id: str | None = None) 
     if number is not None and id is not None:
         raise InputError("--row and --id say both which row it is; give one")
     with open_parquet(path, pa.schema([])) as file:
-        of_sft = "messages" in file.schema_arrow.names
+        of_sft = "messages" in file.schema.names
     if not of_sft:
         row = _row(path, read_rl_parquet(path), number, id)
         return PreparedFace(row.id, row.target.label, row.image, row.target)

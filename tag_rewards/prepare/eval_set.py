@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tag_rewards.datasets.reading import SIDE, LeftOut
+from tag_rewards.datasets.reading import LeftOut, image_bytes
 from tag_rewards.errors import InputError
 from tag_rewards.facs import require_expression
 from tag_rewards.files.images import ImageError, oriented_size
@@ -114,9 +114,7 @@ def _face(sample: FaceSample, source: FaceSource | None, config: TargetConfig) -
 
 
 def _size(sample: FaceSample) -> tuple[int, int]:
-    if sample.pixels is not None:
-        return SIDE, SIDE
-    width, height = oriented_size(sample.path, sample.path.read_bytes())
+    width, height = oriented_size(sample.path, image_bytes(sample))
     if not width:
         raise ImageError(f"{sample.path} is not an image that OpenCV can read; replace it")
     return width, height
@@ -136,9 +134,9 @@ def read_evaluation_set(path: str | Path) -> EvaluationSet:
     """
     path = Path(path)
     with open_parquet(path, EVAL_SCHEMA) as file:
-        empty = _header(path, file.schema_arrow.metadata or {})
+        empty = _header(path, file.metadata)
         faces: list[EvaluationFace] = []
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(_COLUMNS)):
+        for batch in file.batches(_COLUMNS, _ROWS_AT_ONCE):
             faces += _faces(path, batch, len(faces))
     for row, face in enumerate(faces):
         if face.target.label not in empty.labels:
@@ -164,8 +162,9 @@ def _header(path: Path, metadata: Mapping[bytes, bytes]) -> EvaluationSet:
     text = metadata.get(METADATA_KEY.encode())
     if text is None:
         raise ParquetError(
-            f"{path} does not say which protocol it is of; give the eval.parquet of "
-            "`tag-rewards prepare`"
+            f"{path} does not say which protocol it is of: it lacks the metadata {METADATA_KEY!r}, "
+            "which most tools leave out when they rewrite a parquet file; give the eval.parquet "
+            "that `tag-rewards prepare` wrote, or copy its metadata"
         )
     try:
         about = msgspec.json.decode(text, type=_Header)
@@ -211,7 +210,7 @@ def read_targets(path: Path) -> list[Target]:
         OSError: It cannot be opened.
     """
     with open_parquet(path, RL_SCHEMA) as file:
-        batches = file.iter_batches(columns=["reward_model"])
+        batches = file.batches(["reward_model"], _ROWS_AT_ONCE)
         texts = [batch["reward_model"].field("ground_truth").to_pylist() for batch in batches]
     rows = enumerate(chain.from_iterable(texts))
     return [as_target(text, f"{path}: row {row}: ") for row, text in rows]
@@ -227,11 +226,10 @@ def read_images(path: Path, rows: Collection[int]) -> dict[int, bytes]:
     images: dict[int, bytes] = {}
     with open_parquet(path, RL_SCHEMA) as file:
         first = 0
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
+        for group, size in enumerate(file.group_sizes):
             wanted = [row for row in rows if first <= row < first + size]
             if wanted:
-                column = file.read_row_group(group, columns=["images"])["images"]
+                column = file.group(group, ["images"])["images"]
                 images |= {row: column[row - first].as_py()[0]["bytes"] for row in wanted}
             first += size
     return images

@@ -82,7 +82,7 @@ def check_model_fits(
 
 def _shown(path: Path) -> Iterator[_Shown]:
     with open_parquet(path, pa.schema([])) as file:
-        names = file.schema_arrow.names
+        names = file.schema.names
     if "reward_model" in names:
         for number, row in enumerate(read_rl_parquet(path)):
             space = row.target.box_space
@@ -102,7 +102,7 @@ def recorded_config(path: Path) -> TargetConfig | None:
         OSError: It cannot be opened.
     """
     with open_parquet(path, pa.schema([])) as file:
-        text = (file.schema_arrow.metadata or {}).get(METADATA_KEY.encode())
+        text = file.metadata.get(METADATA_KEY.encode())
     if text is None:
         return None
     try:

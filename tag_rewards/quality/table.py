@@ -276,7 +276,7 @@ def read_rejected(path: Path) -> Rejected:
     schema = pa.schema([QUALITY_SCHEMA.field(name) for name in ("id", "rejected")])
     try:
         with open_parquet(path, schema, "tag-rewards quality") as file:
-            note = msgspec.json.decode((file.schema_arrow.metadata or {})[_KEY], type=_Note)
+            note = msgspec.json.decode(file.metadata[_KEY], type=_Note)
             ids, reasons = (file.read([name])[name].to_pylist() for name in schema.names)
     except (KeyError, msgspec.DecodeError) as error:
         raise InputError(

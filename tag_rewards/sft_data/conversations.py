@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
-from tag_rewards.files.objects import ParquetError, open_parquet
+from tag_rewards.files.objects import ParquetColumns, ParquetError, open_parquet
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA
 
 if TYPE_CHECKING:
     import hashlib
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
 
 
 ROWS_AT_A_TIME = 128
@@ -75,34 +75,21 @@ class ConversationFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with open_parquet(path, pa.schema([]), _WRITERS) as file:
-            found, self.n_rows = file.schema_arrow, file.metadata.num_rows
-        for name in ("messages", "images"):
-            if name not in found.names:
-                raise ParquetError(
-                    f"{path} has no column {name!r}, which verl's SFT trainer reads; it has "
-                    f"{', '.join(found.names)}"
-                )
-        self._columns = [name for name in SFT_SCHEMA.names if name in found.names]
+        with self._open() as file:
+            self.n_rows = sum(file.group_sizes)
 
-    def tables(self) -> Iterator[pa.Table]:
+    def _open(self) -> AbstractContextManager[ParquetColumns]:
+        optional = set(SFT_SCHEMA.names) - {"messages", "images"}
+        return open_parquet(self.path, SFT_SCHEMA, _WRITERS, optional)
+
+    def tables(self) -> Iterator[pa.RecordBatch]:
         """Its columns of `SFT_SCHEMA`, those that there are, `ROWS_AT_A_TIME` rows at a time.
 
         Raises:
-            ParquetError: A column has a type that cannot become that of the schema.
+            ParquetError: A column holds what cannot become what the schema has.
         """
-        schema = pa.schema([SFT_SCHEMA.field(name) for name in self._columns])
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(ROWS_AT_A_TIME, columns=self._columns):
-                table = pa.Table.from_batches([batch]).select(self._columns)
-                try:
-                    yield table.cast(schema)
-                except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-                    raise ParquetError(
-                        f"{self.path}: its columns cannot be read as those of an SFT file "
-                        f"({error}); messages are structs of role and content, images structs of "
-                        "bytes"
-                    ) from error
+        with self._open() as file:
+            yield from file.batches(SFT_SCHEMA.names, ROWS_AT_A_TIME)
 
     def __iter__(self) -> Iterator[Conversation]:
         """Its rows in order.

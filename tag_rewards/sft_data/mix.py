@@ -24,7 +24,7 @@ from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.objects import read_object
 from tag_rewards.files.whole import staged, unchanged
 from tag_rewards.prepare.model_fits import check_model_fits
-from tag_rewards.prepare.rows import SFT_SCHEMA
+from tag_rewards.prepare.rows import SFT_SCHEMA, with_pictures
 from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile, SequenceLengths
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def write_mixed(
         The number of rows written.
     """
     written = 0
-    with pq.ParquetWriter(path, SFT_SCHEMA) as writer:
+    with pq.ParquetWriter(path, with_pictures(SFT_SCHEMA)) as writer:
         for file, times in parts:
             read = 0
             for table in file.tables():
@@ -283,7 +283,7 @@ def write_mixed(
     return written
 
 
-def _complete(table: pa.Table, path: Path, split: str, begin: int) -> pa.Table:
+def _complete(table: pa.RecordBatch, path: Path, split: str, begin: int) -> pa.Table:
     """The table with all columns of `SFT_SCHEMA`, its rows numbered from `begin`."""
     dataset = path.parent.name
     fill = {"data_source": dataset, "trace_source": dataset, "split": split, "id": "", "label": ""}
@@ -291,12 +291,12 @@ def _complete(table: pa.Table, path: Path, split: str, begin: int) -> pa.Table:
     for field in SFT_SCHEMA:
         if field.name == "index":
             values = pa.array(range(begin, begin + table.num_rows))
-        elif field.name in table.column_names:
+        elif field.name in table.schema.names:
             values = table[field.name]
         else:
             values = pa.array([fill.get(field.name, 0.0)] * table.num_rows, field.type)
         columns.append(values)
-    return pa.table(columns, schema=SFT_SCHEMA)
+    return pa.table(columns, schema=SFT_SCHEMA).cast(with_pictures(SFT_SCHEMA))
 
 
 def _identity(record: dict[str, Any]) -> list[object]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from tag_rewards.datasets.protocols import SPLITS, load_protocol
-from tag_rewards.datasets.reading import LeftOut
+from tag_rewards.datasets.reading import LeftOut, image_bytes
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.files.images import ImageError, content_hash, encode_image
@@ -255,7 +255,7 @@ def read_face(
         OSError: A file other than the image cannot be opened.
     """
     try:
-        sha256 = content_hash(sample.path.read_bytes())
+        sha256 = content_hash(image_bytes(sample))
     except OSError as error:
         return LeftOutSample(sample.id, "image_missing", f"{sample.path}: {error.strerror}")
     try:

@@ -17,7 +17,7 @@ def test_reads_labels_pixels_and_splits_in_order(write):
         ("row_00001", "neutral", "val"),
         ("row_00002", "happiness", "test"),
     ]
-    assert dataset.samples[0].pixels == bytes(value % 256 for value in range(48 * 48))
+    assert dataset.samples[0].stored.pixels == bytes(value % 256 for value in range(48 * 48))
     assert dataset.samples[2].path == root / "images/test/row_00002.png"
     assert not dataset.dropped
 

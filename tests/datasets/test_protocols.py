@@ -238,7 +238,7 @@ def test_ferplus_rules_give_other_images_and_labels(tmp_path):
     for name in (name for name in PROTOCOLS if name.startswith("ferplus/")):
         loaded = load_protocol(name, tmp_path, allow_mismatch=True)
         found[name] = Counter(sample.label for sample in loaded.evaluated)
-        assert all(sample.pixels for sample in loaded.samples)
+        assert all(sample.stored for sample in loaded.samples)
         assert loaded.mismatches[0].startswith("train: expected ")
     assert found == {
         "ferplus/majority": {"happiness": 1},

@@ -18,6 +18,7 @@ from tag_rewards.prepare.rows import (
     RLRow,
     read_rl_parquet,
     read_sft_parquet,
+    with_pictures,
 )
 from tests.builders.rows import RL, SFT, TARGET, write
 
@@ -30,7 +31,7 @@ def test_rows_come_back_in_order_over_several_row_groups(tmp_path, row, read, sc
     rows = [replace(row, index=index, id=f"train_{index}") for index in range(300)]
     path = write(tmp_path / "rows.parquet", rows)
     assert list(read(path)) == rows
-    assert pq.read_schema(path).equals(schema)
+    assert pq.read_schema(path).equals(with_pictures(schema))
     assert pq.ParquetFile(path).num_row_groups == 3
 
 

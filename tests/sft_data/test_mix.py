@@ -155,8 +155,8 @@ def test_a_row_that_verl_would_stumble_over_is_named(tmp_path, row, sentence):
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
-        ({"messages": ["hello"], "images": [[]]}, "cannot be read as those of an SFT file"),
-        ({"messages": [[]]}, "has no column 'images', which verl's SFT trainer reads"),
+        ({"messages": ["hello"], "images": [[]]}, "column 'messages' is string, not list"),
+        ({"messages": [[]]}, "has no column 'images'; it has messages"),
     ],
 )
 def test_a_file_of_other_columns_is_told(tmp_path, table, sentence):

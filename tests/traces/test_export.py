@@ -12,7 +12,7 @@ from tag_rewards.datasets.made_faces.dataset import write_dataset
 from tag_rewards.errors import InputError
 from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.model_fits import check_model_fits
-from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet, with_pictures
 from tag_rewards.prepare.run import PrepareConfig, prepare
 from tag_rewards.traces.card import share_of
 from tag_rewards.traces.exported import (
@@ -99,7 +99,7 @@ def test_the_first_accepted_trace_of_each_sample_is_trained_on(build, faces):
     assert (tally.asked.total(), tally.accepted.total(), tally.waiting) == (20, 16, 1)
     for name in ("sft_train", "sft_test"):
         table = pq.read_table(build / "traces" / f"{name}.parquet")
-        assert table.schema.equals(TRACE_SCHEMA)
+        assert table.schema.equals(with_pictures(TRACE_SCHEMA))
         assert table["index"].to_pylist() == list(range(len(table)))
         assert set(table["attempt"].to_pylist()) <= {1, 2, 3}
         assert all(scores["format"] == 1 for scores in table["scores"].to_pylist())
