@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#f0e442")
 MARKERS = "osD^vP"
 _ROW = 0.17  # inches for an AU of one result
+_LONGEST_LABEL = 24  # characters beside a matrix
 
 
 def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
@@ -140,7 +141,7 @@ def _draw_matrix(
                 fontweight="bold" if row == column else "normal",
             )
     axes.set_title(title, fontsize=10)
-    labels = [visible(label) for label in labels]
+    labels = [visible(label)[:_LONGEST_LABEL] for label in labels]
     columns = [*labels, "no answer"]
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(range(len(labels)), labels, parse_math=False)
