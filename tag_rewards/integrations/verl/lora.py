@@ -61,7 +61,7 @@ def fold_adapter(folder: Path, out: Path) -> None:
     if beside.is_dir():
         settings = _settings(beside / "adapter_config.json")
         adapter = load_file(beside / "adapter_model.safetensors")
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto")
+        model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto")
     else:
         settings = _settings(folder.resolve().parent / "lora_train_meta.json")
         tensors: dict[str, Tensor] = {}
@@ -93,7 +93,8 @@ def _model_of(tensors: Mapping[str, Tensor], folder: Path) -> PreTrainedModel:
         for name, tensor in tensors.items()
     }
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder))
+        config = AutoConfig.from_pretrained(folder)
+        model: PreTrainedModel = AutoModelForImageTextToText.from_config(config)
     missing, unknown = model.load_state_dict(weights, strict=False, assign=True)
     model.tie_weights()
     missing = [name for name in missing if model.get_parameter(name).is_meta]
