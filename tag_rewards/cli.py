@@ -13,12 +13,11 @@ from tag_rewards.commands.annotate import annotate
 from tag_rewards.commands.datasets import datasets, made_faces
 from tag_rewards.commands.doctor import doctor
 from tag_rewards.commands.evaluate import compare, eval_table, evaluate
-from tag_rewards.commands.explain import explain
 from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare, target
 from tag_rewards.commands.quality import quality
 from tag_rewards.commands.report import report, summarize
-from tag_rewards.commands.score import score, serve
+from tag_rewards.commands.score import explain, score, serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.traces import traces

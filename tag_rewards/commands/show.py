@@ -86,9 +86,8 @@ def show(
     """
     from tag_rewards.files.images import read_image
     from tag_rewards.pictures.detected import picture_of_detection
-    from tag_rewards.pictures.face import face_picture
+    from tag_rewards.pictures.face import face_picture, prepared_face
     from tag_rewards.pictures.marks import ModelView, claim_marks
-    from tag_rewards.pictures.prepared import prepared_face
     from tag_rewards.prepare.canvas import box_space as space_named
 
     given = {"--openface": openface, "--evidence": evidence, "--target": target}

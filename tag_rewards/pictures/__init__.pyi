@@ -1,12 +1,12 @@
-from .face import draw
+from .face import (
+    PreparedFace,
+    draw,
+    prepared_face,
+)
 from .hidden_parts import draw_counterfactuals
 from .marks import (
     Mark,
     describe_marks,
-)
-from .prepared import (
-    PreparedFace,
-    prepared_face,
 )
 from .sheet import (
     FacePicture,

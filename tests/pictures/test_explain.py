@@ -56,6 +56,12 @@ def test_an_explanation_with_a_picture(here):
     assert (here / "face.png").read_bytes() != b""
 
 
+def test_reasoning_can_be_required(here):
+    code, told, _ = command("explain", "answer.txt", "target.json", "--reasoning", "required")
+    assert code == 0
+    assert "Format is 0: there is no reasoning before the trace, which is required." in told
+
+
 def test_brackets_in_an_answer_are_text(here):
     (here / "answer.txt").write_text("<answer>[red]joy[/]</answer> [/bold]")
     code, told, _ = command("explain", "answer.txt", "target.json")
