@@ -52,6 +52,13 @@ def annotate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Look again at images that failed before.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Most images to look at now, taken evenly from those that are left: to see how "
+            "long it takes. `prepare` takes the evidence when all are done."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at a folder of images with an AU detector and write evidence parquet.
@@ -89,6 +96,7 @@ def annotate(
         ray=ray,
         cache=None if no_cache else cache or default_cache_folder(),
         retry_failed=retry_failed,
+        limit=limit,
     )
     made = make_detector(detector, options)
     if protocol is not None:

@@ -44,6 +44,13 @@ def generate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again where the engine gave an error.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Most faces to ask about now (with --chunk whole chunks): to see what it costs. "
+            "Without it the others follow; `eval` counts them as wrong until then."
+        ),
+    ] = None,
     counterfactual: Annotated[
         bool,
         typer.Option(
@@ -83,7 +90,8 @@ def generate(
     config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
     masking = CounterfactualConfig(draws, seed)
     asked = Model(model, engine, options)
-    completions = ask_model(data, asked, out, config, masking if counterfactual else None, _shown)
+    hidden = masking if counterfactual else None
+    completions = ask_model(data, asked, out, config, hidden, _shown, limit)
     print(_told(out, completions))
     if counterfactual:
         beside = counterfactual_file(out)

@@ -101,6 +101,11 @@ PromptStyle = Annotated[
     Literal["tag", "short"], typer.Option(help="Prompt and length of traces; short: tiny models.")
 ]
 
+LimitOfSplit = Annotated[
+    int | None,
+    typer.Option(help="Most images of each split, taken evenly from all of it: for a first look."),
+]
+
 EngineName = Annotated[
     str,
     typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)} or package.module:NAME."),

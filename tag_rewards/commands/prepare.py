@@ -39,6 +39,14 @@ def prepare(
         bool,
         typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),
     ] = False,
+    keep_unseen: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unseen",
+            help="Keep training images without a face or evidence in rl_train; grounding abstains.",
+        ),
+    ] = False,
+    limit: options.LimitOfSplit = None,
     data_source: Annotated[
         str | None,
         typer.Option(
@@ -62,14 +70,16 @@ def prepare(
     """Turn a dataset and what a detector saw in it into parquet files for SFT, RL and evaluation.
 
     Writes rl_train, rl_test, sft_train and sft_test.parquet, eval.parquet (the whole evaluated
-    split) and prepare.json (what was read, what was left out and why) into OUT, or nothing at all
-    when the input is refused.
+    split), prepare.json (what was read, and how many were left out and why) and left_out.csv
+    (which) into OUT, or nothing at all when the input is refused.
 
     **Examples**
 
         tag-rewards annotate rafdb --detector openface --out evidence
 
         tag-rewards prepare rafdb --protocol rafdb/basic-test --evidence evidence --out parquet
+
+        tag-rewards prepare rafdb --evidence evidence --out look --limit 20
 
         tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
 
@@ -96,6 +106,8 @@ def prepare(
         prompt=prompt,
         data_source=data_source,
         seed=seed,
+        keep_unseen=keep_unseen,
+        limit=limit,
     )
     # After the settings: what is wrong with them, or with the dataset, is said first.
     faces = openface or EvidenceRows(evidence or [], dataset)

@@ -68,6 +68,13 @@ def build(
         list[str] | None, typer.Option(help="Only this split: train, val or test; again for more.")
     ] = None,
     quality: options.QualityFile = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Most images to ask about now, taken evenly from all: to see what it costs. "
+            "Without it the build goes on with the others."
+        ),
+    ] = None,
     canvas: options.Canvas = 512,
     box_space: options.BoxSpaceOfModel = None,
     form: options.FormOption = "tag",
@@ -132,7 +139,7 @@ def build(
     dropped = read_rejected(quality).reasons if quality else {}
     writer = make_engine(engine, model, options.name_values("--engine-option", engine_option))
     with build_bar() as on_progress:
-        run.build(config, writer, out, dropped=dropped, on_progress=on_progress)
+        run.build(config, writer, out, dropped=dropped, limit=limit, on_progress=on_progress)
     if not no_export:
         _export(out, prompt)
     status(out)

@@ -27,7 +27,7 @@ from tag_rewards.engines.make import (
     make_engine,
     processor_settings,
 )
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.journal import Journal
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.model_fits import check_model_fits
@@ -108,6 +108,7 @@ def ask_model(
     config: GenerationConfig | None = None,
     masking: CounterfactualConfig | None = None,
     shown: Callable[[str], AbstractContextManager[Callbacks]] = lambda _: nullcontext(Callbacks()),
+    limit: int | None = None,
 ) -> list[Completion]:
     """Ask a model about every face of an evaluation set; go on where a run was stopped.
 
@@ -120,9 +121,10 @@ def ask_model(
         config: How to ask; by default in chunks of 256 with `vllm`, else face by face.
         masking: How to hide parts of faces and ask again, into `counterfactual_file`; None if not.
         shown: Gives the callbacks of each of the two parts, named by what it does.
+        limit: Most faces that are asked about now, as `generate` takes it; without `masking`.
 
     Returns:
-        The completions, in the order of the data.
+        The completions that there are, in the order of the data.
 
     Raises:
         InputError: The data cannot be used, the model does not write boxes as they are in the data,
@@ -131,6 +133,8 @@ def ask_model(
     """
     if config is None:
         config = GenerationConfig(chunk=CHUNK if model.engine == "vllm" else None)
+    if limit is not None and masking is not None:
+        raise InputError("a limit leaves faces without an answer, of which no part can be hidden")
     settings = model.settings()
     with ExitStack() as stack:
 
@@ -140,7 +144,7 @@ def ask_model(
             return stack.enter_context(model.make())
 
         with shown("Asking") as callbacks:
-            completions = generate(data, out, started, config, settings, *callbacks)
+            completions = generate(data, out, started, config, settings, *callbacks, limit=limit)
         if masking is not None:
             beside = counterfactual_file(out)
             with shown("Asking with parts hidden") as callbacks:
@@ -171,6 +175,8 @@ def generate(
     settings: Mapping[str, Any],
     on_start: Callable[[int, int], None] | None = None,
     on_answers: Callable[[int], None] | None = None,
+    *,
+    limit: int | None = None,
 ) -> list[Completion]:
     """Ask a model about every face of an evaluation set; go on where a run was stopped.
 
@@ -186,15 +192,18 @@ def generate(
             other settings or other data is not gone on with.
         on_start: Called once with the number of faces and of those that are answered already.
         on_answers: Called with the number of faces that were just answered.
+        limit: Most faces that are asked about now, at least 1, or the whole chunks that hold so
+            many; the first that have no answer. None is all.
 
     Returns:
-        The completions, in the order of the data.
+        The completions that there are, in the order of the data.
 
     Raises:
         InputError: The data cannot be used, the file cannot be gone on with, or the engine cannot
             go on.
         OSError: A file cannot be read or written.
     """
+    require_at_least_1(limit=limit)
     faces: dict[str, EvaluationFace] = {}
     for row, face in enumerate(read_evaluation_set(data).faces):
         if face.id in faces:
@@ -210,9 +219,12 @@ def generate(
             for key, record in journal.records.items()
             if not (completion_of(f"{out}: {key!r}", record).error and config.retry_failed)
         }
-        wanted = unanswered(ids, answered, config.chunk)
+        left = unanswered(ids, answered, config.chunk)
+        at_once = config.chunk or 1
+        now = None if limit is None else -(-limit // at_once) * at_once
+        wanted = set([key for key in ids if key in left][:now])
         if on_start:
-            on_start(len(ids), len(ids) - len(wanted))
+            on_start(len(ids) - len(left) + len(wanted), len(ids) - len(left))
         if wanted:
             asked = engine()
             questions = (
@@ -227,6 +239,7 @@ def generate(
                 journal.append([asdict(completion) for completion in completions])
                 if on_answers:
                     on_answers(len(group))
+        ids = [key for key in ids if key in journal.records]
         journal.finish(ids)
         return [completion_of(f"{out}: {key!r}", journal.records[key]) for key in ids]
 

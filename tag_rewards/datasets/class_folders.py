@@ -33,7 +33,7 @@ from tag_rewards.facs import EXPRESSIONS, canonical_expression
 from tag_rewards.files.images import IMAGE_SUFFIXES
 
 OUTSIDE = "image outside a class folder"
-NO_IMAGE = "file that is no image"
+NO_IMAGE = "file that is no image that is read"
 
 _LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
 
@@ -134,7 +134,7 @@ def _class_images(
         return
     for entry in visible(folder):
         if entry.is_file():
-            drop(OUTSIDE if _is_image(entry.name) else NO_IMAGE)
+            drop(_no_image(entry.name) or OUTSIDE)
     for path in classes:
         label = label_of(path.name)
         if label is None:
@@ -142,11 +142,13 @@ def _class_images(
         for entry in visible(path):
             if not entry.is_file():
                 raise InputError(f"{entry.path} is a folder inside that of a class; {layout}")
-            if _is_image(entry.name):
-                yield label, Path(entry.path)
+            if reason := _no_image(entry.name):
+                drop(reason)
             else:
-                drop(NO_IMAGE)
+                yield label, Path(entry.path)
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+def _no_image(name: str) -> str:
+    """Why a file is passed over; empty if it is an image."""
+    suffix = os.path.splitext(name)[1].lower()
+    return "" if suffix in IMAGE_SUFFIXES else f"{NO_IMAGE} ({suffix or 'no ending'})"

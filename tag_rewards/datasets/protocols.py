@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from tag_rewards.datasets.fer2013 import read_fer2013
 from tag_rewards.datasets.ferplus import RULES, ferplus_counts, read_ferplus
 from tag_rewards.datasets.own import read_own
 from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
-from tag_rewards.datasets.reading import MissingFilesError, SplitCounts
+from tag_rewards.datasets.reading import MissingFilesError, SplitCounts, evenly
 from tag_rewards.errors import InputError
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.named import load_named
@@ -80,6 +80,8 @@ class LoadedProtocol:
         mismatches: Where the images are not those that were published, one sentence each.
         dropped: Rows that are no sample of it, by split and reason.
         missing: Files of the dataset that labels need and that do not exist.
+        left_out: Samples of the dataset that are none of it, each with the reason; they are counted
+            among `dropped`.
     """
 
     protocol: Protocol
@@ -87,6 +89,7 @@ class LoadedProtocol:
     mismatches: tuple[str, ...] = ()
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     missing: tuple[Path, ...] = ()
+    left_out: tuple[tuple[FaceSample, str], ...] = ()
 
     @property
     def evaluated(self) -> tuple[FaceSample, ...]:
@@ -154,10 +157,13 @@ def load_protocol(
     here = [sample for sample in dataset.samples if sample.split in wanted]
     samples = tuple(sample for sample in here if sample.label in protocol.labels)
     dropped = {split: Counter(rows) for split, rows in dataset.dropped.items() if split in wanted}
-    for sample in here:
-        if sample.label not in protocol.labels:
-            reason = f"label {sample.label} is no part of the protocol"
-            dropped.setdefault(sample.split, Counter())[reason] += 1
+    left_out = tuple(
+        (sample, f"label {sample.label} is no part of the protocol")
+        for sample in here
+        if sample.label not in protocol.labels
+    )
+    for sample, reason in left_out:
+        dropped.setdefault(sample.split, Counter())[reason] += 1
     mismatches = tuple(count_mismatches(protocol, samples, wanted))
     if mismatches and not allow_mismatch:
         shown, rest = mismatches[:_SHOWN], len(mismatches) - _SHOWN
@@ -168,7 +174,27 @@ def load_protocol(
         )
     if not samples:
         raise InputError(f"{root} has no image of {protocol.name} in {', '.join(wanted)}")
-    return LoadedProtocol(protocol, samples, mismatches, dropped, missing)
+    return LoadedProtocol(protocol, samples, mismatches, dropped, missing, left_out)
+
+
+def some_of_each_split(loaded: LoadedProtocol, limit: int) -> LoadedProtocol:
+    """The data with at most so many images of each split, taken evenly from all of it.
+
+    Datasets are often in the order of their labels. `mismatches` says what was taken, so that no
+    figure passes for one of the whole split.
+
+    Args:
+        loaded: A protocol's data.
+        limit: Most images of a split, at least 1.
+    """
+    mismatches, kept = list(loaded.mismatches), set[int]()
+    for split in dict.fromkeys(sample.split for sample in loaded.samples):
+        here = [at for at, sample in enumerate(loaded.samples) if sample.split == split]
+        kept.update(evenly(here, limit))
+        if limit < len(here):
+            mismatches.append(f"{split}: {limit} of {len(here)} images (limit)")
+    samples = tuple(sample for at, sample in enumerate(loaded.samples) if at in kept)
+    return replace(loaded, samples=samples, mismatches=tuple(mismatches))
 
 
 def _rafdb(name: str, images: RafdbImages) -> Protocol:

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from tag_rewards.errors import InputError, shown
 from tag_rewards.facs import EXPRESSIONS, canonical_expression, read_synonyms
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tag_rewards.facs import Synonyms
 
+
+T = TypeVar("T")
 
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole numbers."""
@@ -117,6 +119,17 @@ class LeftOut:
     """A sample that does not become a row, and why (the same words for the same cause)."""
 
     reason: str
+
+
+def evenly(items: Sequence[T], limit: int | None) -> list[T]:
+    """At most so many of a list, in its order and from all of it; all of them for None.
+
+    Example:
+        >>> evenly("abcdefg", 3)
+        ['a', 'c', 'e']
+    """
+    n = len(items) if limit is None else min(limit, len(items))
+    return [items[at * len(items) // n] for at in range(n)]
 
 
 def labelled_part(sample: FaceSample, width: int, height: int) -> Box:

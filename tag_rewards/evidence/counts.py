@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,9 @@ class EvidenceCounts:
         sure: Those of them with a confidence of at least `MIN_CONFIDENCE`.
         aus: AU number -> sure faces that have it, with a probability of at least `MIN_PROBABILITY`.
         judged: AU number -> sure faces for which the detector gives a probability.
+        passed_over: Files of the folder that are no image that is read, by what their names end
+            with; this and the next are known where it was just annotated.
+        waiting: Images that a limit kept from being looked at.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -47,6 +50,8 @@ class EvidenceCounts:
     sure: int = 0
     aus: Counter[int] = field(default_factory=Counter)
     judged: Counter[int] = field(default_factory=Counter)
+    passed_over: Mapping[str, int] = field(default_factory=dict, compare=False)
+    waiting: int = field(default=0, compare=False)
 
     @property
     def images(self) -> int:
@@ -83,7 +88,24 @@ class EvidenceCounts:
             f"{self.faces} faces, {self.sure} of them sure (confidence from {MIN_CONFIDENCE:g}); "
             f"an AU counts from a probability of {MIN_PROBABILITY:g}"
         )
+        if self.waiting:
+            table.caption += f"; {self.waiting} images are left: start it again for them"
+        if self.passed_over:
+            table.caption += (
+                f"; files that are no image that is read: {by_suffix(self.passed_over)}"
+            )
         return table
+
+
+def by_suffix(files: Mapping[str, int]) -> str:
+    """Files by what their names end with, the most frequent first.
+
+    Example:
+        >>> by_suffix({".txt": 1, ".heic": 12})
+        '12 .heic, 1 .txt'
+    """
+    ranked = sorted(files.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count} {suffix}" for suffix, count in ranked)
 
 
 def count_evidence(source: str | Path | Sequence[str | Path]) -> EvidenceCounts:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tag_rewards.datasets.reading import evenly
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.cache import EvidenceCache
-from tag_rewards.evidence.counts import EvidenceCounts, count_evidence, failed_csv
+from tag_rewards.evidence.counts import (
+    EvidenceCounts,
+    by_suffix,
+    count_evidence,
+    failed_csv,
+)
 from tag_rewards.evidence.look import Looker, looks_up_by_name
 from tag_rewards.evidence.rows import FAILED_FILE
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest
@@ -40,6 +46,8 @@ class AnnotateConfig:
             `batch_size`, or 32 if it has none.
         shard_rows: Rows of a shard at most, about, at least 1.
         shard_seconds: Seconds after which a smaller shard is written, above 0.
+        limit: Most images that are looked at now, at least 1, taken evenly from those that are
+            left; the evidence is not finished before these are. None is all.
 
     Raises:
         InputError: A value is out of range; the message names field and value.
@@ -52,10 +60,13 @@ class AnnotateConfig:
     batch_size: int | None = None
     shard_rows: int = 1024
     shard_seconds: float = 30.0
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         rows = self.shard_rows
-        require_at_least_1(workers=self.workers, batch_size=self.batch_size, shard_rows=rows)
+        require_at_least_1(
+            workers=self.workers, batch_size=self.batch_size, shard_rows=rows, limit=self.limit
+        )
         if not self.shard_seconds > 0:
             raise InputError(f"shard_seconds is {self.shard_seconds}, not above 0")
 
@@ -127,11 +138,12 @@ def annotate(
         (out / FAILED_FILE).unlink(missing_ok=True)
         evidence.forget(root, found.images, failed=config.retry_failed)
         refused = _refused(found, detector)
-        todo = [image for image in found.images if image not in evidence.done | refused.keys()]
+        left = [image for image in found.images if image not in evidence.done | refused.keys()]
+        todo = evenly(left, config.limit)
         if on_start:
-            total = len(found.images) + len(found.unnameable)
-            left = len(todo) + len(refused.keys() - evidence.done)
-            on_start(total, total - left)
+            new = len(todo) + len(refused.keys() - evidence.done)
+            total = len(found.images) + len(found.unnameable) - len(left) + len(todo)
+            on_start(total, total - new)
         for image in refused.keys() - evidence.done:
             evidence.add(looker.fail(image, *refused[image]).table)
         for looked in look_at(looker, todo, config.workers, batch_size, ray=config.ray):
@@ -145,8 +157,10 @@ def annotate(
         evidence.flush()
         if missing := len(set(todo) - evidence.done):
             raise InputError(f"{missing} images were not looked at; start it again")
-        write_whole(out / FAILED_FILE, failed_csv(evidence.shards()))
-        return count_evidence(evidence.shards())
+        if len(todo) == len(left):
+            write_whole(out / FAILED_FILE, failed_csv(evidence.shards()))
+        counts = count_evidence(evidence.shards())
+        return replace(counts, passed_over=found.passed_over, waiting=len(left) - len(todo))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +171,13 @@ class ImageFolder:
         root: The folder.
         images: Path of each relative to it, with `/` between parts, in order.
         unnameable: Those whose name is no UTF-8 text, as text with escapes; no table can name them.
+        passed_over: Files that are no image that is read, by what their names end with.
     """
 
     root: Path
     images: tuple[str, ...]
     unnameable: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def scan(cls, root: Path, leave_out: Path | None = None) -> ImageFolder:
@@ -178,17 +194,18 @@ class ImageFolder:
         """
         if not root.is_dir():
             raise InputError(f"{root} is not a folder; give the folder with the images")
-        images, unnameable, n_others = [], [], 0
+        images, unnameable, passed_over = [], [], Counter[str]()
         for name in _files(root, leave_out):
-            if os.path.splitext(name)[1].lower() not in IMAGE_SUFFIXES:
-                n_others += 1
+            if (suffix := os.path.splitext(name)[1].lower()) not in IMAGE_SUFFIXES:
+                passed_over[suffix or "no ending"] += 1
             elif (text := os.fsencode(name).decode(errors="backslashreplace")) != name:
                 unnameable.append(text)
             else:
                 images.append(name)
         if not images and not unnameable:
-            raise InputError(f"{root} holds no image ({n_others} other files)")
-        return cls(root, tuple(sorted(images)), tuple(sorted(unnameable)))
+            others = by_suffix(passed_over) or "no other files"
+            raise InputError(f"{root} holds no image that is read ({others})")
+        return cls(root, tuple(sorted(images)), tuple(sorted(unnameable)), passed_over)
 
 
 def _files(root: Path, leave_out: Path | None) -> Iterator[str]:

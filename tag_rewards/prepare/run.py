@@ -14,16 +14,22 @@ from zlib import crc32
 
 import numpy as np
 
-from tag_rewards.datasets.protocols import RAFDB_LAYOUT, Protocol, load_protocol
+from tag_rewards.datasets.protocols import (
+    RAFDB_LAYOUT,
+    Protocol,
+    load_protocol,
+    some_of_each_split,
+)
 from tag_rewards.datasets.rafdb import unlabelled_images
 from tag_rewards.datasets.reading import LeftOut
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
-from tag_rewards.files.images import encode_image
+from tag_rewards.files.images import ImageError, encode_image
+from tag_rewards.files.text import csv_text
 from tag_rewards.files.whole import staged
 from tag_rewards.forms import form_named
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
-from tag_rewards.prepare.rows import EvalRow, ParquetRows, RLRow, SFTRow, file_metadata
+from tag_rewards.prepare.rows import EvalRow, ParquetRows, RecordFile, RLRow, SFTRow, file_metadata
 from tag_rewards.prepare.texts import (
     PROMPT_NAMES,
     AUBox,
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
 
 EVAL_FILE = "eval.parquet"
 COUNTS_FILE = "prepare.json"
+LEFT_OUT_FILE = "left_out.csv"
 
 
 def parquet_files(names: Iterable[str]) -> tuple[str, ...]:
@@ -73,6 +80,9 @@ class PrepareConfig:
         data_source: Name of the dataset in the files; verl groups its metrics by it. None is the
             protocol's.
         seed: Decides wording and imprecision, together with the sample's id.
+        keep_unseen: Whether training images without evidence are rows of `rl_train` all the same;
+            the grounding reward abstains on them. SFT traces need evidence.
+        limit: Most images of each split, at least 1, for a first look; None is all.
     """
 
     annotation: TargetConfig = field(default_factory=TargetConfig)
@@ -80,6 +90,8 @@ class PrepareConfig:
     prompt: PromptName = "tag"
     data_source: str | None = None
     seed: int = 0
+    keep_unseen: bool = False
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.prompt not in PROMPT_NAMES:
@@ -88,6 +100,7 @@ class PrepareConfig:
             raise InputError("data_source is empty; name the dataset")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
+        require_at_least_1(limit=self.limit)
 
     def settings(self) -> dict[str, Any]:
         """All of it as plain JSON values, as `prepare.json` records it."""
@@ -111,7 +124,7 @@ def prepare(
     `rl_train` and `sft_train` hold the train split, `rl_test` and `sft_test` the evaluated one,
     without the images in which no face was found; `eval.parquet` holds all of the evaluated split.
     Where a protocol has a `val` split beside the one it evaluates, it goes to `rl_val` and
-    `sft_val`.
+    `sft_val`. `left_out.csv` names the images that are not in the files of their split, and why.
 
     The files are written to a temporary folder inside `out` and moved together at the end: an
     error leaves `out`, and the folders above it, as they were, and a process that is killed leaves
@@ -143,9 +156,11 @@ def prepare(
     n_unlabelled = len(unlabelled_images(dataset, loaded.samples))
     if quality is not None:
         loaded = without_rejected(loaded, Path(quality))
+    config = config or PrepareConfig()
+    if config.limit is not None:
+        loaded = some_of_each_split(loaded, config.limit)
     names = split_names(loaded)
     samples = [sample for sample in loaded.samples if sample.split in names]
-    config = config or PrepareConfig()
     config = replace(config, data_source=config.data_source or loaded.protocol.dataset)
     source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
     source.require_any(samples)
@@ -161,19 +176,36 @@ def prepare(
         n_unlabelled,
     )
     # Files of an earlier protocol with other splits would be taken for ones of this.
-    with staged(out, COUNTS_FILE, replaces=parquet_files(("train", "val", "test"))) as scratch:
+    replaces = (*parquet_files(("train", "val", "test")), LEFT_OUT_FILE)
+    left_out = [(sample, reason, "") for sample, reason in loaded.left_out if sample.split in names]
+    with staged(out, COUNTS_FILE, replaces=replaces) as scratch:
         with SplitFiles(scratch, loaded, config) as files:
             for sample in samples:
                 found = face_on_canvas(sample, source.faces(sample), config.annotation)
                 face = found if isinstance(found, LeftOut) else found[0]
+                still_in = files.write(sample, found)
                 counts.splits[sample.split].count(sample.label, face)
-                files.write(sample, found)
+                if isinstance(face, LeftOut):
+                    left_out.append((sample, face.reason, still_in))
+                    counts.splits[sample.split].unseen += still_in.startswith("rl")
                 if on_sample:
                     on_sample()
         _require_rows(counts)
         content = {"config": config.settings(), **counts.to_dict()}
         (scratch / COUNTS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        rows = (
+            (sample.id, _below(sample.path, dataset), sample.split, sample.label, reason, still_in)
+            for sample, reason, still_in in left_out
+        )
+        (scratch / LEFT_OUT_FILE).write_text(csv_text([_LEFT_OUT, *rows]), encoding="utf-8")
     return counts
+
+
+_LEFT_OUT = ("id", "image", "split", "label", "reason", "still_in")
+
+
+def _below(path: Path, folder: Path) -> str:
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _require_rows(counts: PreparedCounts) -> None:
@@ -240,18 +272,29 @@ class SplitFiles:
     ) -> None:
         self._files.__exit__(kind, error, traceback)
 
-    def write(self, sample: FaceSample, result: Drawn | LeftOut) -> None:
+    def write(self, sample: FaceSample, result: Drawn | LeftOut) -> str:
         """Write what there is to write of one image.
 
+        Returns:
+            The file that an image without evidence is in all the same, if there is one.
+
         Raises:
-            ImageError: The image of a face that is left out cannot be read.
+            ImageError: An evaluated image cannot be read.
             OSError: It cannot be opened, or a file cannot be written.
         """
         is_evaluated = sample.split == self._evaluated
         if isinstance(result, LeftOut):
             if is_evaluated:
-                self._eval.write(self._left_out(sample, result))
-            return
+                self._eval.write(EvalRow(self._unseen(sample, self._eval), None, result.reason))
+                return EVAL_FILE
+            if not (self._config.keep_unseen and sample.split == "train"):
+                return ""
+            rl = self._rl["train"]
+            try:
+                rl.write(self._unseen(sample, rl))
+            except ImageError:  # which is why the detector failed on it, too
+                return ""
+            return rl.path.name
         face, image = result
         rl = self._row(
             image=encode_image(image),
@@ -264,16 +307,17 @@ class SplitFiles:
         self._sft[sample.split].write(sft_row(rl, face, self._config))
         if is_evaluated:
             self._eval.write(EvalRow(replace(rl, index=self._eval.n_rows), face.landmarks))
+        return ""
 
-    def _left_out(self, sample: FaceSample, result: LeftOut) -> EvalRow:
-        rl = self._row(
+    def _unseen(self, sample: FaceSample, file: RecordFile) -> RLRow:
+        """The next row of a file for an image without evidence."""
+        return self._row(
             image=encode_image(canvas_image(sample, self._config.annotation)),
             target=self._config.annotation.target(sample.label),
             split=sample.split,
-            index=self._eval.n_rows,
+            index=file.n_rows,
             id=sample.id,
         )
-        return EvalRow(rl, None, result.reason)
 
 
 def sft_row(rl: RLRow, face: FaceTarget, config: PrepareConfig) -> SFTRow:
@@ -310,6 +354,7 @@ class PreparedSplit:
         labels: Rows by label.
         aus: Rows by AU of their target.
         without_au: Rows whose target has no AU; grounding abstains on them.
+        unseen: Rows of RL beyond these, for images without evidence (`keep_unseen`).
         left_out: Images that became no row, by reason.
         boxes_outside: Active AUs left out because their box lies outside the image.
     """
@@ -319,6 +364,7 @@ class PreparedSplit:
     labels: Counter[str] = field(default_factory=Counter)
     aus: Counter[int] = field(default_factory=Counter)
     without_au: int = 0
+    unseen: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     boxes_outside: int = 0
 
@@ -368,6 +414,7 @@ class PreparedCounts:
                     "labels": dict(sorted(counts.labels.items())),
                     "aus": {f"AU{au}": n for au, n in sorted(counts.aus.items())},
                     "without_au": counts.without_au,
+                    "unseen": counts.unseen,
                     "left_out": dict(sorted(counts.left_out.items())),
                     "boxes_outside": counts.boxes_outside,
                 }
@@ -390,6 +437,8 @@ class PreparedCounts:
 
         add("images", [counts.images for counts in columns])
         add("rows written", [counts.rows for counts in columns])
+        if any(counts.unseen for counts in columns):
+            add("more in RL, without evidence", [counts.unseen for counts in columns])
         for reason in sorted({reason for counts in columns for reason in counts.left_out}):
             add(f"left out: {reason}", [counts.left_out[reason] for counts in columns])
         table.add_section()

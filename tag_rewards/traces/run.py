@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from tag_rewards import __version__
+from tag_rewards.datasets.reading import evenly
 from tag_rewards.engines.base import Request
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.whole import write_whole
 from tag_rewards.target import Target
 from tag_rewards.traces.config import BUILD_FILE, read_face, require_same_build
@@ -60,6 +61,7 @@ def build(
     out: Path,
     *,
     dropped: Mapping[str, str] | None = None,
+    limit: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Counts:
     """Build traces, or go on with a build.
@@ -69,6 +71,8 @@ def build(
         engine: Who writes; it is entered here, once there is a question.
         out: Folder for `ledger.sqlite` and `build.json`, made if needed.
         dropped: Samples to be left out, and why, such as images of low quality.
+        limit: Most images that are asked about now, at least 1, taken evenly from all; None is all.
+            The build goes on with the others when it is started without it.
         on_progress: Called after every answer and every sample that is settled.
 
     Returns:
@@ -81,9 +85,11 @@ def build(
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder to write to")
+    require_at_least_1(limit=limit)
     prompt = load_prompt(config.mode, config.template)
     loaded = config.data.load()
     source, annotation = config.data.source(loaded.samples), config.data.annotation
+    samples = evenly(loaded.samples, limit)
 
     record = config.to_record(loaded.protocol.labels, prompt)
     require_same_build(out, record)
@@ -95,7 +101,7 @@ def build(
             "tag_rewards": __version__,
             "engine": engine.name,
             "model": engine.model,
-            "samples": len(loaded.samples),
+            "samples": len(samples),
             "attempts": reader.counts().attempts,
         }
         ledger.start_run(config.verify.hash, config.verify.to_json(), json.dumps(about))
@@ -105,7 +111,7 @@ def build(
                 config=config,
                 prompt=prompt,
                 engine=engine,
-                samples=loaded.samples,
+                samples=samples,
                 labels=loaded.protocol.labels,
                 face=lambda sample, known: read_face(sample, known or source, annotation),
                 reader=reader,

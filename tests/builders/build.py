@@ -25,9 +25,11 @@ class Build:
         )
         self.config = BuildConfig(data)
 
-    def run(self, engine=None, dropped=None, **options):
+    def run(self, engine=None, dropped=None, limit=None, **options):
         config = replace(self.config, **options)
-        return build_traces(config, engine or FakeEngine(), self.out, dropped=dropped)
+        return build_traces(
+            config, engine or FakeEngine(), self.out, dropped=dropped, limit=limit
+        )
 
     def rows(self):
         """What is recorded and judged, but for the times."""

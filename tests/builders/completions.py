@@ -109,12 +109,12 @@ class FakeEngine:
         return Reply(request.key, text, "stop", 40, len(tokens), 0.1, "", tuple(tokens))
 
 
-def run(folder, engine, chunk=None, settings=None, masked=True, **options):
+def run(folder, engine, chunk=None, settings=None, masked=True, limit=None, **options):
     """Completions and counterfactuals of `folder`/eval.parquet in `folder`."""
     config = GenerationConfig(max_tokens=64, chunk=chunk, **options)
     data, out = folder.parent / "eval.parquet", folder / "completions.jsonl"
     settings = settings or {"model": engine.model}
-    completions = generate(data, out, lambda: engine, config, settings)
+    completions = generate(data, out, lambda: engine, config, settings, limit=limit)
     if masked:
         path = folder / "counterfactual.jsonl"
         ask_counterfactuals(

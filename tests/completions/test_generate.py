@@ -126,6 +126,21 @@ def test_a_chunk_that_was_cut_is_asked_again_as_a_whole(folder):
     assert engine.asked == [f"face_{index:04}" for index in range(5, FACES)]
 
 
+@pytest.mark.parametrize(("chunk", "first"), [(None, 6), (5, 10)])
+def test_a_limit_asks_about_some_and_the_rest_follows(folder, chunk, first):
+    whole = FakeEngine()
+    run(folder, whole, chunk=chunk, masked=False)
+    wanted = files(folder)
+    for path in folder.iterdir():
+        path.unlink()
+    engine = FakeEngine()
+    completions = run(folder, engine, chunk=chunk, masked=False, limit=6)
+    assert [one.id for one in completions] == whole.asked[:first] == engine.asked
+    run(folder, engine, chunk=chunk, masked=False)
+    assert engine.asked == whole.asked
+    assert files(folder) == wanted
+
+
 def test_a_finished_run_starts_no_engine(folder):
     run(folder, FakeEngine())
     before = files(folder)

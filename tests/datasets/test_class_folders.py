@@ -2,7 +2,7 @@
 
 import pytest
 
-from tag_rewards.datasets.class_folders import read_class_folders
+from tag_rewards.datasets.class_folders import NO_IMAGE, read_class_folders
 from tag_rewards.facs import EXPRESSIONS
 
 LAYOUT = (
@@ -79,7 +79,7 @@ def test_other_files_are_counted_and_hidden_ones_passed_over(touch):
     )
     dataset = read_class_folders(root)
     assert summary(dataset) == [("test/sad/a.jpg", "sadness", "test")]
-    assert dataset.dropped == {"test": {"file that is no image": 2}}
+    assert dataset.dropped == {"test": {f"{NO_IMAGE} (.db)": 1, f"{NO_IMAGE} (.txt)": 1}}
 
 
 def test_a_detector_s_output_beside_the_splits_is_passed_over(touch):

@@ -380,11 +380,37 @@ def test_what_was_done_is_kept_when_a_run_ends_early(tmp_path):
     assert list(statuses(tmp_path / "out")) == ["a.png"]
 
 
+def test_a_limit_looks_at_some_and_leaves_the_rest_for_later(tmp_path):
+    for name in "abcdef":
+        put(tmp_path / f"images/{name}.png")
+    out = tmp_path / "out"
+    counts = run(tmp_path / "images", out, limit=2)
+    assert (list(statuses(out)), counts.waiting) == (["a.png", "d.png"], 4)
+    assert counts.to_table().caption.endswith("; 4 images are left: start it again for them")
+    with pytest.raises(InputError, match="is not finished; start its `tag-rewards annotate` again"):
+        EvidenceRows(out, tmp_path / "images")
+    assert run(tmp_path / "images", out).waiting == 0
+    assert len(statuses(out)) == 6
+    assert EvidenceRows(out, tmp_path / "images")
+    with pytest.raises(InputError, match="limit is 0, not at least 1"):
+        AnnotateConfig(limit=0)
+
+
+def test_what_is_passed_over_is_counted_by_its_name(tmp_path):
+    put(tmp_path / "images/a.png")
+    for name in ("b.heic", "c.HEIC", "d.gif", "e"):
+        (tmp_path / "images" / name).touch()
+    counts = run(tmp_path / "images", tmp_path / "out")
+    assert counts.passed_over == {".heic": 2, ".gif": 1, "no ending": 1}
+    told = "files that are no image that is read: 2 .heic, 1 .gif, 1 no ending"
+    assert told in counts.to_table().caption
+
+
 def test_nothing_to_look_at_is_refused(tmp_path):
     with pytest.raises(InputError, match="gone is not a folder"):
         ImageFolder.scan(tmp_path / "gone")
     (tmp_path / "a.txt").touch()
-    with pytest.raises(InputError, match=r"holds no image \(1 other files\)"):
+    with pytest.raises(InputError, match=r"holds no image that is read \(1 \.txt\)"):
         ImageFolder.scan(tmp_path)
 
 

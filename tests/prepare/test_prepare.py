@@ -41,7 +41,7 @@ def sft_rows(out, split="train"):
 def test_writes_its_files_and_a_report(dataset, tmp_path):
     report = run(dataset, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
-        [*PARQUET_FILES, "prepare.json"]
+        [*PARQUET_FILES, "left_out.csv", "prepare.json"]
     )
     assert [row.id for row in rl_rows(tmp_path / "out", "test")] == ["test_0001", "test_0002"]
     written = json.loads((tmp_path / "out" / "prepare.json").read_text())
@@ -51,6 +51,7 @@ def test_writes_its_files_and_a_report(dataset, tmp_path):
         "labels": {"anger": 1, "happiness": 1},
         "aus": {"AU4": 1, "AU5": 1, "AU6": 1, "AU7": 1, "AU12": 1, "AU23": 1},
         "without_au": 0,
+        "unseen": 0,
         "left_out": {},
         "boxes_outside": 0,
     }

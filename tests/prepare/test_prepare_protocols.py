@@ -66,7 +66,7 @@ def test_the_evaluated_split_is_test_whatever_it_is_called(folders, tmp_path):
     for name in ("Train/Happy/a.png", "Val/Sad/b.png", "Val/Fear/c.png", "Test/Fear/d.png"):
         folders(name)
     report = run(tmp_path, "sfew/val")
-    assert written(tmp_path) == sorted([*PARQUET_FILES, "prepare.json"])
+    assert written(tmp_path) == sorted([*PARQUET_FILES, "left_out.csv", "prepare.json"])
     assert ids(tmp_path / "out" / "rl_train.parquet") == ["Train/Happy/a.png"]
     assert ids(tmp_path / "out" / "rl_test.parquet") == ["Val/Fear/c.png", "Val/Sad/b.png"]
     assert ids(tmp_path / "out" / "eval.parquet") == ["Val/Fear/c.png", "Val/Sad/b.png"]
@@ -86,14 +86,14 @@ def test_a_val_split_that_is_not_evaluated_is_kept_apart(folders, tmp_path):
     assert "sft_val.parquet" in written(tmp_path)
     # What another protocol wrote there would not belong to this one.
     run(tmp_path, "sfew/val")
-    assert written(tmp_path) == sorted([*PARQUET_FILES, "prepare.json"])
+    assert written(tmp_path) == sorted([*PARQUET_FILES, "left_out.csv", "prepare.json"])
 
 
 def test_a_dataset_without_training_images_is_for_evaluation_only(folders, tmp_path):
     folders("test/Happy/a.png")
     run(tmp_path, "class-folder7/test")
     assert written(tmp_path) == [
-        *("eval.parquet", "prepare.json", "rl_test.parquet", "sft_test.parquet"),
+        *("eval.parquet", "left_out.csv", "prepare.json", "rl_test.parquet", "sft_test.parquet"),
     ]
 
 

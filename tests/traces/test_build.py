@@ -90,6 +90,15 @@ def test_what_is_recorded_is_never_asked_again_and_no_engine_starts_for_nothing(
     assert build.rows() == before
 
 
+def test_a_limit_asks_about_some_and_the_build_goes_on_with_the_rest(build):
+    assert build.run(limit=5).samples == 5
+    first = {attempt.sample for attempt, _ in build.rows()}
+    before = build.rows()
+    assert build.run().samples == 40
+    assert len(first) == 5
+    assert [row for row in build.rows() if row[0].sample in first] == before
+
+
 def test_another_seed_is_another_build(build):
     build.run()
     with pytest.raises(InputError, match="holds a build of seed 0, not 1; give another --out"):
