@@ -21,8 +21,8 @@ def plain(value: Any) -> Any:
 
     Example:
         >>> from tag_rewards import BoxSpace
-        >>> plain({12: (BoxSpace("normalized_1000"), None)})
-        {'12': [{'kind': 'normalized_1000', 'width': None, 'height': None, 'processor': None}, None]}
+        >>> plain({12: (BoxSpace.pixels(9, 9), None)})["12"][0]["kind"]
+        'pixels'
     """
     if is_dataclass(value):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
