@@ -284,7 +284,7 @@ def _class_names(path: Path, file: ParquetColumns) -> dict[str, list[str]]:
 def _is_image(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return {"bytes", "path"} <= {field.name for field in kind}
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return kind in (pa.binary(), pa.large_binary())
 
 
 def _chosen(

@@ -289,12 +289,12 @@ class SplitFiles:
                 return EVAL_FILE
             if not (self._config.keep_unseen and sample.split == "train"):
                 return ""
-            rl = self._rl["train"]
+            file = self._rl["train"]
             try:
-                rl.write(self._unseen(sample, rl))
+                file.write(self._unseen(sample, file))
             except ImageError:  # which is why the detector failed on it, too
                 return ""
-            return rl.path.name
+            return file.path.name
         face, image = result
         rl = self._row(
             image=encode_image(image),

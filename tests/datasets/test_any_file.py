@@ -13,6 +13,7 @@ from tag_rewards.datasets.ckplus import read_ckplus
 from tag_rewards.datasets.expw import read_expw
 from tag_rewards.datasets.fer2013 import read_fer2013
 from tag_rewards.datasets.ferplus import COLUMNS, read_ferplus
+from tag_rewards.datasets.own import read_own
 from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.errors import InputError
 
@@ -44,6 +45,14 @@ FILES = {
         f"{AFFECTNET}\n1/a.jpg,1,2,3,4,5;6,0,0.5,0.5\n",
         ["Manually_Annotated_Images/1/a.jpg"],
     ),
+    "own, csv": (
+        read_own,
+        "labels.csv",
+        "image,label,split,x1,y1,x2,y2\na.jpg,happy,train,1,2,3,4\n",
+        ["a.jpg"],
+    ),
+    "own, jsonl": (read_own, "labels.jsonl", '{"image": "a.jpg", "label": "joy"}\n', ["a.jpg"]),
+    "own, words": (read_own, "labels.yaml", "fear: [dread]\n", ["test/dread/a.jpg"]),
     "expw": (read_expw, "label.lst", "a.jpg 0 1 2 3 4 5 6\n", ["origin/a.jpg"]),
     "ckplus, emotion": (
         read_ckplus,
