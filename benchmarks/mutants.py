@@ -1,11 +1,12 @@
 """Does a test fail when the core is changed a little?
 
-    python benchmarks/mutants.py [MODULE ...] [--most 60] [--seed 0]
+    python benchmarks/mutants.py [MODULE ...] [--most 60] [--seed 0] [--like TEXT]
 
 A mutant is a module with one small change: another comparison, sign or number, `and` for `or`, a
-condition turned round. Each is tried against the tests of the module's own folder. One that no test
-notices survives: a test is missing, or the change makes no difference. Those of the second kind
-stand with the reason in `benchmarks/equivalent_mutants.tsv`. Ends with 1 if others survive.
+condition turned round, another bound of a pattern's repeat. Each is tried against the tests that
+are about the module, until one fails. One that no test notices survives: a test is missing, or the
+change makes no difference. Those of the second kind stand with the reason in
+`benchmarks/equivalent_mutants.tsv`. Ends with 1 if others survive.
 
 Everything happens in a copy of the repository; one mutant at a time, in a process of its own.
 """
@@ -14,9 +15,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
+import importlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -25,27 +29,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.tsv")
 
-#: Module -> the tests of its own folder, the quickest first.
+_GROUNDING = ["tests/rewards/test_components.py", "tests/rewards/test_grounding_promises.py"]
+_READING = ["tests/test_trace.py", "tests/test_docs_forms.py", "tests/test_reasoning.py"]
+_EVALUATION = ["tests/evaluation/test_evaluate.py", "tests/evaluation/test_eval_command.py"]
+
+#: Module -> the tests that are about it, the quickest first; behind them come its own examples.
 TESTS = {
-    "geometry.matching": ["tests/geometry/test_matching.py"],
+    "geometry.matching": ["tests/geometry/test_matching.py", *_GROUNDING],
     "geometry.boxes": ["tests/geometry/test_boxes.py", "tests/geometry/test_spaces.py"],
     "target": ["tests/test_target.py"],
-    "rewards.score": ["tests/rewards"],
+    "rewards.score": [*_GROUNDING, "tests/test_reasoning.py", "tests/rewards"],
     "mentions": ["tests/test_mentions.py", "tests/mentions"],
-    "forms": ["tests/test_forms.py", "tests/test_trace.py"],
-    "trace.values": ["tests/test_trace.py"],
-    "trace.text": ["tests/test_trace.py"],
-    "evaluation.faithfulness": ["tests/evaluation/test_faithfulness.py", "tests/evaluation"],
-    "evaluation.measures": ["tests/evaluation/test_faithfulness.py", "tests/evaluation"],
-    "evaluation.intervals": ["tests/evaluation/test_intervals.py", "tests/evaluation"],
-    "evaluation.verdicts": ["tests/evaluation/test_verdicts.py", "tests/evaluation"],
-    "evaluation.classification": ["tests/evaluation/test_classification.py", "tests/evaluation"],
+    "forms": [*_READING, "tests/test_forms.py"],
+    "trace.values": _READING,
+    "trace.text": [*_READING, "tests/test_forms.py"],
+    "evaluation.faithfulness": [
+        "tests/evaluation/test_areas.py",
+        "tests/evaluation/test_faithfulness.py",
+        *_EVALUATION,
+    ],
+    "evaluation.measures": [
+        "tests/evaluation/test_intervals.py",
+        "tests/evaluation/test_faithfulness.py",
+        "tests/evaluation/test_paired.py",
+        *_EVALUATION,
+    ],
+    "evaluation.classification": ["tests/evaluation/test_classification.py", *_EVALUATION],
+    "evaluation.compare": [
+        "tests/evaluation/test_verdicts.py",
+        "tests/evaluation/test_paired.py",
+        *_EVALUATION,
+    ],
 }
+# What tests import from elsewhere, once for all: the process of a mutant begins as a copy of ours.
+PRELOADED = (
+    *("cv2", "hypothesis", "numpy", "pyarrow.parquet", "pytest", "rich", "scipy.optimize"),
+    *("scipy.stats", "shapely", "sklearn.metrics", "typer"),
+)
+PLUGINS = ("_hypothesis_pytestplugin", "pytest_timeout")
 # Times of CPU, and the worst texts by the hundred.
 LEFT_OUT = "not 50_ms and not costs_little and not hash_seed"
 
@@ -135,20 +161,35 @@ def expressions(tree: ast.AST) -> Iterator[ast.expr]:
 def mutants(module: str) -> list[Mutant]:
     """Every mutant of a module."""
     source = path_of(module, ROOT).read_bytes()
+    found = []
+    for start, end, change in (*_changed_expressions(source), *_changed_bounds(source)):
+        first = source.rfind(b"\n", 0, start) + 1
+        before, after = source[first:start], source[end:].partition(b"\n")[0]
+        old, new = (_one_line(before + text + after) for text in (source[start:end], change))
+        line = source.count(b"\n", 0, start) + 1
+        found.append(Mutant(module, line, source[:start] + change + source[end:], old, new))
+    return found
+
+
+def _changed_expressions(source: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Where each begins and ends, and what it is changed to."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    found = []
     for node in expressions(ast.parse(source)):
-        first, last = node.lineno - 1, node.end_lineno or node.lineno
-        start, end = starts[first] + node.col_offset, starts[last - 1] + (node.end_col_offset or 0)
-        before, after = source[starts[first] : start], source[end : starts[last]]
-        old = _one_line(before + source[start:end] + after)
+        start = starts[node.lineno - 1] + node.col_offset
+        end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
         for change in changes(node):
-            new = change.encode()
-            whole = source[:start] + new + source[end:]
-            found.append(Mutant(module, node.lineno, whole, old, _one_line(before + new + after)))
-    return found
+            yield start, end, change.encode()
+
+
+def _changed_bounds(source: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """As `_changed_expressions`, for how often a pattern may repeat, "{0,8}"."""
+    for found in re.finditer(rb"\{(\d+),(\d+)\}", source):
+        least, most = map(int, found.groups())
+        for a, b in ((least + 1, most), (least, most - 1), (least, most + 1)):
+            if a <= b:
+                yield *found.span(), b"{%d,%d}" % (a, b)
 
 
 def _one_line(text: bytes) -> str:
@@ -169,22 +210,19 @@ def equivalents() -> dict[tuple[str, str, str], str]:
 
 def copied(to: Path) -> Path:
     """A copy of what the tests need."""
-    for name in ("tag_rewards", "tests", "docs", "examples", "README.md", "CHANGELOG.md"):
+    files = ("README.md", "CHANGELOG.md", "pyproject.toml", "conftest.py")
+    for name in ("tag_rewards", "tests", "docs", "examples", "benchmarks", *files):
         source, target = ROOT / name, to / name
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    for name in ("pyproject.toml", "conftest.py"):
-        shutil.copy(ROOT / name, to / name)
     return to
 
 
 def passes(tree: Path, module: str, seconds: float, silent: bool = True) -> bool:
     """Whether the tests pass in a copy; not if they take longer than that."""
-    process = multiprocessing.get_context("fork").Process(
-        target=_test, args=(tree, TESTS[module], silent)
-    )
+    process = multiprocessing.get_context("fork").Process(target=_test, args=(tree, module, silent))
     process.start()
     process.join(seconds)
     if process.is_alive():
@@ -193,18 +231,25 @@ def passes(tree: Path, module: str, seconds: float, silent: bool = True) -> bool
     return process.exitcode == 0
 
 
-def _test(tree: Path, tests: Sequence[str], silent: bool) -> None:
+def _test(tree: Path, module: str, silent: bool) -> None:
     import pytest
 
     os.chdir(tree)
     sys.path.insert(0, str(tree))
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = silent  # of a mutant; the first run leaves that of all else
     if silent:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
     options = ["-x", "-q", "-k", LEFT_OUT, "--hypothesis-profile=quick", "--hypothesis-seed=0"]
-    os._exit(pytest.main([*options, "-p", "no:cacheprovider", "-m", "not stack", *tests]))
+    options += ["-p", "no:cacheprovider", "-m", "not stack", "-W", "ignore"]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of the training stack take seconds
+    options += [f"-p{name}" for name in PLUGINS]
+    for tests in (*TESTS[module], str(path_of(module, tree))):  # one at a time: most end it soon
+        failed = pytest.main([*options, tests])
+        if failed not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            os._exit(1)
+    os._exit(0)
 
 
 def main() -> None:
@@ -214,16 +259,16 @@ def main() -> None:
         "--most", type=int, default=1000, help="mutants of a module, drawn at random"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--like", default="", help="only mutants of lines with this text")
     options = parser.parse_args()
-    # Once for all: each process begins as a copy of this one.
-    import hypothesis  # noqa: F401
-    import numpy as np  # noqa: F401
-    import pytest  # noqa: F401
-    import scipy.optimize  # noqa: F401
-    import shapely  # noqa: F401
+    for name in PRELOADED + PLUGINS:
+        importlib.import_module(name)
+    gc.freeze()  # pytest collects garbage thoroughly, and what is here is none
 
     known = equivalents()
-    survivors, tried = [], 0
+    if gone := known.keys() - {mutant.key for module in TESTS for mutant in mutants(module)}:
+        sys.exit(f"{EQUIVALENT.name} has what is no mutant any more: {min(gone)}")
+    tried, survivors = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         tree = copied(Path(folder))
         for module in options.modules or TESTS:
@@ -231,27 +276,29 @@ def main() -> None:
             if not passes(tree, module, 600, silent=False):
                 sys.exit(f"the tests of {module} fail as they are: {' '.join(TESTS[module])}")
             seconds = 10 + 4 * (time.monotonic() - started)
-            path, drawn = path_of(module, tree), mutants(module)
+            path = path_of(module, tree)
             source = path.read_bytes()
+            for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+                compiled.unlink()
+            drawn = [mutant for mutant in mutants(module) if options.like in mutant.old]
             random.Random(options.seed).shuffle(drawn)
-            chosen = sorted(m for m in drawn[: options.most] if m.key not in known)
+            drawn = drawn[: options.most]
+            chosen = sorted(mutant for mutant in drawn if mutant.key not in known)
+            survived = 0
             for mutant in chosen:
                 path.write_bytes(mutant.source)
                 if passes(tree, module, seconds):
-                    survivors.append(mutant)
-                    print(
-                        f"{module}:{mutant.line} survives",
-                        mutant.old,
-                        mutant.new,
-                        sep="\n  ",
-                        flush=True,
-                    )
+                    survived += 1
+                    print(f"{module}:{mutant.line} survives", mutant.old, mutant.new, sep="\n  ")
+                    sys.stdout.flush()
             path.write_bytes(source)
-            tried += len(chosen)
+            tried, survivors = tried + len(drawn), survivors + survived
             print(
-                f"{module}: {len(chosen)} tried in {time.monotonic() - started:.0f} s", flush=True
+                f"{module}: {len(drawn)} mutants, {len(drawn) - len(chosen)} equivalent, "
+                f"{survived} survive, {time.monotonic() - started:.0f} s",
+                flush=True,
             )
-    print(f"{tried} mutants, {tried - len(survivors)} noticed, {len(survivors)} survive")
+    print(f"{tried} mutants, {survivors} survive")
     sys.exit(bool(survivors))
 
 

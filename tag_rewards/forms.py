@@ -251,8 +251,8 @@ class Form:
         return f"{self.answer[0]} {label} {self.answer[1]}"
 
     def _number(self, value: float) -> str:
-        whole = abs(value) < 1e15 and value == int(value)
-        return f"{int(value):0{self.digits}d}" if whole else repr(float(value))
+        exact = float(value)
+        return f"{int(exact):0{self.digits}d}" if exact.is_integer() else repr(exact)
 
 
 def _pattern_of(piece: str) -> str:

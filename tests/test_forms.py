@@ -96,6 +96,15 @@ def test_the_short_way_reads_what_the_long_way_reads(name):
     assert read_quickly(honest_text(target), (512, 512), form)
 
 
+@pytest.mark.parametrize("part", ["analysis", "loop", "conclusion"])
+def test_a_title_that_could_be_prose_is_seen_wherever_it_stands(part):
+    form = replace(TAG, **{part: "Thus"})
+    text = honest_text(TARGETS[0]).replace(getattr(TAG, part), "Thus")
+    assert parse_trace(text, form=form).errors == ()
+    twice = parse_trace(text.replace("<answer>", "Thus <answer>"), form=form)
+    assert "'Thus' stands 2 times" in twice.errors
+
+
 @EVERY
 def test_without_special_tokens_the_same_is_read(name):
     """The tokens are those that the tokenizers of Qwen2-VL and InternVL leave out."""
@@ -124,6 +133,122 @@ def test_a_box_in_another_known_writing_is_a_claim_and_an_error(name, other):
     assert claim.aus == (12,)
     assert claim.box in ((1, 2, 300, 400), (2, 1, 400, 300))
     assert len(trace.errors) == (shape(wrong.box) not in form.shapes)
+
+
+def one_box(box, form=TAG):
+    """The step of a trace with one box that says its AU itself."""
+    [step] = parse_trace(
+        form.write("A face.", [form.write_step("lips", "up", box)], "AU12 shows joy.", "joy"),
+        form=form,
+    ).steps
+    return step
+
+
+@pytest.mark.parametrize(
+    ("number", "is_one"),
+    [
+        *(("+9", True), ("9.", True), (".9e1", True), ("9E+0", True), ("90e-01", True)),
+        *((f"{'0' * 24}9", True), (f"{'0' * 25}9", False)),
+        *((f"9.{'0' * 25}", True), (f"9.{'0' * 26}", False)),
+        *((f".{'9' * 25}e1", True), (f".{'9' * 26}e1", False)),
+        *(("9e000", True), ("9e0000", False), ("9e", False), (".", False), ("--9", False)),
+    ],
+)
+def test_numbers(number, is_one):
+    for box in (f"<bbox>[1,2,{number},40]</bbox>", f'{{"bbox": [1,2,{number},40]}}'):
+        assert (one_box(box).box is not None) is is_one
+
+
+@EVERY
+def test_up_to_three_spaces_stand_before_each_number_of_a_box(name):
+    form = FORMS[name]
+    box = form.write_box((1, 2, 300, 400), "AU12")
+    for sign in ("[", "(", ",", ":"):
+        if sign in box:
+            spaced = [box.replace(f"{sign} ", sign).replace(sign, sign + " " * n) for n in (3, 4)]
+            assert one_box(spaced[0], form).box == (1, 2, 300, 400)
+            assert one_box(spaced[1], form).box is None
+
+
+@pytest.mark.parametrize(
+    ("box", "is_one"),
+    [
+        *(("[1   2   300   400]", True), ("[1    2 300 400]", False)),
+        *(("(1,2)   (300,400)", True), ("(1,2)    (300,400)", False)),
+        *(("[[1,   2,300,400]]", True), ("[[1,    2,300,400]]", False)),
+        *(("(   (1,2,300,400)   )", True), ("(    (1,2,300,400))", False)),
+        *(("[[[1,2,300,400]]]", True), ("[[[[1,2,300,400]]]]", False)),
+        *(("([1,2,300,400])", True), ("[[1,2,300,400]", False), ("[1,2,300,400)", False)),
+    ],
+)
+def test_how_untidy_a_box_may_be(box, is_one):
+    for text in (f"<bbox>{box}</bbox>", f'{{"bbox": {box}}}'):
+        assert (one_box(text).box is not None) is is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        ('{"bbox_2d": [1, 2, 300, 400], "label": "AU12"}', 0),
+        ('{"label": "AU12", "bbox_2d": [1, 2, 300, 400]}', 0),
+        ('{"bbox_2d": [1, 2, 300, 400]}', 0),
+        ('{"box_2d": [2, 1, 400, 300], "label": "AU12"}', 1),
+        ('{"bbox": [1, 2, 300, 400], "label": "AU12"}', 1),
+    ],
+)
+def test_json_is_as_asked_if_it_has_the_key_of_the_form(text, errors):
+    form = FORMS["qwen2_5_vl"]
+    whole = form.write("A face.", [form.write_step("lips", "up", text)], "AU12 shows joy.", "joy")
+    trace = parse_trace(whole, form=form)
+    assert trace.steps[0].box == (1, 2, 300, 400)
+    assert len(trace.errors) == errors
+
+
+@pytest.mark.parametrize(
+    "box",
+    ["@($x1,$y1,$x2,$y2)", "box $x1 $y1 $x2 $y2", "$name @[$x1,$y1][$x2,$y2]", "«$y1;$x1;$y2;$x2»"],
+)
+def test_a_box_of_ones_own_may_begin_with_any_sign(box):
+    form = replace(TAG, box=box)
+    text = form.write(
+        "A face.",
+        [form.write_step("lips (AU12)", "up", form.write_box((1, 2, 300, 400), "AU12"))],
+        "AU12 shows joy.",
+        "joy",
+    )
+    for trace in (parse_trace(text, form=form), read_in_full(text, None, form)):
+        assert (trace.claims, trace.errors) == ((((1, 2, 300, 400), (12,)),), ())
+
+
+@pytest.mark.parametrize(
+    ("box", "is_one"),
+    [
+        *(("<loc0001><loc0002><loc0300><loc0400>", True), ("<loc_1><loc_2><loc_3><loc_4>", True)),
+        *(("<loc0001><loc0002><loc0300>", False), ("<loc00001><loc0002><loc0300><loc0400>", False)),
+        ("<loc0001><loc0002><loc0300><loc0400><loc0500>", False),
+    ],
+)
+def test_location_tokens_in_another_form(box, is_one):
+    assert (one_box(box).box is not None) is is_one
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "gemma"])
+def test_a_label_has_up_to_400_characters(name):
+    form = FORMS[name]
+    for length, aus in ((4, (12,)), (80, (12,)), (81, (12,)), (400, (12,)), (401, ())):
+        step = one_box(form.write_box((1, 2, 300, 400), "AU12".rjust(length)), form)
+        assert (step.box, step.aus) == ((1, 2, 300, 400), aus)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if FORMS[name].bins])
+@given(st.data())
+def test_location_tokens_say_whole_numbers_as_they_are(name, data):
+    form = FORMS[name]
+    sides = st.integers(0, form.bins - 1) | st.sampled_from((0, form.bins - 2, form.bins - 1))
+    x1, x2 = sorted(data.draw(st.lists(sides, min_size=2, max_size=2, unique=True)))
+    y1, y2 = sorted(data.draw(st.lists(sides, min_size=2, max_size=2, unique=True)))
+    assert form.nearest((x1, y1, x2, y2)) == (x1, y1, x2, y2)
+    assert one_box(form.write_box((x1, y1, x2, y2)), form).box == (x1, y1, x2, y2)
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,24 @@ def test_spellings_of_the_field(text, aus):
     assert mentioned_aus(text) == aus
 
 
+@pytest.mark.parametrize("space", "\xa0\u2000\u2005\u200a\u202f\u205f\u3000")
+def test_every_space_of_typesetting_is_one(space):
+    assert mentioned_aus(f"AU{space}12 and no{space}AU4") == (12,)
+
+
+@pytest.mark.parametrize("apostrophe", "'‘’ʼ＇")
+def test_every_apostrophe_is_one(apostrophe):
+    assert mentioned_aus(f"AU12 is there, AU4 isn{apostrophe}t visible") == (12,)
+
+
+@pytest.mark.parametrize("sign", [chr(code) for code in range(0x21, 0x7F)])
+def test_full_width_signs_are_read_as_those_of_ascii(sign):
+    for text in ("AU6{}12, AU4", "AU6 {} no AU4", "AU4{} absent"):
+        assert mentioned_aus(text.format(chr(ord(sign) + 0xFEE0))) == mentioned_aus(
+            text.format(sign)
+        )
+
+
 @given(
     st.lists(st.sampled_from(sorted(ACTION_UNITS)), min_size=2, unique=True),
     st.sampled_from(("AU{}", "AU {}", "AUs {}")),

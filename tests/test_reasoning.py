@@ -17,7 +17,13 @@ from tag_rewards.target import AUEvidence, Target
 from tag_rewards.testing import honest_text
 from tag_rewards.testing.strategies import completions, targets
 from tag_rewards.testing.traces import TARGETS
-from tag_rewards.trace import MAX_REASONING, message_text, read_trace, without_reasoning
+from tag_rewards.trace import (
+    MAX_CHARS,
+    MAX_REASONING,
+    message_text,
+    read_trace,
+    without_reasoning,
+)
 from tag_rewards.trace.text import MARKS, MAX_MARKS, set_apart
 from tests.builders.command import command
 
@@ -59,10 +65,19 @@ def test_a_trace_at_the_end_of_long_reasoning_is_read_there():
     assert (trace.steps, trace.errors) == (parse_trace(GOOD).steps, ())
 
 
+def test_a_trace_in_the_marks_does_not_make_room_for_a_longer_text():
+    loop, _, answer = GOOD.rpartition("<answer>")
+    behind = f"<answer>{answer}".ljust(MAX_CHARS)
+    trace = parse_trace(f"<think>{loop}</think>{behind}")
+    assert (trace.steps, trace.answer) == ((), None)
+    [error] = trace.errors
+    assert error.endswith("at most 32768 are read")
+
+
 def test_a_text_with_more_marks_than_anybody_thinks_is_refused_whole():
     trace = parse_trace(f"{'<think></think>' * (MAX_MARKS // 2)}{GOOD}")
     assert trace == parse_trace(GOOD)
-    trace = parse_trace(f"{'<think></think>' * MAX_MARKS}{GOOD}")
+    trace = parse_trace(f"{'<think></think>' * (MAX_MARKS // 2)}</think>{GOOD}")
     assert trace.errors == ("the text has more than 500 marks of reasoning",)
     assert trace.steps == ()
 
@@ -97,8 +112,9 @@ def test_reasoning_that_does_not_end_is_counted_and_earns_nothing():
 
 
 def test_reasoning_may_be_as_long_as_a_model_can_think():
-    long = "the cheeks are raised. " * 40_000
-    assert score(f"<think>{long}</think>{GOOD}", TARGET) == score(GOOD, TARGET)
+    long = "the cheeks are raised. " * 50_000
+    text = f"<think>{long[: MAX_REASONING - 1]}!</think>{GOOD}"
+    assert score(text, TARGET) == score(GOOD, TARGET)
     endless = parse_trace(f"<think>{'a' * (MAX_REASONING + 1)}</think>{GOOD}")
     assert endless.errors == ("the reasoning has 1000001 characters; at most 1000000 are read",)
 

@@ -91,6 +91,13 @@ def test_whole_numbers_of_other_tools_have_a_point(path):
     assert Target.from_json(changed(path, value)) == Target.from_json(json.dumps(PLAIN))
 
 
+def test_a_box_has_an_area_that_a_float_can_say():
+    assert AUEvidence(12, 1, (0, 0, 0.5, 1e-3)).box == (0, 0, 0.5, 1e-3)
+    for side in (1e-200, 1e200):
+        with pytest.raises(ValueError, match="has no area"):
+            AUEvidence(12, 1, (0, 0, side, side))
+
+
 def test_numpy_values_become_plain():
     evidence = AUEvidence(12, np.float32(0.5), np.array([1, 2, 3, 4], dtype=np.int64))
     assert evidence == AUEvidence(12, 0.5, (1.0, 2.0, 3.0, 4.0))
@@ -154,6 +161,11 @@ def test_a_numpy_au_is_refused_since_json_cannot_carry_it():
         ("evidence/1/polygon", "abc", "evidence[1].polygon: 'abc' is no list of outlines"),
         ("evidence/1/polygon", {"a": 1}, "evidence[1].polygon: {'a': 1} is no list of outlines"),
         ("evidence/1/polygon", [[[1, 2, 3]] * 3], "evidence[1].polygon: [[[1, 2, 3], [1, 2, 3], "),
+        (
+            "evidence/1/polygon",
+            [[[1, 2], [3, 2], [3, 4, 5]]],
+            "evidence[1].polygon: [[[1, 2], [3, 2], [3, 4, 5]]] is no list of outlines",
+        ),
         ("evidence/1/polygon", [[[1, 2]]], "evidence[1].polygon: (((1.0, 2.0),),) has an outline "),
         ("evidence/1/polygon", [TRIANGLE[0] * 22], "evidence[1].polygon: (((81.0, 322.0), (416"),
         ("evidence/1/name", "x", "evidence[1].name is unknown; evidence[1] has au, probability"),

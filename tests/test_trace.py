@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.forms import TAG
+from tag_rewards.forms import FORMS, TAG
 from tag_rewards.testing.strategies import hostile_texts, malformed_texts, valid_traces
 from tag_rewards.testing.traces import TARGETS
 from tag_rewards.trace import MAX_BOXES, MAX_CHARS, Claim, Step, Trace, parse_trace, render, text_of
@@ -63,6 +64,7 @@ def test_the_example_of_the_paper():
         ("Inspect", "1. Inspect"),
         ("Inspect", "- Inspect"),
         ("[80,323,416,407]", " [ 80, 323.0, 416 , 4.07e2 ] "),
+        ("[80,323,416,407]", "\n     [80,323,416,407]     \n"),
         ("[80,323,416,407]", "[８０,323,416,407]"),
         ("<answer> sadness </answer>", "<answer>sadness</answer>\n"),
     ],
@@ -94,6 +96,8 @@ def test_other_languages():
         ("lips (AU12 + AU25)", ("lips", 12, (25,))),
         ("lips (AU12+25)", ("lips", 12, (25,))),
         ("lips (lip corner puller, AU12)", ("lips", 12, ())),
+        ("lips (AU99)", ("lips", 99, ())),
+        ("lips (AU100)", ("lips (AU100)", None, ())),
         ("lips (both sides)", ("lips (both sides)", None, ())),
         ("lips (no AU12)", ("lips (no AU12)", None, ())),
         ("AU12 lips", ("AU12 lips", 12, ())),
@@ -198,17 +202,68 @@ def test_what_is_untidy_is_read_and_is_one_error(change, error):
     assert (trace.answer, trace.conclusion_aus) == ("happiness", (12,))
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [
+        *("INSPECT", "inspect", "**Inspect**", "____inspect____", "### inspect", "- *Inspect*"),
+        *("Step 1:", "step2.", "STEP 100)", "**Step 1:**", "**Step 1**:", "step 1____.____"),
+    ],
+)
+def test_another_word_that_opens_a_step_is_no_part_of_its_region(opening):
+    trace = parse_trace(NAMED.replace("Inspect", opening))
+    assert trace.steps == parse_trace(NAMED).steps
+    assert trace.errors == ("the steps do not begin with 'Inspect'",)
+
+
+@pytest.mark.parametrize("form", ["tag", "paligemma"])
+@pytest.mark.parametrize("name", ["AU12", "(AU12)", "AU12, AU25"])
+def test_an_au_right_behind_a_box_is_its_name(form, name):
+    box = FORMS[form].write_box((4, 8, 12, 11)).strip()
+    text = NAMED.replace(STEP, f"Inspect lips → up → {box} {name}\nInspect eyes → shut → {box}")
+    trace = parse_trace(text, form=FORMS[form])
+    assert [step.aus for step in trace.steps] == [tuple(map(int, re.findall(r"\d+", name))), ()]
+    assert trace.errors == ()
+
+
+def test_a_long_box_is_quoted_by_its_beginning():
+    [error] = parse_trace(NAMED.replace("[40,80,120,110]", "x" * 999)).errors
+    assert error == f"step 1: '{'x' * 80}' is no box [x1,y1,x2,y2]"
+
+
 def test_the_word_step_and_a_number_before_a_step_are_tidy():
     assert parse_trace(NAMED.replace("Inspect", "Step 1: Inspect")) == parse_trace(NAMED)
 
 
-@pytest.mark.parametrize("box", ["[-1,80,120,110]", "[40,80,513,110]", "[40,80,120,9999]"])
-def test_a_box_outside_of_the_image_is_kept_and_recorded(box):
-    text = NAMED.replace("[40,80,120,110]", box)
-    assert parse_trace(text).errors == ()
-    trace = parse_trace(text, extent=(512, 512))
-    assert trace.steps[0].box is not None
-    assert trace.errors == (f"step 1: the box {box} leaves the image",)
+@pytest.mark.parametrize(
+    ("box", "leaves"),
+    [
+        *(("[-1,80,120,110]", True), ("[40,-1,120,110]", True), ("[0,0,120,110]", False)),
+        *(("[40,80,300,200]", False), ("[40,80,301,200]", True), ("[40,80,300,201]", True)),
+        *(("[40,80,250,110]", False), ("[40,80,120,250]", True)),
+    ],
+)
+def test_a_box_outside_of_the_image_is_kept_and_recorded(box, leaves):
+    """The image is wider than high."""
+    for text in (NAMED, NAMED.replace("→", "->")):
+        text = text.replace("[40,80,120,110]", box)
+        assert parse_trace(text).errors == ()
+        trace = parse_trace(text, extent=(300, 200))
+        assert trace.steps[0].box is not None
+        assert trace.errors == ((f"step 1: the box {box} leaves the image",) if leaves else ())
+
+
+@pytest.mark.parametrize("numbers", ["{},1,{},9", "1,{},9,{}"])
+@pytest.mark.parametrize(
+    ("low", "high", "is_box"),
+    [
+        *(("0", "1000000", True), ("0", "1000000.5", False), ("0", "1000001", False)),
+        *(("-1000000", "0", True), ("-1000000.5", "0", False), ("-1e6", "1e6", True)),
+    ],
+)
+def test_no_coordinate_lies_further_than_a_million_from_0(numbers, low, high, is_box):
+    box = f"[{numbers.format(low, high)}]"
+    [step] = parse_trace(NAMED.replace("[40,80,120,110]", box)).steps
+    assert (step.box is not None) is is_box
 
 
 @pytest.mark.parametrize(
@@ -254,6 +309,25 @@ def test_what_is_wrong_is_said(change, error):
 )
 def test_not_exactly_one_answer_is_none(answer):
     assert parse_trace(NAMED.replace("<answer> happiness </answer>", answer)).answer is None
+
+
+def test_of_a_part_that_comes_twice_the_first_counts():
+    text = NAMED.replace("Verification", "Global analysis: Or tears. Verification")
+    trace = parse_trace(text.replace("<answer>", "Final conclusion: AU4. <answer>"))
+    assert trace.global_analysis == "A smile."
+    assert (trace.conclusion, trace.conclusion_aus) == ("AU12 indicates happiness.", (12,))
+    assert trace.answer == "happiness"
+    assert trace.errors == tuple(
+        f"{title!r} stands 2 times" for title in ("Global analysis:", "Final conclusion:")
+    )
+
+
+@pytest.mark.parametrize("change", [("", ""), ("→", "⇒"), ("A smile.", "")])
+def test_text_after_the_answer_is_one_more_error(change):
+    text = NAMED.replace(*change)
+    trace = parse_trace(text + " Bye.")
+    assert sorted(trace.errors) == sorted((*parse_trace(text).errors, "text after </answer>"))
+    assert trace.answer == "happiness"
 
 
 def test_boxes_of_a_second_loop_cannot_hide():
@@ -351,13 +425,32 @@ def test_what_cannot_be_read_back_is_not_written(change, field):
         render(Trace(**{**good, **change}))
 
 
-@pytest.mark.parametrize("steps", [STEP, "Inspect a → b", "Inspect a → b → <bbox>"])
-def test_more_steps_than_any_face_has_are_refused_whole(steps):
-    some = parse_trace(NAMED.replace(STEP, "\n".join([steps] * MAX_BOXES)[:31_000]))
-    assert len(some.steps) > 100
-    trace = parse_trace(NAMED.replace(STEP, "\n".join(["Inspect a → b"] * (MAX_BOXES + 1))))
+@pytest.mark.parametrize("change", [("", ""), ("→", "⇒")], ids=["well-formed", "untidy"])
+def test_a_text_as_long_as_allowed_is_read_and_a_longer_one_refused_whole(change):
+    text = NAMED.replace(*change)
+    padded = text + " " * (MAX_CHARS - len(text))
+    assert parse_trace(padded) == parse_trace(text)
+    refused = parse_trace(padded + " ")
+    assert refused.errors == ("the text has 32769 characters; at most 32768 are read",)
+    assert (refused.steps, refused.answer) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        ("Inspect a (AU1) → b → <bbox>[1,2,3,4]</bbox>\n",) * 2,
+        ("Inspect a → b\n",) * 2,
+        ("Inspect a → b → <bbox>\n",) * 2,
+        ("Inspect a → b → <bbox>[1,2,3,4]</bbox>", "<bbox>[1,2,3,4]</bbox>"),
+        ("Inspect a → b → [1,2,3,4]", " [1,2,3,4]"),
+    ],
+)
+def test_as_many_steps_as_allowed_are_read_and_more_refused_whole(first, other):
+    trace = parse_trace(NAMED.replace(STEP, first + other * (MAX_BOXES - 1)))
+    assert len(trace.steps) == 500
+    trace = parse_trace(NAMED.replace(STEP, first + other * MAX_BOXES))
     assert trace.errors == ("the verification loop has more than 500 steps or boxes",)
-    assert trace.steps == ()
+    assert (trace.steps, trace.answer) == ((), None)
 
 
 def test_time_is_linear():

@@ -93,7 +93,7 @@ class Classification:
     confusion: tuple[tuple[int, ...], ...]
     n: int
     no_answer: Mapping[str, int]
-    dropped: int = 0
+    dropped: int
 
     @property
     def absent(self) -> list[str]:

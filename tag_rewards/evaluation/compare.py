@@ -265,7 +265,7 @@ def _require_one_model(models: Sequence[EvaluatedModel]) -> None:
             )
     named = {one.results.model: one for one in models if one.results.model}
     if len(named) > 1:
-        (name, one), (other_name, other) = list(named.items())[:2]
+        (name, one), (other_name, other), *_ = named.items()
         raise InputError(
             f"{one.folder} is of the model {name!r} and {other.folder} of {other_name!r}; the "
             "table is of one model on several protocols"

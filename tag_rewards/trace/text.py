@@ -340,7 +340,7 @@ def _only_answer(marks: Sequence[str], bodies: list[str], form: Form) -> str | N
 _FILLER = re.compile(r"(?:[\s….·•*\-–#\d):,\[\]]|\bstep\b|```(?:json)?)*", re.IGNORECASE)
 _OTHER_ARROW = re.compile("⇒|=>|➔|➜|⟶|—>|–>|⇨")
 _OTHER_OPENING = re.compile(
-    r"(?:^|(?<=[\s*_#]))(?:[*_#]{0,4}inspect[*_]{0,4}\s|step\s?\d{1,3}[*_]{0,4}[:.)])",
+    r"(?:^|(?<=[\s*_#]))(?:[*_#]{0,4}inspect[*_]{0,4}\s|step\s?\d{1,3}[*_]{0,4}[:.)][*_]{0,4})",
     re.IGNORECASE,
 )
 _ONLY_AUS = re.compile(r"[(\[]?(?:AU ?\d{1,2}[\s,+&)\]]*)+")

@@ -105,6 +105,7 @@ def classification(accuracy, ece, labels):
         confusion=confusion,
         n=8,
         no_answer={"no_tag": 1, "missing": 2},
+        dropped=0,
     )
 
 

@@ -26,6 +26,8 @@ from tag_rewards.geometry import AU_REGIONS, au_box, average_face
         ("inner eyebrows", ("inner brow",)),
         ("area between the brows", ("glabella",)),
         ("eyes and mouth", ("eye", "mouth")),
+        ("upper lip and chin", ("upper lip", "chin")),
+        ("inner corners of the brows, eyes and upper lip", ("inner brow", "eye", "upper lip")),
         ("nasolabial folds", ("nasolabial fold",)),
         ("whole face", ("face",)),
         ("lower face", ("lower face",)),
@@ -43,6 +45,38 @@ def test_words(words, areas):
 def test_every_au_is_named_after_an_area_that_it_shows_in(au):
     [area] = named_areas(ACTION_UNITS[au].area)
     assert au in AREAS[area]
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [
+        ("brow", ("inner brow", "outer brow", "glabella", "forehead")),
+        ("eye", ("eyelid", "upper eyelid", "lower eyelid")),
+        ("mouth", ("upper lip", "lower lip", "lip", "mouth corner")),
+        ("jaw", ("chin",)),
+        ("upper face", ("forehead", "brow", "eye")),
+        ("lower face", ("nose", "nasolabial fold", "mouth", "jaw")),
+        ("face", ("upper face", "lower face")),
+    ],
+)
+def test_what_shows_in_a_part_shows_in_the_whole(whole, parts):
+    assert set(AREAS[whole]) >= {au for part in parts for au in AREAS[part]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(("upper face", "lower face"), ("brow", "eye"), ("upper eyelid", "lower eyelid")),
+        *(("nose", "mouth"), ("upper lip", "lower lip"), ("lip", "mouth corner")),
+        *(("lip", "jaw"), ("mouth", "chin"), ("cheek", "mouth"), ("inner brow", "outer brow")),
+    ],
+)
+def test_no_au_shows_in_areas_that_are_apart(one, other):
+    assert set(AREAS[one]).isdisjoint(AREAS[other])
+
+
+def test_every_au_shows_in_one_half_of_the_face():
+    assert sorted(AREAS["upper face"] + AREAS["lower face"]) == sorted(AU_REGIONS)
 
 
 faces = st.builds(
@@ -87,5 +121,7 @@ def test_many_faces_are_as_each_alone():
 
 def test_share_of_a_box():
     assert contained_share((0, 0, 2, 2), (-1, -1, 3, 3)) == 1
-    assert contained_share((0, 0, 2, 2), (2, 0, 3, 3)) == 0
+    for beside in ((2, 0, 3, 3), (5, 0, 6, 3), (0, 5, 3, 6), (5, 5, 6, 6)):
+        assert contained_share((0, 0, 2, 2), beside) == 0
+    assert contained_share((0, 0, 2, 4), (1, 1, 9, 9)) == 1 / 2 * 3 / 4
     assert contained_share((0, 0, 1e-200, 1e-200), (-1, -1, 3, 3)) == 1

@@ -1,5 +1,7 @@
 """Point values against scikit-learn, and intervals against the plain bootstrap."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,7 +139,8 @@ def plain_ece(confidence, right):
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([0.0, 0.03, 0.2, 0.25, 0.4, 0.77, 0.8, 0.99, 1.0]), st.booleans()
+            st.sampled_from([0.0, 0.03, 0.1, 0.2, 0.25, 0.4, 0.77, 0.8, 0.85, 0.9, 0.99, 1.0]),
+            st.booleans(),
         ),
         min_size=1,
         max_size=30,
@@ -148,6 +151,13 @@ def test_calibration_error_by_its_definition(pairs):
     assert expected_calibration_error(confidence, right) == pytest.approx(
         plain_ece(confidence, right), **CLOSE
     )
+
+
+def test_no_two_bins_of_the_calibration_are_taken_together():
+    """A right and a wrong answer in neighbouring bins do not make up for each other."""
+    for low, high in pairwise((b + 0.5) / 15 for b in range(15)):
+        found = expected_calibration_error([low, high], [1, 0])
+        assert found == pytest.approx((1 - low + high) / 2)
 
 
 def test_calibration_is_of_the_answers_that_have_a_confidence():
@@ -212,3 +222,4 @@ def test_the_same_seed_gives_the_same_intervals():
         classify(true, answers, ("fear", "anger"), seed=seed) for seed in (0, 0, 1)
     )
     assert first == again != other
+    assert first == classify(true, answers, ("fear", "anger"), n_resamples=2000)

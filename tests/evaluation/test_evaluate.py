@@ -404,6 +404,14 @@ def test_a_measure_more_is_everywhere(with_one_more):
         assert f"{SHARP.words}\u00a0↑" in {row[0] for group in table.groups for row in group.rows}
 
 
+def test_samples_have_a_column_for_each_measure_that_is_not_said_by_others(with_one_more):
+    columns = pq.read_schema(with_one_more[0] / "samples.parquet").names
+    assert set(MEASURES) & set(columns) == {
+        *("mean_iou", "hit_rate", "au_precision", "au_recall", "au_f1", "text_box_agreement"),
+        "sharp_boxes",
+    }
+
+
 def test_results_without_it_show_it_as_absent(with_one_more, monkeypatch):
     monkeypatch.delitem(MEASURES, "sharp_boxes")
     *_, warning = read_model(with_one_more[0]).results.warnings

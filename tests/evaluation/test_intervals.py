@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tag_rewards.evaluation import measures
 from tag_rewards.evaluation.intervals import (
     bootstrap_figure,
     difference_figure,
@@ -119,3 +120,17 @@ def test_what_is_no_sample(values, message):
 def test_pairs_need_the_same_number_of_values():
     with pytest.raises(ValueError, match="same samples; got 2 and 3"):
         difference_figure([1, 2], [1, 2, 3])
+
+
+def test_resamples_are_the_same_however_many_are_drawn_at_once(monkeypatch):
+    columns = np.random.default_rng(0).random((30, 2))
+    at_once = resampled_sums(columns, 100)
+    monkeypatch.setattr(measures, "_NUMBERS_AT_ONCE", 7 * 30)
+    assert np.array_equal(resampled_sums(columns, 100), at_once)
+
+
+def test_2000_resamples_with_seed_0_unless_told_otherwise():
+    values = np.random.default_rng(1).random(50)
+    said = {"n_resamples": 2000, "seed": 0}
+    assert mean_figure(values) == mean_figure(values, **said)
+    assert np.array_equal(resampled_sums(values[:, None]), resampled_sums(values[:, None], **said))

@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn import metrics
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.classification import classify
+from tag_rewards.evaluation.classification import classify, expected_calibration_error
 from tag_rewards.evaluation.compare import (
     POOLED,
     EvaluatedModel,
@@ -30,7 +30,7 @@ def row(index, answer, label=None, iou=0.5, **fields):
     plain = {
         "answer_compat": answer or "unknown",
         "mean_iou": iou,
-        **dict.fromkeys(("au_precision", "au_recall", "au_f1"), 0.5),
+        **dict.fromkeys(("hit_rate", "au_precision", "au_recall", "au_f1"), 0.5),
         **dict.fromkeys(("n_aus", "n_placed", "n_mentions"), 2),
         "hallucinated": 0.5,
     }
@@ -135,6 +135,13 @@ def test_results_of_another_version_are_compared_by_their_rows():
     assert found["macro_f1"].first.value == 1
 
 
+def test_2000_resamples_with_seed_0_unless_told_otherwise():
+    first, second = model(draw(0)), model(draw(1), "other/test")
+    said = {"n_resamples": 2000, "seed": 0}
+    assert compare_models(first, model(draw(2))) == compare_models(first, model(draw(2)), **said)
+    assert cross_dataset([first, second]) == cross_dataset([first, second], **said)
+
+
 def test_less_is_better_of_hallucination():
     first, second = model(draw(0, hallucinated=0.5)), model(draw(0, hallucinated=0.0))
     found = {d.name: d for d in compare_models(first, second).differences}
@@ -190,6 +197,27 @@ def test_pooled_figures_are_those_of_all_faces_together():
             assert figure.value <= figure.high + 1e-9, name
 
 
+def test_a_figure_that_no_evaluation_has_is_not_pooled():
+    """Of results that were written before there was such a measure, though the rows would tell."""
+    models = []
+    for one in (model(draw(0), "a/test"), model(draw(1), "b/test")):
+        faithfulness = {"model": {**one.results.faithfulness["model"], "hit_rate": None}}
+        models.append(one._replace(results=replace(one.results, faithfulness=faithfulness)))
+    pooled = cross_dataset(models)[-1].figures
+    assert pooled["hit_rate"] is None
+    assert pooled["mean_iou"].n == 400
+
+
+def test_the_calibration_error_is_of_the_rows_with_a_confidence():
+    some = [row(i, LABELS[i % 3 == 0], confidence=(0.0, 0.3, None, 1.0)[i % 4]) for i in range(40)]
+    known = [one for one in some if one.confidence is not None]
+    expected = expected_calibration_error(
+        [one.confidence for one in known], [one.answer == one.label for one in known]
+    )
+    found = statistics(row_columns(some, LABELS).sum(axis=0), len(LABELS))
+    assert found["ece"] == pytest.approx(expected)
+
+
 def test_one_protocol_has_no_pooled_row():
     assert [r.name for r in cross_dataset([model(draw(0))])] == ["made/test"]
 
@@ -197,7 +225,11 @@ def test_one_protocol_has_no_pooled_row():
 def test_the_table_is_of_one_model_and_of_different_protocols():
     with pytest.raises(InputError, match="a and b are both of made/test"):
         cross_dataset([model(draw(0)), model(draw(1), folder="b")])
-    with pytest.raises(InputError, match="a is of the model 'x' and b of 'y'"):
-        cross_dataset(
-            [model(draw(0), name="x"), model(draw(1), "other/test", name="y", folder="b")]
-        )
+    some = [
+        model(draw(0), name="x"),
+        model(draw(1), "other/test", name="y", folder="b"),
+        model(draw(2), "third/test", name="z", folder="c"),
+    ]
+    for of in (some[:2], some):
+        with pytest.raises(InputError, match="a is of the model 'x' and b of 'y'"):
+            cross_dataset(of)

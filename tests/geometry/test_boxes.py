@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.geometry import as_boxes, box_area, box_iou, clip_boxes, scale_boxes
+from tag_rewards.geometry.boxes import whole_pixels
 
 anything = st.floats(width=64)
 coordinate = st.floats(-2000, 2000)
@@ -30,11 +31,26 @@ def proper_box(draw):
         ([1, 1, 1, 5], [0, 0, 9, 9], 0),  # no width
         ([0, 0, np.nan, 2], [0, 0, 2, 2], 0),
         ([0, 0, np.inf, 2], [0, 0, np.inf, 2], 0),
+        ([0, 0, np.inf, 2], [0, 0, 2, 4], 0),  # though what they share is not all of the second
+        ([0, -np.inf, 2, 2], [0, 0, 4, 2], 0),
     ],
 )
 def test_iou(a, b, iou):
     assert box_iou(a, b)[0, 0] == pytest.approx(iou, abs=1e-15)
     assert (box_iou(a, b)[0, 0] == 0) == (iou == 0)
+
+
+@pytest.mark.parametrize("side", [np.nan, np.inf, -np.inf])
+def test_a_box_that_is_not_finite_has_no_area(side):
+    boxes = [[1, 2, 3, 4] for _ in range(4)]
+    for place, box in enumerate(boxes):
+        box[place] = side
+    assert box_area(boxes).tolist() == [0, 0, 0, 0]
+
+
+def test_a_box_inside_of_a_pixel_is_that_pixel():
+    assert whole_pixels([[1.2, 2.1, 1.3, 2.9]], 10, 8).tolist() == [[1, 2, 2, 3]]
+    assert whole_pixels([[1, 2, 1, 9], [10, 2, 12, 3]], 10, 8).tolist() == []
 
 
 def test_iou_has_a_row_for_each_first_box_and_a_column_for_each_second():

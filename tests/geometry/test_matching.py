@@ -268,6 +268,22 @@ def test_polygon_overlaps_are_those_of_shapely(outlines, others):
     assert polygon_overlaps([region.box, *others], region) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("shift", [(-1000, 0), (0, -1000), (-1000, -1000), (7, 900)])
+def test_polygon_overlaps_do_not_depend_on_where_the_face_is(shift):
+    def moved(points):
+        return [(x + shift[0], y + shift[1]) for x, y in points]
+
+    def overlaps(at):
+        outline = at([(20, 10), (90, 30), (40, 80)])
+        low, high = at([(20, 10), (90, 80)])
+        region = Region((*low, *high), polygon=[outline])
+        corners = (((10, 10), (50, 50)), ((30, 20), (90, 70)), ((20, 10), (90, 80)))
+        return polygon_overlaps([(*a, *b) for a, b in map(at, corners)], region)
+
+    assert overlaps(moved) == pytest.approx(overlaps(list))
+    assert min(overlaps(list)) > 0
+
+
 def test_polygon_overlaps_in_coordinates_of_any_size():
     """A part of the image, as from 0 to 1, or of a picture with a billion pixels."""
     outline = [(0.2, 0.1), (0.9, 0.3), (0.4, 0.8)]

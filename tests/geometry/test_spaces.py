@@ -140,6 +140,10 @@ def test_what_was_resized_stays_as_it_is(width, height):
     assert resizing.size(*size) == size
 
 
+def test_the_least_settings_leave_an_image_as_it_is():
+    assert Resizing(factor=1, min_pixels=1).size(7, 5) == (7, 5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

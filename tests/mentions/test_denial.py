@@ -32,6 +32,34 @@ def test_each_rule_has_a_case_that_needs_it(rule, monkeypatch):
     assert read_mentions(rule.example) != read
 
 
+@pytest.mark.parametrize(
+    ("element", "word", "fits"),
+    [
+        ("is", "is", (1,)),
+        ("is?", "is", (0, 1)),
+        ("is*", "is", range(5)),
+        ("is+", "is", range(1, 5)),
+        ("...", "face", range(6)),
+        ("~", "face", range(9)),
+    ],
+)
+def test_an_element_of_a_rule_fits_as_many_words_as_is_said_of_it(element, word, fits, monkeypatch):
+    """See `Rule`; behind the thing as well as before it."""
+    rules = tuple(
+        mentions.Rule(pattern, mentions.DENIED, "", ())
+        for pattern in (f"AU {element} absent", f"no {element} AU")
+    )
+    monkeypatch.setattr(mentions, "RULES", rules)
+    monkeypatch.setattr(mentions, "_ANY_RULE", mentions._compiled(rules))
+    for gaps in (["", "{} absent"], ["no {}", ""]):
+        denied = [
+            n
+            for n in range(12)
+            if verdicts([gap.format(f" {word}" * n) for gap in gaps]) == [mentions.DENIED]
+        ]
+        assert denied == list(fits)
+
+
 def test_no_phrase_is_of_two_kinds():
     kinds = Counter(
         phrase for _, words in mentions._LEXICON.values() for phrase in mentions._phrases(words)
@@ -51,7 +79,6 @@ def test_no_phrase_is_of_two_kinds():
         ("AU1: none\nAU2: 0\nAU4: off\nAU5: no\nAU6: Yes", (6,)),
         ("AU1 = 1, AU2 = 0", (1,)),
         ("Instead of a frown AU6 + AU12 appear", (6, 12)),
-        ("Instead of AU6, AU7 is seen", (7,)),
         ("There is no other AU than AU23.", (23,)),
         ("AU12 is not a sign of joy", (12,)),
         # Doubt.
@@ -63,6 +90,14 @@ def test_no_phrase_is_of_two_kinds():
         # A word of denial that denies nothing here.
         ("No doubt AU9 is there; AU10 is hard to miss", (9, 10)),
         ("AU12 may indicate politeness", (12,)),
+        # Up to eight words between commas, up to three before what something is instead of.
+        ("AU4, as far as one can see from here, is absent", ()),
+        ("AU4, as far as one can see from right here, is absent", (4,)),
+        ("Instead of AU6, AU7 is seen", (7,)),
+        ("Instead of the usual plain AU6, AU7 is seen", (7,)),
+        # The beginning of a word is no phrase.
+        ("Age hardly affects AU12, and no AU4 is there.", (12,)),
+        ("I doubtless see AU12, and no AU4.", (12,)),
     ],
 )
 def test_denial_and_doubt(text, aus):
@@ -93,8 +128,34 @@ def test_what_cannot_be_judged_is_named_and_unsure(text, expected):
     assert read_mentions(text) == expected
 
 
-def test_what_stands_behind_many_mentions_is_named_and_unsure():
-    assert read_mentions("no AU1. " * 300 + "AU12 is there") == Mentions((1, 12), (1, 12))
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (199, Mentions((12,))),
+        (200, Mentions((12,), (12,))),
+        (201, Mentions((1, 12), (1, 12))),
+    ],
+)
+def test_what_stands_behind_200_mentions_is_named_and_unsure(before, expected):
+    assert read_mentions("no AU1. " * before + "AU12 is there") == expected
+
+
+def test_of_a_long_text_the_beginning_is_read():
+    for denied in ("", "no AU1."):
+        assert mentioned_aus(denied + "AU4".rjust(32_768 - len(denied))) == (4,)
+        assert mentioned_aus(denied + "AU4".rjust(32_769 - len(denied))) == ()
+
+
+@pytest.mark.parametrize(("away", "aus"), [(200, (6,)), (201, (4, 6))])
+def test_a_denial_is_looked_for_within_200_characters(away, aus):
+    far = " " * 300
+    assert sorted(mentioned_aus(f"AU4{'absent':>{away}}{far}AU6")) == list(aus)
+    assert sorted(mentioned_aus(f"AU6{far}{'no':<{away}}AU4")) == list(aus)
+
+
+def test_a_word_of_any_length_parts_no_denial_of_400_characters():
+    assert mentioned_aus(f"no {'x' * 396} AU4") == ()
+    assert mentioned_aus(f"no {'x' * 397} AU4") == (4,)
 
 
 def test_one_verdict_for_each_thing_of_a_list():
@@ -162,4 +223,5 @@ def test_names_are_read_where_they_are_asked_for(unit):
 def test_where_aus_are_written():
     text = "Cheeks (ＡＵ６+12), İ, Lip-Corner  Puller, no AU4"
     assert [text[one.start : one.end] for one in find_aus(text)] == ["ＡＵ６+12", "AU4"]
+    assert [one.aus for one in find_aus("AU6 (cheek raiser)")] == [(6,)]
     assert [one.aus for one in find_aus("AU6 (cheek raiser)", names=True)] == [(6,), (6,)]

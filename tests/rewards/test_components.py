@@ -220,6 +220,16 @@ def test_format_is_graded_where_it_is_untidy():
     assert format_reward(parse_trace(text.replace("[100,", "[a,"))) == 1 / 2
 
 
+@pytest.mark.parametrize(("words", "expected"), [("eye", 1), ("“2” 目", 1), ("1 (2)", 0), ("", 0)])
+def test_every_part_needs_a_letter_wherever_it_stands(words, expected):
+    whole = {"global_analysis": "A face.", "region": "lips", "seen": "up", "conclusion": "AU12."}
+    for part in whole:
+        said = {**whole, part: words}
+        step = Step(said["region"], said["seen"], A, 12)
+        trace = Trace(said["global_analysis"], (step,), said["conclusion"], (12,), "joy")
+        assert format_reward(trace) == expected
+
+
 def test_a_box_outside_of_the_image_costs_format():
     text = text_of(named_trace(TARGET)).replace("400,400", "400,600")
     assert score(text, TARGET)["format"] == 0.5
