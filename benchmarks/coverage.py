@@ -22,11 +22,10 @@ import numpy as np
 from scipy.special import expit, logit
 
 from tag_rewards.evaluation.classification import FEW, calibration_gaps
-from tag_rewards.evaluation.compare import p_values, row_columns, statistics
+from tag_rewards.evaluation.compare import ALPHA, holm, p_values, row_columns, statistics
 from tag_rewards.evaluation.figures import figures_of_rows
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import ClaimRow, FaceRow
-from tag_rewards.evaluation.verdicts import ALPHA, holm
 from tag_rewards.facs import EXPRESSIONS
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
+from tag_rewards.commands.evaluation_tables import results_tables
 from tag_rewards.commands.terminal import terminal
-from tag_rewards.evaluation.tables import results_tables
 from tests.builders.command import command
 from tests.builders.results import made, write_made
 

@@ -78,9 +78,9 @@ def evaluate(
         tag-rewards eval --data eval.parquet --predictions completions.jsonl
         --counterfactual counterfactual.jsonl --out results
     """
+    from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
     from tag_rewards.evaluation.run import EvaluationConfig, evaluate_files
-    from tag_rewards.evaluation.tables import results_tables
     from tag_rewards.prepare.eval_set import evaluation_set, read_evaluation_set, read_images
     from tag_rewards.prepare.face_target import TargetConfig
 
@@ -164,10 +164,9 @@ def compare(
 
         tag-rewards compare results/sft results/grpo
     """
-    from tag_rewards.evaluation.compare import compare_models, read_model
+    from tag_rewards.commands.evaluation_tables import comparison_table
+    from tag_rewards.evaluation.compare import HOW_TESTED, compare_models, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
-    from tag_rewards.evaluation.tables import comparison_table
-    from tag_rewards.evaluation.verdicts import HOW_TESTED
 
     config = EvaluationConfig(resamples, seed)
     models = read_model(first), read_model(second)
@@ -205,9 +204,9 @@ def eval_table(
 
         tag-rewards eval-table results/rafdb results/ferplus results/affectnet
     """
+    from tag_rewards.commands.evaluation_tables import cross_dataset_table
     from tag_rewards.evaluation.compare import cross_dataset, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
-    from tag_rewards.evaluation.tables import cross_dataset_table
 
     config = EvaluationConfig(resamples, seed)
     models = [read_model(folder) for folder in results]

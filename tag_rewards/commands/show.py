@@ -88,7 +88,7 @@ def show(
     from tag_rewards.pictures.detected import picture_of_detection
     from tag_rewards.pictures.face import face_picture, prepared_face
     from tag_rewards.pictures.marks import ModelView, claim_marks
-    from tag_rewards.prepare.canvas import box_space as space_named
+    from tag_rewards.prepare.face_target import box_space as space_named
 
     given = {"--openface": openface, "--evidence": evidence, "--target": target}
     sources = [name for name, value in given.items() if value is not None]

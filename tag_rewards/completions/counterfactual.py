@@ -39,8 +39,8 @@ from tag_rewards.files.images import decode_image, encode_image
 from tag_rewards.files.journal import Journal
 from tag_rewards.geometry import box_area
 from tag_rewards.geometry.boxes import face_area, whole_pixels
-from tag_rewards.prepare.canvas import Canvas
 from tag_rewards.prepare.eval_set import read_evaluation_set
+from tag_rewards.prepare.face_target import Canvas
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.trace import read_trace
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
 from tag_rewards.errors import InputError, require_at_least_1
-from tag_rewards.files.json_values import json_value
+from tag_rewards.files.objects import json_value
 from tag_rewards.files.text import encodable, one_line
 from tag_rewards.trace import message_text
 

@@ -1,28 +1,30 @@
-from .answers import (
+from .classification import (
     Answer,
+    classify,
     ferbench_answer,
     strict_answer,
 )
-from .classification import classify
 from .compare import (
+    Difference,
     PairedComparison,
     compare_models,
     cross_dataset,
+    holm,
+    mcnemar,
     read_model,
+    swap_test,
 )
 from .faithfulness import (
     AREAS,
     judge,
 )
-from .intervals import (
-    Figure,
-    difference_figure,
-    mean_figure,
-)
 from .measures import (
     MEASURES,
+    Figure,
     JudgedFaces,
     Measure,
+    difference_figure,
+    mean_figure,
 )
 from .results import (
     ClaimRow,
@@ -40,12 +42,6 @@ from .run import (
     evaluate,
     evaluate_files,
     summarize_counterfactual,
-)
-from .verdicts import (
-    Difference,
-    holm,
-    mcnemar,
-    swap_test,
 )
 
 __all__ = [

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tag_rewards.evaluation.answers import Answer, ferbench_answer, strict_answer
+from tag_rewards.evaluation.classification import Answer, ferbench_answer, strict_answer
 from tag_rewards.evaluation.results import ClaimRow, FaceRow
 from tag_rewards.geometry import AU_REGIONS, au_boxes
 from tag_rewards.geometry.matching import iou
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.completions.completion import Completion
-    from tag_rewards.evaluation.answers import Dialect
+    from tag_rewards.evaluation.classification import Dialect
     from tag_rewards.geometry.matching import Box
     from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.rewards import Suspect

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN
-from tag_rewards.evaluation.classification import Classification, classify
-from tag_rewards.evaluation.intervals import Figure, ratio_figure, resampled_sums
-from tag_rewards.evaluation.measures import JudgedFaces, measure_sums
+from tag_rewards.evaluation.classification import (
+    FERBENCH,
+    STRICT,
+    UNKNOWN,
+    Classification,
+    classify,
+)
+from tag_rewards.evaluation.measures import (
+    Figure,
+    JudgedFaces,
+    measure_sums,
+    ratio_figure,
+    resampled_sums,
+)
 from tag_rewards.evaluation.results import (
     MODEL,
     AUFigures,

@@ -64,10 +64,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tag_rewards.errors import InputError, shown
-from tag_rewards.evaluation.answers import FERBENCH, STRICT, UNKNOWN
-from tag_rewards.evaluation.classification import FEW, Classification
-from tag_rewards.evaluation.intervals import Figure
-from tag_rewards.evaluation.measures import MEASURES, OF_ANSWERS, JudgedFaces
+from tag_rewards.evaluation.classification import FERBENCH, FEW, STRICT, UNKNOWN, Classification
+from tag_rewards.evaluation.measures import MEASURES, OF_ANSWERS, Figure, JudgedFaces
 from tag_rewards.files.objects import open_parquet, read_object
 from tag_rewards.files.whole import settle, staged, write_whole
 from tag_rewards.geometry.matching import Box  # noqa: TC001 - msgspec looks at the fields' types

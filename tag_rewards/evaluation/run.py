@@ -23,9 +23,8 @@ from tag_rewards.completions.completion import (
     read_completions,
 )
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import dialect_of
 from tag_rewards.evaluation.box_baselines import baseline_faces, mean_boxes
-from tag_rewards.evaluation.classification import ECE_BINS
+from tag_rewards.evaluation.classification import ECE_BINS, dialect_of
 from tag_rewards.evaluation.faithfulness import (
     CONTAINED,
     HIT_IOU,
@@ -35,7 +34,7 @@ from tag_rewards.evaluation.faithfulness import (
     face_row,
 )
 from tag_rewards.evaluation.figures import answer_figures, faithfulness_figures
-from tag_rewards.evaluation.intervals import LEVEL, Figure, difference_figure, mean_figure
+from tag_rewards.evaluation.measures import LEVEL, Figure, difference_figure, mean_figure
 from tag_rewards.evaluation.results import (
     MODEL,
     FaceRow,

@@ -10,7 +10,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.facs import au_name
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import BoxSpace, box_iou, clip_boxes
-from tag_rewards.prepare.canvas import Canvas
+from tag_rewards.prepare.face_target import Canvas
 from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:

@@ -1,4 +1,3 @@
-from .canvas import Canvas
 from .eval_set import (
     EvaluationFace,
     EvaluationSet,
@@ -6,6 +5,7 @@ from .eval_set import (
     read_evaluation_set,
 )
 from .face_target import (
+    Canvas,
     TargetConfig,
     image_target,
 )

@@ -18,9 +18,9 @@ import jinja2
 from markupsafe import Markup
 
 import tag_rewards
-from tag_rewards.evaluation.intervals import Figure
+from tag_rewards.evaluation.compare import p_text
+from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import GALLERY_FILE
-from tag_rewards.evaluation.verdicts import p_text
 from tag_rewards.files.whole import staged
 from tag_rewards.pictures.sheet import PANEL, draw_faces
 from tag_rewards.report import tables

@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
-from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, cross_dataset, read_model
-from tag_rewards.evaluation.intervals import Figure
-from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS
+from tag_rewards.evaluation.classification import NO_ANSWER, STRICT
+from tag_rewards.evaluation.compare import (
+    HOW_TESTED,
+    EvaluatedModel,
+    compare_models,
+    cross_dataset,
+    read_model,
+)
+from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, Figure
 from tag_rewards.evaluation.results import MODEL, RESULTS_FILE, read_gallery, read_results
-from tag_rewards.evaluation.verdicts import HOW_TESTED
 from tag_rewards.facs import au_name
 from tag_rewards.files.text import csv_text, visible
 from tag_rewards.files.whole import unchanged

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.intervals import difference_figure, mean_figure
-from tag_rewards.evaluation.verdicts import (
+from tag_rewards.evaluation.compare import (
     HOW_TESTED,
     Difference,
     mcnemar,
@@ -24,6 +23,7 @@ from tag_rewards.evaluation.verdicts import (
     swap_test,
     with_p_values,
 )
+from tag_rewards.evaluation.measures import difference_figure, mean_figure
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import printable

@@ -1,6 +1,17 @@
 from .message import message_text
-from .text import MAX_BOXES, parse_trace, read_trace, render, text_of, without_reasoning
-from .values import MAX_CHARS, MAX_REASONING, Claim, Step, Trace
+from .text import (
+    MAX_BOXES,
+    MAX_CHARS,
+    MAX_REASONING,
+    Claim,
+    Step,
+    Trace,
+    parse_trace,
+    read_trace,
+    render,
+    text_of,
+    without_reasoning,
+)
 
 __all__ = [
     "MAX_BOXES",

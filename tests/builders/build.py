@@ -27,9 +27,7 @@ class Build:
 
     def run(self, engine=None, dropped=None, limit=None, **options):
         config = replace(self.config, **options)
-        return build_traces(
-            config, engine or FakeEngine(), self.out, dropped=dropped, limit=limit
-        )
+        return build_traces(config, engine or FakeEngine(), self.out, dropped=dropped, limit=limit)
 
     def rows(self):
         """What is recorded and judged, but for the times."""

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from tag_rewards.evaluation.classification import ClassFigures, Classification
-from tag_rewards.evaluation.intervals import Figure
-from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.measures import MEASURES, Figure
 from tag_rewards.evaluation.results import (
     AUFigures,
     ClaimRow,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.evaluation.answers import (
+from tag_rewards.evaluation.classification import (
     NO_ANSWER,
     UNKNOWN,
     _first_answer,

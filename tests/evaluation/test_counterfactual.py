@@ -7,7 +7,7 @@ import pytest
 
 from tag_rewards.completions.counterfactual import CounterfactualConfig
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.intervals import difference_figure, share_figure
+from tag_rewards.evaluation.measures import difference_figure, share_figure
 from tag_rewards.evaluation.run import summarize_counterfactual
 from tag_rewards.pictures.hidden_parts import draw_counterfactuals
 from tests.builders.completions import (

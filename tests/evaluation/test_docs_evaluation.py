@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app
-from tag_rewards.evaluation.answers import NO_ANSWER
+from tag_rewards.evaluation.classification import NO_ANSWER
+from tag_rewards.evaluation.compare import SWAPS
 from tag_rewards.evaluation.faithfulness import AREAS
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.evaluation.results import FACES_OF_A_KIND
-from tag_rewards.evaluation.verdicts import SWAPS
 from tag_rewards.prepare.rows import read_sft_parquet
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text("utf-8")

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tag_rewards.commands.evaluation_tables import (
+    comparison_table,
+    cross_dataset_table,
+    results_tables,
+)
 from tag_rewards.completions.completion import Completion, match_faces, model_name, read_completions
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import FERBENCH, STRICT
+from tag_rewards.evaluation.classification import FERBENCH, STRICT
 from tag_rewards.evaluation.compare import (
     compare_models,
     cross_dataset,
@@ -19,8 +24,7 @@ from tag_rewards.evaluation.compare import (
     row_columns,
     statistics,
 )
-from tag_rewards.evaluation.intervals import Figure
-from tag_rewards.evaluation.measures import MEASURES, Measure, measure_sums
+from tag_rewards.evaluation.measures import MEASURES, Figure, Measure, measure_sums
 from tag_rewards.evaluation.results import (
     FACES_OF_A_KIND,
     MODEL,
@@ -35,11 +39,6 @@ from tag_rewards.evaluation.results import (
     write_results,
 )
 from tag_rewards.evaluation.run import EvaluationConfig, evaluate
-from tag_rewards.evaluation.tables import (
-    comparison_table,
-    cross_dataset_table,
-    results_tables,
-)
 from tag_rewards.geometry import BoxSpace, au_boxes, average_face
 from tag_rewards.prepare.eval_set import EvaluationFace, EvaluationSet
 from tag_rewards.report.tables import faithfulness_table, pairs, read_entries

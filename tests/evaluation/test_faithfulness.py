@@ -15,8 +15,7 @@ from tag_rewards.evaluation.faithfulness import (
     areas_of_faces,
     judge,
 )
-from tag_rewards.evaluation.intervals import resampled_sums
-from tag_rewards.evaluation.measures import MEASURES, measure_sums
+from tag_rewards.evaluation.measures import MEASURES, measure_sums, resampled_sums
 from tag_rewards.evaluation.results import MODEL, judged_faces
 from tag_rewards.evaluation.run import faithfulness_figures
 from tag_rewards.facs import ACTION_UNITS

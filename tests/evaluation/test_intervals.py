@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tag_rewards.evaluation import measures
-from tag_rewards.evaluation.intervals import (
+from tag_rewards.evaluation.measures import (
     bootstrap_figure,
     difference_figure,
     mean_figure,

@@ -18,8 +18,7 @@ from tag_rewards.evaluation.compare import (
     row_columns,
     statistics,
 )
-from tag_rewards.evaluation.intervals import Figure, difference_figure
-from tag_rewards.evaluation.measures import MEASURES
+from tag_rewards.evaluation.measures import MEASURES, Figure, difference_figure
 from tag_rewards.evaluation.results import Faces, Results
 from tests.builders.results import face_row
 

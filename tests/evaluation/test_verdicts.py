@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tag_rewards.evaluation import verdicts
-from tag_rewards.evaluation.intervals import Figure
-from tag_rewards.evaluation.verdicts import Difference, holm, mcnemar, swap_test, with_p_values
+from tag_rewards.evaluation import compare
+from tag_rewards.evaluation.compare import Difference, holm, mcnemar, swap_test, with_p_values
+from tag_rewards.evaluation.measures import Figure
 
 
 def ratio(sums):
@@ -89,7 +89,7 @@ def test_a_figure_that_a_swap_leaves_undefined_counts_against_a_verdict():
 
 
 def test_if_nothing_differs_one_in_twenty_is_below_five_percent(monkeypatch):
-    monkeypatch.setattr(verdicts, "SWAPS", 399)
+    monkeypatch.setattr(compare, "SWAPS", 399)
     rng = np.random.default_rng(5)
     found = [swap_test(*rng.random((2, 30, 1)), lambda sums: sums / 30)[0] for _ in range(300)]
     assert 0.02 < np.mean(np.array(found) < 0.05) < 0.08

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from tag_rewards.commands.evaluation_tables import results_tables
 from tag_rewards.commands.options import read_target
 from tag_rewards.completions.completion import read_completions
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.results import read_face_rows, read_gallery, read_results
 from tag_rewards.evaluation.run import summarize_counterfactual
-from tag_rewards.evaluation.tables import results_tables
 from tag_rewards.evidence.cache import EvidenceCache
 from tag_rewards.evidence.rows import EvidenceRow
 from tag_rewards.evidence.shards import EvidenceFolder, Manifest

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tag_rewards.files.images import PNG_UP_TO, encode_image
 from tag_rewards.geometry import KINDS, BoxSpace
-from tag_rewards.prepare.canvas import Canvas, box_space
+from tag_rewards.prepare.face_target import Canvas, box_space
 
 sides = st.integers(1, 400)
 

@@ -13,8 +13,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.geometry import KINDS, BoxSpace, Resizing, au_box, average_face
 from tag_rewards.model_images import FAMILIES, RELEASED, read_model_images
 from tag_rewards.prepare import check_model_fits, read_rl_parquet
-from tag_rewards.prepare.canvas import Canvas, box_space
-from tag_rewards.prepare.face_target import EARLIER_MAX_PIXELS, TargetConfig
+from tag_rewards.prepare.face_target import EARLIER_MAX_PIXELS, Canvas, TargetConfig, box_space
 from tag_rewards.prepare.rows import METADATA_KEY
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.texts import AUBox, write_trace

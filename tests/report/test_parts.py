@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure as Picture
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.intervals import Figure
+from tag_rewards.evaluation.measures import Figure
 from tag_rewards.evaluation.results import AUFigures
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import visible

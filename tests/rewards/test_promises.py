@@ -18,7 +18,7 @@ from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.forms import FORMS, form_named
 from tag_rewards.geometry import BoxSpace, convert_boxes
 from tag_rewards.geometry.matching import iou
-from tag_rewards.prepare.canvas import box_space
+from tag_rewards.prepare.face_target import box_space
 from tag_rewards.rewards import (
     PRIOR_FORMULAS,
     SCORE_KEYS,

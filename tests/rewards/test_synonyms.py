@@ -11,7 +11,7 @@ import pytest
 
 from tag_rewards import AUEvidence, BoxSpace, RewardConfig, Target, score
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.answers import strict_answer
+from tag_rewards.evaluation.classification import strict_answer
 from tag_rewards.evaluation.run import EvaluationConfig
 from tag_rewards.facs import EXPRESSIONS, as_synonyms, read_synonyms
 from tag_rewards.integrations.scorer import default_scorer

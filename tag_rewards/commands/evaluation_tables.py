@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from tag_rewards.evaluation.answers import NO_ANSWER, STRICT
+from tag_rewards.evaluation.classification import NO_ANSWER, STRICT
+from tag_rewards.evaluation.compare import p_text
 from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS
 from tag_rewards.evaluation.results import MODEL
-from tag_rewards.evaluation.verdicts import p_text
 
 if TYPE_CHECKING:
     from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
-    from tag_rewards.evaluation.intervals import Figure
+    from tag_rewards.evaluation.measures import Figure
     from tag_rewards.evaluation.results import Results
 
 
