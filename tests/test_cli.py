@@ -182,6 +182,8 @@ def test_the_defaults_are_those_of_the_library():
         "sft_au_error": config.imprecision.au_error,
         "seed": config.seed,
         "as_json": False,
+        "keep_unseen": config.keep_unseen,
+        "limit": config.limit,
     }
     parameters = inspect.signature(prepare).parameters.values()
     assert expected == {

@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import types as kinds
+from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.files.whole import settle
+
+# pyarrow is slow to import, and JSON needs none: functions import it.
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _DIGITS = 18  # of a whole number that every other tool can hold, too
 
@@ -163,6 +164,8 @@ class ParquetColumns:
         return type(table).from_arrays(columns, names=names)
 
     def _with_type(self, name: str, values: pa.Array | pa.ChunkedArray) -> Any:
+        import pyarrow as pa
+
         wanted = self._types.get(name, values.type)
         if values.type == wanted:
             return values
@@ -197,6 +200,9 @@ def open_parquet(
             read of it in the block is damaged, or has no value of the schema's type.
         OSError: It cannot be opened.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     remedy = f"write it with `{command}`"
     settle(path.parent)
     try:
@@ -234,38 +240,42 @@ def _require_columns(
 
 def _nullable(kind: pa.DataType) -> pa.DataType:
     """A type whose parts may all be missing: no other tool keeps that they may not."""
-    if kinds.is_struct(kind):
+    import pyarrow as pa
+
+    if _is(kind, "struct"):
         return pa.struct([(field.name, _nullable(field.type)) for field in kind])
-    return pa.list_(_nullable(kind.value_type)) if kinds.is_list(kind) else kind
+    return pa.list_(_nullable(kind.value_type)) if _is(kind, "list") else kind
 
 
 _ALIKE = (
-    (kinds.is_string, kinds.is_large_string, kinds.is_string_view),
-    (kinds.is_binary, kinds.is_large_binary, kinds.is_binary_view),
-    (kinds.is_integer, kinds.is_floating),
+    ("string", "large_string", "string_view"),
+    ("binary", "large_binary", "binary_view"),
+    ("integer", "floating"),
 )
-"""Kinds of single values that say the same."""
+"""Kinds of single values that say the same, as pyarrow names them."""
 
 # Without list views: Arrow 26 loses values when it makes lists of them.
-_LISTS = (kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list)
+_LISTS = ("list", "large_list", "fixed_size_list")
+
+
+def _is(kind: pa.DataType, *names: str) -> bool:
+    from pyarrow import types
+
+    return any(getattr(types, f"is_{name}")(kind) for name in names)
 
 
 def _is_kind_of(there: pa.DataType, wanted: pa.DataType) -> bool:
     """Whether a type holds what another does, written another way."""
-    if kinds.is_null(there) or there == wanted:
+    if _is(there, "null") or there == wanted:
         return True
-    if kinds.is_dictionary(there):
+    if _is(there, "dictionary"):
         return _is_kind_of(there.value_type, wanted)
-    if kinds.is_struct(wanted):
-        return kinds.is_struct(there) and all(
+    if _is(wanted, "struct"):
+        return _is(there, "struct") and all(
             there.get_field_index(field.name) >= 0
             and _is_kind_of(there.field(field.name).type, field.type)
             for field in wanted
         )
-    if kinds.is_list(wanted):
-        is_list = any(is_kind(there) for is_kind in _LISTS)
-        return is_list and _is_kind_of(there.value_type, wanted.value_type)
-    return any(
-        any(is_kind(there) for is_kind in alike) and any(is_kind(wanted) for is_kind in alike)
-        for alike in _ALIKE
-    )
+    if _is(wanted, "list"):
+        return _is(there, *_LISTS) and _is_kind_of(there.value_type, wanted.value_type)
+    return any(_is(there, *alike) and _is(wanted, *alike) for alike in _ALIKE)

@@ -1,6 +1,7 @@
 """The evaluated split: whole, and the same whether it comes from files or from `eval.parquet`."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tag_rewards.datasets.protocols import load_protocol
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
+from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidence_table
 from tag_rewards.files.images import content_hash
 from tag_rewards.files.objects import ParquetError
@@ -194,11 +195,11 @@ def test_pixels_of_a_table_go_all_the_way(tmp_path):
         "row_00002",
         "row_00003",
     ]
-    loaded.samples[0].path.unlink()
-    with pytest.raises(
-        ValueError, match=r"row_00000\.png, which was annotated, is gone; run `tag-"
-    ):
-        source.faces(loaded.samples[0])
+    sample, other, *_ = loaded.samples
+    sample.path.unlink()  # the table has it still
+    assert source.faces(sample)
+    with pytest.raises(FaceSourceError, match=r"row_00000\.png is not the image that was annotat"):
+        source.faces(replace(sample, stored=other.stored))
 
 
 def rewritten(path, change, metadata=None):
@@ -261,7 +262,7 @@ def test_a_wrong_row_is_named(dataset, tmp_path, change, message):
     [
         (
             {},
-            " does not say which protocol it is of; give the eval.parquet of `tag-rewards prepare`",
+            " does not say which protocol it is of: it lacks the metadata",
         ),
         ({"tag_rewards": "{"}, ": the metadata 'tag_rewards' are wrong (Input data was truncated"),
         (
