@@ -9,6 +9,26 @@ change makes no difference. Those of the second kind stand with the reason in
 `benchmarks/equivalent_mutants.tsv`. Ends with 1 if others survive.
 
 Everything happens in a copy of the repository; one mutant at a time, in a process of its own.
+
+A sample of each module, drawn with seed 0, and how many survived before there were tests for them:
+
+    module                      mutants   survived   of them equivalent   survive now
+    geometry.matching                40          2                    1             0
+    geometry.boxes                   30          6                    2             0
+    target                           30          4                    0             0
+    rewards.score                    20          2                    1             0
+    mentions                         60         12                    3             0
+    forms                            60         19                    4             0
+    trace.values                     12          0                    0             0
+    trace.text                       60         15                    5             0
+    evaluation.faithfulness          30          9                    0             0
+    evaluation.measures              25          7                    3             0
+    evaluation.classification        25          4                    1             0
+    evaluation.compare               40          5                    1             0
+    all                             432         85                   21             0
+
+Beside these, every mutant of a line with MAX_CHARS, MAX_BOXES or MAX_MARKS, of the image's edges and
+of the bounds of the grammar of denial.
 """
 
 from __future__ import annotations

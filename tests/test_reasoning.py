@@ -65,6 +65,14 @@ def test_a_trace_at_the_end_of_long_reasoning_is_read_there():
     assert (trace.steps, trace.errors) == (parse_trace(GOOD).steps, ())
 
 
+def test_only_a_trace_at_the_end_of_the_reasoning_with_the_whole_answer_behind_it_is_read():
+    loop, _, answer = GOOD.rpartition("<answer>")
+    far = parse_trace(f"<think>{loop}{'Hm. ' * (MAX_CHARS // 4)}</think><answer>{answer}")
+    assert (far.steps, far.answer) == ((), TARGET.label)
+    open_ended = parse_trace(f"<think>{loop}<answer></think>{answer}")
+    assert (open_ended.steps, open_ended.answer) == ((), None)
+
+
 def test_a_trace_in_the_marks_does_not_make_room_for_a_longer_text():
     loop, _, answer = GOOD.rpartition("<answer>")
     behind = f"<answer>{answer}".ljust(MAX_CHARS)

@@ -252,6 +252,18 @@ def test_a_box_outside_of_the_image_is_kept_and_recorded(box, leaves):
         assert trace.errors == ((f"step 1: the box {box} leaves the image",) if leaves else ())
 
 
+@pytest.mark.parametrize(
+    "box", ["[120,80,40,110]", "[40,110,120,80]", "[40,80,301,110]", "[40,80,120,201]"]
+)
+@pytest.mark.parametrize("steps", ["{good}{bad}", "{bad}{good}", "{good}{bad}{good}"])
+def test_one_wrong_box_among_good_ones_is_seen(box, steps):
+    good = STEP + "\n"
+    text = NAMED.replace(STEP, steps.format(good=good, bad=good.replace("[40,80,120,110]", box)))
+    trace = parse_trace(text, extent=(300, 200))
+    assert len(trace.errors) == 1
+    assert len(trace.steps) == steps.count("{")
+
+
 @pytest.mark.parametrize("numbers", ["{},1,{},9", "1,{},9,{}"])
 @pytest.mark.parametrize(
     ("low", "high", "is_box"),
