@@ -19,16 +19,15 @@ A sample of each module, drawn with seed 0, and how many survived before there w
     rewards.score                    20          2                    1             0
     mentions                         60         12                    3             0
     forms                            60         19                    4             0
-    trace.values                     12          0                    0             0
-    trace.text                       60         15                    5             0
+    trace.text                       72         15                    5             0
     evaluation.faithfulness          30          9                    0             0
     evaluation.measures              25          7                    3             0
     evaluation.classification        25          4                    1             0
     evaluation.compare               40          5                    1             0
     all                             432         85                   21             0
 
-Beside these, every mutant of a line with MAX_CHARS, MAX_BOXES or MAX_MARKS, of the image's edges and
-of the bounds of the grammar of denial.
+Beside these, every mutant of a line with MAX_CHARS, MAX_BOXES or MAX_MARKS, of the image's edges
+and of the bounds of the grammar of denial.
 """
 
 from __future__ import annotations
@@ -66,7 +65,6 @@ TESTS = {
     "rewards.score": [*_GROUNDING, "tests/test_reasoning.py", "tests/rewards"],
     "mentions": ["tests/test_mentions.py", "tests/mentions"],
     "forms": [*_READING, "tests/test_forms.py"],
-    "trace.values": _READING,
     "trace.text": [*_READING, "tests/test_forms.py"],
     "evaluation.faithfulness": [
         "tests/evaluation/test_areas.py",
@@ -79,7 +77,11 @@ TESTS = {
         "tests/evaluation/test_paired.py",
         *_EVALUATION,
     ],
-    "evaluation.classification": ["tests/evaluation/test_classification.py", *_EVALUATION],
+    "evaluation.classification": [
+        "tests/evaluation/test_classification.py",
+        "tests/evaluation/test_answers.py",
+        *_EVALUATION,
+    ],
     "evaluation.compare": [
         "tests/evaluation/test_verdicts.py",
         "tests/evaluation/test_paired.py",

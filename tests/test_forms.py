@@ -18,7 +18,7 @@ from tag_rewards.testing.strategies import (
     malformed_texts,
     valid_traces,
 )
-from tag_rewards.testing.traces import TARGETS
+from tag_rewards.testing.traces import OBSERVATION, TARGETS
 from tag_rewards.trace import render
 from tag_rewards.trace.text import read_in_full, read_quickly
 
@@ -96,13 +96,23 @@ def test_the_short_way_reads_what_the_long_way_reads(name):
     assert read_quickly(honest_text(target), (512, 512), form)
 
 
-@pytest.mark.parametrize("part", ["analysis", "loop", "conclusion"])
-def test_a_title_that_could_be_prose_is_seen_wherever_it_stands(part):
-    form = replace(TAG, **{part: "Thus"})
-    text = honest_text(TARGETS[0]).replace(getattr(TAG, part), "Thus")
+@pytest.mark.parametrize(
+    ("mark", "change"),
+    [
+        (TAG.analysis, {"analysis": "Thus"}),
+        (TAG.loop, {"loop": "Thus"}),
+        (TAG.conclusion, {"conclusion": "Thus"}),
+        (TAG.answer[0], {"answer": ("Thus", "</answer>")}),
+        (TAG.answer[1], {"answer": ("<answer>", "Thus")}),
+    ],
+)
+def test_a_mark_that_could_be_prose_is_seen_wherever_it_stands(mark, change):
+    form = replace(TAG, **change)
+    text = honest_text(TARGETS[0]).replace(mark, "Thus")
     assert parse_trace(text, form=form).errors == ()
-    twice = parse_trace(text.replace("<answer>", "Thus <answer>"), form=form)
-    assert "'Thus' stands 2 times" in twice.errors
+    for place in (form.answer[0], form.answer[1], form.conclusion, OBSERVATION):
+        twice = text.replace(place, f"Thus {place}", 1)
+        assert "'Thus' stands 2 times" in parse_trace(twice, form=form).errors
 
 
 @EVERY

@@ -215,6 +215,14 @@ def test_another_word_that_opens_a_step_is_no_part_of_its_region(opening):
     assert trace.errors == ("the steps do not begin with 'Inspect'",)
 
 
+@pytest.mark.parametrize(
+    "opening", ["_____inspect", "inspect_____", "step 1_____:", "step 1:_____"]
+)
+def test_more_than_four_signs_of_emphasis_are_words_like_others(opening):
+    trace = parse_trace(NAMED.replace("Inspect", opening))
+    assert (trace.steps, len(trace.errors)) != (parse_trace(NAMED).steps, 1)
+
+
 @pytest.mark.parametrize("form", ["tag", "paligemma"])
 @pytest.mark.parametrize("name", ["AU12", "(AU12)", "AU12, AU25"])
 def test_an_au_right_behind_a_box_is_its_name(form, name):
