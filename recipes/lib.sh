@@ -19,11 +19,7 @@ usage() { sed -n '2,/^$/ s/^# \{0,1\}//p' "$0"; }
 device() {
     case ${TAG_DEVICE:-} in
         cpu | gpu) say "$TAG_DEVICE" ;;
-        '') if compgen -G '/dev/nvidia[0-9]*' >/dev/null || nvidia-smi -L >/dev/null 2>&1; then
-            say gpu
-        else
-            say cpu
-        fi ;;
+        '') (($(count_gpus))) && say gpu || say cpu ;;
         *) die "TAG_DEVICE=$TAG_DEVICE: must be cpu or gpu" ;;
     esac
 }
@@ -35,8 +31,21 @@ begin_recipe() {
     OUT=$(realpath -m "${OUT:-$REPO/runs/tag}")
 }
 
-# How many GPUs NVIDIA's driver shows; 0 where there is no driver.
-count_gpus() { { nvidia-smi -L 2>/dev/null || true; } | wc -l; }
+# How many GPUs a program will see: of those that NVIDIA's driver shows, or where a container lacks its
+# nvidia-smi, that are in /dev, the ones that CUDA_VISIBLE_DEVICES leaves.
+count_gpus() {
+    local there visible=0 gpu
+    there=$({ nvidia-smi -L 2>/dev/null || compgen -G '/dev/nvidia[0-9]*' || true; } | wc -l)
+    if ((there == 0)) || [[ -z ${CUDA_VISIBLE_DEVICES+set} ]]; then
+        say "$there"
+        return
+    fi
+    for gpu in ${CUDA_VISIBLE_DEVICES//,/ }; do
+        [[ $gpu != -* ]] || break # CUDA reads no further
+        visible=$((visible + 1))
+    done
+    say "$visible"
+}
 
 # Makes or updates the environment. TAG_SETUP=0 takes VENV as it is (a container with verl, say).
 set_up() {

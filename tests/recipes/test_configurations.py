@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,28 @@ def test_any_name_of_a_folder_reaches_verls_grpo(composed, tmp_path):
     assert config.trainer.default_local_dir == f"{out}/checkpoints"
     assert config.trainer.validation_data_dir == f"{out}/validation"
     assert config.trainer.experiment_name == NAMES[0]
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [
+        (None, "gpu 3"),
+        ("0,2", "gpu 2"),
+        ("GPU-8f1c, GPU-2b", "gpu 2"),
+        ("1,-1,0", "gpu 1"),
+        ("", "cpu 0"),
+        ("-1", "cpu 0"),
+    ],
+)
+def test_the_gpus_that_are_left_visible_count(tmp_path, visible, shown):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\nprintf 'GPU 0: A\\nGPU 1: A\\nGPU 2: A\\n'\n")
+    driver.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = visible
+    script = f'source "{REPO}/recipes/lib.sh"; say "$(device) $(count_gpus)"'
+    said = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert said.stdout.strip() == shown, said.stderr
