@@ -24,12 +24,12 @@ def load_named(option: str, named: str) -> Any:
             or has no such name. Whatever else the module raises keeps its traceback.
 
     Example:
-        >>> load_named("--detector", "pathlib:PurePath")
-        <class 'pathlib.PurePath'>
-        >>> load_named("--detector", "pathlib:PurePaht")
+        >>> load_named("--detector", "fractions:Fraction")
+        <class 'fractions.Fraction'>
+        >>> load_named("--detector", "fractions:Fractoin")
         Traceback (most recent call last):
-        tag_rewards.errors.InputError: --detector pathlib:PurePaht: the module pathlib has no \
-'PurePaht'; did you mean PurePath?
+        tag_rewards.errors.InputError: --detector fractions:Fractoin: the module fractions has no \
+'Fractoin'; did you mean Fraction?
     """
     module_name, _, name = named.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), name)):

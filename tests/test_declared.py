@@ -16,6 +16,7 @@ BROUGHT = {
     "starlette": "fastapi",
     "typing-extensions": "typer",
     **dict.fromkeys(("omegaconf", "ray", "torch", "transfer-queue", "transformers"), "verl"),
+    "safetensors": "verl",
     **dict.fromkeys(("datasets", "huggingface-hub"), "trl"),
 }
 # Stacks and engines that come with an environment of their own; their pages say how.

@@ -262,8 +262,10 @@ def read_results(folder: Path) -> Results:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> faces = Faces(0, 0, 0, 0, 0, {})
-        >>> results = Results("made-faces/test", ("fear",), (), "", faces, {}, {"model": {}}, ())
+        >>> from tag_rewards.evaluation import classify
+        >>> faces = Faces(2, 0, 0, 2, 0, {})
+        >>> read = {STRICT: classify(["fear", "fear"], ["fear", None], ["fear"])}
+        >>> results = Results("made-faces/test", ("fear",), (), "", faces, read, {"model": {}}, ())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = write_results(Path(folder), results)
         ...     read_results(Path(folder)) == results
