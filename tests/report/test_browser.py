@@ -35,7 +35,7 @@ def tab(tmp_path_factory):
         yield tab
 
 
-def test_a_phone_shows_every_column_of_two_models(tab, tmp_path):
+def test_a_phone_shows_two_models_with_their_verdicts(tab, tmp_path):
     folders = [write_made(tmp_path / "sft"), write_made(tmp_path / "grpo", made("grpo", 0.8, 0.7))]
     write_report(folders, tmp_path / "report")
     tab.open(tmp_path / "report" / INDEX, 390)
@@ -43,6 +43,10 @@ def test_a_phone_shows_every_column_of_two_models(tab, tmp_path):
     assert tab.js(f"{tables}.length") > 10
     wider = f"{tables}.filter(e => e.scrollWidth > e.clientWidth)"
     assert tab.js(f"{wider}.map(e => e.querySelector('caption').textContent)") == []
+    pair = "[...document.querySelectorAll('[aria-labelledby^=\"table-pair\"] thead th')]"
+    shown = tab.js(f"{pair}.filter(e => e.offsetWidth > 0).map(e => e.textContent)")
+    assert shown[-2:] == ["adjusted p", "verdict"]
+    assert "p" not in shown
 
 
 def test_a_marker_at_the_edge_of_a_drawing_is_whole(tab, tmp_path):
