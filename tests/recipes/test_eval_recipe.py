@@ -53,7 +53,7 @@ def test_help_lists_the_settings(recipe) -> None:
     [
         ([], {}, "no MODEL is given"),
         (["./nowhere"], {}, "MODEL ./nowhere: no such folder"),
-        (["runs/tag/sft/hf"], {}, "MODEL runs/tag/sft/hf: no such folder"),
+        (["runs/no-such-run/sft/hf"], {}, "MODEL runs/no-such-run/sft/hf: no such folder"),
         (["recipes"], {}, "MODEL recipes: no Hugging Face model, it has no config.json"),
         (["Qwen/Some"], {"CHUNK": "many"}, "CHUNK=many: must be a whole number above 0"),
         (["Qwen/Some"], {"DATA": "/no/folder"}, "DATA=/no/folder: no such folder"),
