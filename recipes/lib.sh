@@ -79,15 +79,23 @@ has_weights() {
 # has_adapter FOLDER: whether a LoRA adapter is in or beside a model's weights, with which it would load
 # as another model.
 has_adapter() {
-    "$VENV/bin/python" -c 'import sys, pathlib
+    local found
+    found=$("$VENV/bin/python" -c 'import sys, pathlib
 from tag_rewards.integrations.verl.lora import has_adapter
-sys.exit(not has_adapter(pathlib.Path(sys.argv[1])))' "$1"
+print(has_adapter(pathlib.Path(sys.argv[1])))' "$1") || die "$1: its weights cannot be looked at"
+    [[ $found == True ]]
+}
+
+# no_adapter MODEL: refuses a model to begin with that has one.
+no_adapter() {
+    ! has_adapter "$1" || die "MODEL=$1: has a LoRA adapter beside its weights or among them, and would" \
+        "load as another model: python -m tag_rewards.integrations.verl.lora makes one of both"
 }
 
 # folded FOLDER OUT: the model of FOLDER, or where LoRA trained it, OUT with the adapter in its weights.
 folded() {
     if has_adapter "$1"; then
-        rm -rf "$2"
+        rm -rf "$2" "$2.part"
         "$VENV/bin/python" -m tag_rewards.integrations.verl.lora "$1" "$2.part" >&2 && mv "$2.part" "$2"
         say "$2"
     else

@@ -252,6 +252,7 @@ begun=$SECONDS
 same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} ${LORA:+LORA} $(data_setting_names)
 stage set-up set_up
 check_weights
+no_adapter "$MODEL"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet

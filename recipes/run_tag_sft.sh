@@ -101,8 +101,7 @@ validation=$(quoted "$data/sft_test.parquet")
 steps=null
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
-    ! has_adapter "$MODEL" || die "MODEL=$MODEL: has a LoRA adapter beside its weights or among them, and" \
-        "would load as another model: python -m tag_rewards.integrations.verl.lora makes one of both"
+    no_adapter "$MODEL"
     drop=()
     [[ $DROP_LONG == 0 ]] || drop=(--drop-long)
     "$VENV/bin/tag-rewards" sft-data "${datasets[@]}" --out "$data" --model "$MODEL" \

@@ -10,6 +10,7 @@ import pytest
 from tag_rewards.integrations.verl.vision import in_visual_encoder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -66,15 +67,26 @@ def _tensors(folder: Path) -> dict[str, object]:
     }
 
 
+@pytest.fixture
+def train(tiny_vlm, sft_parquet, recipe, tmp_path) -> Iterator[Callable[..., None]]:
+    """SFT of the tiny model into `tmp_path`, two steps an epoch; it ends well."""
+    pytest.importorskip("verl")
+    fixed = {"MODEL": tiny_vlm, "DATA": sft_parquet, "OUT": tmp_path, "BATCH": 8}
+
+    def run(**settings: int) -> None:
+        done = recipe("run_tag_sft.sh", "optim.lr_warmup_steps=1", **fixed, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    yield run
+    shutil.rmtree(tmp_path / "sft")
+
+
 @pytest.mark.stack
 @pytest.mark.timeout(900)
-def test_two_real_steps(tiny_vlm, sft_parquet, recipe, tmp_path) -> None:
+def test_two_real_steps(train, tiny_vlm, tmp_path) -> None:
     """verl's SFT trainer leaves every tensor of the encoder as it was and changes all others."""
     torch = pytest.importorskip("torch")
-    pytest.importorskip("verl")
-    settings = {"MODEL": tiny_vlm, "DATA": sft_parquet, "OUT": tmp_path, "BATCH": 8, "EPOCHS": 1}
-    run = recipe("run_tag_sft.sh", "optim.lr_warmup_steps=1", **settings)
-    assert run.returncode == 0, run.stdout + run.stderr
+    train(EPOCHS=1)
 
     before, after = _tensors(tiny_vlm), _tensors(tmp_path / "sft" / "hf")
     before.pop("lm_head.weight", None)  # tied to the embedding; verl writes it once
@@ -96,22 +108,17 @@ def test_two_real_steps(tiny_vlm, sft_parquet, recipe, tmp_path) -> None:
 
     # And a run that was stopped after this checkpoint goes on from it to its last step.
     (tmp_path / "sft" / "hf").unlink()
-    run = recipe("run_tag_sft.sh", "optim.lr_warmup_steps=1", **settings | {"EPOCHS": 2})
-    assert run.returncode == 0, run.stdout + run.stderr
+    train(EPOCHS=2)
     assert "Found latest checkpoint" in (tmp_path / "logs" / "sft.log").read_text()
     assert (tmp_path / "sft" / "hf").resolve().parent.name == "global_step_4"
-    shutil.rmtree(tmp_path / "sft")
 
 
 @pytest.mark.stack
 @pytest.mark.timeout(900)
-def test_lora_leaves_the_encoder_alone(tiny_vlm, sft_parquet, recipe, tmp_path) -> None:
+def test_lora_leaves_the_encoder_alone(train, tiny_vlm, tmp_path) -> None:
     """No adapter is in the encoder, and `sft/hf` is the model with all others in its weights."""
     torch = pytest.importorskip("torch")
-    pytest.importorskip("verl")
-    settings = {"MODEL": tiny_vlm, "DATA": sft_parquet, "OUT": tmp_path, "BATCH": 8, "EPOCHS": 1}
-    run = recipe("run_tag_sft.sh", "optim.lr_warmup_steps=1", **settings, LORA=4)
-    assert run.returncode == 0, run.stdout + run.stderr
+    train(EPOCHS=1, LORA=4)
 
     [checkpoint] = (tmp_path / "sft" / "checkpoints").glob("*/huggingface")
     adapters = [name for name in _tensors(checkpoint) if "lora_" in name]
@@ -124,4 +131,17 @@ def test_lora_leaves_the_encoder_alone(tiny_vlm, sft_parquet, recipe, tmp_path) 
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     trained = {name.partition(".lora_")[0].removeprefix("base_model.model.") for name in adapters}
     assert changed == {f"{layer}.weight" for layer in trained}
-    shutil.rmtree(tmp_path / "sft")
+
+
+@pytest.mark.parametrize("script", ["run_tag_sft.sh", "run_tag_grpo.sh"])
+def test_a_model_with_an_adapter_beside_it_is_refused(
+    sft_parquet, recipe, tmp_path, script
+) -> None:
+    """Its folder would load as the model from before."""
+    pytest.importorskip("safetensors")
+    model = tmp_path / "model"
+    (model / "lora_adapter").mkdir(parents=True)
+    settings = {"DATA": sft_parquet} if script == "run_tag_sft.sh" else {}
+    run = recipe(script, MODEL=model, OUT=tmp_path / "out", **settings)
+    assert run.returncode == 1
+    assert "has a LoRA adapter beside its weights or among them" in run.stderr

@@ -37,7 +37,7 @@ def has_adapter(folder: Path) -> bool:
     if (folder / "lora_adapter").is_dir():
         return True
     for path in folder.glob("*.safetensors"):
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:  # for its names alone: "pt" imports torch
             if any("lora_" in name for name in file.keys()):  # noqa: SIM118  it is no dict
                 return True
     return False
