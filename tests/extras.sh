@@ -16,15 +16,15 @@ faces() { # a dataset of drawn faces, with OpenFace's files, and what `prepare` 
     tag-rewards prepare faces --protocol made-faces/test --openface faces/openface --out data >prepared.txt
 }
 
-core() { python "$ROOT/examples/score_a_trace.py"; }
-cli() {
+try_core() { python "$ROOT/examples/score_a_trace.py"; }
+try_cli() {
     tag-rewards --version
     printf '<answer> sadness </answer>' >completion.txt
     printf '{"version": 1, "label": "sadness", "evidence": [], "box_space": {"kind": "normalized_1000"}}' >target.json
     tag-rewards score completion.txt --target target.json
 }
-data() { faces && ls data; }
-eval() {
+try_data() { faces && ls data; }
+try_eval() {
     faces
     python -c 'import json, pyarrow.parquet as pq
 for face in pq.read_table("data/eval.parquet")["extra_info"].to_pylist():
@@ -32,15 +32,15 @@ for face in pq.read_table("data/eval.parquet")["extra_info"].to_pylist():
     tag-rewards eval --data data/eval.parquet --predictions completions.jsonl --out results
     tag-rewards report results --out report
 }
-traces() { # as far as asking an endpoint, of which there is none
+try_traces() { # as far as asking an endpoint, of which there is none
     faces
     ! tag-rewards traces build faces --protocol made-faces/test --openface faces/openface --model some-model \
         -o url=http://127.0.0.1:9/v1 --out built 2>said.txt
     cat said.txt
     grep -q 127.0.0.1:9 said.txt
 }
-detect() { tag-rewards show "$ROOT/tests/assets/"*.jpg --out shown.png; }
-server() {
+try_detect() { tag-rewards show "$ROOT/tests/assets/"*.jpg --out shown.png; }
+try_server() {
     tag-rewards serve --port 8999 &
     local server=$!
     for _ in $(seq 50); do
@@ -50,16 +50,19 @@ server() {
     kill -INT $server
     wait $server
 }
-testing() { pytest -q -p no:cacheprovider --reward-contract tag_rewards:score; }
-trl() { python "$ROOT/examples/trl/train_grpo.py"; }
+try_testing() {
+    printf '%s\n' 'from tag_rewards import Target, score' 'def my_reward(completion, ground_truth):' \
+        '    return score(completion, Target.from_json(ground_truth))' >my_rewards.py
+    PYTHONPATH=. pytest -q -p no:cacheprovider --reward-contract my_rewards:my_reward
+}
+try_trl() { python "$ROOT/examples/trl/train_grpo.py"; }
 
-for extra in "${@:-core cli data eval traces detect server testing}"; do
-    for extra in $extra; do
-        echo "== $extra"
-        "$PYTHON" -m venv "$WORK/$extra"
-        wanted=$ROOT$([[ $extra == core ]] || echo "[$extra]")
-        "$WORK/$extra/bin/pip" install --quiet "$wanted"
-        mkdir "$WORK/$extra.run"
-        (cd "$WORK/$extra.run" && PATH="$WORK/$extra/bin:$PATH" && "$extra")
-    done
+(($#)) || set -- core cli data eval traces detect server testing
+for extra; do
+    echo "== $extra"
+    "$PYTHON" -m venv "$WORK/$extra"
+    wanted=$ROOT$([[ $extra == core ]] || echo "[$extra]")
+    "$WORK/$extra/bin/pip" install --quiet "$wanted"
+    mkdir "$WORK/$extra.run"
+    (cd "$WORK/$extra.run" && PATH="$WORK/$extra/bin:$PATH" && "try_$extra")
 done
