@@ -117,7 +117,7 @@ _SYNONYMS = {
 }
 _NOUNS = ("", " expression", " facial expression", " face", " emotion")
 
-#: Words of the user's own, each with the label that it means; `tag_rewards.facs` reads them.
+#: Words of the user's own, each with the label that it means; `read_synonyms` reads them.
 Synonyms = tuple[tuple[str, str], ...]
 
 

@@ -14,18 +14,19 @@ from tag_rewards.commands.options import (
     read_text,
     words_of,
 )
-from tag_rewards.commands.show import require_png, write_picture
+from tag_rewards.commands.show import require_canvas, require_png, write_picture
 from tag_rewards.commands.terminal import AsJson, grid_table, tell
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.server.config import ServerConfig
 from tag_rewards.rewards.score import GroundingConfig, RewardConfig
 
+_Completion = Annotated[
+    Path, typer.Argument(metavar="COMPLETION", help="File with a model's answer; - reads stdin.")
+]
+
 
 def score(
-    completion: Annotated[
-        Path,
-        typer.Argument(metavar="COMPLETION", help="File with a model's answer; - reads stdin."),
-    ],
+    completion: _Completion,
     target: Annotated[
         Path, typer.Option(help="File with the target's JSON (`reward_model.ground_truth`).")
     ],
@@ -58,10 +59,7 @@ def score(
 
 
 def explain(
-    completion: Annotated[
-        Path,
-        typer.Argument(metavar="COMPLETION", help="File with a model's answer; - reads stdin."),
-    ],
+    completion: _Completion,
     target: Annotated[
         Path,
         typer.Argument(
@@ -94,8 +92,7 @@ def explain(
     """
     from tag_rewards.rewards.explanation import explain as explain_text
 
-    if canvas is not None and canvas < 1:
-        raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
+    require_canvas(canvas)
     require_png(out)
     truth, text = read_target(target), read_text(completion)
     config = RewardConfig(synonyms=words_of(synonyms), reasoning=reasoning)

@@ -99,8 +99,7 @@ def show(
         raise InputError(f"{one} is about one image, but there are {len(images)}; give one IMAGE")
     if not 0 <= min_probability <= 1:
         raise InputError(f"--min-probability is {min_probability}, not in [0, 1]")
-    if canvas is not None and canvas < 1:
-        raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
+    require_canvas(canvas)
     require_png(out)
     written = None if trace is None else read_text(trace)
     if images[0].suffix == ".parquet":
@@ -138,6 +137,12 @@ def show(
         pictures = [face_picture(name, pixels[0], truth, written, canvas=canvas)]
     write_picture(pictures, out, columns)
     print(f"Written to {out}")
+
+
+def require_canvas(canvas: int | None) -> None:
+    """Raise `InputError` for a canvas without a pixel."""
+    if canvas is not None and canvas < 1:
+        raise InputError(f"--canvas is {canvas}, not at least 1 pixel")
 
 
 def require_png(out: Path) -> None:

@@ -96,6 +96,19 @@ class LoadedProtocol:
         """The images of the evaluated split."""
         return tuple(sample for sample in self.samples if sample.split == self.protocol.split)
 
+    def without(self, reason_of: Callable[[FaceSample], str | None]) -> LoadedProtocol:
+        """The same without the samples that there is a reason to leave out; None for the others."""
+        kept, left_out = [], [*self.left_out]
+        dropped = {split: Counter(counts) for split, counts in self.dropped.items()}
+        for sample in self.samples:
+            reason = reason_of(sample)
+            if reason is None:
+                kept.append(sample)
+            else:
+                left_out.append((sample, reason))
+                dropped.setdefault(sample.split, Counter())[reason] += 1
+        return replace(self, samples=tuple(kept), dropped=dropped, left_out=tuple(left_out))
+
 
 def count_mismatches(
     protocol: Protocol, samples: tuple[FaceSample, ...], splits: Collection[str]
@@ -154,17 +167,15 @@ def load_protocol(
             raise
         dataset, missing = error.dataset, error.missing
     wanted = SPLITS if splits is None else splits
-    here = [sample for sample in dataset.samples if sample.split in wanted]
-    samples = tuple(sample for sample in here if sample.label in protocol.labels)
-    dropped = {split: Counter(rows) for split, rows in dataset.dropped.items() if split in wanted}
-    left_out = tuple(
-        (sample, f"label {sample.label} is no part of the protocol")
-        for sample in here
-        if sample.label not in protocol.labels
+    here = tuple(sample for sample in dataset.samples if sample.split in wanted)
+    dropped = {split: rows for split, rows in dataset.dropped.items() if split in wanted}
+    labels = protocol.labels
+    loaded = LoadedProtocol(protocol, here, dropped=dropped, missing=missing).without(
+        lambda sample: (
+            None if sample.label in labels else f"label {sample.label} is no part of the protocol"
+        )
     )
-    for sample, reason in left_out:
-        dropped.setdefault(sample.split, Counter())[reason] += 1
-    mismatches = tuple(count_mismatches(protocol, samples, wanted))
+    mismatches = tuple(count_mismatches(protocol, loaded.samples, wanted))
     if mismatches and not allow_mismatch:
         shown, rest = mismatches[:_SHOWN], len(mismatches) - _SHOWN
         others = f"; and {rest} more (see `tag-rewards datasets check`)" if rest > 0 else ""
@@ -172,9 +183,9 @@ def load_protocol(
             f"{root} is not {protocol.name} as published: {'; '.join(shown)}{others}; complete the "
             "dataset, choose another protocol, or go on with --allow-mismatch, which records it"
         )
-    if not samples:
+    if not loaded.samples:
         raise InputError(f"{root} has no image of {protocol.name} in {', '.join(wanted)}")
-    return LoadedProtocol(protocol, samples, mismatches, dropped, missing, left_out)
+    return replace(loaded, mismatches=mismatches)
 
 
 def some_of_each_split(loaded: LoadedProtocol, limit: int) -> LoadedProtocol:

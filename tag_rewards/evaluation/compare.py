@@ -31,6 +31,7 @@ from tag_rewards.evaluation.figures import figures_of_rows
 from tag_rewards.evaluation.measures import (
     MEASURES,
     Figure,
+    at_once,
     measure_sums,
     percentile_figure,
     resampled_sums,
@@ -49,8 +50,6 @@ from tag_rewards.looks import plain
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from tag_rewards.evaluation.measures import Figure
-
 
 #: Adjusted p-value below which a difference has a verdict.
 ALPHA = 0.05
@@ -63,8 +62,6 @@ HOW_TESTED = (
     "Better or worse: adjusted p below 0.05. p is of a paired swap test (of accuracy: McNemar's "
     "exact test), adjusted for all figures that are tested (Holm)."
 )
-
-_NUMBERS_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +196,7 @@ def swap_test(
         permutation_type="samples",
         vectorized=True,
         n_resamples=SWAPS,
-        batch=max(1, _NUMBERS_AT_ONCE // n),
+        batch=at_once(n),
         alternative="greater",
         random_state=np.random.default_rng(seed),
     )

@@ -391,9 +391,18 @@ def in_parts(n_resamples: int, n: int) -> Iterator[slice]:
         >>> list(in_parts(300, 15_000))
         [slice(0, 139, None), slice(139, 278, None), slice(278, 300, None)]
     """
-    at_once = max(1, _NUMBERS_AT_ONCE // n)
-    for first in range(0, n_resamples, at_once):
-        yield slice(first, min(first + at_once, n_resamples))
+    for first in range(0, n_resamples, at_once(n)):
+        yield slice(first, min(first + at_once(n), n_resamples))
+
+
+def at_once(n: int) -> int:
+    """How many resamples of `n` faces fit into memory, at least 1.
+
+    Example:
+        >>> at_once(15_000)
+        139
+    """
+    return max(1, _NUMBERS_AT_ONCE // n)
 
 
 def _as_sample(values: ArrayLike) -> NDArray[np.float64]:

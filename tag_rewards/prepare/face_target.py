@@ -39,17 +39,14 @@ from tag_rewards.target import AUEvidence, Target
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import shapely
     from numpy.typing import ArrayLike, NDArray
 
     from tag_rewards.datasets.reading import Box
     from tag_rewards.detectors.observation import Detection, FaceObservation
+    from tag_rewards.target import Polygon
 
     Faces = Sequence[FaceObservation] | LeftOut
-    import shapely
-
-    from tag_rewards.geometry import Kind
-    from tag_rewards.model_images import ModelImages
-    from tag_rewards.target import Polygon
 
 
 def box_space(kind: Kind, width: int, height: int, model: ModelImages = RELEASED) -> BoxSpace:

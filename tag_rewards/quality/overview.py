@@ -26,10 +26,10 @@ def quality_table(judged: Judged) -> Table:
     """Rejected images of the filtered splits, by label and reason; without limits, the measures."""
     from rich.table import Table
 
-    if not judged.rejections():
+    images, rejections = judged.images(), judged.rejections()
+    if not rejections:
         return _measures_table(judged)
 
-    images, rejections = judged.images(), judged.rejections()
     title = f"Rejected of {', '.join(judged.filtered) or 'no split'}"
     table = Table("", "images", *rejections, "rejected", title=title, title_justify="left")
     for column in table.columns[1:]:

@@ -307,19 +307,10 @@ def without_rejected(loaded: LoadedProtocol, path: Path) -> LoadedProtocol:
                 f"{path} does not know {sample.id!r} of {loaded.protocol.name}; "
                 "run `tag-rewards quality` on this dataset again"
             )
-    kept = tuple(sample for sample in loaded.samples if sample.id not in rejected.reasons)
-    left_out = tuple(
-        (sample, f"quality: {rejected.reasons[sample.id]}")
-        for sample in loaded.samples
-        if sample.id in rejected.reasons
-    )
-    dropped = {split: Counter(counts) for split, counts in loaded.dropped.items()}
-    for sample, reason in left_out:
-        dropped.setdefault(sample.split, Counter())[reason] += 1
     split, mismatches = loaded.protocol.split, loaded.mismatches
     n_before = len(loaded.evaluated)
-    left_out = (*loaded.left_out, *left_out)
-    loaded = replace(loaded, samples=kept, dropped=dropped, left_out=left_out)
+    why = {name: f"quality: {reason}" for name, reason in rejected.reasons.items()}
+    loaded = loaded.without(lambda sample: why.get(sample.id))
     if n_rejected := n_before - len(loaded.evaluated):
         limits = ", ".join(rejected.limits)
         mismatches += (

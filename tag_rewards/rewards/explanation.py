@@ -19,6 +19,7 @@ from tag_rewards.rewards.score import (
     missing_parts,
     names_worth,
     score_trace,
+    thinks_in_spite,
 )
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.trace import read_trace
@@ -389,8 +390,8 @@ def _answer(found: Explanation) -> str:
 
 
 def _reasoning_error(trace: Trace, config: RewardConfig) -> tuple[str, ...]:
-    forbidden = config.reasoning == "forbidden" and bool(trace.reasoning)
-    return ("there is reasoning, which is forbidden",) if forbidden else ()
+    in_spite = thinks_in_spite(trace, config.reasoning)
+    return ("there is reasoning, which is forbidden",) if in_spite else ()
 
 
 def _three(value: float | None) -> str:

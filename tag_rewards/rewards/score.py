@@ -350,8 +350,12 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
     """
     if missing_parts(trace, reasoning, synonyms):
         return 0.0
-    forbidden = reasoning == "forbidden" and bool(trace.reasoning)
-    return 1.0 / (1 + len(trace.errors) + forbidden)
+    return 1.0 / (1 + len(trace.errors) + thinks_in_spite(trace, reasoning))
+
+
+def thinks_in_spite(trace: Trace, reasoning: Reasoning) -> bool:
+    """Whether there is reasoning where there must be none, which is one error of form."""
+    return reasoning == "forbidden" and bool(trace.reasoning)
 
 
 def missing_parts(

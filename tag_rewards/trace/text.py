@@ -246,7 +246,7 @@ def parse_trace(text: str, extent: Extent | None = None, form: Form = TAG) -> Tr
 
     Never raises; what does not fit the grammar is left out or read in spite of it, and recorded in
     `errors`. Time is linear in the length of the text, and a text over `MAX_CHARS` characters is
-    refused whole. Reasoning in front (`tag_rewards.trace.text`) is set apart and not read,
+    refused whole. Reasoning in front (`set_apart`) is set apart and not read,
     unless the whole trace stands in it and the answer alone behind it.
 
     A step may run over several lines, and "…", bullets and numbers may stand between steps. Boxes
