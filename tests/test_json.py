@@ -103,7 +103,9 @@ def test_the_spread_of_measures_is_printed_where_nothing_is_rejected(here, tmp_p
     for wide in (60, 80):
         code, told, _ = command("quality", "faces", *options, columns=wide)
         assert code == 0
-        assert max(map(len, told.splitlines())) <= wide
+        rows = [line for line in told.splitlines() if line.startswith(("┏", "┃", "│", "└"))]
+        assert rows  # a path may be longer than the terminal
+        assert max(map(len, rows)) <= wide
     assert "median" in told
     assert "contrast" in told
     code, told, _ = command("quality", "faces", *options, "--require", "contrast>=1")

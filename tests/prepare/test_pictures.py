@@ -57,7 +57,9 @@ def test_verl_shows_a_model_the_same(datasets, tmp_path):
     processor = AutoProcessor.from_pretrained(BASE)
 
     def shown(path):
-        config = OmegaConf.create({"filter_overlong_prompts": True, "cache_dir": str(tmp_path)})
+        # In this process: a fork of one that has run vLLM or torch can wait for a lock for ever.
+        options = {"filter_overlong_prompts": True, "filter_overlong_prompts_workers": None}
+        config = OmegaConf.create({**options, "cache_dir": str(tmp_path)})
         rows = RLHFDataset(str(path), processor.tokenizer, config, processor)
         messages = rows[0]["raw_prompt"]
         images, _ = RLHFDataset._process_multi_modal_info(messages, 14, config)[:2]
