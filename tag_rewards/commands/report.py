@@ -31,7 +31,7 @@ def report(
     from tag_rewards.report.report import write_report
 
     index, *others = write_report(results, out, run)
-    print(f"{index} and {len(others)} CSV and PNG files beside it")
+    print(f"{index} and {len(others)} tables and figures beside it")
 
 
 def summarize(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from tag_rewards.evaluation.measures import Figure
     from tag_rewards.evaluation.results import AUFigures, FaceRow, GalleryFace
     from tag_rewards.pictures.marks import Mark
     from tag_rewards.pictures.sheet import Label
@@ -55,16 +56,32 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
         for name, figures in by_name.items()
     }
     aus = sorted({au for figures in shown.values() for au in figures})
-    height = max(len(aus) * (_ROW * len(shown) + 0.12), 0.6) + 0.7
+    named = {
+        name: {au_name(au): iou for au, iou in figures.items()} for name, figures in shown.items()
+    }
+    return draw_figures(named, [au_name(au) for au in aus], "mean IoU, 95 % interval")
+
+
+def draw_figures(
+    by_name: Mapping[str, Mapping[str, Figure]], rows: Sequence[str], unit: str
+) -> Drawing:
+    """Figures in [0, 1] with their intervals, a row each, for each of several results.
+
+    Args:
+        by_name: Name of the results -> row -> its figure; a row may be missing.
+        rows: From the top.
+        unit: Below the axis.
+    """
+    height = max(len(rows) * (_ROW * len(by_name) + 0.12), 0.6) + 0.7
     drawing = Drawing(figsize=(4.8, height), layout="constrained")
     axes = drawing.subplots()
-    for order, (name, figures) in enumerate(shown.items()):
-        offset = (order - (len(shown) - 1) / 2) * 0.7 / len(shown)
-        known = [(row + offset, figures[au]) for row, au in enumerate(aus) if au in figures]
+    for order, (name, figures) in enumerate(by_name.items()):
+        offset = (order - (len(by_name) - 1) / 2) * 0.7 / len(by_name)
+        known = [(at + offset, figures[row]) for at, row in enumerate(rows) if row in figures]
         axes.errorbar(
-            [iou.value for _, iou in known],
+            [figure.value for _, figure in known],
             [y for y, _ in known],
-            xerr=np.abs([[iou.low - iou.value, iou.high - iou.value] for _, iou in known]).T
+            xerr=np.abs([[of.low - of.value, of.high - of.value] for _, of in known]).T
             if known
             else None,
             fmt=MARKERS[order % len(MARKERS)],
@@ -74,13 +91,13 @@ def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
             clip_on=False,  # a marker at 0 or 1 is whole
             label=visible(name),
         )
-    axes.set(xlim=(0, 1), ylim=(max(len(aus), 1) - 0.5, -0.5), xlabel="mean IoU, 95 % interval")
-    axes.set_yticks(range(len(aus)), [au_name(au) for au in aus])
+    axes.set(xlim=(0, 1), ylim=(max(len(rows), 1) - 0.5, -0.5), xlabel=unit)
+    axes.set_yticks(range(len(rows)), rows)
     axes.grid(axis="x", alpha=0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(shown) > 1:
-        key = drawing.legend(loc="outside upper left", frameon=False, ncols=min(len(shown), 2))
+    if len(by_name) > 1:
+        key = drawing.legend(loc="outside upper left", frameon=False, ncols=min(len(by_name), 2))
         for text in key.get_texts():
             text.set_parse_math(False)
     return drawing
@@ -303,6 +320,11 @@ class Card(NamedTuple):
     drawing: FaceDrawing
     text: str
     characters_left_out: int
+
+    @property
+    def aus(self) -> list[int]:
+        """The AUs that the detector or the trace puts on the face."""
+        return sorted({mark.au for mark in self.marks if mark.au is not None})
 
     @property
     def right(self) -> bool:

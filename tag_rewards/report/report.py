@@ -1,4 +1,4 @@
-"""The report: results and a run's curves as one HTML file, with CSV and PNG files beside it.
+"""The report: results and a run's curves as one HTML file, its tables and figures beside it.
 
 What a model wrote is never trusted: every value is escaped, and the page forbids its reader's
 browser anything but its own style, its own script and embedded images.
@@ -9,18 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
+import matplotlib as mpl
 from markupsafe import Markup
 
 import tag_rewards
 from tag_rewards.evaluation.compare import p_text
-from tag_rewards.evaluation.measures import Figure
-from tag_rewards.evaluation.results import GALLERY_FILE
+from tag_rewards.evaluation.measures import MEASURES, Figure
+from tag_rewards.evaluation.results import GALLERY_FILE, MODEL
 from tag_rewards.files.whole import staged
 from tag_rewards.pictures.sheet import PANEL, draw_faces
 from tag_rewards.report import tables
@@ -29,11 +31,12 @@ from tag_rewards.report.drawings import (
     SHEET_FACES,
     draw_au_iou,
     draw_confusion,
+    draw_figures,
     face_cards,
     inline_svg,
     sheet_pictures,
 )
-from tag_rewards.report.tables import Change, PValue, read_entries, to_csv
+from tag_rewards.report.tables import Change, PValue, read_entries, to_csv, to_latex
 from tag_rewards.runs.curves import COMPONENTS, draw_curve, draw_curves, logged_curves
 from tag_rewards.runs.folder import read_metrics
 
@@ -70,7 +73,9 @@ class Content(NamedTuple):
     Attributes:
         title: Of the page.
         lead: What was evaluated, in a sentence or two.
-        warnings: Name of an entry and what a reader must know before its figures.
+        in_short: What came out, a sentence each: of every pair, or of every entry if there is none.
+        one_face: A face that was drawn at random, as each entry that shows it has it.
+        warnings: Names of entries and what a reader must know before its figures.
         overview: What was evaluated.
         classification: The main table.
         across: One model over several protocols.
@@ -81,6 +86,8 @@ class Content(NamedTuple):
 
     title: str
     lead: str
+    in_short: Sequence[str]
+    one_face: Sequence[tuple[str, Card]]
     warnings: Sequence[tuple[str, str]]
     overview: Table
     classification: Table
@@ -110,7 +117,8 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
         run: Folder of the GRPO run whose reward curves are shown.
 
     Returns:
-        What was written: `index.html` first, then the CSV and PNG files.
+        What was written: `index.html` first, then the tables as CSV and for LaTeX, and the figures
+        as PNG and SVG.
 
     Raises:
         InputError: A folder holds no results, or its files are malformed; the message names it.
@@ -121,7 +129,8 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     metrics = None if run is None else read_metrics(run)
     content = make_content(entries)
     au_iou = draw_au_iou({entry.name: entry.results.by_au for entry in entries})
-    drawings = {"au-iou": au_iou}
+    headline = _headline(entries)
+    drawings = {"headline": headline, "au-iou": au_iou}
     for part in content.parts:
         entry = part.entry
         title = f"{entry.name}, {entry.results.protocol}"
@@ -135,10 +144,19 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
         drawings["curves"] = draw_curves(metrics)
     beside = {
         **{f"{table.name}.csv": to_csv(table).encode("utf-8") for table in content.tables},
-        **{f"{name}.png": _png(drawing) for name, drawing in drawings.items()},
+        **{
+            f"{table.name}.tex": to_latex(table).encode("utf-8", errors="replace")
+            for table in content.tables
+        },
+        **{
+            f"{name}.{kind}": _picture(drawing, kind)
+            for name, drawing in drawings.items()
+            for kind in (("png",) if name.startswith("faces-") else ("png", "svg"))
+        },
     }
     page = _render(
         content=content,
+        headline=inline_svg(headline, "headline", "The headline figures; the tables say the same"),
         au_iou=inline_svg(au_iou, "au-iou", "Mean IoU of each AU; the tables say the same"),
         curves=[] if metrics is None else _inline_curves(metrics),
         run="" if run is None else str(run),
@@ -146,10 +164,48 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     )
     # A lone surrogate of a folder's name has no UTF-8.
     written = {INDEX: page.encode("utf-8", errors="replace"), **beside}
-    with staged(out, last=INDEX) as scratch:
+    with staged(out, last=INDEX, replaces=_files_of_a_report(out)) as scratch:
         for name, data in written.items():
             (scratch / name).write_bytes(data)
     return [out / name for name in written]
+
+
+def _files_of_a_report(folder: Path) -> list[str]:
+    """What a report that lies there says it wrote, so that none of an older one stays beside ours.
+
+    Names with a folder in them are none of a report's.
+    """
+    try:
+        page = (folder / INDEX).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    _, found, listed = page.rpartition(_FILES)
+    listed = listed.partition("</ul>")[0] if found else ""
+    return re.findall(r'<a href="([a-z0-9-]+\.(?:csv|tex|png|svg))">', listed)
+
+
+_FILES = '<ul class="files">'
+
+
+def _headline(entries: Sequence[Entry]) -> Drawing:
+    """Accuracy and UAR of the answers, AU F1 and mean IoU of the traces."""
+    found = {
+        entry.name: {
+            "accuracy": entry.strict.accuracy,
+            "UAR": entry.strict.uar,
+            **{
+                MEASURES[name].words: entry.results.faithfulness[MODEL].get(name)
+                for name in ("au_f1", "mean_iou")
+            },
+        }
+        for entry in entries
+    }
+    rows = dict.fromkeys(row for figures in found.values() for row in figures)
+    known = {
+        name: {row: figure for row, figure in figures.items() if figure is not None}
+        for name, figures in found.items()
+    }
+    return draw_figures(known, list(rows), "95 % interval")
 
 
 def make_content(entries: Sequence[Entry]) -> Content:
@@ -161,6 +217,8 @@ def make_content(entries: Sequence[Entry]) -> Content:
     names = " and ".join(entry.name for entry in entries) if len(entries) < 3 else "models"
     protocols = list(dict.fromkeys(entry.results.protocol for entry in entries))
     where = " and ".join(protocols) if len(protocols) < 3 else f"{len(protocols)} protocols"
+    parts = [_part(entry) for entry in entries]
+    pairs = tables.pairs(entries)
     return Content(
         title=f"Evaluation of {names} on {where}",
         lead=" ".join(
@@ -168,14 +226,38 @@ def make_content(entries: Sequence[Entry]) -> Content:
             f"{entry.strict.uar.value:.3f} on {entry.strict.n} faces."
             for entry in entries
         ),
-        warnings=[(e.name, text) for e in entries for text in e.results.warnings],
+        in_short=(
+            [tables.pair_in_short(table) for table in pairs.tables]
+            or [f"{part.entry.name}: {part.verdict}" for part in parts]
+        ),
+        one_face=_one_face(parts),
+        warnings=_warnings(entries),
         overview=tables.overview_table(entries),
         classification=tables.main_table(entries),
         across=tables.across_protocols(entries),
-        pairs=tables.pairs(entries),
+        pairs=pairs,
         counterfactual=tables.counterfactual_table(entries),
-        parts=[_part(entry) for entry in entries],
+        parts=parts,
     )
+
+
+def _warnings(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    """Each warning once, with the names of those that it is for."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        for text in entry.results.warnings:
+            names.setdefault(text, []).append(entry.name)
+    return [(", ".join(those), text) for text, those in names.items()]
+
+
+def _one_face(parts: Sequence[Part]) -> list[tuple[str, Card]]:
+    """The random face that most entries show, the first of several."""
+    shown: dict[str, list[tuple[str, Card]]] = {}
+    for part in parts:
+        for card in part.cards:
+            if any(kind.startswith("random ") for kind in card.kinds):
+                shown.setdefault(card.row.id, []).append((part.entry.name, card))
+    return max(shown.values(), key=len, default=[])
 
 
 def _part(entry: Entry) -> Part:
@@ -203,9 +285,12 @@ def _inline_curves(metrics: Sequence[StepMetrics]) -> list[Markup]:
     return inline
 
 
-def _png(drawing: Drawing) -> bytes:
+def _picture(drawing: Drawing, kind: str) -> bytes:
+    """The file of a drawing, the same bytes for the same drawing."""
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     data = io.BytesIO()
-    drawing.savefig(data, format="png", metadata={"Software": None})
+    with mpl.rc_context({"svg.hashsalt": "tag-rewards"}):
+        drawing.savefig(data, format=kind, metadata=metadata)
     return data.getvalue()
 
 

@@ -23,6 +23,7 @@ from tag_rewards.evaluation.compare import (
     EvaluatedModel,
     compare_models,
     cross_dataset,
+    p_text,
     read_model,
 )
 from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, Figure
@@ -132,6 +133,68 @@ def to_csv(table: Table) -> str:
                 cells += cell if isinstance(cell, Figure) else [cell, *nothing]
             lines.append([group.title, *cells] if titled else cells)
     return csv_text(lines)
+
+
+def to_latex(table: Table) -> str:
+    r"""The table for LaTeX with the package booktabs: three digits, intervals in brackets.
+
+    Example:
+        >>> rows = (("accuracy\u00a0↑", Figure(0.75, 0.5, 1.0, 4)), ("F1 & more_is", None))
+        >>> print(to_latex(Table.of("main", "", ("measure", "sft"), rows)))
+        \begin{tabular}{lr}
+        \toprule
+        measure & sft \\
+        \midrule
+        accuracy $\uparrow$ & 0.750 [0.500, 1.000] \\
+        F1 \& more\_is & -- \\
+        \bottomrule
+        \end{tabular}
+        <BLANKLINE>
+    """
+    lines = [_latex_row(table.columns)]
+    for group in table.groups:
+        lines.append(r"\midrule")
+        if group.title:
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{_latex(group.title)}}} \\")
+        lines += map(_latex_row, group.rows)
+    head = rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
+    return "\n".join([head, r"\toprule", *lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_row(cells: Sequence[Cell]) -> str:
+    return " & ".join(map(_latex, cells)) + r" \\"
+
+
+def _latex(cell: Cell) -> str:
+    if isinstance(cell, Figure):
+        sign = "+" if isinstance(cell, Change) else ""
+        value, low, high = (f"{x:{sign}.3f}" for x in (cell.value, cell.low, cell.high))
+        return f"{value} [{low}, {high}]"
+    if cell is None:
+        return "--"
+    if isinstance(cell, PValue):
+        return f"${p_text(cell)}$"
+    if isinstance(cell, float):
+        return f"{cell:.3f}"
+    return str(cell).translate(_LATEX)
+
+
+# What LaTeX takes for a command, and what its fonts lack.
+_LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "−": "$-$",
+        "–": "--",
+        "\u00a0": " ",
+    }
+)
 
 
 # --- what the tables are of --------------------------------------------------------------------
@@ -389,6 +452,29 @@ def pairs(entries: Sequence[Entry]) -> Tables:
         if first.results.protocol == second.results.protocol
     ]
     return _each(groups, _pair_table)
+
+
+def pair_in_short(table: Table) -> str:
+    """What a table of `pairs` says, in a sentence.
+
+    Example:
+        >>> columns = ("", "sft", "grpo", "change", "p", "adjusted p", "verdict")
+        >>> rows = [
+        ...     ("accuracy\u00a0↑", 0.6, 0.8, 0.2, 0.001, 0.002, "better"),
+        ...     ("ECE\u00a0↓", 0.1, 0.1, 0.0, 0.9, 0.9, "no clear change"),
+        ... ]
+        >>> pair_in_short(Table.of("pair-sft-grpo", "", columns, rows))
+        'grpo against sft: better in accuracy; no clear change in 1 of 2 figures.'
+    """
+    rows = [row for group in table.groups for row in group.rows]
+    found: dict[Cell, list[str]] = {}
+    for row in rows:
+        found.setdefault(row[-1], []).append(str(row[0]).partition("\u00a0")[0])
+    said = [f"{word} in {', '.join(found[word])}" for word in ("better", "worse") if word in found]
+    if unclear := found.get("no clear change"):
+        tested = len(rows) - len(found.get("not tested", ()))
+        said.append(f"no clear change in {len(unclear)} of {tested} figures")
+    return f"{table.columns[2]} against {table.columns[1]}: {'; '.join(said) or 'not tested'}."
 
 
 def across_protocols(entries: Sequence[Entry]) -> Tables:

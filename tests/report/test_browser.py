@@ -112,6 +112,29 @@ def test_faces_can_be_sorted(tab, page):
     assert order(tab, "id") == before
 
 
+def test_faces_can_be_left_out(tab, page):
+    tab.open(page, 1280)
+
+    def shown(value):
+        tab.js(
+            "(() => { const select = document.querySelector('#show-sft');"
+            f"select.value = '{value}'; select.dispatchEvent(new Event('change')); }})()"
+        )
+        cards = "[...document.querySelectorAll('#gallery-sft > li')].filter(e => e.offsetWidth)"
+        return [
+            tuple(one) for one in tab.js(f"{cards}.map(e => [e.dataset.answer, e.dataset.label])")
+        ]
+
+    everything = shown("")
+    assert len(everything) == 27
+    for answer in ("right", "wrong"):
+        assert shown(f"answer {answer}") == [one for one in everything if one[0] == answer] != []
+    label = everything[0][1]
+    assert shown(f"label {label}") == [one for one in everything if one[1] == label]
+    assert 0 < len(shown("au 12")) <= 27
+    assert shown("") == everything
+
+
 def test_what_a_model_writes_is_shown_and_does_nothing(tab, page):
     tab.open(page, 1280)
     shown = "[...document.querySelectorAll('li[data-id=hostile] pre')].map(e => e.textContent)"

@@ -18,7 +18,7 @@ from tag_rewards.cli import app
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.measures import MEASURES
 from tag_rewards.report.report import INDEX, write_report
-from tag_rewards.report.tables import read_entries
+from tag_rewards.report.tables import pair_in_short, pairs, read_entries
 from tests.builders.page_reader import read_page
 from tests.builders.results import (
     LABELS,
@@ -36,6 +36,9 @@ from tests.builders.trace import honest, loop, step
 def report(tmp_path, *folders, run=None):
     write_report(folders, tmp_path / "report", run)
     return read_page((tmp_path / "report" / INDEX).read_text(encoding="utf-8"))
+
+
+TWO = ("sft", "grpo")
 
 
 def write_two(root):
@@ -69,6 +72,58 @@ def rows(page, name):
         [" ".join(cell.text.split()) for cell in row.children if cell.tag in ("th", "td")]
         for row in table.all("tr")
     ]
+
+
+def test_the_page_begins_with_what_came_out(both, page):
+    [short] = [one for one in page.all("section") if one.attributes["id"] == "short"]
+    [sentence] = [
+        one.text for one in page.one("header").all("p") if one.attributes["class"] == "verdict"
+    ]
+    assert sentence == pair_in_short(pairs(read_entries([both.parent / n for n in TWO])).tables[0])
+    assert sentence.startswith("grpo against sft: ")
+    drawings = [one.attributes["aria-label"] for one in short.all("svg")]
+    assert drawings[0].startswith("The headline figures")
+    faces = {drawing.partition(".")[0] for drawing in drawings[1:]}
+    assert (len(faces), len(drawings)) == (1, 3)  # one face, by both models
+
+
+def test_one_result_begins_with_its_verdict(tmp_path):
+    page = report(tmp_path, write_made(tmp_path / "sft"))
+    [sentence] = [p.text for p in page.all("p") if p.attributes.get("class") == "verdict"]
+    assert sentence.startswith("sft: Mean IoU 0.")
+
+
+def test_an_older_report_in_the_folder_goes_and_other_files_stay(tmp_path):
+    folders = write_two(tmp_path)
+    out = tmp_path / "report"
+    write_report(folders, out)
+    assert (out / "confusion-sft.png").exists()
+    (out / "notes-sft.csv").write_text("mine")
+    write_report(folders[1:], out)
+    left = sorted(path.name for path in out.iterdir() if "sft" in path.name)
+    assert left == ["notes-sft.csv"]
+    assert (out / "confusion-grpo.png").exists()
+
+
+@pytest.mark.parametrize("of_another", ["", '<ul class="files"><li><a href="../x.csv">'])
+def test_a_page_that_is_no_report_says_nothing_of_its_files(tmp_path, of_another):
+    out = tmp_path / "report"
+    out.mkdir()
+    (tmp_path / "x.csv").write_text("mine")
+    (out / "x.csv").write_text("mine")
+    (out / INDEX).write_text(f'{of_another}<a href="x.csv">x</a>')
+    write_report([write_made(tmp_path / "sft")], out)
+    assert (tmp_path / "x.csv").exists()
+    assert (out / "x.csv").exists() is not bool(of_another)
+
+
+def test_tables_are_written_for_latex(both):
+    text = (both / "classification.tex").read_text(encoding="utf-8")
+    assert "accuracy $\\uparrow$ & 0.625 [0.575, 0.675] & 0.800 [0.750, 0.850] \\\\" in text
+    tables = {path.stem for path in both.glob("*.csv")}
+    assert {path.stem for path in both.glob("*.tex")} == tables
+    drawings = {p.stem for p in both.glob("*.png") if not p.stem.startswith("faces-")}
+    assert {p.stem for p in both.glob("*.svg")} == drawings
 
 
 def test_the_figures_are_in_the_tables(page):
@@ -333,7 +388,15 @@ def test_tables_and_figures_lie_beside_the_page(page, both):
     assert listed == {path.name for path in both.iterdir()} - {INDEX}
     pictures = {path.stem: cv2.imread(str(path)) for path in both.glob("*.png")}
     assert pictures.keys() == {
-        *("au-iou", "confusion-sft", "confusion-grpo", "faces-sft", "faces-grpo", "curves")
+        *(
+            "headline",
+            "au-iou",
+            "confusion-sft",
+            "confusion-grpo",
+            "faces-sft",
+            "faces-grpo",
+            "curves",
+        )
     }
     assert all(np.std(picture) > 1 for picture in pictures.values())
     for path in both.glob("*.csv"):
