@@ -111,16 +111,54 @@ is_count() {
     done
 }
 
-# begin_verl NAME: verl is given recipes/config/NAME_cpu.yaml or NAME_gpu.yaml, and what is added to
-# `for_verl`.
+# begin_verl NAME: verl is given recipes/config/NAME_cpu.yaml, NAME_gpu.yaml, or the one of PRESET over
+# the latter, and what is added to `for_verl`.
 begin_verl() {
-    config=$1
-    for_verl=(--config-dir="$REPO/recipes/config" --config-name="${config}_$device")
+    local presets
+    config=$1 variant=${PRESET:-$device}
+    if [[ -n ${PRESET:-} ]]; then
+        presets=$(cd "$REPO/recipes/config" && printf '%s\n' "$1"_*x*.yaml | sed "s/$1_\(.*\).yaml/\1/" | tr '\n' ' ')
+        [[ " $presets" == *" $PRESET "* ]] || die "PRESET=$PRESET: there are $presets"
+        [[ $device == gpu ]] || die "PRESET=$PRESET: needs GPUs, and none is seen here"
+    fi
+    for_verl=(--config-dir="$REPO/recipes/config" --config-name="${config}_$variant")
 }
 
-# configured KEY: the one value of that key in these files, for what a script has to know itself.
+# configured KEY: its value in these files, for what a script has to know itself; the last one holds.
 configured() {
-    sed -n "s/^ *$1: *\([^ #$][^ #]*\).*/\1/p" "$REPO/recipes/config/$config"{,_"$device"}.yaml
+    sed -n "s/^ *$1: *\([^ #$][^ #]*\).*/\1/p" "$REPO/recipes/config/$config"{,_"$device",_"$variant"}.yaml |
+        tail -n 1
+}
+
+# gpu_settings: MODEL, LORA, NGPUS and NNODES of a run on GPUs: of PRESET where they are not set.
+gpu_settings() {
+    if [[ -n ${PRESET:-} ]]; then
+        MODEL=${MODEL:-$(configured path)} LORA=${LORA:-$(configured lora_rank)}
+        NGPUS=${NGPUS:-$(configured n_gpus_per_node)} NNODES=${NNODES:-$(configured nnodes)}
+    fi
+    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} TIMEOUT=${TIMEOUT:-604800}
+    FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
+}
+
+# gpu_memory: GiB of the smallest GPU; where no driver says it, what PRESET is for; else nothing.
+gpu_memory() {
+    local mib
+    mib=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | sort -n | head -n 1 || true)
+    if [[ $mib =~ ^[0-9]+$ ]]; then
+        awk -v mib="$mib" 'BEGIN { printf "%.1f\n", mib / 1024 }'
+    elif [[ -n ${PRESET:-} ]]; then
+        say "${PRESET##*x}"
+    fi
+}
+
+# check_memory MODEL ARGUMENT...: says what verl needs of a GPU's memory for it, and refuses what cannot
+# fit, unless MEMORY_CHECK=0.
+check_memory() {
+    local model=$1
+    shift
+    [[ $device == gpu ]] || return 0
+    "$VENV/bin/python" -m tag_rewards.integrations.verl.memory "$model" "$(gpu_memory)" \
+        "${for_verl[@]}" "$@" || [[ ${MEMORY_CHECK:-1} == 0 ]] || exit 1
 }
 
 # set_where_given NAME KEY ...: verl's KEY becomes the variable NAME where that is set.

@@ -29,8 +29,10 @@
 #                                         tag                    tag
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
-#   STEPS     GRPO steps                  20                     from EPOCHS
-#   EPOCHS    passes over the data        from STEPS             15
+#   PRESET    1x24, 1x80, 8x80 or 2x8x80: nodes x GPUs x GB of each; a model, LoRA and sizes that fit
+#             it, for what is not set; docs/recipes.md has the table
+#   STEPS     GRPO steps                  20                     400
+#   EPOCHS    passes over the data        from STEPS             from STEPS, or instead of them
 #   TRAIN_BATCH  prompts of a step        16                     512
 #   MINI_BATCH   prompts of an update     16                     128
 #   ROLLOUT_N    rollouts of a prompt     8                      5
@@ -56,6 +58,7 @@
 #             prepare --help` has it: 0.18, 0.2 and 0.12 for made faces, 0 otherwise
 #   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV      virtual environment: .venv
+#   MEMORY_CHECK=0  starts even if the estimate of a GPU's memory says that the run cannot fit
 #   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder, and
 #             without a GPU the cluster one of `ray start --num-gpus=1 --num-cpus=16`
 #   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops
@@ -75,6 +78,8 @@ begin_recipe "$@"
 # Without a variable's value, what recipes/config says holds; here is what this script computes with.
 begin_verl tag_grpo
 SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
+# The steps decide how often the data is passed over, unless a number of passes is asked for.
+[[ $device == cpu || -z ${EPOCHS:-} ]] || STEPS=${STEPS:-null}
 STEPS=${STEPS:-$(configured total_training_steps)}
 TRAIN_BATCH=${TRAIN_BATCH:-$(configured train_batch_size)}
 MINI_BATCH=${MINI_BATCH:-$(configured ppo_mini_batch_size)}
@@ -83,9 +88,9 @@ FORMAT_WEIGHT=${FORMAT_WEIGHT:-$(configured format_weight)}
 ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-$(configured accuracy_weight)}
 GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-$(configured grounding_weight)}
 if [[ $device == gpu ]]; then
-    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} TIMEOUT=${TIMEOUT:-604800}
+    gpu_settings
+    [[ -z ${PRESET:-} ]] || TP=${TP:-$(configured tensor_model_parallel_size)}
     TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
-    FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
     [[ -n ${DATA:-} || ${DRY_RUN:-} == 1 ]] || die "DATA is not set: with a GPU, name a dataset's" \
         "folder in RAF-DB's layout (or TAG_DEVICE=cpu for the embedded default)"
 else
@@ -198,6 +203,8 @@ grpo() {
         say "   only $prompts prompts: a step takes all of them"
         batch_sizes "$prompts"
     fi
+    [[ $STEPS == null ]] || say "   $STEPS steps take $((STEPS * (prompts < TRAIN_BATCH ? prompts : TRAIN_BATCH)))" \
+        "prompts: $prompts faces, each about $((STEPS * (prompts < TRAIN_BATCH ? prompts : TRAIN_BATCH) / prompts)) times"
     export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $policy ]] && echo 1 || echo 0)}
     export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
     # verl overwrites the file of its file logger, so each launch gets its own; the report joins them.
@@ -253,6 +260,7 @@ same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} ${LORA:+LORA} $(da
 stage set-up set_up
 check_weights
 no_adapter "$MODEL"
+check_memory "$MODEL" "$@"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet

@@ -16,6 +16,8 @@
 #   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
 #   NGPUS       GPUs of a node              -                      all
 #   NNODES      nodes; start this on each, with NODE_RANK, MASTER_ADDR and MASTER_PORT    1
+#   PRESET      1x24, 1x80, 8x80 or 2x8x80: nodes x GPUs x GB of each; a model, LoRA and sizes that
+#               fit it, for what is not set
 #   EPOCHS      passes over the data        3                      3
 #   BATCH       traces of a step            32                     96
 #   LR          learning rate               3e-4                   2e-5
@@ -28,6 +30,7 @@
 #   FLASH_ATTENTION  1 or 0: use it or not  0                      1 if installed
 #   LOGGER      verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV        virtual environment: .venv
+#   MEMORY_CHECK=0  starts even if the estimate of a GPU's memory says that the run cannot fit
 #   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops
 #
 # verl's settings are in recipes/config/tag_sft*.yaml, hydra files over verl's own defaults.
@@ -42,17 +45,17 @@ begin_recipe "$@"
 
 # Without a variable's value, what recipes/config says holds; here is what this script computes with.
 begin_verl tag_sft
-NNODES=${NNODES:-1} EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
+EPOCHS=${EPOCHS:-3} FREEZE_VISION=${FREEZE_VISION:-1}
 DROP_LONG=${DROP_LONG:-0} SEED=${SEED:-0}
 BATCH=${BATCH:-$(configured train_batch_size)}
 MAX_LENGTH=${MAX_LENGTH:-$(configured max_length)}
 MAX_TOKENS=${MAX_TOKENS:-$(configured max_token_len_per_gpu)}
 if [[ $device == gpu ]]; then
-    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} TIMEOUT=${TIMEOUT:-604800}
-    FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
+    gpu_settings
 else
     NGPUS=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-3600}
 fi
+NNODES=${NNODES:-1}
 is_count NGPUS NNODES EPOCHS BATCH MAX_LENGTH MAX_TOKENS TIMEOUT LORA
 workers=$((NGPUS * NNODES))
 ((BATCH % workers == 0)) || die "BATCH=$BATCH: must be a multiple of the $workers GPUs"
@@ -142,6 +145,7 @@ for_verl+=(
 set_where_given LR optim.lr
 set_model model
 end_dry_run "$@"
+check_memory "$MODEL" "$@"
 
 # ---------------------------------------------------------------- the run
 

@@ -15,7 +15,9 @@ BROUGHT = {
     "markupsafe": "jinja2",
     "starlette": "fastapi",
     "typing-extensions": "typer",
-    **dict.fromkeys(("omegaconf", "ray", "torch", "transfer-queue", "transformers"), "verl"),
+    **dict.fromkeys(
+        ("hydra", "omegaconf", "ray", "torch", "transfer-queue", "transformers"), "verl"
+    ),
     "safetensors": "verl",
     **dict.fromkeys(("datasets", "huggingface-hub"), "trl"),
 }
