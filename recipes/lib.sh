@@ -50,6 +50,24 @@ count_gpus() {
 # Makes or updates the environment. TAG_SETUP=0 takes VENV as it is (a container with verl, say).
 set_up() {
     [[ ${TAG_SETUP:-1} == 0 ]] || "$REPO/recipes/setup.sh"
+    check_torch
+}
+
+# check_torch: on a machine with GPUs, whether PyTorch in VENV is a build for them, and sees them.
+check_torch() {
+    [[ $(device) == gpu ]] || return 0
+    "$VENV/bin/python" - "$(count_gpus)" <<'EOF'
+import sys
+import torch
+
+here = f"error: PyTorch {torch.__version__} in {sys.prefix}"
+if torch.version.cuda is None:
+    sys.exit(f"{here} is a build without CUDA, and this machine has GPUs: install a build with CUDA, "
+             "or set TAG_DEVICE=cpu")
+if int(sys.argv[1]) and not torch.cuda.is_available():
+    sys.exit(f"{here} was built for CUDA {torch.version.cuda} and cannot use the {sys.argv[1]} GPUs "
+             "here: is the driver too old for it?")
+EOF
 }
 
 # What each process of a run without a GPU needs to know.

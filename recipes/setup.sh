@@ -8,6 +8,7 @@
 #   VENV             where it lies                            (.venv in this checkout)
 #   PYTHON           interpreter, 3.10 to 3.12                (the first found: 3.11, 3.12, 3.10)
 #   TAG_DEVICE       cpu or gpu                               (gpu if an NVIDIA GPU is seen)
+#   DRIVER_CHECK     0: install for GPUs whatever driver is here
 #   TORCH_INDEX_URL  one more package index to look for PyTorch's CPU build in
 #
 # Versions are pinned in recipes/constraints. The log is VENV/setup.log. A run that was killed is
@@ -112,8 +113,24 @@ check() {
     if [[ $DEVICE == cpu ]]; then
         VERL_PLATFORM=cpu "$VENV/bin/python" -m tag_rewards_verl_cpu
     else
-        "$VENV/bin/python" -c 'import tag_rewards, torch, verl, vllm; print(torch.cuda.is_available())'
+        check_torch && "$VENV/bin/python" -c 'import tag_rewards, verl, vllm'
     fi
+}
+
+# What NVIDIA says a CUDA of that number needs at least (docs.nvidia.com/deploy/cuda-compatibility).
+declare -A DRIVER_OF_CUDA=([12]=525 [13]=580)
+
+# Whether the driver is one for the set's CUDA. Where none can be asked, as in the building of an
+# image, nothing is known.
+check_driver() {
+    local cuda driver
+    [[ $DEVICE == gpu && ${DRIVER_CHECK:-1} != 0 ]] || return 0
+    cuda=$(sed -n 's/^cuda-toolkit==\([0-9]*\).*/\1/p' "$CONSTRAINTS")
+    driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 || true)
+    [[ $driver =~ ^([0-9]+)\. && -n ${DRIVER_OF_CUDA[$cuda]:-} ]] || return 0
+    ((BASH_REMATCH[1] >= DRIVER_OF_CUDA[$cuda])) ||
+        die "the NVIDIA driver is $driver, and this set's CUDA $cuda needs ${DRIVER_OF_CUDA[$cuda]} or" \
+            "later: update the driver (or set DRIVER_CHECK=0 where NVIDIA's package cuda-compat stands in for it)"
 }
 
 # --- up to date? -------------------------------------------------------------------------------
@@ -134,6 +151,7 @@ fi
 base=$(find_python)
 PYTHON_VERSION=$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 CONSTRAINTS=recipes/constraints/$DEVICE-py$PYTHON_VERSION.txt
+check_driver
 
 # What a killed run left is not worth guessing about; what another Python or device made does not fit.
 fits="$DEVICE $PYTHON_VERSION"

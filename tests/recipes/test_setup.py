@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -178,6 +179,71 @@ def test_two_at_once(setup: Setup) -> None:
         output = process.communicate(timeout=60)[0]
         assert process.returncode == 0, output
     assert sum(call.startswith("-m venv") for call in setup.calls()) == 1
+
+
+def with_driver(setup: Setup, version: str, **settings: object) -> tuple[int, str]:
+    """A set-up for GPUs on a machine whose nvidia-smi says that version."""
+    folder = setup.venv.parent
+    driver = folder / "nvidia-smi"
+    driver.write_text(f"#!/bin/sh\nprintf '{version}\\n{version}\\n'\n")
+    driver.chmod(0o755)
+    path = f"{folder}:{os.environ['PATH']}"
+    return setup.run(TAG_DEVICE="gpu", VERSION="3.12", PATH=path, **settings)
+
+
+def test_a_driver_that_is_too_old_ends_before_anything_is_fetched(setup: Setup) -> None:
+    code, output = with_driver(setup, "570.172.08")
+    assert code != 0
+    sentence = "the NVIDIA driver is 570.172.08, and this set's CUDA 13 needs 580 or later: update"
+    assert sentence in output
+    assert not any("pip" in call or "venv " in call for call in setup.calls())
+    assert with_driver(setup, "570.172.08", DRIVER_CHECK=0)[0] == 0
+
+
+@pytest.mark.parametrize("version", ["580.65.06", "600.1", "[N/A]", ""])
+def test_a_driver_that_will_do_or_does_not_say(setup: Setup, version: str) -> None:
+    code, output = with_driver(setup, version)
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("path", SETS, ids=lambda path: path.name)
+def test_the_least_driver_of_a_sets_cuda_is_known(path: Path) -> None:
+    known = re.search(r"DRIVER_OF_CUDA=\((.*)\)", (REPO / "recipes/setup.sh").read_text())
+    cuda = pins(path).get("cuda-toolkit", "").partition(".")[0]
+    assert f"[{cuda}]=" in known[1] if path.name.startswith("gpu") else not cuda
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "available", "sentence"),
+    [
+        ("2.13.0+cpu", None, False, "is a build without CUDA, and this machine has GPUs"),
+        ("2.11.0", "13.0", False, "was built for CUDA 13.0 and cannot use the 1 GPUs here"),
+        ("2.11.0", "13.0", True, None),
+    ],
+)
+def test_pytorch_must_be_one_for_the_gpus(tmp_path, version, cuda, available, sentence) -> None:
+    torch = tmp_path / "torch"
+    torch.mkdir()
+    (torch / "__init__.py").write_text(
+        f"from types import SimpleNamespace as S\n__version__ = {version!r}\n"
+        f"version = S(cuda={cuda!r})\ncuda = S(is_available=lambda: {available})\n"
+    )
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho GPU 0: A\n")
+    driver.chmod(0o755)
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f'source "{REPO}/recipes/lib.sh"; set_up; say fine'],
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PYTHONPATH": str(tmp_path),
+            "VENV": sys.prefix,
+            "TAG_SETUP": "0",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == (0 if sentence is None else 1), run.stderr
+    assert (sentence or "") in run.stderr
 
 
 def pins(path: Path) -> dict[str, str]:
