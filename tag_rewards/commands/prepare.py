@@ -39,6 +39,19 @@ def prepare(
         bool,
         typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon."),
     ] = False,
+    placement: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="Put training faces elsewhere on the canvas, so that their place gives nothing "
+            "away: aligned (if the training faces are), always, never, or how far, such as "
+            "scale=0.3,roll=10,shift=0.3.",
+        ),
+    ] = "aligned",
+    place_evaluation: Annotated[
+        bool,
+        typer.Option("--place-evaluation", help="Put the faces of the other splits there, too."),
+    ] = False,
     keep_unseen: Annotated[
         bool,
         typer.Option(
@@ -64,7 +77,9 @@ def prepare(
     sft_au_error: Annotated[
         float, typer.Option(help="Probability that one AU of an SFT trace is wrong.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Decides wording and imprecision of SFT traces.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Decides wording and imprecision of SFT traces, and placement.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Turn a dataset and what a detector saw in it into parquet files for SFT, RL and evaluation.
@@ -90,6 +105,7 @@ def prepare(
     from tag_rewards.evidence.of_dataset import EvidenceRows
     from tag_rewards.model_images import images_by_hand
     from tag_rewards.prepare.face_target import TargetConfig
+    from tag_rewards.prepare.placement import placement_of
     from tag_rewards.prepare.run import PrepareConfig
     from tag_rewards.prepare.run import prepare as run
     from tag_rewards.prepare.texts import Imprecision
@@ -106,6 +122,8 @@ def prepare(
         prompt=prompt,
         data_source=data_source,
         seed=seed,
+        placement=placement_of(placement),
+        place_evaluation=place_evaluation,
         keep_unseen=keep_unseen,
         limit=limit,
     )
@@ -124,6 +142,7 @@ def prepare(
             on_sample=bar.advance,
         )
     notes = [f"Not as published: {mismatch}" for mismatch in counts.mismatches]
+    notes += counts.sentences()
     if annotation.model is not None and (annotation.model.known or box_space is None):
         assumed = "" if images else "Assumed, as the checkpoints are released: "
         notes.append(f"{assumed}{annotation.model.sentence(canvas, canvas)}")

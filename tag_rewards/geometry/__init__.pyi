@@ -9,6 +9,7 @@ from .boxes import (
     box_iou,
     clip_boxes,
     convert_boxes,
+    means_of_others,
     scale_boxes,
     smart_resize,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "inner_eye_distance",
     "jaa_centres",
     "match",
+    "means_of_others",
     "mirror_landmarks",
     "scale_boxes",
     "smart_resize",

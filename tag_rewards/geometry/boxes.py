@@ -148,6 +148,30 @@ def whole_pixels(boxes: ArrayLike, width: int, height: int) -> NDArray[np.int64]
     return np.asarray(np.hstack([np.floor(inside[:, :2]), np.ceil(inside[:, 2:])]), np.int64)
 
 
+def means_of_others(names: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
+    """For each box the mean of the other boxes of its name: where it would lie, not having looked.
+
+    Args:
+        names: What each box is of, shape (m,).
+        boxes: Shape (m, 4).
+
+    Returns:
+        Shape (m, 4); NaN where no other box has the name.
+
+    Example:
+        >>> boxes = [[0, 0, 2, 2], [4, 0, 6, 2], [8, 0, 12, 2], [1, 1, 2, 2]]
+        >>> means_of_others(["eye", "eye", "eye", "nose"], boxes)[:, 0].tolist()
+        [6.0, 4.0, 2.0, nan]
+    """
+    own = np.asarray(boxes, np.float64).reshape(-1, 4)
+    _, of, counts = np.unique(np.asarray(names), return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), 4))
+    np.add.at(sums, of, own)
+    others = np.full(own.shape, np.nan)
+    n = (counts[of] - 1)[:, np.newaxis]
+    return np.divide(sums[of] - own, n, out=others, where=n > 0)
+
+
 def face_area(landmarks: NDArray[np.float64] | None, width: int, height: int) -> NDArray[np.int64]:
     """The box of a face from jaw to forehead in whole pixels, (4,); the image where it is unknown.
 

@@ -10,6 +10,11 @@ from .face_target import (
     image_target,
 )
 from .model_fits import check_model_fits
+from .placement import (
+    Blind,
+    Placement,
+    blind_grounding,
+)
 from .rows import (
     IMAGE_TAG,
     EvalRow,
@@ -34,16 +39,19 @@ from .texts import (
 __all__ = [
     "IMAGE_TAG",
     "AUBox",
+    "Blind",
     "Canvas",
     "EvalRow",
     "EvaluationFace",
     "EvaluationSet",
     "Imprecision",
+    "Placement",
     "PrepareConfig",
     "PreparedCounts",
     "RLRow",
     "SFTRow",
     "TargetConfig",
+    "blind_grounding",
     "check_model_fits",
     "describe_space",
     "evaluation_set",

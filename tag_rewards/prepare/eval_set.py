@@ -99,12 +99,15 @@ def evaluation_set(
         protocol=protocol.name,
         labels=protocol.labels,
         mismatches=loaded.mismatches,
-        faces=tuple(_face(sample, source, config) for sample in samples),
+        faces=tuple(evaluation_face(sample, source, config) for sample in samples),
         config=config.settings(),
     )
 
 
-def _face(sample: FaceSample, source: FaceSource | None, config: TargetConfig) -> EvaluationFace:
+def evaluation_face(
+    sample: FaceSample, source: FaceSource | None, config: TargetConfig
+) -> EvaluationFace:
+    """One image and what a detector saw in it, without decoding it; as `evaluation_set`."""
     faces = NO_SOURCE if source is None else source.faces(sample)
     width, height = (0, 0) if isinstance(faces, LeftOut) else _size(sample)
     face = face_target(sample, faces, width, height, config)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from tag_rewards.datasets.reading import Box
     from tag_rewards.detectors.observation import Detection, FaceObservation
+    from tag_rewards.prepare.placement import Placement
     from tag_rewards.target import Polygon
 
     Faces = Sequence[FaceObservation] | LeftOut
@@ -83,6 +84,8 @@ class Canvas:
         part: What is shown: x1, y1, x2, y2 in whole pixels of the image.
         size: Width and height of the canvas in pixels.
         space: The box space.
+        shown: What boxes are cut to: left, top, width and height in canvas pixels. None is the
+            place where the part lies.
 
     Example:
         >>> from tag_rewards.geometry import BoxSpace
@@ -96,6 +99,7 @@ class Canvas:
     part: Box
     size: tuple[int, int]
     space: BoxSpace
+    shown: tuple[float, float, float, float] | None = None
 
     @classmethod
     def whole(cls, width: int, height: int, space: BoxSpace) -> Canvas:
@@ -112,17 +116,17 @@ class Canvas:
 
     def points(self, points: ArrayLike) -> NDArray[np.float64]:
         """Points (n, 2) of the image in the box space; they can lie outside of what is shown."""
-        moved: NDArray[np.float64] = self._to_canvas(points) * self._zoom
+        moved: NDArray[np.float64] = self.on_canvas(points) * self._zoom
         return moved
 
     def boxes(self, boxes: ArrayLike) -> NDArray[np.float64]:
-        """Boxes (n, 4) of the image in the box space, cut to the part.
+        """Boxes (n, 4) of the image in the box space, cut to what is shown.
 
         A box outside of it comes back without area.
         """
-        corners = self._to_canvas(np.reshape(boxes, (-1, 2, 2)))
-        low = np.array(self.place[:2])
-        cut: NDArray[np.float64] = np.clip(corners, low, low + self.place[2:]) * self._zoom
+        corners = self.on_canvas(np.reshape(boxes, (-1, 2, 2)))
+        low, high = self._edges
+        cut: NDArray[np.float64] = np.clip(corners, low, high) * self._zoom
         return cut.reshape(-1, 4)
 
     def box(self, box: ArrayLike) -> Box | None:
@@ -131,7 +135,7 @@ class Canvas:
         return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
     def polygon(self, region: shapely.Geometry, box: Box) -> Polygon:
-        """A region of the image in the box space, cut to the part, to one decimal.
+        """A region of the image in the box space, cut to what is shown, to one decimal.
 
         Args:
             region: Polygons in pixels of the image.
@@ -140,8 +144,7 @@ class Canvas:
         """
         import shapely  # slow to import, and boxes do without
 
-        low = np.array(self.place[:2]) * self._zoom
-        shown = shapely.box(*low, *(low + np.array(self.place[2:]) * self._zoom))
+        shown = shapely.box(*(self._edges * self._zoom).ravel())
         cut = shapely.get_parts(shapely.transform(region, self.points).intersection(shown))
         # What only touches the image's edge would come back as a line or a point.
         parts = [part for part in cut if part.area > 0] or [shapely.box(*box)]
@@ -154,25 +157,36 @@ class Canvas:
         moved: NDArray[np.float64] = (corners - self.place[:2]) / self._scale + self.part[:2]
         return moved.reshape(-1, 4)
 
-    def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The canvas with the part of the image on it, (height, width, 3) uint8."""
+    def picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The part of the image in the size that it has on the canvas, uint8 BGR."""
         x1, y1, x2, y2 = self.part
-        left, top, width, height = self.place
+        _, _, width, height = self.place
         resized = cv2.resize(
             image[y1:y2, x1:x2],
             (width, height),
             interpolation=cv2.INTER_AREA if width < x2 - x1 else cv2.INTER_CUBIC,
         )
+        return np.asarray(resized, np.uint8)
+
+    def draw(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The canvas with the part of the image on it, (height, width, 3) uint8."""
+        left, top, width, height = self.place
         board = np.zeros((self.size[1], self.size[0], 3), np.uint8)
-        board[top : top + height, left : left + width] = resized
+        board[top : top + height, left : left + width] = self.picture(image)
         return board
 
-    def _to_canvas(self, points: ArrayLike) -> NDArray[np.float64]:
+    def on_canvas(self, points: ArrayLike) -> NDArray[np.float64]:
         """Points (..., 2) of the image in pixels of the canvas."""
         moved: NDArray[np.float64] = (
             np.subtract(points, self.part[:2]) * self._scale + self.place[:2]
         )
         return moved
+
+    @property
+    def _edges(self) -> NDArray[np.float64]:
+        """The corners of what is shown in canvas pixels, (2, 2)."""
+        left, top, width, height = self.shown or self.place
+        return np.array([[left, top], [left + width, top + height]], np.float64)
 
     @cached_property
     def _scale(self) -> NDArray[np.float64]:
@@ -369,23 +383,39 @@ def face_target(
     if isinstance(faces, LeftOut):
         return faces
     canvas = config.canvas_of(sample, width, height)
-    faces = faces_of(sample, faces, canvas.part)
+    face = _labelled_face(sample, faces, canvas.part, config)
+    return face if isinstance(face, LeftOut) else _target_of(face, sample.label, canvas, config)
+
+
+def _labelled_face(
+    sample: FaceSample, faces: Sequence[FaceObservation], part: Box, config: TargetConfig
+) -> FaceObservation | LeftOut:
+    """The face that a sample is about, with landmarks that show one."""
+    faces = faces_of(sample, faces, part)
     if not faces and sample.face_box is not None:
         return ELSEWHERE
     face = main_face(faces, min_confidence=config.min_confidence)
     if face is None:
         return UNSURE
-    landmarks = face.landmarks
-    if landmarks is None:
+    if face.landmarks is None:
         return NO_LANDMARKS
-    if not lies_in(landmarks, canvas.part):
+    if not lies_in(face.landmarks, part):
         return OUTSIDE
-    if np.ptp(landmarks, axis=0).min() < config.min_face:
+    if np.ptp(face.landmarks, axis=0).min() < config.min_face:
         return TOO_SMALL
     try:
-        face_frames(as_faces(landmarks))
+        face_frames(as_faces(face.landmarks))
     except ValueError:
         return DEGENERATE
+    return face
+
+
+def _target_of(
+    face: FaceObservation, label: str, canvas: Canvas, config: TargetConfig
+) -> FaceTarget:
+    """The target of a face with landmarks."""
+    landmarks = face.landmarks
+    assert landmarks is not None
     active = activated_aus(face, top_k=config.top_k, min_probability=config.min_probability)
     evidence = []
     for item in active:
@@ -403,7 +433,7 @@ def face_target(
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in config.space.extent)
     return FaceTarget(
-        target=config.target(sample.label, evidence),
+        target=config.target(label, evidence),
         landmarks=canvas.points(landmarks),
         face_box=_written(canvas, [landmarks.min(axis=0), landmarks.max(axis=0)], config)
         or (0, 0, width, height),
@@ -449,9 +479,20 @@ def _written(canvas: Canvas, box: ArrayLike, config: TargetConfig) -> Box | None
 
 
 def face_on_canvas(
-    sample: FaceSample, faces: Faces, config: TargetConfig
+    sample: FaceSample,
+    faces: Faces,
+    config: TargetConfig,
+    placement: Placement | None = None,
+    seed: int = 0,
 ) -> tuple[FaceTarget, NDArray[np.uint8]] | LeftOut:
     """The target of an image's main face, as `face_target`, and the canvas with the image.
+
+    Args:
+        sample: The labelled image.
+        faces: What a detector saw in it, or why it saw nothing.
+        config: Canvas, box space and thresholds.
+        placement: How far the face is put from where it lies in the image; None leaves it there.
+        seed: Decides where it is put, together with the sample's id.
 
     Returns:
         The target and the canvas, (canvas, canvas, 3) uint8 BGR, or why there is none.
@@ -465,10 +506,21 @@ def face_on_canvas(
         return faces
     image = load_image(sample)
     height, width = image.shape[:2]
-    face = face_target(sample, faces, width, height, config)
+    canvas = config.canvas_of(sample, width, height)
+    face = _labelled_face(sample, faces, canvas.part, config)
     if isinstance(face, LeftOut):
         return face
-    return face, config.canvas_of(sample, width, height).draw(image)
+    if placement is None:
+        return _target_of(face, sample.label, canvas, config), canvas.draw(image)
+    assert face.landmarks is not None
+    placed = placement.apply(
+        *(sample.id, canvas.on_canvas(face.landmarks), canvas.picture(image)),
+        *(canvas.place, canvas.size, seed),
+    )
+    # As if a detector had looked at the canvas.
+    moved = replace(face, landmarks=placed.landmarks)
+    seen = replace(Canvas.whole(*canvas.size, canvas.space), shown=placed.shown)
+    return _target_of(moved, sample.label, seen, config), placed.board
 
 
 def canvas_image(sample: FaceSample, config: TargetConfig) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tag_rewards.datasets.protocols import LoadedProtocol
+    from tag_rewards.prepare.placement import Placement
 
 
 ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
@@ -287,15 +288,20 @@ def _image(images: list[dict[str, bytes]]) -> bytes:
 
 
 def file_metadata(
-    config: Mapping[str, Any], loaded: LoadedProtocol | None = None
+    config: Mapping[str, Any],
+    loaded: LoadedProtocol | None = None,
+    placement: Placement | None = None,
 ) -> dict[str, str]:
     """What a file of rows says of itself.
 
     Args:
         config: How it was prepared, as plain JSON values.
         loaded: The protocol's data, for `eval.parquet`.
+        placement: How far its faces were put from where they lie in their images.
     """
     content: dict[str, Any] = {"config": config}
+    if placement is not None:
+        content["placement"] = asdict(placement)
     if loaded is not None:
         content |= {
             "protocol": loaded.protocol.name,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -21,14 +21,16 @@ from tag_rewards.datasets.protocols import (
     some_of_each_split,
 )
 from tag_rewards.datasets.rafdb import unlabelled_images
-from tag_rewards.datasets.reading import LeftOut
+from tag_rewards.datasets.reading import LeftOut, evenly
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import ImageError, encode_image
 from tag_rewards.files.text import csv_text
 from tag_rewards.files.whole import staged
 from tag_rewards.forms import form_named
+from tag_rewards.prepare.eval_set import evaluation_face
 from tag_rewards.prepare.face_target import TargetConfig, canvas_image, face_on_canvas
+from tag_rewards.prepare.placement import ALIGNED, Blind, Placement, blind_grounding
 from tag_rewards.prepare.rows import EvalRow, ParquetRows, RecordFile, RLRow, SFTRow, file_metadata
 from tag_rewards.prepare.texts import (
     PROMPT_NAMES,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.prepare.face_target import FaceTarget
+    from tag_rewards.target import Target
 
     Drawn = tuple[FaceTarget, NDArray[np.uint8]]
 
@@ -79,7 +82,11 @@ class PrepareConfig:
         prompt: Name of the prompt's template; `short` also makes the traces short.
         data_source: Name of the dataset in the files; verl groups its metrics by it. None is the
             protocol's.
-        seed: Decides wording and imprecision, together with the sample's id.
+        seed: Decides wording, imprecision and placement, together with the sample's id.
+        placement: How far faces are put from where they lie, so that their place gives nothing
+            away: `aligned` puts them at the usual distance if those of the training data are
+            aligned, a `Placement` puts them in any case, None leaves all where they are.
+        place_evaluation: Whether faces of other splits than `train` are put elsewhere too.
         keep_unseen: Whether training images without evidence are rows of `rl_train` all the same;
             the grounding reward abstains on them. SFT traces need evidence.
         limit: Most images of each split, at least 1, for a first look; None is all.
@@ -90,6 +97,8 @@ class PrepareConfig:
     prompt: PromptName = "tag"
     data_source: str | None = None
     seed: int = 0
+    placement: Placement | Literal["aligned"] | None = "aligned"
+    place_evaluation: bool = False
     keep_unseen: bool = False
     limit: int | None = None
 
@@ -100,11 +109,25 @@ class PrepareConfig:
             raise InputError("data_source is empty; name the dataset")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
+        if isinstance(self.placement, str) and self.placement != "aligned":
+            raise InputError(f"placement is {self.placement!r}, not 'aligned', a Placement or None")
         require_at_least_1(limit=self.limit)
 
     def settings(self) -> dict[str, Any]:
-        """All of it as plain JSON values, as `prepare.json` records it."""
-        return {**asdict(self), "annotation": self.annotation.settings()}
+        """All of it as plain JSON values, as `prepare.json` records it.
+
+        Placement only where faces are put elsewhere.
+        """
+        kept = {**asdict(self), "annotation": self.annotation.settings()}
+        if not isinstance(self.placement, Placement):
+            del kept["placement"], kept["place_evaluation"]
+        return kept
+
+    def placement_of(self, split: str) -> Placement | None:
+        """How far the faces of a split are put from where they lie."""
+        if split == "train" or self.place_evaluation:
+            return self.placement if isinstance(self.placement, Placement) else None
+        return None
 
 
 def prepare(
@@ -164,6 +187,9 @@ def prepare(
     config = replace(config, data_source=config.data_source or loaded.protocol.dataset)
     source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
     source.require_any(samples)
+    if config.placement == "aligned":
+        found = _place_aligned(samples, source, config.annotation)
+        config = replace(config, placement=found)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder to write to")
     if on_start:
@@ -174,15 +200,27 @@ def prepare(
         loaded.mismatches,
         loaded.dropped,
         n_unlabelled,
+        placed={split: of for split in names if (of := config.placement_of(split)) is not None},
     )
+    targets: dict[str, list[Target]] = {split: [] for split in names}
+    looked_at = {
+        sample.id
+        for split in names
+        for sample in evenly([one for one in samples if one.split == split], _LOOKED_AT)
+    }
     # Files of an earlier protocol with other splits would be taken for ones of this.
     replaces = (*parquet_files(("train", "val", "test")), LEFT_OUT_FILE)
     left_out = [(sample, reason, "") for sample, reason in loaded.left_out if sample.split in names]
     with staged(out, COUNTS_FILE, replaces=replaces) as scratch:
         with SplitFiles(scratch, loaded, config) as files:
             for sample in samples:
-                found = face_on_canvas(sample, source.faces(sample), config.annotation)
+                found = face_on_canvas(
+                    *(sample, source.faces(sample), config.annotation),
+                    *(config.placement_of(sample.split), config.seed),
+                )
                 face = found if isinstance(found, LeftOut) else found[0]
+                if sample.id in looked_at and not isinstance(face, LeftOut):
+                    targets[sample.split].append(face.target)
                 still_in = files.write(sample, found)
                 counts.splits[sample.split].count(sample.label, face)
                 if isinstance(face, LeftOut):
@@ -191,6 +229,8 @@ def prepare(
                 if on_sample:
                     on_sample()
         _require_rows(counts)
+        for split, of_split in targets.items():
+            counts.splits[split].blind = _blind(of_split)
         content = {"config": config.settings(), **counts.to_dict()}
         (scratch / COUNTS_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         rows = (
@@ -199,6 +239,34 @@ def prepare(
         )
         (scratch / LEFT_OUT_FILE).write_text(csv_text([_LEFT_OUT, *rows]), encoding="utf-8")
     return counts
+
+
+_LOOKED_AT = 3000
+"""Faces of a split, taken evenly from all of it, of which is told what their place gives away."""
+
+_TO_DECIDE = 300
+"""Training faces that are looked at before anything is written."""
+
+_TOO_FEW = 30
+"""Faces of which it cannot be told."""
+
+
+def _place_aligned(
+    samples: Sequence[FaceSample], source: FaceSource, config: TargetConfig
+) -> Placement | None:
+    """How far faces are put from where they lie: nowhere, unless the training faces are aligned."""
+    train = evenly([sample for sample in samples if sample.split == "train"], _TO_DECIDE)
+    if len(train) < _TOO_FEW:
+        return None
+    found = _blind([evaluation_face(sample, source, config).target for sample in train])
+    return Placement() if found is not None and found.grounding >= ALIGNED else None
+
+
+def _blind(targets: Sequence[Target]) -> Blind | None:
+    """What boxes earn that never looked; None with too few faces to tell."""
+    if sum(bool(target.evidence) for target in targets) < _TOO_FEW:
+        return None
+    return blind_grounding(targets)
 
 
 _LEFT_OUT = ("id", "image", "split", "label", "reason", "still_in")
@@ -248,18 +316,20 @@ class SplitFiles:
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
         names, settings = split_names(loaded), annotation.settings()
-        about, enter = file_metadata(settings), self._files.enter_context
+        enter = self._files.enter_context
+        about = {
+            split: file_metadata(settings, placement=config.placement_of(split)) for split in names
+        }
         self._rl = {
-            split: enter(ParquetRows(folder / f"rl_{name}.parquet", RLRow, about))
+            split: enter(ParquetRows(folder / f"rl_{name}.parquet", RLRow, about[split]))
             for split, name in names.items()
         }
         self._sft = {
-            split: enter(ParquetRows(folder / f"sft_{name}.parquet", SFTRow, about))
+            split: enter(ParquetRows(folder / f"sft_{name}.parquet", SFTRow, about[split]))
             for split, name in names.items()
         }
-        self._eval = enter(
-            ParquetRows(folder / EVAL_FILE, EvalRow, file_metadata(settings, loaded))
-        )
+        of_eval = file_metadata(settings, loaded, config.placement_of(protocol.split))
+        self._eval = enter(ParquetRows(folder / EVAL_FILE, EvalRow, of_eval))
 
     def __enter__(self) -> SplitFiles:
         return self
@@ -357,6 +427,8 @@ class PreparedSplit:
         unseen: Rows of RL beyond these, for images without evidence (`keep_unseen`).
         left_out: Images that became no row, by reason.
         boxes_outside: Active AUs left out because their box lies outside the image.
+        blind: What boxes at the AUs' mean places earn on the faces with evidence, of up to 3,000
+            images; None with fewer than 30.
     """
 
     images: int = 0
@@ -367,6 +439,7 @@ class PreparedSplit:
     unseen: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     boxes_outside: int = 0
+    blind: Blind | None = None
 
     def count(self, label: str, result: FaceTarget | LeftOut) -> None:
         """Count one labelled image."""
@@ -392,6 +465,7 @@ class PreparedCounts:
         mismatches: Where the counts differ from the published ones, one sentence each.
         dropped: Rows of the dataset that are no sample of the protocol, by split and reason.
         unlabelled: Images that the label file does not name; ignored.
+        placed: How far faces were put from where they lie, for the splits where they were.
     """
 
     protocol: str
@@ -399,6 +473,7 @@ class PreparedCounts:
     mismatches: tuple[str, ...] = ()
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unlabelled: int = 0
+    placed: Mapping[str, Placement] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""
@@ -417,10 +492,26 @@ class PreparedCounts:
                     "unseen": counts.unseen,
                     "left_out": dict(sorted(counts.left_out.items())),
                     "boxes_outside": counts.boxes_outside,
+                    **_blind_record(counts.blind),
                 }
                 for split, counts in self.splits.items()
             },
         }
+
+    def sentences(self) -> Iterator[str]:
+        """What was done about the place of faces, and where it says nothing."""
+        for split, of in self.placed.items():
+            yield (
+                f"The faces of {split} were put elsewhere, so that place says nothing where nobody "
+                f"looks: {of.text()}"
+            )
+        for split, counts in self.splits.items():
+            if counts.blind is not None and counts.blind.grounding >= ALIGNED:
+                yield (
+                    f"The faces of {split} are aligned: boxes that never looked, at the mean place "
+                    f"of their AU, earn a grounding of {counts.blind.grounding:.2f} there, so that "
+                    "IoU does not tell who looks; skill and the slope of `generate --moved` do"
+                )
 
     def to_table(self) -> Table:
         """The counts for the terminal, a column for each split."""
@@ -450,6 +541,14 @@ class PreparedCounts:
         add("no active AU", [counts.without_au for counts in columns])
         if any(counts.boxes_outside for counts in columns):
             add("AU boxes outside the image", [counts.boxes_outside for counts in columns])
+        blind = [counts.blind for counts in columns]
+        if any(blind):
+            table.add_section()
+            of_all = (one and one.grounding for one in blind)
+            table.add_row("grounding of mean boxes (blind)", *map(_two_digits, of_all))
+            for au in sorted({au for one in blind if one for au in one.by_au}):
+                of_au = (one and one.by_au.get(au) for one in blind)
+                table.add_row(f"  at AU{au}", *map(_two_digits, of_au))
         dropped = self.dropped
         for reason in sorted({reason for rows in dropped.values() for reason in rows}):
             add(
@@ -459,3 +558,14 @@ class PreparedCounts:
         if self.unlabelled:
             table.caption = f"{self.unlabelled} images without a label were ignored"
         return table
+
+
+def _two_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _blind_record(blind: Blind | None) -> dict[str, Any]:
+    if blind is None:
+        return {}
+    by_au = {f"AU{au}": round(value, 4) for au, value in blind.by_au.items()}
+    return {"blind": {"n": blind.n, "grounding": round(blind.grounding, 4), "by_au": by_au}}
