@@ -20,12 +20,21 @@ from tag_rewards.forms import FORMS
 from tag_rewards.geometry.boxes import BoxSpace, Kind, Resizing
 
 
+class _Processor(NamedTuple):
+    """An image processor that resizes as `Resizing` says: what its class has by default."""
+
+    min_pixels: int
+    max_pixels: int
+    frames: int = 1
+    """How often its limits count each pixel: GLM's counts a picture as a film of two frames."""
+
+
 class _Family(NamedTuple):
-    """How the models of a family write."""
+    """How the models of a family write, and with what they see."""
 
     form: str
-    like_qwen: bool = False
-    """Whether their processor is Qwen's, which resizes as `Resizing` says."""
+    processor: _Processor | None = None
+    """None where images are resized in another way, and boxes do not depend on it."""
 
     @property
     def box_space(self) -> Kind:
@@ -33,15 +42,16 @@ class _Family(NamedTuple):
         return FORMS[self.form].space
 
 
-_QWEN3 = _Family("qwen3_vl", like_qwen=True)
-_GLM = _Family("glm_v")
+_QWEN = _Processor(56 * 56, 28 * 28 * 1280)
+_QWEN3 = _Family("qwen3_vl", _QWEN)
+_GLM = _Family("glm_v", _Processor(112 * 112, 28 * 28 * 15000, frames=2))
 _GEMMA = _Family("gemma")
 
 #: Families by the `model_type` of `config.json`.
 FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
-        "qwen2_vl": _Family("qwen2_vl", like_qwen=True),
-        "qwen2_5_vl": _Family("qwen2_5_vl", like_qwen=True),
+        "qwen2_vl": _Family("qwen2_vl", _QWEN),
+        "qwen2_5_vl": _Family("qwen2_5_vl", _QWEN),
         "qwen3_vl": _QWEN3,
         "qwen3_vl_moe": _QWEN3,
         "qwen3_5": _QWEN3,
@@ -59,13 +69,8 @@ FAMILIES: Mapping[str, _Family] = MappingProxyType(
     }
 )
 
-#: What transformers' class has where the files say nothing.
-_CLASS_DEFAULTS = {
-    "patch_size": 14,
-    "merge_size": 2,
-    "min_pixels": 56 * 56,
-    "max_pixels": 28 * 28 * 1280,
-}
+#: What all classes of these processors have where the files say nothing.
+_PATCH_SIZE, _MERGE_SIZE = 14, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,8 @@ class ModelImages:
         family: The `model_type` of its configuration, such as `qwen2_5_vl`.
         box_space: Kind of the box space that the models of this family write.
         form: Name of the form in which they write.
-        resizing: How its processor resizes images; None where that is not Qwen's way, and a box
-            does not depend on it.
+        resizing: How its processor resizes images; None where that is another way than that of
+            Qwen and GLM, and a box does not depend on it.
 
     Raises:
         InputError: Its boxes depend on the size, and `resizing` is None.
@@ -149,28 +154,44 @@ class ModelImages:
         own = self.space(width, height, verl=verl)
         return not self.known or (own.parts, own.extent) == (space.parts, space.extent)
 
+    def require_form(self, form: str) -> None:
+        """Refuse the form of another family; TAG's and one of your own can be learnt.
+
+        Args:
+            form: As `tag_rewards.forms.form_named` takes it.
+
+        Raises:
+            InputError: It is another family's; the sentence names both.
+        """
+        if self.known and form in FORMS and form not in ("tag", self.form):
+            raise InputError(
+                f"form {form} contradicts the model: {self.family} writes {self.form}; take that "
+                "one (`model`), or tag"
+            )
+
     def sentence(self, width: int, height: int) -> str:
         """What was found, for a person, about an image of this size.
 
         Example:
             >>> RELEASED.sentence(1024, 1024)
-            'qwen2_5_vl writes boxes in pixels of 1036x1036: it sees an image of 1024x1024 at that \
-size (multiples of 28, 3,136 to 12,845,056 pixels)'
+            'qwen2_5_vl writes boxes in pixels of 1036x1036 (form qwen2_5_vl): it sees an image of \
+1024x1024 at 1036x1036 (multiples of 28, 3,136 to 12,845,056 pixels)'
         """
         words = self.space(width, height).words
         if not self.known:
             return (
                 f"{self.family} is none of the families that are known here "
-                f"({', '.join(FAMILIES)}): assumed that it writes boxes in {words}; if it does "
-                "not, say --box-space"
+                f"({', '.join(FAMILIES)}): assumed that it writes boxes in {words}, and no form of "
+                "its own; if it does, say --box-space and --form (BOX_SPACE and FORM of the "
+                "recipes)"
             )
-        if self.resizing is None or self.box_space != "resized":
-            return f"{self.family} writes boxes in {words}"
-        limits = self.resizing
+        written = f"{self.family} writes boxes in {words} (form {self.form})"
+        if self.resizing is None:
+            return f"{written}, at whatever size it sees an image"
+        limits, (w, h) = self.resizing, self.shown(width, height)
         return (
-            f"{self.family} writes boxes in {words}: it sees an image of {width}x{height} at that "
-            f"size (multiples of {limits.factor}, {limits.min_pixels:,} to {limits.max_pixels:,} "
-            "pixels)"
+            f"{written}: it sees an image of {width}x{height} at {w}x{h} (multiples of "
+            f"{limits.factor}, {limits.min_pixels:,} to {limits.max_pixels:,} pixels)"
         )
 
 
@@ -192,7 +213,7 @@ def read_model_images(model: str | Path, processor: Mapping[str, Any] | None = N
             names file, field and value.
         OSError: A file cannot be opened.
     """
-    config = _read_json(model, "config.json", fetch=True)
+    config = read_model_file(model, "config.json", fetch=True)
     if config is None:
         raise InputError(
             f"{model} is no folder with a config.json, and no model of that name is in the Hugging "
@@ -204,8 +225,11 @@ def read_model_images(model: str | Path, processor: Mapping[str, Any] | None = N
     entry = FAMILIES.get(family)
     if entry is None:  # most of today's write thousandths
         return ModelImages(family, "normalized_1000", "tag")
-    settings = _image_processor(model) if entry.like_qwen else None
-    resizing = None if settings is None else _resizing(model, {**settings, **(processor or {})})
+    settings = _image_processor(model) if entry.processor else None
+    resizing = None
+    if entry.processor and settings is not None:
+        resizing = _resizing(model, {**settings, **(processor or {})}, entry.processor)
+        _require_same_patches(model, config, resizing)
     try:
         return ModelImages(family, entry.box_space, entry.form, resizing)
     except InputError as error:
@@ -256,18 +280,18 @@ def images_by_hand(
 def _image_processor(model: str | Path) -> Mapping[str, Any] | None:
     """The image processor's settings, where transformers finds them; None if there are none."""
     for fetch in (False, True):  # what is here already goes before the network
-        nested = _read_json(model, "processor_config.json", fetch=fetch) or {}
+        nested = read_model_file(model, "processor_config.json", fetch=fetch) or {}
         if isinstance(nested.get("image_processor"), dict):
             settings: Mapping[str, Any] = nested["image_processor"]
             return settings
-        plain = _read_json(model, "preprocessor_config.json", fetch=fetch)
+        plain = read_model_file(model, "preprocessor_config.json", fetch=fetch)
         if plain is not None:
             return plain
     return None
 
 
-def _resizing(model: str | Path, settings: Mapping[str, Any]) -> Resizing:
-    """The resizing of Qwen's processor; `min_pixels` and `max_pixels` go before `size`."""
+def _resizing(model: str | Path, settings: Mapping[str, Any], of_class: _Processor) -> Resizing:
+    """The resizing of a processor; Qwen's `min_pixels` and `max_pixels` go before `size`."""
     if settings.get("do_resize") is False:
         raise InputError(
             f"{model}: its image processor has do_resize false, so that it shows images of no "
@@ -276,27 +300,65 @@ def _resizing(model: str | Path, settings: Mapping[str, Any]) -> Resizing:
     size = settings.get("size") or {}
     if not isinstance(size, Mapping):
         raise InputError(f"{model}: its image processor has size {size!r:.80}, not an object")
-    as_size = {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")}
+    said = {
+        "patch_size": (settings.get("patch_size"), _PATCH_SIZE),
+        "merge_size": (settings.get("merge_size"), _MERGE_SIZE),
+        "min_pixels": (
+            settings.get("min_pixels"),
+            size.get("shortest_edge"),
+            of_class.min_pixels,
+        ),
+        "max_pixels": (settings.get("max_pixels"), size.get("longest_edge"), of_class.max_pixels),
+    }
     values = {}
-    for name, default in _CLASS_DEFAULTS.items():
-        said = (settings.get(name), as_size.get(name), default)
-        value = next(value for value in said if value is not None)
+    for name, places in said.items():
+        value = next(value for value in places if value is not None)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(
                 f"{model}: its image processor has {name} {value!r:.80}, not a whole number above 0"
             )
         values[name] = value
-    factor = values["patch_size"] * values["merge_size"]
+    least, most = (values[name] // of_class.frames for name in ("min_pixels", "max_pixels"))
     try:
-        return Resizing(factor, values["min_pixels"], values["max_pixels"])
+        return Resizing(values["patch_size"] * values["merge_size"], least, most)
     except InputError as error:
         raise InputError(f"{model}: its image processor: {error}") from None
 
 
-def _read_json(model: str | Path, name: str, *, fetch: bool) -> Mapping[str, Any] | None:
-    """A file of a model as an object; None if there is none."""
+def _require_same_patches(model: str | Path, config: Mapping[str, Any], resizing: Resizing) -> None:
+    """Refuse a processor whose patches are not those of the model's visual encoder."""
+    vision = config.get("vision_config")
+    vision = vision if isinstance(vision, Mapping) else {}
+    patch, merge = vision.get("patch_size"), vision.get("spatial_merge_size")
+    if isinstance(patch, int) and isinstance(merge, int) and patch * merge != resizing.factor:
+        raise InputError(
+            f"{model}: its image processor brings images to multiples of {resizing.factor} pixels "
+            f"(patch_size times merge_size), but the visual encoder in config.json takes "
+            f"{patch * merge} ({patch} x {merge}); take both files from the same release"
+        )
+
+
+def model_file(model: str | Path, name: str, *, fetch: bool) -> Path | None:
+    """A file of a model, in its folder or in the cache of the Hub; None if there is none.
+
+    Args:
+        model: As `read_model_images` takes it.
+        name: The file's.
+        fetch: Whether to ask the Hub for it where it is not here.
+    """
     path = Path(model) / name if Path(model).is_dir() else _cached(str(model), name, fetch)
-    if path is None or not path.is_file():
+    return path if path is not None and path.is_file() else None
+
+
+def read_model_file(model: str | Path, name: str, *, fetch: bool) -> Mapping[str, Any] | None:
+    """A JSON file of a model as an object; None if there is none. Arguments as `model_file`.
+
+    Raises:
+        InputError: It holds something else.
+        OSError: It cannot be opened.
+    """
+    path = model_file(model, name, fetch=fetch)
+    if path is None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

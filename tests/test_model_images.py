@@ -100,7 +100,7 @@ def test_the_box_space_of_every_family(family, width, height):
         ("qwen2_vl", "qwen2_vl", 28),
         ("qwen2_5_vl", "qwen2_5_vl", 28),
         ("internvl", "internvl", None),
-        ("glm4v", "glm_v", None),
+        ("glm4v", "glm_v", 28),
         ("gemma3", "gemma", None),
         ("florence2", "florence2", None),
     ],

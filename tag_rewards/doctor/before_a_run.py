@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tag_rewards.doctor.installation import Finding
 from tag_rewards.errors import InputError
-from tag_rewards.forms import FORMS, form_named
+from tag_rewards.forms import form_named
 from tag_rewards.model_images import read_model_images
 from tag_rewards.trace import parse_trace
 
@@ -56,6 +56,8 @@ def look(model: str | None, data: Path | None, max_length: int | None = None) ->
     if model is not None:
         finding = _told("model", partial(_seen_by, model))
         yield finding
+        if finding.ok:
+            yield _thinking(model)
         model = model if finding.ok else None
     if data is None:
         return
@@ -86,6 +88,18 @@ def look(model: str | None, data: Path | None, max_length: int | None = None) ->
 def _seen_by(model: str) -> str:
     """What a model makes of an image, from its own files."""
     return read_model_images(model).sentence(512, 512)
+
+
+def _thinking(model: str) -> Finding:
+    """What its chat template says of reasoning; a folder without one is no fault by itself."""
+    if find_spec("jinja2") is None:
+        return Finding("thinking", None, "not looked at without jinja2; the extra eval brings it")
+    from tag_rewards.thinking import read_thinking
+
+    try:
+        return Finding("thinking", True, f"of its chat template: {read_thinking(model).sentence()}")
+    except (InputError, OSError) as error:
+        return Finding("thinking", None, str(error))
 
 
 def _told(name: str, look_at: Callable[[], str]) -> Finding:
@@ -167,11 +181,7 @@ def _form(model: str, files: Sequence[_File]) -> str:
             f"the files are in the forms {', '.join(used)}; write them with one --form"
         )
     [form] = used or ["tag"]
-    if form != "tag" and form in FORMS and images.known and form != images.form:
-        raise InputError(
-            f"the data ask for the form {form}, but {model} ({images.family}) writes {images.form};"
-            f" write them with `tag-rewards prepare --model {model} --form model`, or --form tag"
-        )
+    images.require_form(form)
     whose = "that of the model" if form == images.form else "to be learnt"
     return f"completions are in the form {form}, {whose}"
 

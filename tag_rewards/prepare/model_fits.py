@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class _Shown(NamedTuple):
-    """A box space, the size of the image that it is about, and where the two stand."""
+    """A box space, the form, the size of the image that they are about, and where they stand."""
 
     where: str
     space: BoxSpace
+    form: str
     size: tuple[int, int]
 
 
@@ -40,6 +41,8 @@ def check_model_fits(
     verl: bool = False,
 ) -> str:
     """Refuse a file whose boxes are not those that a model writes about its images.
+
+    Nor may they be in the form of another family; TAG's and one of your own can be learnt.
 
     Args:
         model: A Hugging Face folder or name.
@@ -57,10 +60,14 @@ def check_model_fits(
         OSError: A file cannot be opened.
     """
     images = read_model_images(model, processor)
-    seen: dict[tuple[BoxSpace, tuple[int, int]], str] = {}
-    for where, space, size in _shown(Path(data)):
-        seen.setdefault((space, size), where)
-    for (space, size), where in seen.items():
+    seen: dict[tuple[BoxSpace, str, tuple[int, int]], str] = {}
+    for where, space, form, size in _shown(Path(data)):
+        seen.setdefault((space, form, size), where)
+    for (space, form, size), where in seen.items():
+        try:
+            images.require_form(form)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
         try:
             own = images.space(*size, verl=verl)
         except ValueError as error:
@@ -72,7 +79,7 @@ def check_model_fits(
                 f"{size[0]}x{size[1]}; write the data with `tag-rewards prepare --model {model}`, "
                 "or take a model that fits them"
             )
-    spaces = " and in ".join(dict.fromkeys(space.words for space, _ in seen))
+    spaces = " and in ".join(dict.fromkeys(space.words for space, *_ in seen))
     if not spaces:
         return f"{data} says not in which coordinates its boxes are: not compared with {model}"
     if not images.known:
@@ -87,11 +94,11 @@ def _shown(path: Path) -> Iterator[_Shown]:
         for number, row in enumerate(read_rl_parquet(path)):
             space = row.target.box_space
             width, height = image_size(row.image) or map(round, space.extent)
-            yield _Shown(f"{path}: row {number}", space, (width, height))
+            yield _Shown(f"{path}: row {number}", space, row.target.form, (width, height))
         return
     config = recorded_config(path)
     if config is not None:
-        yield _Shown(str(path), config.space, (config.canvas, config.canvas))
+        yield _Shown(str(path), config.space, config.form, (config.canvas, config.canvas))
 
 
 def recorded_config(path: Path) -> TargetConfig | None:

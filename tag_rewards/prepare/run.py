@@ -112,6 +112,8 @@ class PrepareConfig:
         if isinstance(self.placement, str) and self.placement != "aligned":
             raise InputError(f"placement is {self.placement!r}, not 'aligned', a Placement or None")
         require_at_least_1(limit=self.limit)
+        if self.annotation.model is not None:
+            self.annotation.model.require_form(self.annotation.form)
 
     def settings(self) -> dict[str, Any]:
         """All of it as plain JSON values, as `prepare.json` records it.

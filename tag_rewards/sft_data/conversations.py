@@ -163,6 +163,7 @@ class SequenceLengths:
             ) from error
         if not hasattr(self._processor, "image_processor"):
             raise InputError(f"{model} has no image processor; give a vision-language model")
+        self._model = model
         self._tokenizer = self._processor.tokenizer
         self._of_size: dict[tuple[int, int], int] = {}
 
@@ -170,7 +171,7 @@ class SequenceLengths:
         """The tokens of each conversation, images and the template's own among them.
 
         Raises:
-            InputError: An image cannot be read.
+            InputError: An image cannot be read, or is not shown by verl to such a model.
         """
         texts = [self._text(conversation.messages) for conversation in conversations]
         counts = [len(ids) for ids in self._tokenizer(texts)["input_ids"]]
@@ -191,7 +192,12 @@ class SequenceLengths:
             from PIL import Image
             from verl.utils.dataset.vision_utils import process_image
 
-            patch = self._processor.image_processor.patch_size
+            patch = getattr(self._processor.image_processor, "patch_size", None)
+            if patch is None:
+                raise InputError(
+                    f"{self._model}: its image processor has no patch_size, without which verl's "
+                    "SFT trainer shows no images; train this family with another stack"
+                )
             image = process_image({"image": Image.new("RGB", size)}, image_patch_size=patch)
             text = self._text([("user", IMAGE_TAG)])
             [with_image] = self._processor(text=[text], images=[image])["input_ids"]

@@ -133,7 +133,11 @@ def test_a_model_and_its_data(dataset, tmp_path, model):
             "boxes of eval.parquet",
             "writes them in pixels of 112x112 (resized)",
         ),
-        ({"form": "internvl"}, "form", "the data ask for the form internvl, but"),
+        (
+            {"form": "internvl"},
+            "form",
+            "form internvl contradicts the model: qwen2_5_vl writes qwen2",
+        ),
     ],
 )
 def test_data_of_another_model(dataset, tmp_path, model, annotation, name, sentence):

@@ -147,6 +147,15 @@ def test_what_an_earlier_version_recorded_is_read_as_it_was_meant():
 
 
 @pytest.mark.parametrize("name", ["rl_train", "sft_train", "eval"])
+def test_files_in_the_form_of_another_family(dataset, qwen3, tmp_path, name):
+    out = made(dataset, tmp_path / "out", canvas=100, form="internvl")
+    with pytest.raises(InputError, match=r"parquet.*: form internvl contradicts the model: qwen3"):
+        check_model_fits(qwen3, out / f"{name}.parquet")
+    own = made(dataset, tmp_path / "own", canvas=100, form="qwen3_vl")
+    check_model_fits(qwen3, own / f"{name}.parquet")
+
+
+@pytest.mark.parametrize("name", ["rl_train", "sft_train", "eval"])
 def test_files_that_fit_a_model_and_those_that_do_not(dataset, qwen2_5, qwen3, tmp_path, name):
     fits = made(dataset, tmp_path / "fits", canvas=100, model=read_model_images(qwen2_5))
     sentence = check_model_fits(qwen2_5, fits / f"{name}.parquet", verl=True)
@@ -195,8 +204,8 @@ def test_what_cannot_be_compared_is_said(dataset, qwen2_5, tmp_path):
         (
             "qwen2_5_vl",
             ["--max-pixels", "12845056"],
-            "qwen2_5_vl writes boxes in pixels of 112x112: it sees an image of 100x100 at that "
-            "size (multiples of 28, 3,136 to 12,845,056 pixels)",
+            "qwen2_5_vl writes boxes in pixels of 112x112 (form qwen2_5_vl): it sees an image of "
+            "100x100 at 112x112 (multiples of 28, 3,136 to 12,845,056 pixels)",
         ),
         (
             None,
@@ -238,6 +247,11 @@ def test_what_prepare_says_of_the_model(dataset, tmp_path, family, options, sent
         (None, ["--max-pixels", "9"], "max_pixels is 9, which is below min_pixels 3136"),
         (None, ["--max-pixels", "99999", "--box-space", "pixels"], "contradicts the model"),
         ("qwen2_5_vl", ["--canvas", "8"], "canvas is 8 pixels"),
+        (
+            "qwen3_vl",
+            ["--form", "gemma"],
+            "form gemma contradicts the model: qwen3_vl writes qwen3",
+        ),
     ],
 )
 def test_what_contradicts_the_model_is_refused(dataset, tmp_path, family, options, sentence):
