@@ -16,7 +16,7 @@ from tag_rewards.commands.evaluate import compare, eval_table, evaluate
 from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare, target
 from tag_rewards.commands.quality import quality
-from tag_rewards.commands.report import report, summarize
+from tag_rewards.commands.report import preference, report, summarize
 from tag_rewards.commands.score import explain, score, serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
@@ -118,6 +118,7 @@ app.command("eval", rich_help_panel=_EVALUATION)(evaluate)
 app.command(rich_help_panel=_EVALUATION)(compare)
 app.command(rich_help_panel=_EVALUATION)(eval_table)
 app.command(rich_help_panel=_EVALUATION)(report)
+app.add_typer(preference, name="preference", rich_help_panel=_EVALUATION)
 app.command(rich_help_panel=_REWARDS)(score)
 app.command(rich_help_panel=_REWARDS)(explain)
 app.command(rich_help_panel=_REWARDS)(target)

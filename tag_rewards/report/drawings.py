@@ -267,7 +267,9 @@ class FaceDrawing(NamedTuple):
         return "; ".join(text for _, text in self.lines) or "No Action Unit"
 
 
-def draw_face(image: NDArray[np.uint8], marks: Sequence[Mark]) -> FaceDrawing:
+def draw_face(
+    image: NDArray[np.uint8], marks: Sequence[Mark], beside: Sequence[Mark] = ()
+) -> FaceDrawing:
     """Lay out a face.
 
     An AU that is claimed is named once, on its claimed box; the detector's box has its colour.
@@ -275,12 +277,15 @@ def draw_face(image: NDArray[np.uint8], marks: Sequence[Mark]) -> FaceDrawing:
     Args:
         image: (height, width, 3) uint8 BGR.
         marks: See `tag_rewards.pictures.marks.trace_marks`.
+        beside: Claims of another drawing of the face that this one stands beside: both show the
+            same part of it, in the same colours.
     """
     seen = [mark for mark in marks if not mark.claimed]
     claims = [mark for mark in marks if mark.claimed]
     drawn = seen + claims[:MAX_CLAIMS]
-    colours = mark_colours([drawn])
-    view = face_view(image, [mark.box for mark in drawn], LEAST_SHOWN)
+    both = [*drawn, *beside[:MAX_CLAIMS]]
+    colours = mark_colours([both])
+    view = face_view(image, [mark.box for mark in both], LEAST_SHOWN)
     outlines = []
     for mark in drawn:
         x1, y1, x2, y2 = view.box_in_panel(mark.box)

@@ -154,7 +154,10 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
             for kind in (("png",) if name.startswith("faces-") else ("png", "svg"))
         },
     }
-    page = _render(
+    page = render(
+        "report",
+        asset("style.css"),
+        asset("sort.js"),
         content=content,
         headline=inline_svg(headline, "headline", "The headline figures; the tables say the same"),
         au_iou=inline_svg(au_iou, "au-iou", "Mean IoU of each AU; the tables say the same"),
@@ -294,11 +297,23 @@ def _picture(drawing: Drawing, kind: str) -> bytes:
     return data.getvalue()
 
 
-def _render(**values: Any) -> str:
-    """The page from `templates/`."""
-    style, script = _asset("style.css"), _asset("sort.js")
+def render(
+    name: str, style: str, script: str, package: str = __package__ or "", **values: Any
+) -> str:
+    """A page that needs nothing else, every value in it escaped.
+
+    Args:
+        name: Of the template, `templates/NAME.html.jinja` of the package, which may import the
+            macros of the report.
+        style: CSS of the page's one style element, its `style`.
+        script: JavaScript of its one script element, its `script`.
+        package: Where the template is.
+        values: What the template shows.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__ or ""),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package), jinja2.PackageLoader(__package__ or "")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -307,7 +322,7 @@ def _render(**values: Any) -> str:
     environment.tests["figure"] = lambda value: isinstance(value, Figure)
     environment.tests["change"] = lambda value: isinstance(value, Change)
     environment.filters["number"] = _number
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template(f"{name}.html.jinja").render(
         version=tag_rewards.__version__,
         style=Markup(style),
         script=Markup(script),
@@ -338,8 +353,9 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _asset(name: str) -> str:
-    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
+def asset(name: str, package: str = __package__ or "") -> str:
+    """A style or script of the templates of a package."""
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")
 
 
 def _number(value: float | int | str | None, sign: str = "") -> str:

@@ -237,7 +237,7 @@ class WriterPrompt:
             "height": round(height),
             "grammar": _grammar(target.form),
             "example": _example(candidate, space, target.form),
-            "errors": [_plain(error) for error in question.errors],
+            "errors": [quoted(error) for error in question.errors],
         }
         if self.mode == "rationalised":
             fields["label"] = target.label
@@ -333,9 +333,9 @@ def _prompt_au(evidence: AUEvidence) -> PromptAU:
     )
 
 
-def _plain(error: str) -> str:
-    """A mistake may quote the model, who may have written what engines take for an image."""
-    plain = error.encode("utf-8", "replace").decode().replace("\0", "?")
+def quoted(text: str) -> str:
+    """What a model wrote, for a prompt: it may have written what engines take for an image."""
+    plain = text.encode("utf-8", "replace").decode().replace("\0", "?")
     return plain.replace("<image>", "(image)").replace("<video>", "(video)").replace("<|", "< |")
 
 

@@ -29,6 +29,7 @@ from tag_rewards.forms import FORMS
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
 from tag_rewards.integrations.server import create_app
 from tag_rewards.mentions import read_mentions
+from tag_rewards.preference import read_key, read_ratings
 from tag_rewards.prepare.eval_set import read_evaluation_set, read_targets
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.rewards import SCORE_KEYS, explain
@@ -303,6 +304,8 @@ TARGETS: dict[str, FuzzTarget] = {
     ),
     "predictions": _json(partial(_file, "completions.jsonl", _read_predictions), "predictions"),
     "results": _json(partial(_file, "results.json", _read_results), "results"),
+    "ratings": _json(partial(_file, "ratings.json", read_ratings), "ratings"),
+    "key": _json(partial(_file, "study.key.json", read_key), "key"),
     **{
         f"parquet:{name}": _json(partial(_parquet, name), f"parquet-{name}", False)
         for name in _PARQUET

@@ -1,0 +1,5 @@
+"""Which of two models' traces people prefer, blinded: `tag-rewards preference`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
