@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import re
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from tag_rewards import score
 from tag_rewards.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +86,29 @@ def test_what_is_called_is_there(line):
     elif words[:1] == ["make"]:
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {word for word in words[1:] if "=" not in word} <= set(targets)
+
+
+#: What an installation does not have, where a line of code names it to be run.
+_IN_A_CLONE = re.compile(
+    r"\b(?:bash|python|swift|vf-eval|oumi)\b(?:[^\n]|\\\n)*?[ =](?:recipes|examples|benchmarks)/\w"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_says_what_runs_in_a_clone(page):
+    text = page.read_text(encoding="utf-8")
+    code = [block[3] for block in _BLOCK.finditer(text) if block[2] == "bash"]
+    code += re.findall(r"`([^`\n]+)`", text)
+    if any(map(_IN_A_CLONE.search, code)) and page.parent != ROOT:
+        assert re.search(r"run in a \[clone\]\((\.\./)+README\.md#get-it\)", text)
+
+
+def test_the_first_score_of_the_readme_is_what_it_says():
+    """The first block of Python; its last line says how what is printed begins."""
+    code = next(block.values[0] for block in blocks("python") if block.id.startswith("README.md"))
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    said = ast.literal_eval(re.search(r"# (\{.*), \.\.\.$", code.strip())[1] + "}")
+    scores = score(names["answer"], names["target"])
+    assert list(said) == list(scores)[: len(said)]
+    assert {name: round(scores[name], 3) for name in said} == said

@@ -11,7 +11,8 @@ PAGES = sorted(
     for pattern in ("README.md", "CHANGELOG.md", "docs/*.md", "examples/**/*.md")
     for path in REPO.glob(pattern)
 )
-# [text](target), ![text](target "title") and [name]: target, none of them inside code.
+# [text](target), ![text](target "title"), [name]: target and <img src="target">, not inside code.
+_IMAGE = re.compile(r'<img [^>]*?src="([^"]+)"')
 _INLINE = re.compile(r"\]\(\s*<?([^)\s>]+)")
 _REFERENCE = re.compile(r"^\s*\[[^\]^]+\]:\s+<?(\S+?)>?\s*$", re.MULTILINE)
 _CODE = re.compile(r"^( *)(```|~~~).*?^\1\2|`[^`\n]*`", re.MULTILINE | re.DOTALL)
@@ -19,7 +20,7 @@ _CODE = re.compile(r"^( *)(```|~~~).*?^\1\2|`[^`\n]*`", re.MULTILINE | re.DOTALL
 
 def links(text):
     text = _CODE.sub("", text)
-    return [*_INLINE.findall(text), *_REFERENCE.findall(text)]
+    return [link for kind in (_INLINE, _REFERENCE, _IMAGE) for link in kind.findall(text)]
 
 
 def anchors(page):
@@ -63,5 +64,8 @@ def test_a_dead_link_is_noticed(link, leads):
 
 
 def test_links_are_found_and_code_is_passed_over():
-    text = "[a](b.md) ![c](d.png) [e](<f.md>) `[x](no.md)`\n```\n[x](no.md)\n```\n[g]: h.md\n"
-    assert links(text) == ["b.md", "d.png", "f.md", "h.md"]
+    text = (
+        "[a](b.md) ![c](d.png) [e](<f.md>) `[x](no.md)`\n```\n[x](no.md)\n```\n[g]: h.md\n"
+        + '<img width="9" src="i.png">'
+    )
+    assert links(text) == ["b.md", "d.png", "f.md", "h.md", "i.png"]
