@@ -1,4 +1,4 @@
-"""Draw the AU regions on a schematic and on a real face; write their rules into `au_regions.md`.
+"""Draw the AU regions on a schematic and on a real face, and write the tables of AUs.
 
 python docs/make_region_figure.py
 
@@ -7,6 +7,7 @@ The landmarks of the real face are dlib's: pip install 'tag-rewards[detect,eval]
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import cv2
 import matplotlib.pyplot as plt
 
 from tag_rewards.detectors import make_detector
-from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.facs import ACTION_UNITS, PROTOTYPES
 from tag_rewards.geometry import (
     AU_REGIONS,
     INNER_LIP,
@@ -42,10 +43,8 @@ FIGURE = DOCS / "images" / "au_regions.png"
 FACE_FIGURE = DOCS / "images" / "au_regions_face.png"
 PHOTOGRAPH = DOCS.parent / "tests" / "assets" / "astronaut.jpg"
 PAGE = DOCS / "au_regions.md"
-TABLE_START, TABLE_END = (
-    "<!-- rules: written by make_region_figure.py -->\n",
-    "<!-- end of rules -->",
-)
+ATLAS = DOCS / "au_atlas.md"
+_TABLE = re.compile(r"(<!-- \w+: written by make_region_figure.py -->\n).*?(<!-- end)", re.DOTALL)
 OPEN_LINES = (JAW, LEFT_BROW, RIGHT_BROW, range(27, 31), range(31, 36))
 CLOSED_LINES = (LEFT_EYE, RIGHT_EYE, OUTER_LIP, INNER_LIP)
 INK, REGION, BOX, CENTRE = "#8a8f98", "#f28e2b", "#1b7f3b", "#2b59c3"
@@ -96,6 +95,15 @@ def rules_table() -> str:
         anchors = "; ".join(map(in_words, rule.anchors))
         count = "two" if rule.paired else "one"
         lines.append(f"| {', '.join(map(str, aus))} | {count} | {anchors} | {rule.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def atlas_table() -> str:
+    """The AUs as a Markdown table."""
+    lines = ["| AU | name | muscle | where it shows | typical of |", "|---|---|---|---|---|"]
+    for au, unit in ACTION_UNITS.items():
+        typical = ", ".join(label for label, aus in PROTOTYPES.items() if au in aus)
+        lines.append(f"| {au} | {unit.name} | {unit.muscle} | {unit.area} | {typical} |")
     return "\n".join(lines) + "\n"
 
 
@@ -153,9 +161,8 @@ def main() -> None:
     """Write the figures and the table of the page."""
     draw_schematic_figure()
     draw_face_figure()
-    before, _, rest = PAGE.read_text().partition(TABLE_START)
-    _, _, after = rest.partition(TABLE_END)
-    PAGE.write_text(before + TABLE_START + rules_table() + TABLE_END + after)
+    for page, table in ((PAGE, rules_table()), (ATLAS, atlas_table())):
+        page.write_text(_TABLE.sub(rf"\g<1>{table}\g<2>", page.read_text()))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ _AS_GOOD = {
 }
 
 # For those who work on the project itself.
-_NOT_FOR_USERS = {"dev"}
+_NOT_FOR_USERS = {"dev", "docs"}
 
 
 class Finding(NamedTuple):

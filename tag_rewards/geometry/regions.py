@@ -55,7 +55,7 @@ def as_landmarks(points: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         ValueError: The shape is another, or a coordinate is not a finite number; the message says
-        which.
+            which.
 
     Example:
         >>> as_landmarks(average_face().tolist()).shape

@@ -1,0 +1,57 @@
+"""The four tutorials, block for block as they stand, each in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+_BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: What a page says of what its lines print.
+SAYS = {
+    "look_at_aus.md": ["Written to face.png", "Written to evidence", "Written to row.png"],
+    "score_answers.md": ["its box lies off", "grounding"],
+    "train_a_model.md": ["Written to data"],
+    "evaluate_a_model.md": ["better", "no clear change"],
+}
+MADE = {
+    "look_at_aus.md": "face.png evidence quality.parquet data/sft_train.parquet row.png",
+    "score_answers.md": "target.json",
+    "train_a_model.md": "data/rl_train.parquet data/sft_train.parquet",
+    "evaluate_a_model.md": "results/good results/lazy report/index.html",
+}
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """One in which `tag-rewards` is that of this checkout."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    command = programs / "tag-rewards"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tag_rewards "$@"\n')
+    command.chmod(0o755)
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": str(DOCS.parent), "COLUMNS": "200"}
+
+
+@pytest.mark.parametrize("page", SAYS)
+def test_a_tutorial_runs(page, environment, tmp_path):
+    folder, said = tmp_path / "empty", ""
+    folder.mkdir()
+    for language, code in _BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
+        if "recipes/" in code:  # tests/recipes runs these
+            continue
+        program = [shutil.which("bash"), "-euc"] if language == "bash" else [sys.executable, "-c"]
+        done = subprocess.run(
+            [*program, code], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    assert [text for text in SAYS[page] if text not in said] == []
+    assert [name for name in MADE[page].split() if not (folder / name).exists()] == []
