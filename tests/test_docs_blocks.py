@@ -100,7 +100,7 @@ def test_a_page_says_what_runs_in_a_clone(page):
     code = [block[3] for block in _BLOCK.finditer(text) if block[2] == "bash"]
     code += re.findall(r"`([^`\n]+)`", text)
     if any(map(_IN_A_CLONE.search, code)) and page.parent != ROOT:
-        assert re.search(r"run in a \[clone\]\((\.\./)+README\.md#get-it\)", text)
+        assert re.search(r"run in a\s\[clone\]\((\.\./)+README\.md#get-it\)", text)
 
 
 def test_the_first_score_of_the_readme_is_what_it_says():
