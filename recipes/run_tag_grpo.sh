@@ -52,7 +52,8 @@
 #   FREEZE_VISION  1: the visual encoder
 #             stays frozen in GRPO too    1                      1
 #   FLASH_ATTENTION  1 or 0: use it or not  0                    1 if installed
-#   FORMAT_WEIGHT, ACCURACY_WEIGHT, GROUNDING_WEIGHT of the reward: 0.2, 0.3, 0.5
+#   FORMAT_WEIGHT, ACCURACY_WEIGHT, GROUNDING_WEIGHT, CONSISTENCY_WEIGHT of the reward: 0.2, 0.3,
+#             0.5, 0
 #   N_TRAIN, N_TEST, SEED  size and seed of the made faces: 2000, 256, 0
 #   SFT_BOX_JITTER, SFT_BOX_GROWTH, SFT_AU_ERROR  how far template traces are off, as `tag-rewards
 #             prepare --help` has it: 0.18, 0.2 and 0.12 for made faces, 0 otherwise
@@ -87,6 +88,7 @@ ROLLOUT_N=${ROLLOUT_N:-$(configured n)}
 FORMAT_WEIGHT=${FORMAT_WEIGHT:-$(configured format_weight)}
 ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-$(configured accuracy_weight)}
 GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-$(configured grounding_weight)}
+CONSISTENCY_WEIGHT=${CONSISTENCY_WEIGHT:-$(configured consistency_weight)}
 if [[ $device == gpu ]]; then
     gpu_settings
     [[ -z ${PRESET:-} ]] || TP=${TP:-$(configured tensor_model_parallel_size)}
@@ -136,6 +138,7 @@ for_verl+=(
     "$weights.format_weight=$FORMAT_WEIGHT"
     "$weights.accuracy_weight=$ACCURACY_WEIGHT"
     "$weights.grounding_weight=$GROUNDING_WEIGHT"
+    "$weights.consistency_weight=$CONSISTENCY_WEIGHT"
     "trainer.experiment_name=$(quoted "$(basename "$OUT")")"
     ${LOGGER:+"trainer.logger=[console,file,$LOGGER]"}
     "trainer.n_gpus_per_node=$NGPUS"
@@ -167,12 +170,14 @@ end_dry_run "$@"
 
 # A wrong weight would otherwise show only once the model is loaded and has written its first batch.
 check_weights() {
-    "$VENV/bin/python" - "$FORMAT_WEIGHT" "$ACCURACY_WEIGHT" "$GROUNDING_WEIGHT" <<'EOF'
+    "$VENV/bin/python" - "$FORMAT_WEIGHT" "$ACCURACY_WEIGHT" "$GROUNDING_WEIGHT" \
+        "$CONSISTENCY_WEIGHT" <<'EOF'
 import sys
 from tag_rewards import RewardConfig
 
 try:
-    RewardConfig(*map(float, sys.argv[1:]))
+    *others, consistency = map(float, sys.argv[1:])
+    RewardConfig(*others, consistency_weight=consistency)
 except ValueError as error:
     sys.exit(f"error: the reward's weights {', '.join(sys.argv[1:])}: {error}")
 EOF

@@ -1,7 +1,8 @@
 """The vocabulary of the Facial Action Coding System (FACS) and of categorical expressions.
 
-Action Units (AUs), expression labels and the words for them, and the AUs that are typical of a
-label; a user's own words for labels are in a file, `labels.yaml`::
+Action Units (AUs), the areas of a face in which they show, the words in which people see them,
+expression labels and the words for them, and the AUs that are typical of a label; a user's own
+words for labels are in a file, `labels.yaml`::
 
     happiness: [amused, delight]
     neutral: [calm]
@@ -168,6 +169,21 @@ def canonical_expression(word: str, synonyms: Synonyms = ()) -> str | None:
         if label is None and synonyms:
             label = _by_word(synonyms).get(bare)
     return label
+
+
+@lru_cache(maxsize=16)
+def words_for_labels(synonyms: Synonyms = ()) -> Mapping[str, str]:
+    """Every word for a label, in lower case, with the label that it means.
+
+    Args:
+        synonyms: Words of the user's own, beside the library's.
+
+    Example:
+        >>> words_for_labels()["joy"], words_for_labels((("calm", "neutral"),))["calm"]
+        ('happiness', 'neutral')
+    """
+    own = {word: label for label in EXPRESSIONS for word in (label, *_SYNONYMS[label])}
+    return MappingProxyType({**dict(synonyms), **own})
 
 
 @lru_cache(maxsize=16)
@@ -354,3 +370,165 @@ def _parsed(text: str, path: Path | str) -> Any:
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise InputError(f"{path}: {twice!r:.80} stands there twice; put its words into one list")
     return content
+
+
+#: Area -> the AUs whose boxes it spans. The box of "face" spans the landmarks as well.
+AREAS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "inner brow": (1, 4),
+        "outer brow": (2,),
+        "brow": (1, 2, 4),
+        "glabella": (4,),
+        "forehead": (1, 2),
+        "eye": (5, 7, 43, 45),
+        "upper eyelid": (5, 43, 45),
+        "lower eyelid": (7,),
+        "eyelid": (5, 7, 43, 45),
+        "cheek": (6, 11),
+        "nose": (9,),
+        "nasolabial fold": (10, 11),
+        "upper lip": (10,),
+        "lower lip": (16,),
+        "mouth corner": (12, 14, 15, 20),
+        "lip": (18, 22, 23, 24, 25, 28),
+        "mouth": (10, 12, 14, 15, 16, 18, 20, 22, 23, 24, 25, 27, 28),
+        "chin": (17,),
+        "jaw": (17, 26, 27),
+        "upper face": (1, 2, 4, 5, 6, 7, 43, 45),
+        "lower face": (9, 10, 11, 12, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28),
+        "face": tuple(ACTION_UNITS),
+    }
+)
+
+# Wider or neighbouring areas where people also see an AU, though its box does not lie in them:
+# "lips pulled up", "crow's feet at the eyes".
+_ALSO_SEEN_IN: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        4: ("forehead", "inner brow"),
+        6: ("eye", "lower eyelid", "eyelid"),
+        7: ("upper eyelid",),
+        9: ("glabella", "upper lip"),
+        10: ("lip", "nose"),
+        11: ("nose", "upper lip"),
+        12: ("lip", "cheek"),
+        14: ("lip", "cheek"),
+        15: ("lip", "chin"),
+        16: ("lip", "chin"),
+        17: ("mouth", "lip", "lower lip"),
+        20: ("lip", "cheek"),
+        22: ("upper lip", "lower lip"),
+        24: ("upper lip", "lower lip"),
+        25: ("upper lip", "lower lip", "jaw"),
+        26: ("mouth", "lip", "chin"),
+        27: ("jaw", "lip", "chin"),
+    }
+)
+
+#: AU -> the areas by whose names people point at it.
+SEEN_IN: Mapping[int, frozenset[str]] = MappingProxyType(
+    {
+        au: frozenset(name for name, aus in AREAS.items() if au in aus)
+        | frozenset(_ALSO_SEEN_IN.get(au, ()))
+        for au in ACTION_UNITS
+    }
+)
+
+#: AU -> the words with which an observation speaks of it: how it looks, how its name and the FACS
+#: manual put it, and what the face then is said to do. One of four letters and more is the
+#: beginning of a word, a shorter one is a whole word. No name of a place alone is among them, nor
+#: what fits every AU ("active"). Ours, and generous.
+SIGNS: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        au: tuple(words.split())
+        for au, words in {
+            1: "rais lift rise rising elevat arch up upward obliqu slant peak wrinkl crease worr",
+            2: "rais lift rise rising elevat arch up upward wrinkl crease",
+            4: "lowere lowers lowering down draw knit knot frown furrow pinch pull tens contract "
+            "wrinkl crease scowl squeez vertical",
+            5: "rais lift wide open elevat expos white bulg star glar up upward show",
+            6: "rais lift push up upward elevat crow wrinkl crinkl crease bunch gather puff squint "
+            "smil round plump apple",
+            7: "tight tens tauten narrow squint strain squeez hard half contract rais",
+            9: "wrinkl crinkl scrunch crease flar bunch sneer pull rais up",
+            10: "rais lift up upward draw elevat curl bare expos square sneer snarl show",
+            11: "deep furrow crease pronounc stand fold line",
+            12: "pull up upward outward rais lift smil grin upturn stretch turn elevat beam laugh",
+            14: "dimpl tight press tuck tens pull inward compress smirk contract",
+            15: "down droop turn lowere lowers lowering depress sag frown pull",
+            16: "down lowere lowers lowering pull drop depress teeth uncover expos show",
+            17: "rais push up upward lift elevat bunch wrinkl dimpl tens contract boss pout",
+            18: "pucker purs push forward protrud pout kiss draw round",
+            20: "stretch sideway flat lateral pull back taut horizontal wide tens drawn",
+            22: "funnel round flar outward forward protrud open",
+            23: "tight narrow thin tens taut press compress roll",
+            24: "press flat clos firm tight thin together compress tens",
+            25: "part open apart gap gape separat loose teeth",
+            26: "drop open hang fall fell slack lowere lowers lowering lengthen agape down loose",
+            27: "stretch gap gape open wide pull down agape drop yawn",
+            28: "suck roll in inward bite bitten hidden tuck draw",
+            43: "clos shut droop down",
+            45: "blink clos shut sweep flutter",
+        }.items()
+    }
+)
+
+# Phrases in the singular, without "the", "left", "region" and the like -> area.
+_PHRASES = {
+    **{tuple(name.split()): name for name in AREAS},
+    ("inner", "corner", "brow"): "inner brow",
+    ("medial", "brow"): "inner brow",
+    ("outer", "corner", "brow"): "outer brow",
+    ("lateral", "brow"): "outer brow",
+    ("tail", "brow"): "outer brow",
+    ("between", "brow"): "glabella",
+    ("between", "eye"): "glabella",
+    ("under", "eye"): "cheek",
+    ("below", "eye"): "cheek",
+    ("cheekbone",): "cheek",
+    ("nostril",): "nose",
+    ("nasolabial",): "nasolabial fold",
+    ("philtrum",): "upper lip",
+    ("corner", "mouth"): "mouth corner",
+    ("lip", "corner"): "mouth corner",
+    ("corner", "lip"): "mouth corner",
+    ("jawline",): "jaw",
+}
+_LONGEST_PHRASE = max(map(len, _PHRASES))
+_WORDS = frozenset(word for phrase in _PHRASES for word in phrase)
+_SAME = {"eyebrow": "brow", "lid": "eyelid", "oral": "mouth", "nasal": "nose"}
+_WORD = re.compile("[a-z]+")
+_LONGEST_REGION = 200  # characters; what a model writes behind that is no name
+
+
+@lru_cache(maxsize=4096)  # models repeat themselves
+def named_areas(words: str) -> tuple[str, ...]:
+    """The areas that a few words name, each once; of phrases that begin alike the longest counts.
+
+    Example:
+        >>> named_areas("the left eye region"), named_areas("corners of the mouth")
+        (('eye',), ('mouth corner',))
+        >>> named_areas("Eyebrows and upper lip"), named_areas("ears")
+        (('brow', 'upper lip'), ())
+    """
+    found: dict[str, None] = {}
+    tokens = [word for word in map(_normal, _WORD.findall(words[:_LONGEST_REGION].lower())) if word]
+    position = 0
+    while position < len(tokens):
+        for length in range(_LONGEST_PHRASE, 0, -1):
+            area = _PHRASES.get(tuple(tokens[position : position + length]))
+            if area is not None:
+                found[area] = None
+                position += length
+                break
+        else:
+            position += 1
+    return tuple(found)
+
+
+def _normal(word: str) -> str:
+    """A word of the vocabulary in the singular, "" if it is none."""
+    for form in (word, word.removesuffix("s")):
+        form = _SAME.get(form, form)
+        if form in _WORDS:
+            return form
+    return ""

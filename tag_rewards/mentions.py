@@ -23,11 +23,12 @@ import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import NamedTuple
 
-from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.facs import ACTION_UNITS, SIGNS, Synonyms, words_for_labels
 
 
 class Verdict(Enum):
@@ -675,6 +676,93 @@ def read_mentions(text: str, *, names: bool = False) -> Mentions:
     for au in _all_aus(pattern.findall(plain, spans[-1][1])) if len(matches) == _MAX_JUDGED else ():
         named.setdefault(au, False)
     return Mentions(tuple(named), tuple(au for au, sure in named.items() if not sure))
+
+
+def speaks_of(au: int, text: str) -> bool:
+    """Whether a text says that an AU shows: by its number or in words for it, and not denied.
+
+    Args:
+        au: One of `tag_rewards.facs.SIGNS`.
+        text: Any text, such as the observation of a step.
+
+    Example:
+        >>> [speaks_of(12, text) for text in ("corners pulled up", "a grin", "AU12", "movement")]
+        [True, True, True, False]
+        >>> [speaks_of(12, text) for text in ("corners not pulled up", "no smile", "brow lowered")]
+        [False, False, False]
+    """
+    return any(verdict is not DENIED for _, verdict in _judged(_signs_of(au), text))
+
+
+def asserted_labels(text: str, synonyms: Synonyms = ()) -> tuple[str, ...]:
+    """The expressions that a text names, and neither denies nor doubts; each once.
+
+    Args:
+        text: Any text, such as a conclusion.
+        synonyms: Words of the user's own for the labels.
+
+    Example:
+        >>> asserted_labels("AU12 indicates joy rather than contempt.")
+        ('happiness',)
+        >>> asserted_labels("It is not fear."), asserted_labels("Fear and surprise.")
+        ((), ('fear', 'surprise'))
+    """
+    words = words_for_labels(synonyms)
+    named = _judged(_words_pattern(tuple(words)), _DENIED_AU.sub("", _plain(text[:_MAX_READ])))
+    return tuple(dict.fromkeys(words[word] for word, verdict in named if verdict is not DENIED))
+
+
+# "No active AU indicates fear" denies the AU and not what stands behind it.
+_DENIED_AU = re.compile(r"\b(?:no|not|without|neither)\s(?:[a-z]+\s){0,3}aus?\d*\b")
+
+
+def _judged(pattern: re.Pattern[str], text: str) -> list[tuple[str, Verdict]]:
+    """What a pattern matches in a text, and what the text says of it."""
+    plain = _plain(text[:_MAX_READ])
+    matches = [*islice(pattern.finditer(plain), _MAX_JUDGED)]
+    if not matches:
+        return []
+    starts = [0, *(match.end() for match in matches)]
+    ends = [*(match.start() for match in matches), len(plain)]
+    gaps = [plain[start:end] for start, end in zip(starts, ends, strict=True)]
+    return [(match[0], one) for match, one in zip(matches, verdicts(gaps), strict=True)]
+
+
+@lru_cache(maxsize=64)
+def _signs_of(au: int) -> re.Pattern[str]:
+    words = (sign + ("[a-z]*" if len(sign) > 3 else "") for sign in SIGNS[au])
+    return re.compile(rf"\b(?:au\s?0?{au}|{'|'.join(words)})\b")
+
+
+@lru_cache(maxsize=16)
+def _words_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b")
+
+
+# Words of grammar that other languages have and English has not, and such as English texts have.
+_FOREIGN = frozenset(
+    b"de la le les des et un une est dans sur avec du der das und ist ein eine mit den dem auf el "
+    b"los las y con una es en por del il lo gli di che e nel della sono os uma em da het een van "
+    b"og och att med som ja na nie jest se za".split()
+)
+_ENGLISH = frozenset(b"the of and is are a an in on with to at by from that which it".split())
+
+
+def in_english(text: str) -> bool:
+    """Whether a text is in English, as far as its letters and its words of grammar tell.
+
+    A text that has none of either counts as English.
+
+    Example:
+        >>> in_english("A broad smile."), in_english("Les coins de la bouche"), in_english("微笑")
+        (True, False, False)
+    """
+    n_letters = sum(map(str.isalpha, text))
+    n_ascii = sum(letter.isascii() for letter in text if letter.isalpha())
+    words = words_of(text)
+    n_foreign = sum(word in _FOREIGN for word in words)
+    return 2 * n_ascii >= n_letters and n_foreign <= sum(word in _ENGLISH for word in words)
 
 
 def find_aus(text: str, *, names: bool = False) -> list[Spelling]:

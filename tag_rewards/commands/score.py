@@ -162,6 +162,9 @@ def serve(
     grounding_weight: Annotated[float, _reward_option("Weight of the grounding reward.")] = (
         _REWARD.grounding_weight
     ),
+    consistency_weight: Annotated[
+        float, _reward_option("Weight of the consistency of words, boxes and answer.")
+    ] = _REWARD.consistency_weight,
     formula: Annotated[
         str, _reward_option("Formula of grounding: ramp, or a published one (docs/rewards.md).")
     ] = _GROUNDING.formula,
@@ -223,6 +226,7 @@ def serve(
                 grounding,
                 words_of(synonyms),
                 reasoning,
+                consistency_weight,
             ),
         )
     except ValueError as error:

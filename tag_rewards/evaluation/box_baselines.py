@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.evaluation.faithfulness import AREAS, CONTAINED, HIT_IOU, named_areas
+from tag_rewards.evaluation.faithfulness import HIT_IOU
 from tag_rewards.evaluation.measures import JudgedFaces
-from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.facs import ACTION_UNITS, AREAS, named_areas
 from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 from tag_rewards.geometry.boxes import face_area
+from tag_rewards.geometry.matching import CONTAINED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,11 +139,13 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
         n_aus=n_aus,
         n_placed=by_face(placed),
         n_mentions=n_aus,
+        words_judged=np.full(seen.n_faces, np.nan),  # a baseline says nothing
         n_hallucinated=np.zeros(seen.n_faces),
         claim_face=seen.face[placed],
         claim_au=seen.au[placed].astype(np.float64),
         claim_iou=iou[placed],
         claim_agrees=np.where(located, share >= CONTAINED, np.nan)[placed],
+        words=np.full((seen.n_faces, 3), np.nan),
     )
 
 

@@ -11,22 +11,21 @@ AU is named after. The words and the areas are ours.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from math import exp
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tag_rewards.evaluation.classification import Answer, ferbench_answer, strict_answer
 from tag_rewards.evaluation.results import ClaimRow, FaceRow
+from tag_rewards.facs import AREAS as AREAS
+from tag_rewards.facs import named_areas
 from tag_rewards.geometry import AU_REGIONS, au_boxes
-from tag_rewards.geometry.matching import iou
+from tag_rewards.geometry.matching import CONTAINED, contained_share, iou
 from tag_rewards.mentions import mentioned_aus
-from tag_rewards.rewards import RewardConfig, score_trace, suspect_space
+from tag_rewards.rewards import RewardConfig, consistency_reward, score_trace, suspect_space
 from tag_rewards.rewards.score import f_score, match_trace
 from tag_rewards.trace import read_trace
 
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
 
     from tag_rewards.completions.completion import Completion
     from tag_rewards.evaluation.classification import Dialect
-    from tag_rewards.geometry.matching import Box
     from tag_rewards.prepare.eval_set import EvaluationFace
-    from tag_rewards.rewards import Suspect
+    from tag_rewards.rewards import Consistency, Suspect
     from tag_rewards.target import Target
     from tag_rewards.trace import Step, Trace
 
@@ -45,10 +43,6 @@ if TYPE_CHECKING:
 
 #: IoU from which a box counts as a hit.
 HIT_IOU = 0.5
-
-#: A box agrees with an area if at least this share of it lies inside.
-CONTAINED = 0.5
-
 
 _DEFAULT = RewardConfig()
 
@@ -79,6 +73,8 @@ def face_row(
     trace = read_trace(target, text)
     scores = score_trace(trace, target, reward)
     judged = judge(trace, target, areas) if target.evidence else None
+    if judged is not None and text is not None:
+        judged = judged._replace(words=consistency_reward(trace, target, reward.synonyms))
     if judged is not None and scores["suspect_space"]:
         judged = judged._replace(suspect=suspect_space(trace, target))
     if completion is None or text is None:
@@ -119,6 +115,7 @@ class Judged(NamedTuple):
         mentions: Different AUs that the trace asserts anywhere.
         unseen: Those of them that the target does not have.
         claims: The boxes.
+        words: Whether the words fit; None if there are none.
         suspect: The box space or order in which they would fit far better.
     """
 
@@ -129,6 +126,7 @@ class Judged(NamedTuple):
     mentions: frozenset[int]
     unseen: frozenset[int]
     claims: tuple[ClaimRow, ...]
+    words: Consistency | None = None
     suspect: Suspect | None = None
 
     @property
@@ -171,7 +169,13 @@ class Judged(NamedTuple):
         """What a row of the results says of it."""
         names = ("mean_iou", "hit_rate", "au_precision", "au_recall", "au_f1", "n_aus", "n_placed")
         others = ("n_mentions", "hallucinated", "text_box_agreement", "claims")
-        return {name: getattr(self, name) for name in names + others}
+        parts = (None,) * 3 if self.words is None else self.words.parts
+        of_words = ("region_agreement", "observation_agreement", "conclusion_agreement")
+        return {
+            **{name: getattr(self, name) for name in names + others},
+            **dict(zip(of_words, parts, strict=True)),
+            "words_judged": float(self.words is not None and self.words.judged),
+        }
 
 
 def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
@@ -265,98 +269,9 @@ def _mentions(trace: Trace) -> frozenset[int]:
     return frozenset(found)
 
 
-#: Area -> the AUs whose boxes it spans. The box of "face" spans the landmarks as well.
-AREAS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {
-        "inner brow": (1, 4),
-        "outer brow": (2,),
-        "brow": (1, 2, 4),
-        "glabella": (4,),
-        "forehead": (1, 2),
-        "eye": (5, 7, 43, 45),
-        "upper eyelid": (5, 43, 45),
-        "lower eyelid": (7,),
-        "eyelid": (5, 7, 43, 45),
-        "cheek": (6, 11),
-        "nose": (9,),
-        "nasolabial fold": (10, 11),
-        "upper lip": (10,),
-        "lower lip": (16,),
-        "mouth corner": (12, 14, 15, 20),
-        "lip": (18, 22, 23, 24, 25, 28),
-        "mouth": (10, 12, 14, 15, 16, 18, 20, 22, 23, 24, 25, 27, 28),
-        "chin": (17,),
-        "jaw": (17, 26, 27),
-        "upper face": (1, 2, 4, 5, 6, 7, 43, 45),
-        "lower face": (9, 10, 11, 12, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28),
-        "face": tuple(AU_REGIONS),
-    }
-)
-
 _AUS = tuple(AU_REGIONS)
 _COLUMNS = {name: [_AUS.index(au) for au in aus] for name, aus in AREAS.items()}
 _FACES_AT_ONCE = 512  # so that what is in work fits into the processor's cache
-
-# Phrases in the singular, without "the", "left", "region" and the like -> area.
-_PHRASES = {
-    **{tuple(name.split()): name for name in AREAS},
-    ("inner", "corner", "brow"): "inner brow",
-    ("medial", "brow"): "inner brow",
-    ("outer", "corner", "brow"): "outer brow",
-    ("lateral", "brow"): "outer brow",
-    ("tail", "brow"): "outer brow",
-    ("between", "brow"): "glabella",
-    ("between", "eye"): "glabella",
-    ("under", "eye"): "cheek",
-    ("below", "eye"): "cheek",
-    ("cheekbone",): "cheek",
-    ("nostril",): "nose",
-    ("nasolabial",): "nasolabial fold",
-    ("philtrum",): "upper lip",
-    ("corner", "mouth"): "mouth corner",
-    ("lip", "corner"): "mouth corner",
-    ("corner", "lip"): "mouth corner",
-    ("jawline",): "jaw",
-}
-_LONGEST = max(map(len, _PHRASES))
-_WORDS = frozenset(word for phrase in _PHRASES for word in phrase)
-_SAME = {"eyebrow": "brow", "lid": "eyelid", "oral": "mouth", "nasal": "nose"}
-_WORD = re.compile("[a-z]+")
-_MAX_CHARS = 200  # of the words of a region; what a model writes behind that is no name
-
-
-@lru_cache(maxsize=4096)  # models repeat themselves
-def named_areas(words: str) -> tuple[str, ...]:
-    """The areas that a few words name, each once; of phrases that begin alike the longest counts.
-
-    Example:
-        >>> named_areas("the left eye region"), named_areas("corners of the mouth")
-        (('eye',), ('mouth corner',))
-        >>> named_areas("Eyebrows and upper lip"), named_areas("ears")
-        (('brow', 'upper lip'), ())
-    """
-    found: dict[str, None] = {}
-    tokens = [word for word in map(_normal, _WORD.findall(words[:_MAX_CHARS].lower())) if word]
-    position = 0
-    while position < len(tokens):
-        for length in range(_LONGEST, 0, -1):
-            area = _PHRASES.get(tuple(tokens[position : position + length]))
-            if area is not None:
-                found[area] = None
-                position += length
-                break
-        else:
-            position += 1
-    return tuple(found)
-
-
-def _normal(word: str) -> str:
-    """A word of the vocabulary in the singular, "" if it is none."""
-    for form in (word, word.removesuffix("s")):
-        form = _SAME.get(form, form)
-        if form in _WORDS:
-            return form
-    return ""
 
 
 def area_boxes(landmarks: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64]:
@@ -417,19 +332,3 @@ def areas_of_faces(boxes: NDArray[np.float64]) -> list[Areas | None]:
         dict(zip(AREAS, of_face, strict=True)) if is_known else None
         for of_face, is_known in zip(boxes.tolist(), known, strict=True)
     ]
-
-
-def contained_share(box: Box, area: Sequence[float]) -> float:
-    """The share of a box's own area that lies inside another box, in [0, 1].
-
-    Example:
-        >>> contained_share((0, 0, 4, 2), (2, 0, 9, 9))
-        0.5
-    """
-    x1, y1, x2, y2 = box
-    width = min(x2, area[2]) - max(x1, area[0])
-    height = min(y2, area[3]) - max(y1, area[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    # Two quotients: the area of a tiny box may be 0 though its sides are not.
-    return min(1.0, width / (x2 - x1)) * min(1.0, height / (y2 - y1))

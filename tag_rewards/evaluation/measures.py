@@ -46,6 +46,7 @@ class JudgedFaces:
         claim_iou: Shape (m,): its IoU with what the detector saw of that AU; NaN if nothing.
         claim_agrees: Shape (m,): 1 if its box lies in the region that the words of its step name,
             0 if not, NaN if they name none that is known.
+        words: Shape (n, 3): `tag_rewards.rewards.Consistency.parts`, NaN where one is None.
     """
 
     counted: NDArray[np.float64]
@@ -58,15 +59,21 @@ class JudgedFaces:
     n_aus: NDArray[np.float64]
     n_placed: NDArray[np.float64]
     n_mentions: NDArray[np.float64]
+    words_judged: NDArray[np.float64]
     n_hallucinated: NDArray[np.float64]
     claim_face: NDArray[np.intp]
     claim_au: NDArray[np.float64]
     claim_iou: NDArray[np.float64]
     claim_agrees: NDArray[np.float64]
+    words: NDArray[np.float64]
 
     def claims_with(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
         """How many of the claims (m,) of each face (n,) have a property."""
         return np.bincount(self.claim_face[which], minlength=len(self.counted)).astype(np.float64)
+
+    def agreement_of(self, part: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each face (n,) adds to a mean of a column of `words`, over the faces judged."""
+        return np.nan_to_num(self.words[:, part]), (~np.isnan(self.words[:, part])).astype(float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,8 @@ class Measure:
             for a measure of the answers, which `tag_rewards.evaluation.classification` counts.
         told: Whether it depends on the named AUs alone, which the baselines are told.
         column: Whether `samples.parquet` has a column of its name; not if others say the same.
-        tested: Whether a comparison of two models tests it; not if it is another reading of answers
-            that are tested already.
+        tested: Whether a comparison of two models tests it; not if it is another reading of what is
+            tested already, or says how much could be judged.
     """
 
     words: str
@@ -132,6 +139,20 @@ MEASURES: dict[str, Measure] = {
             of.claims_with(of.claim_agrees == 1),
             of.claims_with(~np.isnan(of.claim_agrees)),
         ),
+    ),
+    "region_agreement": Measure(
+        "region names the place", count=lambda of: of.agreement_of(0), tested=False
+    ),
+    "observation_agreement": Measure(
+        "observation speaks of its AU", count=lambda of: of.agreement_of(1), tested=False
+    ),
+    "conclusion_agreement": Measure(
+        "conclusion names the answer", count=lambda of: of.agreement_of(2), tested=False
+    ),
+    "words_judged": Measure(
+        "words could be judged",
+        count=lambda of: (of.words_judged, of.written),
+        tested=False,
     ),
 }
 

@@ -33,6 +33,11 @@ n_mentions             different AUs that the trace asserts anywhere
 hallucinated           share of those that the target does not have; null if there are none
 text_box_agreement     share of the boxes that lie in the region that their step's words name; null
                        if no step names a known one, or there are no landmarks
+region_agreement       share of the boxes whose region names the place where they are
+observation_agreement  share of the claims whose observation speaks of their AU
+conclusion_agreement   1 if the conclusion's emotion is the answer, else 0
+words_judged           1 if these three could be judged: there is a text, and it is in English; else
+                       0, and they are null
 claims                 list of {au, iou, box, region, agrees}: every box with one AU that it is said
                        to show, in order. `au` is null if the trace does not tell, `iou` if the
                        target does not have the AU; `box` is x1, y1, x2, y2 in the target's box
@@ -399,6 +404,10 @@ class FaceRow:
     n_mentions: Count = 0
     hallucinated: Share | None = None
     text_box_agreement: Share | None = None
+    region_agreement: Share | None = None
+    observation_agreement: Share | None = None
+    conclusion_agreement: Share | None = None
+    words_judged: Share = 0.0
     claims: tuple[ClaimRow, ...] = ()
 
 
@@ -422,7 +431,13 @@ def judged_faces(rows: Sequence[FaceRow]) -> JudgedFaces:
         claim_au=au,
         claim_iou=iou,
         claim_agrees=agrees,
+        words=np.array(
+            [[getattr(row, name) for name in _OF_WORDS] for row in rows], np.float64
+        ).reshape(-1, len(_OF_WORDS)),
     )
+
+
+_OF_WORDS = ("region_agreement", "observation_agreement", "conclusion_agreement")
 
 
 _COLUMNS = pa.schema(

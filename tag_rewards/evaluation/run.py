@@ -26,7 +26,6 @@ from tag_rewards.errors import InputError
 from tag_rewards.evaluation.box_baselines import baseline_faces, mean_boxes
 from tag_rewards.evaluation.classification import ECE_BINS, dialect_of
 from tag_rewards.evaluation.faithfulness import (
-    CONTAINED,
     HIT_IOU,
     Judged,
     area_boxes,
@@ -48,6 +47,7 @@ from tag_rewards.evaluation.results import (
 from tag_rewards.facs import as_synonyms
 from tag_rewards.files.objects import read_objects
 from tag_rewards.files.whole import unchanged
+from tag_rewards.geometry.matching import CONTAINED
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 from tag_rewards.rewards.score import Reasoning, RewardConfig
 

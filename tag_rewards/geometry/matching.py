@@ -153,6 +153,26 @@ def iou(a: Box, b: Box) -> float:
     return 1.0 if inner >= union else 0.0  # rounding must not lift it above 1; NaN earns nothing
 
 
+#: A box lies in an area if at least this share of it is inside.
+CONTAINED = 0.5
+
+
+def contained_share(box: Box, area: Sequence[float]) -> float:
+    """The share of a box's own area that lies inside another box, in [0, 1].
+
+    Example:
+        >>> contained_share((0, 0, 4, 2), (2, 0, 9, 9))
+        0.5
+    """
+    x1, y1, x2, y2 = box
+    width = min(x2, area[2]) - max(x1, area[0])
+    height = min(y2, area[3]) - max(y1, area[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    # Two quotients: the area of a tiny box may be 0 though its sides are not.
+    return min(1.0, width / (x2 - x1)) * min(1.0, height / (y2 - y1))
+
+
 def polygon_overlaps(boxes: Collection[Box], evidence: RegionLike) -> list[float]:
     """IoU of boxes with the region's polygon, relative to what the evidence's own box has.
 

@@ -34,7 +34,7 @@ def compute_score(
 
     Returns:
         For each completion, in order, `overall`, the reward, and all other keys of
-        `tag_rewards.integrations.scorer.SAMPLE_KEYS`, as floats.
+        `tag_rewards.integrations.scorer.sample_keys`, as floats.
 
     Raises:
         ValueError: An option is unknown or out of range, or no ground truth of the first batch is

@@ -90,12 +90,19 @@ class TagGrounding(TagScore):
     component = "grounding"
 
 
+class TagConsistency(TagScore):
+    """The consistency reward: whether the words fit boxes, AUs and answer."""
+
+    component = "consistency"
+
+
 #: The names for `--reward_funcs`.
 ORMS: dict[str, type[TagScore]] = {
     "tag": TagScore,
     "tag_format": TagFormat,
     "tag_accuracy": TagAccuracy,
     "tag_grounding": TagGrounding,
+    "tag_consistency": TagConsistency,
 }
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
-from tag_rewards.integrations.scorer import SAMPLE_KEYS, default_scorer
+from tag_rewards.integrations.scorer import default_scorer
 
 #: What NeMo-RL's registries call the environment.
 ACTOR_CLASS = "tag_rewards.integrations.nemo_rl.TagEnvironment"
@@ -66,8 +66,8 @@ class RunningMeans:
 
     Example:
         >>> means = RunningMeans()
-        >>> means.add(dict.fromkeys(SAMPLE_KEYS, 1.0))
-        >>> means.add(dict.fromkeys(SAMPLE_KEYS, 0.0))
+        >>> means.add({"grounding": 1.0})
+        >>> means.add({"grounding": 0.0})
         >>> means.take()["grounding"], means.take()
         (0.5, {})
     """
@@ -82,7 +82,7 @@ class RunningMeans:
     def take(self) -> dict[str, float]:
         """The means, none if there was no sample; the next ones start from nothing."""
         samples, self._samples = self._samples, []
-        return {key: fmean(s[key] for s in samples) for key in SAMPLE_KEYS} if samples else {}
+        return {key: fmean(s[key] for s in samples) for key in samples[0]} if samples else {}
 
 
 def register(name: str = "vlm") -> None:

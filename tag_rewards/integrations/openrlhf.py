@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
+from tag_rewards.integrations.scorer import decoded_text, default_scorer
 
 # A shorter piece of the prompt could stand in any completion.
 _LEAST_END = 8
@@ -58,7 +58,7 @@ def score_queries(
 
     Returns:
         `rewards`, for the advantages; `scores`, the same in [0, 1], for dynamic filtering; and
-        `extra_logs`, the other keys of `SAMPLE_KEYS`, each with one float for each completion.
+        `extra_logs`, the other keys of `scorer.sample_keys`, each with a float for each completion.
 
     Raises:
         ValueError: The arguments are not equally long, a query does not contain its prompt, or none
@@ -87,7 +87,7 @@ def score_queries(
 def columns_of(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """The scores of a batch as OpenRLHF reads them, described at `score_queries`."""
     rewards = [sample["score"] for sample in scores]
-    logs = {key: [s[key] for s in scores] for key in SAMPLE_KEYS if key != "score"}
+    logs = {key: [s[key] for s in scores] for key in scores[0] if key != "score"} if scores else {}
     return {"rewards": rewards, "scores": list(rewards), "extra_logs": logs}
 
 

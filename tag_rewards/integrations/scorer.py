@@ -21,7 +21,7 @@ from typing import Any
 
 from tag_rewards.errors import InputError, escaped, shown
 from tag_rewards.integrations.target_cache import TargetCache
-from tag_rewards.rewards.score import SCORE_KEYS, RewardConfig, score, score_batch
+from tag_rewards.rewards.score import SCORE_KEYS, RewardConfig, score, score_batch, score_keys
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.special_tokens import without_last_tokens
 from tag_rewards.target import Target
@@ -29,8 +29,19 @@ from tag_rewards.trace import message_text, read_trace
 
 logger = logging.getLogger(__name__)
 
-#: The keys of a sample's scores, in this order.
+#: The keys of a sample's scores, in this order; `sample_keys` has those of other weights.
 SAMPLE_KEYS = (*SCORE_KEYS, "invalid_target")
+
+
+def sample_keys(config: RewardConfig) -> tuple[str, ...]:
+    """The keys of a sample's scores with a configuration, in their order.
+
+    Example:
+        >>> sample_keys(RewardConfig(consistency_weight=0.2))[-2:]
+        ('consistency', 'invalid_target')
+    """
+    return (*score_keys(config), "invalid_target")
+
 
 #: Options of the reward as JSON, for the stacks that pass a reward function none.
 OPTIONS_VARIABLE = "TAG_REWARDS_OPTIONS"
@@ -84,7 +95,7 @@ class Scorer:
             name: What to call the sample in a warning, such as "row 17 of train".
 
         Returns:
-            `SAMPLE_KEYS`, all finite floats. `invalid_target` is 1, and all else 0, if
+            `sample_keys`, all finite floats. `invalid_target` is 1, and all else 0, if
             `ground_truth` is no target.
 
         Raises:
@@ -93,7 +104,7 @@ class Scorer:
         target = self._target(ground_truth, name)
         if target is None:
             self._stop_if_none_was_valid(PATIENCE)
-            return _invalid()
+            return self._invalid()
         text = completion_text(completion)
         scores = score(text, target, self.config)
         if scores["suspect_space"]:
@@ -127,12 +138,15 @@ class Scorer:
             self._stop_if_none_was_valid(0)
         texts = [completion_text(completions[index]) for index in valid]
         scores = score_batch(texts, [t for t in targets if t is not None], self.config)
-        results = [_invalid() for _ in targets]
+        results = [self._invalid() for _ in targets]
         for index, text, result in zip(valid, texts, scores, strict=True):
             results[index] = {**result, "invalid_target": 0.0}
             if result["suspect_space"]:
                 self._warn_of_space(text, targets[index])
         return results
+
+    def _invalid(self) -> dict[str, float]:
+        return {**dict.fromkeys(score_keys(self.config), 0.0), "invalid_target": 1.0}
 
     def _warn_of_space(self, text: str | None, target: Target | None) -> None:
         with self._lock:
@@ -302,10 +316,6 @@ def _environment_options(text: str) -> Mapping[str, Any]:
             '{"grounding_weight": 0.5}'
         )
     return options
-
-
-def _invalid() -> dict[str, float]:
-    return {**dict.fromkeys(SCORE_KEYS, 0.0), "invalid_target": 1.0}
 
 
 def decoded_text(completion: Any) -> str | None:

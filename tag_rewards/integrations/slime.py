@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from tag_rewards.integrations.scorer import SAMPLE_KEYS, decoded_text, default_scorer
+from tag_rewards.integrations.scorer import decoded_text, default_scorer
 
 
 async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
@@ -30,7 +30,7 @@ async def custom_rm(args: Any, samples: Any, **kwargs: Any) -> Any:
         **kwargs: Not used.
 
     Returns:
-        For each sample a dict with the keys of `SAMPLE_KEYS`, or its score as a float if
+        For each sample a dict with the keys of `scorer.sample_keys`, or its score as a float if
         `args.reward_key` is not set; a list of these for a list.
 
     Raises:
@@ -73,7 +73,7 @@ def log_components(
     del rollout_id, args, rollout_time
     rewards = [sample.reward for sample in samples if isinstance(sample.reward, dict)]
     if rewards and rollout_extra_metrics is not None:
-        for key in SAMPLE_KEYS:
+        for key in rewards[0]:
             mean = sum(reward[key] for reward in rewards) / len(rewards)
             rollout_extra_metrics[f"rollout/tag/{key}"] = mean
     return False

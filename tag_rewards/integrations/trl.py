@@ -27,9 +27,9 @@ from tag_rewards.rewards.score import RewardConfig
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Component = Literal["score", "format", "accuracy", "grounding"]
+Component = Literal["score", "format", "accuracy", "grounding", "consistency"]
 
-_WEIGHTS = ("format_weight", "accuracy_weight", "grounding_weight")
+_WEIGHTS = ("format_weight", "accuracy_weight", "grounding_weight", "consistency_weight")
 
 # What a component shows beside its own value. Each key belongs to one of them.
 _METRICS: dict[str, tuple[str, ...]] = {
@@ -45,11 +45,17 @@ _METRICS: dict[str, tuple[str, ...]] = {
         "suspect_space",
         "invalid_target",
     ),
+    "consistency": (),
 }
 _METRICS["score"] = tuple(key for part in _METRICS for key in (part, *_METRICS[part]))
 
 # The metrics that are columns of the completions table too; TRL prints it, so they are few.
-_COLUMNS = frozenset({"format", "accuracy", "grounding", "mean_iou", "au_f1", "parse_errors"})
+_COLUMNS = frozenset(
+    {"format", "accuracy", "grounding", "consistency", "mean_iou", "au_f1", "parse_errors"}
+)
+
+# What a component must be given to be computed.
+_NEEDED: dict[str, dict[str, float]] = {"consistency": {"consistency_weight": 1.0}}
 
 # What is said of the evidence means nothing where there is none.
 _OF_EVIDENCE = frozenset({"grounding", "mean_iou", "au_precision", "au_recall", "au_f1"})
@@ -61,8 +67,9 @@ class TagReward:
     Pickles as its component and options, has no state of its own, and may be called from threads.
 
     Args:
-        component: `score` for the weighted whole, or `format`, `accuracy`, `grounding`.
-        **options: Options of `RewardConfig` and `GroundingConfig` by their names; the three
+        component: `score` for the weighted whole, or `format`, `accuracy`, `grounding`,
+            `consistency`.
+        **options: Options of `RewardConfig` and `GroundingConfig` by their names; the
             weights for the whole only.
 
     Attributes:
@@ -94,7 +101,14 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
                     f"{name} weighs the whole and not {component!r} alone; set "
                     "GRPOConfig(reward_weights=...), in the order of reward_funcs"
                 )
-        RewardConfig.from_options(options)
+        config = RewardConfig.from_options(options)
+        # By default consistency has no weight, and is not computed.
+        self._scored_with = {**options, **_NEEDED.get(component, {})}
+        self._metrics = [
+            key
+            for key in _METRICS[component]
+            if key != "consistency" or (component == "score" and config.consistency_weight)
+        ]
         self.component = component
         self.options = options
         self.__name__ = "tag_reward" if component == "score" else f"{component}_reward"
@@ -147,13 +161,13 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
             )
         # Rows of another task have no target; they are no mistake and none of ours.
         ours = [index for index, target in enumerate(targets) if target is not None]
-        scored = default_scorer(self.options).many(
+        scored = default_scorer(self._scored_with).many(
             [completions[index] for index in ours], [targets[index] for index in ours]
         )
         samples: list[Mapping[str, float] | None] = [None] * len(targets)
         for index, scores in zip(ours, scored, strict=True):
             samples[index] = scores
-        for key in _METRICS[self.component]:
+        for key in self._metrics:
             values = [_applicable(sample, key) for sample in samples]
             # With the function's name: two functions of a run must not fill the same column.
             name = f"{self.__name__}/{key}"
@@ -171,6 +185,7 @@ tag_reward = TagReward()
 format_reward = TagReward("format")
 accuracy_reward = TagReward("accuracy")
 grounding_reward = TagReward("grounding")
+consistency_reward = TagReward("consistency")
 
 
 def _targets(columns: Mapping[str, Any]) -> Sequence[Any]:

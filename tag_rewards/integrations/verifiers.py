@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
-from tag_rewards.integrations.scorer import SAMPLE_KEYS, Scorer, default_scorer
+from tag_rewards.integrations.scorer import Scorer, default_scorer, sample_keys
 from tag_rewards.rewards import RewardConfig
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 _FIELDS = ("ground_truth", "answer")
 
 # Few, because a rubric asks for each number on its own, and each asks for the whole score.
-_RUBRIC_KEYS = ("score", "format", "accuracy", "grounding", "mean_iou", "au_f1", "invalid_target")
+_RUBRIC_KEYS = (
+    *("score", "format", "accuracy", "grounding", "consistency", "mean_iou", "au_f1"),
+    "invalid_target",
+)
 
 
 async def tag_metrics(
@@ -50,7 +53,7 @@ async def tag_metrics(
         options: Options of `RewardConfig` and `GroundingConfig` by their names.
 
     Returns:
-        The keys of `SAMPLE_KEYS` but for `score`, which is the reward, with the prefix `tag/`.
+        The keys of `scorer.sample_keys` with the prefix `tag/`, but for `score`, the reward.
 
     Raises:
         ValueError: The task has no such field, an option is wrong, or none of the first targets of
@@ -68,7 +71,7 @@ async def tag_metrics(
         1.0
     """
     scores = _score(task, trace, options)
-    return {f"tag/{key}": scores[key] for key in SAMPLE_KEYS if key != "score"}
+    return {f"tag/{key}": value for key, value in scores.items() if key != "score"}
 
 
 async def tag_reward(task: Any, trace: Any, options: Mapping[str, Any] | None = None) -> float:
@@ -91,6 +94,13 @@ async def grounding_reward(
 ) -> float:
     """The grounding reward, in [0, 1]; arguments and errors are those of `tag_metrics`."""
     return _score(task, trace, options)["grounding"]
+
+
+async def consistency_reward(
+    task: Any, trace: Any, options: Mapping[str, Any] | None = None
+) -> float:
+    """The consistency reward, in [0, 1]; arguments and errors are those of `tag_metrics`."""
+    return _score(task, trace, {"consistency_weight": 1.0, **(options or {})})["consistency"]
 
 
 def _score(task: Any, trace: Any, options: Mapping[str, Any] | None) -> dict[str, float]:
@@ -153,5 +163,6 @@ def tag_rubric(**options: Any) -> Rubric:
             "this verifiers has no Rubric (0.2 removed it); use the reward functions of "
             "tag_rewards.integrations.verifiers in a task"
         ) from None
-    functions = [_RubricFunction(key, scorer) for key in _RUBRIC_KEYS]
+    there = sample_keys(scorer.config)
+    functions = [_RubricFunction(key, scorer) for key in _RUBRIC_KEYS if key in there]
     return Rubric(funcs=functions, weights=[1.0] + [0.0] * (len(functions) - 1))

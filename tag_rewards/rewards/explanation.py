@@ -14,7 +14,10 @@ from tag_rewards.errors import shown
 from tag_rewards.facs import au_name, canonical_expression
 from tag_rewards.looks import Grid, html_lines
 from tag_rewards.rewards.score import (
+    UNJUDGED,
+    Consistency,
     RewardConfig,
+    consistency_reward,
     match_trace,
     missing_parts,
     names_worth,
@@ -34,7 +37,7 @@ class Term(NamedTuple):
     """One of the rewards.
 
     Attributes:
-        name: `format`, `accuracy` or `grounding`.
+        name: `format`, `accuracy`, `grounding` or, if it has a weight, `consistency`.
         reward: In [0, 1].
         weight: Its share of all weights, in [0, 1]; 0 where grounding abstains.
         points: What it adds to the score: reward times weight.
@@ -126,6 +129,7 @@ class Explanation:
         errors: What is wrong with the form, one sentence each.
         suspect: The box space or order in which the boxes would fit; empty if there is none such.
         formula: That of the grounding reward.
+        consistency: Whether the words fit, with or without a weight.
     """
 
     scores: dict[str, float]
@@ -141,6 +145,7 @@ class Explanation:
     errors: tuple[str, ...]
     suspect: str
     formula: str
+    consistency: Consistency
 
     def grids(self) -> Iterator[Grid]:
         """Rewards, AUs and boxes as tables; what is empty is left out."""
@@ -192,6 +197,7 @@ class Explanation:
                 yield f"Grounding loses {loss.points:.3f}: {loss.why}."
         if self.unseen:
             yield f"The conclusion names {_aus(self.unseen)}, which the detector did not see."
+        yield from _words(self)
         if self.suspect:
             yield f"The boxes would fit if they were read as {self.suspect}."
 
@@ -199,14 +205,14 @@ class Explanation:
         return "\n\n".join([*(grid.text() for grid in self.grids()), "\n".join(self.sentences())])
 
     def __repr__(self) -> str:
-        found = ", ".join(f"{name}={_three(self.scores[name])}" for name in ("score", *_TERMS))
+        found = ", ".join(f"{name}={_three(self.scores[name])}" for name in ("score", *_TERMS[:3]))
         return f"Explanation({found}, {len(self.boxes)} boxes, {len(self.errors)} errors)"
 
     def _repr_html_(self) -> str:
         return "".join(grid.html() for grid in self.grids()) + html_lines([*self.sentences()])
 
 
-_TERMS = ("format", "accuracy", "grounding")
+_TERMS = ("format", "accuracy", "grounding", "consistency")
 _DEFAULT = RewardConfig()
 
 
@@ -259,6 +265,7 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
         terms=tuple(
             Term(name, scores[name], weight / total, scores[name] * weight / total)
             for name, weight in zip(_TERMS, weights, strict=True)
+            if name in scores
         ),
         aus=aus,
         boxes=boxes,
@@ -271,6 +278,7 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
         errors=(*trace.errors, *_reasoning_error(trace, config)),
         suspect="" if suspect is None else str(suspect),
         formula=grounding.formula,
+        consistency=consistency_reward(trace, target, config.synonyms),
     )
 
 
@@ -387,6 +395,24 @@ def _answer(found: Explanation) -> str:
     means = f"means {found.read_as}" if found.read_as else "means no label"
     right = "right" if found.scores["accuracy"] else f"the label is {found.label}"
     return f"The answer {shown(found.answer)} {means}: {right}."
+
+
+def _words(found: Explanation) -> Iterator[str]:
+    """Which words do not fit what they stand beside."""
+    words = found.consistency
+    if not words.judged:
+        yield f"The text is not in English: consistency is {UNJUDGED}, and nobody can tell."
+        return
+    for box, region, said in zip(found.boxes, words.regions, words.observations, strict=True):
+        if not region:
+            yield f"Words: {shown(box.region)} is no name of the place of box {box.number}."
+        if not all(said):
+            yield (
+                f"Words: the observation of box {box.number} does not say that "
+                f"{_aus(box.claims) if box.claims else 'any AU'} shows."
+            )
+    if found.answer is not None and not words.conclusion:
+        yield "Words: the conclusion does not name the answer, and it alone, as the emotion."
 
 
 def _reasoning_error(trace: Trace, config: RewardConfig) -> tuple[str, ...]:

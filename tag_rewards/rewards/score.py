@@ -1,7 +1,8 @@
 """The whole reward: one pure function of a text, a target and a configuration.
 
 It asks whether the completion is a TAG trace (format), whether the expression is right (accuracy),
-and whether the boxes lie where a detector saw the AUs that the trace names (grounding). The TAG
+whether the boxes lie where a detector saw the AUs that the trace names (grounding), and, if it is
+given a weight, whether the words of the trace fit its boxes, AUs and answer (consistency). The TAG
 paper says that predicted regions are aligned with external AU detectors; its formula is not public.
 This one is ours, made so that the ways in which grounding rewards have been gamed do not pay. Nor
 are its weights: every default is ours, and `docs/rewards.md` says why it was chosen.
@@ -17,15 +18,24 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from tag_rewards.facs import as_synonyms, canonical_expression, read_synonyms
-from tag_rewards.geometry.matching import MatchingConfig, match
+from tag_rewards.facs import (
+    AREAS,
+    SEEN_IN,
+    SIGNS,
+    as_synonyms,
+    canonical_expression,
+    named_areas,
+    read_synonyms,
+)
+from tag_rewards.geometry.matching import CONTAINED, MatchingConfig, contained_share, match
+from tag_rewards.mentions import asserted_labels, in_english, speaks_of
 from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
 from tag_rewards.rewards.suspect import SUSPICIOUS, suspect_space
 from tag_rewards.trace import Claim, read_trace
 
 if TYPE_CHECKING:
     from tag_rewards.facs import Synonyms
-    from tag_rewards.geometry.matching import Matching
+    from tag_rewards.geometry.matching import Box, Matching
     from tag_rewards.target import Target
     from tag_rewards.trace import Trace
 
@@ -70,7 +80,7 @@ class GroundingConfig(MatchingConfig):
 
 @dataclass(frozen=True, slots=True)
 class RewardConfig:
-    """Weights of the three rewards, and the options of grounding.
+    """Weights of the four rewards, and the options of grounding.
 
     Only the ratios of the weights matter: the score is their weighted mean.
 
@@ -83,6 +93,7 @@ class RewardConfig:
             takes and gives them.
         reasoning: Whether a completion may, must or must not think before it writes its trace. If
             it must and does not, the format reward is 0; if it must not, thinking is one error.
+        consistency_weight: Weight of the consistency reward, at least 0; at 0 it is not computed.
 
     Raises:
         ValueError: A weight is negative, or all are zero, or a synonym is refused.
@@ -100,10 +111,11 @@ class RewardConfig:
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
     synonyms: Synonyms = ()
     reasoning: Reasoning = "allowed"
+    consistency_weight: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))
-        names = ("format_weight", "accuracy_weight", "grounding_weight")
+        names = ("format_weight", "accuracy_weight", "grounding_weight", "consistency_weight")
         for name in names:
             weight = getattr(self, name)
             _require_number(name, weight)
@@ -112,7 +124,7 @@ class RewardConfig:
         total = sum(getattr(self, name) for name in names)
         if not 0 < total < float("inf"):
             raise ValueError(
-                f"{', '.join(names)} add up to {total}; at least one must be above 0, "
+                f"{', '.join(names)} add up to {total:g}; at least one must be above 0, "
                 "and none beyond all bounds"
             )
         if self.reasoning not in get_args(Reasoning):
@@ -122,10 +134,10 @@ class RewardConfig:
         if not isinstance(self.grounding, GroundingConfig):
             raise ValueError(f"grounding is {self.grounding!r}, not a GroundingConfig")
 
-    def weights(self, *, abstained: bool) -> tuple[float, float, float]:
-        """Those of format, accuracy and grounding, which counts for nothing if it abstains."""
+    def weights(self, *, abstained: bool) -> tuple[float, float, float, float]:
+        """Those of format, accuracy, grounding (0 if it abstains) and consistency."""
         grounding = 0.0 if abstained else self.grounding_weight
-        return self.format_weight, self.accuracy_weight, grounding
+        return self.format_weight, self.accuracy_weight, grounding, self.consistency_weight
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> RewardConfig:
@@ -393,7 +405,123 @@ def _has_letter(text: str) -> bool:
     return text[:1].isalpha() or any(map(str.isalpha, text))
 
 
-#: The keys of every result, in this order.
+class Consistency(NamedTuple):
+    """Whether the words of a trace fit its boxes, its AUs and its answer.
+
+    Attributes:
+        regions: For each box whether the words of its region name a place where it is.
+        observations: For each box and each AU that it is said to show whether the observation
+            speaks of that AU, and does not deny it.
+        conclusion: Whether the one emotion of the conclusion is the answer.
+        judged: Whether the text could be judged: it is in English. If not, all else is empty.
+    """
+
+    regions: tuple[bool, ...] = ()
+    observations: tuple[tuple[bool, ...], ...] = ()
+    conclusion: bool = False
+    judged: bool = True
+
+    @property
+    def parts(self) -> tuple[float | None, float | None, float | None]:
+        """The shares that agree of regions, observations and conclusion, in [0, 1].
+
+        None where there is nothing to judge: of regions and conclusion if the text is not in
+        English, of observations also where no AU was seen and the trace claims none.
+        """
+        if not self.judged:
+            return None, None, None
+        said = [one for of in self.observations for one in of]
+        nothing = None if self.observations else 0.0
+        return (
+            sum(self.regions) / len(self.regions) if self.regions else 0.0,
+            sum(said) / len(said) if said else nothing,
+            float(self.conclusion),
+        )
+
+    @property
+    def reward(self) -> float:
+        """The mean of the parts, in [0, 1]; 1/2 where none could be judged."""
+        parts = [part for part in self.parts if part is not None]
+        return sum(parts) / len(parts) if parts else UNJUDGED
+
+
+#: What consistency is worth where nobody can tell, so that another language neither pays, beside
+#: English that fits, nor costs what a contradiction costs.
+UNJUDGED = 0.5
+
+# Words that name more of the face than its lower half ("face", "brow, eyes and mouth") name no
+# place of an AU.
+_WIDEST = len(AREAS["lower face"])
+
+
+def consistency_reward(trace: Trace, target: Target, synonyms: Synonyms = ()) -> Consistency:
+    r"""Whether the words of a trace fit its boxes, its AUs and its answer; no judge is asked.
+
+    .. math:: R = \frac{1}{3} \Bigl(\mathrm{mean}_\text{boxes}[\text{region fits}] +
+        \mathrm{mean}_\text{claims}[\text{observation speaks of the AU}] +
+        [\text{the conclusion's emotion is the answer}]\Bigr)
+
+    The words of a region are looked up in `tag_rewards.facs.AREAS`. The place of a box are the AUs
+    of the target in whose boxes at least half of it lies, or else those that it claims; the region
+    fits if it names an area where one of them is seen (`SEEN_IN`), and does not if it names none.
+    Words for an AU are `SIGNS`. A box that does not tell its AU has no observation of it, unless
+    the target has no AU either: then observations are left out of the mean.
+
+    Args:
+        trace: The parsed completion.
+        target: Its target.
+        synonyms: Words of the user's own for the labels.
+
+    Example:
+        >>> from tag_rewards.geometry.boxes import BoxSpace
+        >>> from tag_rewards.target import AUEvidence, Target
+        >>> from tag_rewards.trace import Step, Trace
+        >>> target = Target(
+        ...     "joy", (AUEvidence(12, 0.9, (20, 60, 80, 90)),), BoxSpace.pixels(100, 100)
+        ... )
+        >>> said = ("mouth corners", "pulled up"), ("left ear", "pulled up"), ("lips", "at rest")
+        >>> for region, observation in said:
+        ...     step = Step(region, observation, (20, 60, 80, 90), 12)
+        ...     trace = Trace("A smile.", (step,), "AU12 shows joy.", (12,), "happiness")
+        ...     found = consistency_reward(trace, target)
+        ...     print(found.parts, round(found.reward, 3))
+        (1.0, 1.0, 1.0) 1.0
+        (0.0, 1.0, 1.0) 0.667
+        (1.0, 0.0, 1.0) 0.667
+    """
+    words = [trace.global_analysis, trace.conclusion]
+    for step in trace.steps:
+        words += [step.region, step.observation]
+    if not in_english(" ".join(words)):
+        return Consistency(judged=False)
+    steps = [step for step in trace.steps if step.box is not None]
+    pairs = list(zip(steps, trace.claims, strict=True))
+    answer = canonical_expression(trace.answer or "", synonyms)
+    return Consistency(
+        regions=tuple(
+            _names_place(step.region, claim.box, claim.aus, target) for step, claim in pairs
+        ),
+        observations=tuple(
+            tuple(speaks_of(au, step.observation) for au in claim.aus if au in SIGNS)
+            or (() if claim.aus or not target.evidence else (False,))
+            for step, claim in pairs
+        ),
+        conclusion=asserted_labels(trace.conclusion, synonyms) == (answer,),
+    )
+
+
+def _names_place(words: str, box: Box, aus: Sequence[int], target: Target) -> bool:
+    """Whether the words of a region name an area where a box is."""
+    names = named_areas(words)
+    there = [au for au, of in target.by_au.items() if contained_share(box, of.box) >= CONTAINED]
+    places = [au for au in there or aus if au in SEEN_IN]
+    if not names or not places:
+        return bool(names)
+    covered = {au for name in names for au in AREAS[name]}
+    return len(covered) <= _WIDEST and any(not SEEN_IN[au].isdisjoint(names) for au in places)
+
+
+#: The keys of every result, in this order; where consistency has a weight, its own comes last.
 SCORE_KEYS = (
     "score",
     "format",
@@ -414,13 +542,24 @@ SCORE_KEYS = (
 _DEFAULT = RewardConfig()
 
 
+def score_keys(config: RewardConfig = _DEFAULT) -> tuple[str, ...]:
+    """The keys of the results of `score`, in their order.
+
+    Example:
+        >>> score_keys(RewardConfig(consistency_weight=0.2))[-2:]
+        ('suspect_space', 'consistency')
+    """
+    return (*SCORE_KEYS, "consistency") if config.consistency_weight else SCORE_KEYS
+
+
 def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> dict[str, float]:
     r"""Score a completion.
 
-    .. math:: S = \frac{w_f R_\text{format} + w_a R_\text{accuracy} + w_g R_\text{grounding}}
-                       {w_f + w_a + w_g}
+    .. math:: S = \frac{w_f R_\text{format} + w_a R_\text{accuracy} + w_g R_\text{grounding}
+                        + w_c R_\text{consistency}}{w_f + w_a + w_g + w_c}
 
-    If the target has no evidence, grounding abstains: :math:`w_g` counts as 0.
+    If the target has no evidence, grounding abstains: :math:`w_g` counts as 0. By default
+    :math:`w_c` is 0, and consistency is not computed.
 
     Args:
         text: What the model wrote; any string, or None if there is none.
@@ -432,7 +571,8 @@ def score(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -> 
         `au_precision`, `au_recall` and `au_f1` in [0, 1]; the counts `n_boxes` (well-formed boxes),
         `n_steps` and `parse_errors`; and 1 if so, else 0: `abstained`, grounding abstained (it is 0
         then); `unclosed_reasoning`, the text ends before the reasoning does; `suspect_space`, all
-        boxes would fit far better in another box space or order (`suspect_space`).
+        boxes would fit far better in another box space or order (`suspect_space`). With a weight of
+        consistency also `consistency`, in [0, 1] (`score_keys`).
 
     Example:
         >>> from tag_rewards import AUEvidence, BoxSpace, Target
@@ -456,10 +596,14 @@ def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -
     accuracy = accuracy_reward(trace, target, config.synonyms)
     # Only where the boxes hardly fit is it worth a look.
     suspect = grounding.mean_iou < SUSPICIOUS and suspect_space(trace, target) is not None
-    of_form, of_accuracy, of_grounding = config.weights(abstained=grounding.abstained)
-    weight = of_form + of_accuracy + of_grounding
+    of_form, of_accuracy, of_grounding, of_words = config.weights(abstained=grounding.abstained)
+    weight = of_form + of_accuracy + of_grounding + of_words
     total = of_form * form + of_accuracy * accuracy + of_grounding * grounding.reward
-    return {
+    consistency = 0.0
+    if of_words:
+        consistency = consistency_reward(trace, target, config.synonyms).reward
+        total += of_words * consistency
+    scores = {
         "score": total / weight if weight > 0 else 0.0,
         "format": form,
         "accuracy": accuracy,
@@ -475,6 +619,9 @@ def score_trace(trace: Trace, target: Target, config: RewardConfig = _DEFAULT) -
         "unclosed_reasoning": float(trace.unclosed),
         "suspect_space": float(suspect),
     }
+    if of_words:
+        scores["consistency"] = consistency
+    return scores
 
 
 def score_batch(

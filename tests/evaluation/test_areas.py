@@ -4,14 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.evaluation.faithfulness import (
-    AREAS,
     area_boxes,
     areas_of_faces,
-    contained_share,
-    named_areas,
 )
-from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.facs import ACTION_UNITS, AREAS, named_areas
 from tag_rewards.geometry import AU_REGIONS, au_box, average_face
+from tag_rewards.geometry.matching import contained_share
 
 
 @pytest.mark.parametrize(

@@ -407,6 +407,7 @@ def test_samples_have_a_column_for_each_measure_that_is_not_said_by_others(with_
     columns = pq.read_schema(with_one_more[0] / "samples.parquet").names
     assert set(MEASURES) & set(columns) == {
         *("mean_iou", "hit_rate", "au_precision", "au_recall", "au_f1", "text_box_agreement"),
+        *("region_agreement", "observation_agreement", "conclusion_agreement", "words_judged"),
         "sharp_boxes",
     }
 

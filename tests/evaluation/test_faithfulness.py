@@ -20,6 +20,7 @@ from tag_rewards.evaluation.results import MODEL, judged_faces
 from tag_rewards.evaluation.run import faithfulness_figures
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
+from tag_rewards.rewards import consistency_reward
 from tag_rewards.target import AUEvidence, Target
 from tag_rewards.trace import Step, Trace, parse_trace
 from tests.builders.results import face_row
@@ -192,7 +193,9 @@ def table(some, training):
 
 
 def as_figures(sums):
-    return {name: pair[:, 0].sum() / pair[:, 1].sum() for name, pair in measure_sums(sums).items()}
+    """Of the measures that have a value; a baseline has no words to be judged."""
+    totals = {name: pair.sum(axis=0) for name, pair in measure_sums(sums).items()}
+    return {name: part / whole for name, (part, whole) in totals.items() if whole and part >= 0}
 
 
 def test_random_low_template_middling_oracle_one():
@@ -208,8 +211,12 @@ def test_random_low_template_middling_oracle_one():
         assert found["random boxes"][name] < 0.25
         assert found["whole face"][name] < 0.25
     assert 0.3 < found["mean boxes"]["mean_iou"] < 0.8
+    of_words = {"region_agreement", "observation_agreement", "conclusion_agreement", "words_judged"}
     counted = {name: measure for name, measure in MEASURES.items() if measure.count}
+    assert counted.keys() - oracle.keys() == of_words
     for name, measure in counted.items():
+        if name in of_words:
+            continue
         best = 1 if measure.more_is_better else 0
         assert oracle[name] == pytest.approx(best)
         # What the baselines are told they get right; all else depends on where their boxes are.
@@ -266,7 +273,7 @@ def test_the_baselines_figures_are_those_of_their_traces():
         judged.append(judge(trace, target, where) if target.evidence else None)
     expected = columns_of(judged)
     found = placed_faces(seen, boxes)
-    for name in found.__slots__:
+    for name in set(found.__slots__) - {"words", "words_judged"}:  # a baseline says nothing
         assert getattr(found, name) == pytest.approx(getattr(expected, name), nan_ok=True), name
 
 
@@ -338,3 +345,24 @@ def test_resamples_of_the_same_faces_are_paired():
     alone = resampled_sums(values[:, 1:], 300, 7)
     assert both[:, 1:] == pytest.approx(alone)
     assert not np.allclose(alone, resampled_sums(values[:, 1:], 300, 8))
+
+
+def test_the_words_of_a_trace_are_measured_and_how_many_could_be_judged():
+    target, _ = face(np.random.default_rng(0), aus=(4, 12))
+    boxes = {au: item.box for au, item in target.by_au.items()}
+    said = {
+        "fits": ("lips", "a smile", "joy"),
+        "nonsense": ("left ear", "a", "joy"),
+        "foreign": ("le coin de la bouche", "le sourire", "la joie"),
+    }
+    judged = []
+    for region, observation, end in said.values():
+        steps = (Step(region, observation, tuple(boxes[12]), 12),)
+        trace = Trace("", steps, end, (12,), "happiness")
+        words = consistency_reward(trace, target)
+        judged.append(judge(trace, target, None)._replace(words=words))
+    measured, _ = figures(judged)
+    found = {name: figure and (figure.value, figure.n) for name, figure in measured[MODEL].items()}
+    assert found["region_agreement"] == found["observation_agreement"] == (0.5, 2)
+    assert found["conclusion_agreement"] == (1, 2)
+    assert found["words_judged"][0] == pytest.approx(2 / 3)

@@ -154,7 +154,7 @@ def test_health_and_documentation(server):
     body = described["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
     [example] = body["schema"]["examples"]
     assert server.post("/score", json=example).json()["scores"][0]["format"] == 1
-    assert tuple(Scores.model_fields) == SAMPLE_KEYS
+    assert tuple(Scores.model_fields) == (*SAMPLE_KEYS, "consistency")
     assert all(field.description for field in Scores.model_fields.values())
 
 

@@ -29,6 +29,7 @@ SET_GRPO = SET | {
     **{"TP": 4, "STEPS": 7, "SFT": 0, "SAVE_FREQ": 3, "TEST_FREQ": 2, "TEMPERATURE": 0.8},
     **{"TRAIN_BATCH": 12, "MINI_BATCH": 6, "ROLLOUT_N": 6, "KL_COEF": 0.05},
     **{"FORMAT_WEIGHT": 0.1, "ACCURACY_WEIGHT": 0.2, "GROUNDING_WEIGHT": 0.7},
+    "CONSISTENCY_WEIGHT": 0.3,
 }
 CASES = {
     "sft gpu": GPU,

@@ -248,7 +248,7 @@ def test_the_score_is_the_weighted_mean():
         ({"format_weight": -1}, "format_weight is -1; a weight must be at least 0"),
         (
             {"format_weight": 0, "accuracy_weight": 0, "grounding_weight": 0},
-            "format_weight, accuracy_weight, grounding_weight add up to 0; at least one",
+            "format_weight, accuracy_weight, grounding_weight, consistency_weight add up to 0; at ",
         ),
         ({"grounding_weight": float("nan")}, "grounding_weight is nan, not a finite number"),
         ({"grounding_weight": float("inf")}, "grounding_weight is inf, not a finite number"),

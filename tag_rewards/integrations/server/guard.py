@@ -212,7 +212,8 @@ class Metrics:
             ("component",),
             registry=self._registry,
         )
-        self._sum_of = {key: self._sums.labels(key) for key in SAMPLE_KEYS}
+        for key in SAMPLE_KEYS:
+            self._sums.labels(key)  # 0 before the first completion
         self._score = Histogram(
             "tag_rewards_score", "Scores of completions.", buckets=_TENTHS, registry=self._registry
         )
@@ -225,8 +226,8 @@ class Metrics:
     def count_scores(self, results: Sequence[dict[str, float]]) -> None:
         """Count the scores of the completions of one request."""
         self._completions.inc(len(results))
-        for key, total in self._sum_of.items():
-            total.inc(sum(result[key] for result in results))
+        for key in results[0] if results else ():
+            self._sums.labels(key).inc(sum(result[key] for result in results))
         for result in results:
             self._score.observe(result["score"])
 

@@ -148,6 +148,10 @@ class Scores(BaseModel):
         description="1 if all boxes would fit far better in another box space or order."
     )
     invalid_target: float = Field(description="1 if the ground truth is no target: all else is 0.")
+    consistency: float | None = Field(
+        default=None,
+        description="Whether the words fit boxes, AUs and answer, in [0, 1]; only with a weight.",
+    )
 
 
 class ScoreResponse(BaseModel):

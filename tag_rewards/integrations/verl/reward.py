@@ -47,7 +47,8 @@ def compute_score(
 
     Returns:
         `RESULT_KEYS`: the keys of `score`; `invalid_target`; and `acc`, equal to `accuracy`: verl's
-        core validation metric. All are Python floats, and the keys are the same on every call.
+        core validation metric; and `consistency` if it has a weight. All are Python floats, and the
+        keys are the same on every call.
 
     Raises:
         ValueError: An option is unknown or out of range; or not one of the first ground truths of
