@@ -23,6 +23,7 @@ from tag_rewards.rewards.score import (
     names_worth,
     score_trace,
     thinks_in_spite,
+    wordless_steps,
 )
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.trace import read_trace
@@ -275,7 +276,7 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
         read_as=canonical_expression(trace.answer or "", config.synonyms),
         unseen=tuple(au for au in trace.conclusion_aus if au not in target.by_au),
         missing=tuple(missing_parts(trace, config.reasoning, config.synonyms)),
-        errors=(*trace.errors, *_reasoning_error(trace, config)),
+        errors=(*trace.errors, *_wordless(trace), *_reasoning_error(trace, config)),
         suspect="" if suspect is None else str(suspect),
         formula=grounding.formula,
         consistency=consistency_reward(trace, target, config.synonyms),
@@ -413,6 +414,11 @@ def _words(found: Explanation) -> Iterator[str]:
             )
     if found.answer is not None and not words.conclusion:
         yield "Words: the conclusion does not name the answer, and it alone, as the emotion."
+
+
+def _wordless(trace: Trace) -> Iterator[str]:
+    for number in wordless_steps(trace):
+        yield f"step {number} says nothing in words"
 
 
 def _reasoning_error(trace: Trace, config: RewardConfig) -> tuple[str, ...]:

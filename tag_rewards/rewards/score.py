@@ -10,6 +10,7 @@ are its weights: every default is ours, and `docs/rewards.md` says why it was ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
@@ -333,11 +334,12 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
 
     .. math:: R = \frac{[\text{all parts are there}]}{1 + \text{number of errors}}
 
-    The parts are a global analysis and a conclusion with at least one letter each, one step with a
-    region, an observation and a well-formed box, and one answer that is a known expression. All or
-    nothing where a part is missing or empty, so that leaving out the work never pays; graded
-    where the form is only untidy (text after the answer, a section twice, a broken box), so that
-    there is a slope to learn on. 1 for a well-formed trace.
+    The parts are a global analysis and a conclusion with at least one word each, one step with a
+    region and an observation in words and a well-formed box, and one answer that is a known
+    expression. A word has two letters in a row, or one of a script without capitals. All or
+    nothing where a part is missing or says nothing, so that leaving out the work never pays; graded
+    where the form is only untidy (text after the answer, a section twice, a broken box, a further
+    step without words), so that there is a slope to learn on. 1 for a well-formed trace.
 
     Args:
         trace: The parsed completion.
@@ -352,7 +354,7 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
         >>> text = TAG.write("A smile.", [step], "AU12.", "joy")
         >>> format_reward(parse_trace(text)), format_reward(parse_trace(text + " Bye!"))
         (1.0, 0.5)
-        >>> format_reward(parse_trace(text.replace("A smile.", "")))
+        >>> format_reward(parse_trace(text.replace("A smile.", "a")))
         0.0
         >>> thought = parse_trace(f"<think>Look.</think>{text}")
         >>> format_reward(thought), format_reward(thought, "forbidden")
@@ -362,7 +364,26 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
     """
     if missing_parts(trace, reasoning, synonyms):
         return 0.0
-    return 1.0 / (1 + len(trace.errors) + thinks_in_spite(trace, reasoning))
+    n_errors = len(trace.errors) + len(wordless_steps(trace)) + thinks_in_spite(trace, reasoning)
+    return 1.0 / (1 + n_errors)
+
+
+def wordless_steps(trace: Trace) -> list[int]:
+    """The steps, from 1, whose region or observation is there and says nothing in words.
+
+    Example:
+        >>> from tag_rewards.trace import Step, Trace
+        >>> steps = Step("lips", "parted"), Step("lips", "-"), Step("a", "parted")
+        >>> wordless_steps(Trace("A smile.", steps, "", (), None))
+        [2, 3]
+    """
+    return [
+        number
+        for number, step in enumerate(trace.steps, 1)
+        if not (_has_word(step.region) and _has_word(step.observation))
+        and step.region
+        and step.observation
+    ]
 
 
 def thinks_in_spite(trace: Trace, reasoning: Reasoning) -> bool:
@@ -381,28 +402,36 @@ def missing_parts(
         ['a global analysis in words', 'a step with a region, an observation and a box']
     """
     missing = []
-    if not _has_letter(trace.global_analysis):
+    if not _has_word(trace.global_analysis):
         missing.append("a global analysis in words")
     if not _has_step(trace):
         missing.append("a step with a region, an observation and a box")
-    if not _has_letter(trace.conclusion):
+    if not _has_word(trace.conclusion):
         missing.append("a conclusion in words")
     if trace.answer is None or canonical_expression(trace.answer, synonyms) is None:
         missing.append("one answer that is a known expression")
-    if reasoning == "required" and not _has_letter(trace.reasoning):
+    if reasoning == "required" and not _has_word(trace.reasoning):
         missing.append("reasoning before the trace, which is required")
     return missing
 
 
 def _has_step(trace: Trace) -> bool:
     for step in trace.steps:  # nearly always the first
-        if step.box is not None and _has_letter(step.region) and _has_letter(step.observation):
+        if step.box is not None and _has_word(step.region) and _has_word(step.observation):
             return True
     return False
 
 
-def _has_letter(text: str) -> bool:
-    return text[:1].isalpha() or any(map(str.isalpha, text))
+_has_two_letters = re.compile(r"[^\W\d_]{2}").search
+
+
+def _has_word(text: str) -> bool:
+    if (text[:2].isalpha() and len(text) > 1) or _has_two_letters(text):
+        return True
+    # In scripts without capitals a letter may be a word, or marks may stand between the letters.
+    return not text.isascii() and any(
+        letter.isalpha() and letter.lower() == letter.upper() for letter in text
+    )
 
 
 class Consistency(NamedTuple):
