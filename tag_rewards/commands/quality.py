@@ -51,7 +51,7 @@ def quality(
         tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface
         --quality q.parquet --out parquet
     """
-    from tag_rewards.quality.limits import Limit
+    from tag_rewards.quality.measures import Limit
     from tag_rewards.quality.overview import quality_table
     from tag_rewards.quality.run import judge_images, picture_of
 

@@ -1,6 +1,6 @@
-from .limits import Limit
 from .measures import (
     FaceQuality,
+    Limit,
     head_pose,
     measure_quality,
 )

@@ -15,7 +15,7 @@ from tag_rewards.quality.table import judge, measure_samples, write_quality
 if TYPE_CHECKING:
     from tag_rewards.datasets.protocols import Protocol
     from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.quality.limits import Limit
+    from tag_rewards.quality.measures import Limit
     from tag_rewards.quality.table import Judged
 
 

@@ -23,8 +23,7 @@ from tag_rewards.files.images import ImageError
 from tag_rewards.files.objects import open_parquet
 from tag_rewards.files.whole import whole
 from tag_rewards.looks import plain
-from tag_rewards.quality.limits import resolve
-from tag_rewards.quality.measures import MEASURES, measure_quality
+from tag_rewards.quality.measures import MEASURES, measure_quality, resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.detectors.observation import FaceObservation
     from tag_rewards.evidence.of_dataset import FaceSource
-    from tag_rewards.quality.limits import Limit
-    from tag_rewards.quality.measures import FaceQuality
+    from tag_rewards.quality.measures import FaceQuality, Limit
 
 
 UNREADABLE = "the image cannot be read"

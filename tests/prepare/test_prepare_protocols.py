@@ -17,7 +17,7 @@ from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.face_target import TargetConfig, face_on_canvas
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
-from tag_rewards.quality.limits import Limit
+from tag_rewards.quality.measures import Limit
 from tag_rewards.quality.table import judge, measure_samples, write_quality
 
 SMALL = PrepareConfig(annotation=TargetConfig(canvas=200))

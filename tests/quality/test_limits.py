@@ -1,6 +1,6 @@
 import pytest
 
-from tag_rewards.quality.limits import Limit, resolve
+from tag_rewards.quality.measures import Limit, resolve
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tag_rewards.datasets.protocols import load_protocol
 from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
-from tag_rewards.quality.limits import Limit
+from tag_rewards.quality.measures import Limit
 from tag_rewards.quality.overview import draw_quality
 from tag_rewards.quality.table import (
     QUALITY_SCHEMA,
