@@ -50,7 +50,7 @@ count_gpus() {
 # Makes or updates the environment. TAG_SETUP=0 takes VENV as it is (a container with verl, say).
 set_up() {
     [[ ${TAG_SETUP:-1} == 0 ]] || "$REPO/recipes/setup.sh"
-    check_torch
+    [[ -n ${ENDPOINT:-} ]] || check_torch
 }
 
 # check_torch: on a machine with GPUs, whether PyTorch in VENV is a build for them, and sees them.

@@ -82,6 +82,7 @@ class Content(NamedTuple):
         pairs: Each two results of the same faces compared.
         counterfactual: None if it was not tried.
         parts: One for each entry.
+        speed: Of the GRPO run; None without one, or where nothing of it was logged.
     """
 
     title: str
@@ -95,6 +96,7 @@ class Content(NamedTuple):
     pairs: Tables
     counterfactual: Table | None
     parts: Sequence[Part]
+    speed: Table | None = None
 
     @property
     def tables(self) -> Iterator[Table]:
@@ -104,6 +106,8 @@ class Content(NamedTuple):
             yield self.counterfactual
         for part in self.parts:
             yield from part.tables.values()
+        if self.speed:
+            yield self.speed
 
 
 def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) -> list[Path]:
@@ -127,7 +131,7 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     """
     entries = read_entries(folders)
     metrics = None if run is None else read_metrics(run)
-    content = make_content(entries)
+    content = make_content(entries, metrics)
     au_iou = draw_au_iou({entry.name: entry.results.by_au for entry in entries})
     headline = _headline(entries)
     drawings = {"headline": headline, "au-iou": au_iou}
@@ -211,8 +215,8 @@ def _headline(entries: Sequence[Entry]) -> Drawing:
     return draw_figures(known, list(rows), "95 % interval")
 
 
-def make_content(entries: Sequence[Entry]) -> Content:
-    """All tables and faces of the results.
+def make_content(entries: Sequence[Entry], metrics: Sequence[StepMetrics] | None = None) -> Content:
+    """All tables and faces of the results, and of a GRPO run's metrics.
 
     Raises:
         InputError: A face of a gallery cannot be read.
@@ -241,6 +245,7 @@ def make_content(entries: Sequence[Entry]) -> Content:
         pairs=pairs,
         counterfactual=tables.counterfactual_table(entries),
         parts=parts,
+        speed=None if metrics is None else tables.speed_table(metrics),
     )
 
 

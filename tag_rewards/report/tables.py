@@ -32,10 +32,12 @@ from tag_rewards.facs import au_name
 from tag_rewards.files.text import csv_text, visible
 from tag_rewards.files.whole import unchanged
 from tag_rewards.report.drawings import row_shares
+from tag_rewards.runs.speed import speed_rows
 
 if TYPE_CHECKING:
     from tag_rewards.evaluation.classification import Classification
     from tag_rewards.evaluation.results import GalleryFace, Results
+    from tag_rewards.runs.folder import StepMetrics
 
 
 class Change(Figure):
@@ -435,6 +437,16 @@ def verdict(entry: Entry) -> str:
 
 
 # --- between results ---------------------------------------------------------------------------
+
+
+def speed_table(metrics: Sequence[StepMetrics]) -> Table | None:
+    """How fast a GRPO run was and what memory it took; None if verl logged none of it."""
+    rows = speed_rows(metrics)
+    caption = (
+        "Seconds where nothing else is said; of a step the median, of memory the peak; as verl "
+        "logged it"
+    )
+    return Table.of("speed", caption, ("", "a step", "in all"), rows) if rows else None
 
 
 class Tables(NamedTuple):

@@ -11,6 +11,10 @@ from .folder import (
     read_settings,
     read_timings,
 )
+from .speed import (
+    SpeedRow,
+    speed_rows,
+)
 from .summary import (
     SummaryPaths,
     write_summary,
@@ -18,6 +22,7 @@ from .summary import (
 
 __all__ = [
     "Generation",
+    "SpeedRow",
     "StepMetrics",
     "SummaryPaths",
     "draw_curves",
@@ -25,6 +30,7 @@ __all__ = [
     "read_metrics",
     "read_settings",
     "read_timings",
+    "speed_rows",
     "training_series",
     "validation_series",
     "write_summary",

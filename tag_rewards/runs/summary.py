@@ -43,6 +43,7 @@ from tag_rewards.runs.folder import (
     validation_files,
     write_metrics,
 )
+from tag_rewards.runs.speed import SpeedRow, speed_rows
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def write_summary(run: Path, data: Path) -> SummaryPaths:
     held_out = read_held_out(run / "validation", data / "rl_test.parquet")
     training = [row.target for row in read_rl_parquet(data / "rl_train.parquet")]
 
-    text = _summary(held_out, training, run, data)
+    text = _summary(held_out, training, run, data, speed_rows(metrics))
     curves = draw_curves(metrics)
     overlays = draw_overlays(choose_faces(held_out.faces), held_out.steps)
 
@@ -274,7 +275,9 @@ def _p_value(name: str, before: Sequence[float], after: Sequence[float]) -> floa
 # --- summary.md --------------------------------------------------------------------------------
 
 
-def _summary(held_out: HeldOut, training: Sequence[Target], run: Path, data: Path) -> str:
+def _summary(
+    held_out: HeldOut, training: Sequence[Target], run: Path, data: Path, speed: Sequence[SpeedRow]
+) -> str:
     targets = [face.target for face in held_out.faces]
     before = [face.before for face in held_out.faces]
     after = [face.after for face in held_out.faces]
@@ -291,6 +294,7 @@ def _summary(held_out: HeldOut, training: Sequence[Target], run: Path, data: Pat
         "## Pictures\n\n![Reward components over the steps](curves.png)\n\n"
         "![Boxes on held-out faces before and after](overlays.png)",
         time_section(read_timings(run / "timings.jsonl")),
+        speed_section(speed),
         settings_section(read_settings(run / "settings.txt")),
         f"## Where everything lies\n\n- data: `{data}`\n- run: `{run}`\n"
         + "\n".join(f"  - `{entry.name}`" for entry in sorted(run.iterdir())),
@@ -345,6 +349,21 @@ def time_section(times: Sequence[tuple[str, float]]) -> str:
     rows = [(stage, _minutes(seconds)) for stage, seconds in times]
     rows.append(("all", _minutes(sum(seconds for _, seconds in times))))
     return f"## Times\n\n{_table(('stage', 'time'), rows)}"
+
+
+def speed_section(rows: Sequence[SpeedRow]) -> str:
+    """Seconds by phase, tokens a second, MFU and peak memory; "" if none of it was logged."""
+    if not rows:
+        return ""
+    cells = [
+        (what, *("" if value is None else f"{value:,.2f}" for value in values))
+        for what, *values in rows
+    ]
+    return (
+        f"## Speed of GRPO\n\n{_table(('', 'a step', 'in all'), cells)}\n\n"
+        "In seconds where nothing else is said; of a step the median, of memory the peak. As verl "
+        "logged it, which says 0 for what it cannot measure, and that is left out."
+    )
 
 
 def settings_section(settings: Mapping[str, str]) -> str:
