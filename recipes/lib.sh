@@ -211,15 +211,69 @@ end_dry_run() {
     exit 0
 }
 
+# set_thinking: what verl tells the chat template, where ENABLE_THINKING says it.
+set_thinking() {
+    [[ -z ${ENABLE_THINKING:-} ]] ||
+        for_verl+=("++data.apply_chat_template_kwargs.enable_thinking=$ENABLE_THINKING")
+}
+
+check_thinking() {
+    [[ ${ENABLE_THINKING:-true} =~ ^(true|false)$ ]] ||
+        die "ENABLE_THINKING=$ENABLE_THINKING: must be true or false"
+}
+
+# thinking_option: the same for our own commands.
+thinking_option() {
+    case ${ENABLE_THINKING:-} in
+        true) say --enable-thinking ;;
+        false) say --no-enable-thinking ;;
+    esac
+}
+
+# model_says WHAT MODEL: `thinks`: true if MODEL, as it is asked, reasons before it writes; or
+# `sentences`: what its own files say of images, boxes and reasoning.
+model_says() {
+    "$VENV/bin/python" - "$@" "${ENABLE_THINKING:-}" "${CANVAS:-512}" <<'EOF'
+import sys
+from tag_rewards.errors import InputError
+from tag_rewards.model_images import read_model_images
+from tag_rewards.thinking import read_thinking
+
+what, model, enable_thinking, canvas = sys.argv[1:]
+try:
+    thinking = read_thinking(model)
+    thinks = thinking.with_setting({"true": True, "false": False}.get(enable_thinking))
+    if what == "thinks":
+        print("true" if thinks else "false")
+    else:
+        print(read_model_images(model).sentence(int(canvas), int(canvas)))
+        asked = {True: "it reasons first", False: "it does not", None: "that is up to the model"}
+        print(f"its chat template: {thinking.sentence()}; as it is asked, {asked[thinks]}")
+except (InputError, OSError) as error:
+    sys.exit(f"error: {error}")
+EOF
+}
+
+# decided FILE MODEL: says what MODEL's own files decide, and notes it among the settings in FILE.
+decided() {
+    local said line
+    said=$(model_says sentences "$2") || exit 1
+    while read -r line; do
+        say "   $line"
+        grep -qxF "# $line" "$1" || printf '# %s\n' "$line" >>"$1"
+    done <<<"$said"
+}
+
 # same_settings FILE NAME...: FILE says what its folder was begun with, and the variables of those names
-# must still be so. Going on with another model, say, would mix two runs in one result.
+# must still be so. Going on with another model, say, would mix two runs in one result. Lines with # are
+# what `decided` notes.
 same_settings() {
     local file=$1 name now changed
     shift
     now=$(for name; do printf '%s=%s\n' "$name" "${!name:-}"; done)
     mkdir -p "$(dirname "$file")"
     [[ -e $file ]] || printf '%s\n' "$now" >"$file"
-    changed=$({ diff <(sort "$file") <(printf '%s\n' "$now" | sort) || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
+    changed=$({ diff <(sed '/^#/d' "$file" | sort) <(printf '%s\n' "$now" | sort) || true; } | sed -n '/^[<>]/p' | tr '\n' ' ')
     [[ -z $changed ]] || die "$(dirname "$file") holds a run with other settings ($changed):" \
         "give another OUT, or remove that folder"
 }
@@ -267,12 +321,14 @@ data_settings() {
         SFT_AU_ERROR=${SFT_AU_ERROR:-0}
     fi
     is_count CANVAS TOP_K N_TRAIN N_TEST
+    check_thinking
 }
 
 # What of `data_settings` decides the files that `make_data` writes; the optional ones where they are set.
 data_setting_names() {
     say DATA OPENFACE CANVAS BOX_SPACE PROMPT TOP_K SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH \
-        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE} $([[ $FORM == tag ]] || say FORM)
+        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE} $([[ $FORM == tag ]] || say FORM) \
+        ${ENABLE_THINKING:+ENABLE_THINKING}
 }
 
 # make_data FOLDER MODEL: writes the parquet files of DATA, or of made faces, which it draws if need be,
@@ -291,7 +347,7 @@ make_data() {
         if [[ -n ${EVIDENCE:-} ]]; then what+=(--evidence "$EVIDENCE"); else what+=(--openface "$OPENFACE"); fi
     fi
     run "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
-        "${boxes[@]}" --form "$FORM" --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
+        "${boxes[@]}" --form "$FORM" $(thinking_option) --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
         --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
         --sft-au-error "$SFT_AU_ERROR"
 }

@@ -8,6 +8,8 @@
 #
 #   bash recipes/run_tag_eval.sh runs/tag/sft/hf runs/tag/grpo/hf
 #
+# Models that write boxes in other numbers or forms are each asked in their own, about the same faces.
+#
 # What the run in OUT (of run_tag_grpo.sh) was trained on and how is taken over, unless it is said
 # otherwise: the models are then evaluated on its held-out split.
 #
@@ -21,11 +23,14 @@
 #   OPENFACE  its OpenFace 2.x CSV files  $DATA/openface         $DATA/openface
 #   EVIDENCE  instead: what `tag-rewards
 #             annotate` wrote
-#   CANVAS, BOX_SPACE, FORM, PROMPT, TOP_K, SEED, N_TRAIN, N_TEST   as run_tag_grpo.sh
+#   CANVAS, BOX_SPACE, FORM, PROMPT, TOP_K, ENABLE_THINKING, SEED, N_TRAIN, N_TEST   as
+#             run_tag_grpo.sh; FORM=model is each model's own, and where FORM is not set, a model of a run
+#             is asked in that run's
 #   RESULTS   where everything goes       $OUT/eval, or $OUT/eval/PROTOCOL
 #   COUNTERFACTUAL  1: ask again with the boxes that a trace claims hidden in the image
 #   TP        GPUs that share the model   -                      2 (1 on a single GPU)
-#   MAX_TOKENS      most tokens of a completion, 256             2048
+#   MAX_TOKENS      most tokens of a completion; 4 times as many of a model that reasons first
+#                                         256                    2048
 #   MAX_MODEL_LEN   and with the prompt   512                    4096
 #   CHUNK     faces asked together; what
 #             a stopped run loses at most 64                     1024
@@ -37,7 +42,7 @@
 #   DRY_RUN=1 prints the commands, one a line, and stops
 #
 # Afterwards in RESULTS: report/index.html, compare.txt (of two models), and for each model a folder
-# with completions.jsonl, results.json and samples.parquet; data/ and logs/.
+# with completions.jsonl, results.json and samples.parquet; data/, where models write differently data-MODEL/, and logs/.
 
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -47,7 +52,8 @@ begin_recipe "$@"
 # ---------------------------------------------------------------- the data
 
 # Of other data than the run's, only how a model is shown them is taken over.
-taken=(CANVAS BOX_SPACE FORM PROMPT TOP_K)
+form_given=${FORM:-}
+taken=(CANVAS BOX_SPACE FORM PROMPT TOP_K ENABLE_THINKING)
 [[ -n ${DATA:-} && $(realpath -m "$DATA") != "$(run_setting DATA)" ]] ||
     taken+=(DATA PROTOCOL OPENFACE EVIDENCE SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR)
 for name in "${taken[@]}"; do
@@ -58,11 +64,11 @@ done
 data_settings
 if [[ $device == gpu ]]; then
     TP=${TP:-$(($(count_gpus) > 1 ? 2 : 1))}
-    MAX_TOKENS=${MAX_TOKENS:-2048} MAX_MODEL_LEN=${MAX_MODEL_LEN:-4096} CHUNK=${CHUNK:-1024}
+    usual_tokens=2048 usual_len=4096 CHUNK=${CHUNK:-1024}
     TIMEOUT=${TIMEOUT:-604800}
 else
     TP=1
-    MAX_TOKENS=${MAX_TOKENS:-256} MAX_MODEL_LEN=${MAX_MODEL_LEN:-512} CHUNK=${CHUNK:-64}
+    usual_tokens=256 usual_len=512 CHUNK=${CHUNK:-64}
     TIMEOUT=${TIMEOUT:-7200}
 fi
 is_count TP MAX_TOKENS MAX_MODEL_LEN CHUNK TIMEOUT
@@ -104,27 +110,95 @@ for model; do
     models+=("$model") names+=("$name")
 done
 
-# Whose box space new data are in. A model behind an endpoint has no files here that would say it.
-shown_to=
-if [[ -z ${ENDPOINT:-} ]]; then
-    shown_to=${models[0]}
-elif [[ $BOX_SPACE == model && $parquet == "$RESULTS/data" && ! -e $parquet/prepare.json ]]; then
+# A model behind an endpoint has no files here that would say how it writes.
+[[ -z ${ENDPOINT:-} || $BOX_SPACE != model || $parquet != "$RESULTS/data" || -e $parquet/prepare.json ]] ||
     die "BOX_SPACE is not set: with ENDPOINT, say in which coordinates ${models[0]} writes boxes" \
         "(tag-rewards prepare --help lists them)"
+
+# form_of MODEL: what it is asked in: that of the run that trained it, unless FORM is set.
+form_of() {
+    local run=${1%/*/hf} form
+    [[ -n $form_given || $run == "$1" || ! -e $run/settings.txt ]] || {
+        form=$(OUT=$run run_setting FORM)
+        say "${form:-tag}"
+        return
+    }
+    say "$FORM"
+}
+
+# writing FILE or writing MODEL FORM: the numbers and the form in which data have boxes, or are to have
+# them for MODEL. What contradicts MODEL is refused.
+writing() {
+    "$VENV/bin/python" - "$CANVAS" "$BOX_SPACE" "$@" <<'EOF'
+import sys
+from pathlib import Path
+from tag_rewards.errors import InputError
+from tag_rewards.model_images import read_model_images
+from tag_rewards.prepare.face_target import TargetConfig
+from tag_rewards.prepare.model_fits import recorded_config
+
+canvas, box_space, what, *form = sys.argv[1:]
+try:
+    if form:
+        kind = None if box_space == "model" else box_space
+        images = read_model_images(what)
+        config = TargetConfig(int(canvas), kind, model=images, form=form[0])
+        images.require_form(config.form)
+    else:
+        config = recorded_config(Path(what)) or TargetConfig()
+except (InputError, OSError) as error:
+    sys.exit(f"error: {error}")
+print(config.form, config.space.parts, config.space.extent)
+EOF
+}
+
+# nameless MODEL: whether its files are not looked at: in a dry run, what is no folder may not be here.
+nameless() { [[ ${DRY_RUN:-} == 1 && ! -d $1 ]]; }
+
+# The folders with data, by how boxes are written there.
+declare -A data_of=()
+if [[ -z ${ENDPOINT:-} ]]; then
+    for folder in "$RESULTS"/data-* "$parquet"; do
+        [[ -e $folder/eval.parquet ]] || continue
+        key=$(writing "$folder/eval.parquet") || exit 1
+        data_of[$key]=$folder
+    done
 fi
+
+# data_for MODEL NAME: sets `data` to the folder that it is asked about, and makes that where it is not
+# there.
+data_for() {
+    local key form
+    form=$(form_of "$1") data=$parquet
+    if [[ -z ${ENDPOINT:-} ]] && ! nameless "$1"; then
+        key=$(writing "$1" "$form") || exit 1
+        data=${data_of[$key]:-}
+        # The first folder is for whoever comes first.
+        if [[ -z $data && " ${data_of[*]} " == *" $parquet "* ]]; then data=$RESULTS/data-$2; fi
+        data=${data:-$parquet}
+        data_of[$key]=$data
+    fi
+    # The run's own are there; of those made here prepare.json is written last.
+    if [[ $data == "$OUT/data" || -e $data/prepare.json || $made == *" $data "* ]]; then return; fi
+    stage data
+    FORM=$form make_data "$data" "$([[ -n ${ENDPOINT:-} ]] || say "$1")"
+    made+=" $data "
+}
 
 # ---------------------------------------------------------------- the stages
 
 # ask MODEL FOLDER LOG: what it writes about each face.
 ask() {
-    local model=$1 command
-    command=("$VENV/bin/tag-rewards" generate "$parquet/eval.parquet" --model "$model"
-        --out "$2/completions.jsonl" --max-tokens "$MAX_TOKENS")
+    local model=$1 tokens=$usual_tokens len=$usual_len command thinks=
+    [[ -n ${ENDPOINT:-} ]] || nameless "$model" || thinks=$(model_says thinks "$model") || exit 1
+    [[ ${thinks:-${ENABLE_THINKING:-}} != true ]] || len=$((len + 3 * tokens)) tokens=$((4 * tokens))
+    command=("$VENV/bin/tag-rewards" generate "$data/eval.parquet" --model "$model"
+        --out "$2/completions.jsonl" --max-tokens "${MAX_TOKENS:-$tokens}")
     [[ ${COUNTERFACTUAL:-} != 1 ]] || command+=(--counterfactual)
     if [[ -n ${ENDPOINT:-} ]]; then
         command+=(--engine openai -o "url=$ENDPOINT" ${API_KEY_ENV:+-o "api_key_env=$API_KEY_ENV"})
     else
-        command+=(--engine vllm --chunk "$CHUNK" -o "max_model_len=$MAX_MODEL_LEN"
+        command+=(--engine vllm --chunk "$CHUNK" -o "max_model_len=${MAX_MODEL_LEN:-$len}"
             -o "tensor_parallel_size=$TP" -o "held=$CHUNK")
     fi
     [[ ${DRY_RUN:-} != 1 ]] || { run "${command[@]}" && return; }
@@ -137,25 +211,22 @@ ask() {
 
 stage() { [[ ${DRY_RUN:-} == 1 ]] || say "== $1"; }
 
-results=()
+results=() made=
 if [[ ${DRY_RUN:-} != 1 ]]; then
     set_up
     # shellcheck disable=SC2046
     same_settings "$RESULTS/settings.txt" $(data_setting_names)
 fi
-if [[ $parquet == "$RESULTS/data" && ! -e $parquet/prepare.json ]]; then
-    stage data
-    make_data "$parquet" "$shown_to"
-fi
 for index in "${!models[@]}"; do
     name=${names[$index]} folder=$RESULTS/${names[$index]}
     results+=("$folder")
+    data_for "${models[$index]}" "$name"
     stage "asking $name"
     ask "${models[$index]}" "$folder" "$RESULTS/logs/$name.log"
     stage "evaluating $name"
     masked=()
     [[ ${COUNTERFACTUAL:-} != 1 ]] || masked=(--counterfactual "$folder/counterfactual.jsonl")
-    run "$VENV/bin/tag-rewards" eval --data "$parquet/eval.parquet" \
+    run "$VENV/bin/tag-rewards" eval --data "$data/eval.parquet" \
         --predictions "$folder/completions.jsonl" "${masked[@]}" --out "$folder"
 done
 if ((${#results[@]} == 2)); then

@@ -27,6 +27,8 @@
 #             contradicts MODEL is refused  as MODEL's files say   as MODEL's files say
 #   FORM      how boxes are written: tag, a family's such as qwen3_vl, or model for MODEL's own
 #                                         tag                    tag
+#   ENABLE_THINKING  true or false, for a MODEL whose chat template has that switch: whether it
+#             reasons first               as the template        as the template
 #   PROMPT    template: tag or short      short                  tag
 #   TOP_K     most AUs of a face          8                      8
 #   PRESET    1x24, 1x80, 8x80 or 2x8x80: nodes x GPUs x GB of each; a model, LoRA and sizes that fit
@@ -37,6 +39,8 @@
 #   MINI_BATCH   prompts of an update     16                     128
 #   ROLLOUT_N    rollouts of a prompt     8                      5
 #   TEMPERATURE  of the rollouts          0.6                    1
+#   MAX_RESPONSE  most tokens of a rollout, reasoning included; 4 times as many where MODEL
+#             reasons first               256                    2048
 #   LR        learning rate               2e-4                   1e-6
 #   KL_COEF   weight of the KL loss       0.001                  0.01
 #   SAVE_FREQ steps between checkpoints   10                     20
@@ -100,7 +104,7 @@ else
 fi
 [[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
 data_settings
-is_count LORA NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
+is_count LORA MAX_RESPONSE NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
 [[ $STEPS == null ]] || is_count STEPS
 [[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
 parquet=$OUT/data
@@ -156,6 +160,20 @@ set_where_given \
     TEST_FREQ trainer.test_freq
 batch_sizes "$TRAIN_BATCH"
 set_model actor_rollout_ref.model
+set_thinking
+
+# token_budget THINKS: the tokens that were set for a rollout, or that fit a model that reasons first.
+token_budget() {
+    local tokens=${MAX_RESPONSE:-}
+    [[ -n $tokens || $1 != true ]] || tokens=$((4 * $(configured max_response_length)))
+    [[ -n $tokens ]] || return 0
+    for_verl+=("data.max_response_length=$tokens")
+    # vLLM's limit, where it is set, is that of prompt and response.
+    [[ -z $(configured max_model_len) ]] || for_verl+=(
+        "actor_rollout_ref.rollout.max_model_len=$(($(configured max_prompt_length) + tokens))"
+    )
+}
+token_budget "${ENABLE_THINKING:-}"
 # A cluster that is joined already says what it has.
 [[ $device == gpu || -z ${RAY_ADDRESS:-} ]] || for_verl+=(
     '~ray_kwargs.ray_init.num_gpus' ray_kwargs.ray_init.num_cpus=null
@@ -195,13 +213,15 @@ stage() {
 
 sft() {
     # LR and EPOCHS in the environment are GRPO's.
-    env -u LR -u EPOCHS MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" \
+    env -u LR -u EPOCHS ENABLE_THINKING="${ENABLE_THINKING:-}" MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" \
         TAG_SETUP=0 ${SFT_EPOCHS:+"EPOCHS=$SFT_EPOCHS"} ${SFT_LR:+"LR=$SFT_LR"} \
         ${SFT_BATCH:+"BATCH=$SFT_BATCH"} bash "$REPO/recipes/run_tag_sft.sh"
 }
 
 grpo() {
-    local prompts
+    local prompts thinks
+    thinks=$(model_says thinks "$MODEL")
+    token_budget "$thinks" # a template without a setting may say it too
     prompts=$(parquet_rows "$parquet/rl_train.parquet")
     if ((prompts < TRAIN_BATCH)); then
         # verl drops an incomplete batch: with fewer prompts than a batch it would train no step.
@@ -266,6 +286,7 @@ stage set-up set_up
 check_weights
 no_adapter "$MODEL"
 check_memory "$MODEL" "$@"
+decided "$OUT/settings.txt" "$MODEL"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet

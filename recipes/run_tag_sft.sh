@@ -14,6 +14,7 @@
 #   SEED        chooses the rows of a fractional weight            0          0
 #   OUT         where everything goes       runs/tag               runs/tag
 #   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
+#   ENABLE_THINKING  true or false, as run_tag_grpo.sh has it      as MODEL's chat template has it
 #   NGPUS       GPUs of a node              -                      all
 #   NNODES      nodes; start this on each, with NODE_RANK, MASTER_ADDR and MASTER_PORT    1
 #   PRESET      1x24, 1x80, 8x80 or 2x8x80: nodes x GPUs x GB of each; a model, LoRA and sizes that
@@ -66,6 +67,7 @@ elif [[ $MODEL == [./]* ]]; then
 fi
 ((MAX_TOKENS >= MAX_LENGTH)) ||
     die "MAX_TOKENS=$MAX_TOKENS: a micro-batch must hold a trace of MAX_LENGTH=$MAX_LENGTH tokens"
+check_thinking
 [[ $DROP_LONG == [01] ]] || die "DROP_LONG=$DROP_LONG: must be 0 or 1"
 [[ $SEED =~ ^[0-9]+$ ]] || die "SEED=$SEED: must be a whole number"
 
@@ -89,7 +91,8 @@ done_already() {
 }
 
 # What a run is begun with and must not change. The data is told by its content, see `sft-data`.
-settings=("$OUT/sft/settings.txt" MODEL FREEZE_VISION BATCH ${LORA:+LORA})
+settings=("$OUT/sft/settings.txt" MODEL FREEZE_VISION BATCH ${LORA:+LORA}
+    ${ENABLE_THINKING:+ENABLE_THINKING})
 asked=$data/asked.txt
 if [[ -d $OUT/sft/hf && ${DRY_RUN:-} != 1 ]]; then
     [[ ! -e ${settings[0]} ]] || same_settings "${settings[@]}"
@@ -108,8 +111,9 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
     drop=()
     [[ $DROP_LONG == 0 ]] || drop=(--drop-long)
     "$VENV/bin/tag-rewards" sft-data "${datasets[@]}" --out "$data" --model "$MODEL" \
-        --max-length "$MAX_LENGTH" --seed "$SEED" "${drop[@]}"
+        --max-length "$MAX_LENGTH" --seed "$SEED" $(thinking_option) "${drop[@]}"
     same_settings "${settings[@]}"
+    decided "${settings[0]}" "$MODEL"
     printf '%s\n' "${datasets[*]}" >"$asked"
     [[ ! -d $OUT/sft/hf ]] || done_already
     # verl drops an incomplete batch: with fewer traces than a batch it would train no step.
@@ -144,6 +148,7 @@ for_verl+=(
 [[ $validation != null ]] || for_verl+=(trainer.test_freq=-1)
 set_where_given LR optim.lr
 set_model model
+set_thinking
 end_dry_run "$@"
 check_memory "$MODEL" "$@"
 

@@ -94,6 +94,14 @@ MaxPixels = Annotated[
         "either it is that of the released Qwen2.5-VL checkpoints, 12845056."
     ),
 ]
+EnableThinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--enable-thinking/--no-enable-thinking",
+        help="Whether the model is to reason before it writes; else its chat template decides.",
+        show_default=False,
+    ),
+]
 TopK = Annotated[int, typer.Option(help="Most AUs in a target.")]
 MinProbability = Annotated[float, typer.Option(help="Least probability of an active AU.")]
 MinConfidence = Annotated[float, typer.Option(help="Least confidence of a detected face.")]

@@ -28,6 +28,7 @@ def prepare(
     model: options.ModelOfImages = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
+    enable_thinking: options.EnableThinking = None,
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     min_confidence: options.MinConfidence = 0.725,
@@ -126,7 +127,12 @@ def prepare(
         place_evaluation=place_evaluation,
         keep_unseen=keep_unseen,
         limit=limit,
+        enable_thinking=enable_thinking,
     )
+    if model is not None and enable_thinking is not None:
+        from tag_rewards.thinking import read_thinking
+
+        read_thinking(model).with_setting(enable_thinking)
     # After the settings: what is wrong with them, or with the dataset, is said first.
     faces = openface or EvidenceRows(evidence or [], dataset)
     with progress("Preparing") as bar:

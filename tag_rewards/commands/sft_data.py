@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tag_rewards.commands import options
 from tag_rewards.commands.terminal import progress
 
 
@@ -24,6 +25,7 @@ def sft_data(
     drop_long: Annotated[
         bool, typer.Option("--drop-long", help="Leave longer ones out instead of refusing them.")
     ] = False,
+    enable_thinking: options.EnableThinking = None,
     seed: Annotated[
         int, typer.Option(help="Chooses the rows that a fractional weight repeats.")
     ] = 0,
@@ -42,7 +44,7 @@ def sft_data(
     """
     from tag_rewards.sft_data.mix import SFTDataConfig, WeightedDataset, prepare_sft_data
 
-    config = SFTDataConfig(model, max_length, drop_long, seed)
+    config = SFTDataConfig(model, max_length, drop_long, seed, enable_thinking)
     weighted = [WeightedDataset.parse(text) for text in datasets]
     with progress("Checking and mixing", unit="rows") as bar:
         made = prepare_sft_data(weighted, out, config, on_start=bar.start, on_rows=bar.advance)

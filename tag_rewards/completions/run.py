@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +30,7 @@ from tag_rewards.engines.make import (
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.journal import Journal
 from tag_rewards.prepare.eval_set import read_evaluation_set
-from tag_rewards.prepare.model_fits import check_model_fits
+from tag_rewards.prepare.model_fits import check_model_fits, recorded_thinking
 from tag_rewards.prepare.rows import read_rl_parquet
 
 if TYPE_CHECKING:
@@ -80,6 +80,24 @@ class Model:
         processor = processor_settings(self.engine, self.options)
         if processor is not None:
             check_model_fits(self.name, data, processor)
+
+    def asked_as(self, data: Path) -> Model:
+        """The same model, which is asked to reason or not as the data were prepared for.
+
+        Raises:
+            InputError: The engine's option `enable_thinking` says something else.
+            OSError: The file cannot be opened.
+        """
+        prepared = recorded_thinking(data)
+        if prepared is None or self.engine not in ENGINE_OPTIONS:
+            return self
+        text, said = str(prepared).lower(), self.options.get("enable_thinking", "")
+        if said.lower() not in ("", text):
+            raise InputError(
+                f"the engine's option enable_thinking is {said}, but {data} was prepared for "
+                f"{text}; leave the option out, or prepare the data anew"
+            )
+        return replace(self, options={**self.options, "enable_thinking": text})
 
     def make(self) -> Engine:
         """The engine, which gives log-probabilities if it can; it starts when it is entered."""
@@ -133,6 +151,7 @@ def ask_model(
     """
     if config is None:
         config = GenerationConfig(chunk=CHUNK if model.engine == "vllm" else None)
+    model = model.asked_as(data)
     if limit is not None and masking is not None:
         raise InputError("a limit leaves faces without an answer, of which no part can be hidden")
     settings = model.settings()

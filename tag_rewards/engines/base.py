@@ -121,6 +121,16 @@ def split_prompt(request: Request) -> tuple[str, str]:
     return before, after[0]
 
 
+def template_arguments(enable_thinking: bool | None) -> dict[str, Any] | None:
+    """What a chat template is told besides the messages, under the name that vLLM has for it.
+
+    Example:
+        >>> template_arguments(False), template_arguments(None)
+        ({'enable_thinking': False}, None)
+    """
+    return None if enable_thinking is None else {"enable_thinking": enable_thinking}
+
+
 def chat_messages(request: Request) -> list[dict[str, Any]]:
     """The user's message: text and image in the order of the prompt.
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
-from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
+from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages, template_arguments
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.objects import json_value
 from tag_rewards.files.text import encodable, one_line
@@ -51,6 +51,8 @@ class OpenAIConfig:
         logprobs: Whether to ask for the tokens' log-probabilities.
         max_tokens_field: What the endpoint calls the limit of new tokens: OpenAI's reasoning models
             take only `max_completion_tokens`.
+        enable_thinking: Whether the model is to reason first, as `chat_template_kwargs`, which
+            `vllm serve` knows and closed models do not; None says nothing.
         body: Further fields of each request, such as `{"top_p": 0.9}`; they replace the engine's,
             and null leaves one out, such as a `seed` that the endpoint does not know.
 
@@ -79,6 +81,7 @@ class OpenAIConfig:
     max_response_mib: float = 16.0
     logprobs: bool = False
     max_tokens_field: MaxTokensField = "max_tokens"
+    enable_thinking: bool | None = None
     body: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
@@ -126,6 +129,7 @@ def request_body(request: Request, model: str, config: OpenAIConfig) -> bytes:
         "temperature": request.temperature,
         config.max_tokens_field: request.max_tokens,
         "logprobs": True if config.logprobs else None,
+        "chat_template_kwargs": template_arguments(config.enable_thinking),
         **config.body,
     }
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()

@@ -14,7 +14,14 @@ from io import BytesIO
 from itertools import islice
 from typing import Any, Literal, get_args
 
-from tag_rewards.engines.base import Reply, Request, TokenLogprob, chat_messages, split_prompt
+from tag_rewards.engines.base import (
+    Reply,
+    Request,
+    TokenLogprob,
+    chat_messages,
+    split_prompt,
+    template_arguments,
+)
 from tag_rewards.engines.vllm_offline import VLLMConfig, require_found, sampling_fields
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.ray_cluster import ray_cluster
@@ -240,7 +247,10 @@ class RayEngine:
             # vLLM does these two itself, without an actor of Ray's for each.
             tokenize_stage=False,
             detokenize_stage=False,
-            chat_template_stage=ChatTemplateStageConfig(num_cpus=_STAGE_CPUS),
+            chat_template_stage=ChatTemplateStageConfig(
+                num_cpus=_STAGE_CPUS,
+                chat_template_kwargs=template_arguments(self.config.enable_thinking),
+            ),
             prepare_multimodal_stage=PrepareMultimodalStageConfig(
                 enabled=True,
                 chat_template_content_format=self.ray_config.content_format,

@@ -10,7 +10,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages
+from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages, template_arguments
 from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.text import one_line
 
@@ -33,6 +33,8 @@ class VLLMConfig:
         gpu_memory_utilization: Share of a GPU's memory, above 0 and at most 1.
         kv_cache_gib: Memory for the KV cache, above 0; None is what a GPU has left, and 1 on a CPU.
         logprobs: Whether to give the tokens' log-probabilities.
+        enable_thinking: Whether the model is to reason first, handed to its chat template; None
+            leaves it to the template.
         arguments: Further arguments of `vllm.LLM`, such as `{"enable_prefix_caching": False}`.
 
     Raises:
@@ -51,6 +53,7 @@ class VLLMConfig:
     gpu_memory_utilization: float = 0.9
     kv_cache_gib: float | None = None
     logprobs: bool = False
+    enable_thinking: bool | None = None
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
@@ -202,7 +205,12 @@ class VLLMEngine:
             **sampling_fields(request, self._sampling, logprobs=self.config.logprobs)
         )
         try:
-            [name] = self._llm.enqueue_chat([messages], sampling, use_tqdm=False)
+            [name] = self._llm.enqueue_chat(
+                [messages],
+                sampling,
+                use_tqdm=False,
+                chat_template_kwargs=template_arguments(self.config.enable_thinking),
+            )
         except (VLLMClientError, ValueError) as error:
             return Reply(request.key, "", error=f"vLLM refuses it: {one_line(error)}")
         # vLLM adds random characters to its number; outputs carry the number.

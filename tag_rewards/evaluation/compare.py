@@ -46,6 +46,7 @@ from tag_rewards.evaluation.results import (
 )
 from tag_rewards.files.whole import unchanged
 from tag_rewards.looks import plain
+from tag_rewards.target import Target
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -389,11 +390,33 @@ def _require_same_faces(first: EvaluatedModel, second: EvaluatedModel) -> None:
             "both models on the same data"
         )
     for name, row in ids.items():
-        if row.target != others[name].target:
+        if not _alike(row.target, others[name].target):
             raise InputError(
                 f"face {name!r} has another target in {second.folder} than in {first.folder}; "
                 "evaluate both models on data that was prepared alike"
             )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two targets, as JSON, say the same of a face, each in its own box space and form.
+
+    Boxes are written in whole numbers of their space, and so differ by a unit of the coarser one.
+    """
+    if one == other:
+        return True
+    try:
+        a, b = Target.from_json(one), Target.from_json(other)
+    except ValueError:
+        return False
+    if (a.label, [*a.by_au]) != (b.label, [*b.by_au]):
+        return False
+    unit = max(1 / side for side in (*a.box_space.extent, *b.box_space.extent))
+    shares = [
+        np.reshape([seen.box for seen in target.evidence], (-1, 2, 2)) / target.box_space.extent
+        for target in (a, b)
+    ]
+    sure = [[seen.probability for seen in target.evidence] for target in (a, b)]
+    return sure[0] == sure[1] and bool((np.abs(shares[0] - shares[1]) <= unit).all())
 
 
 #: The name of the last row.

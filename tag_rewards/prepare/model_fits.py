@@ -108,11 +108,39 @@ def recorded_config(path: Path) -> TargetConfig | None:
         ParquetError: It is no parquet file, or says something else there.
         OSError: It cannot be opened.
     """
-    with open_parquet(path, pa.schema([])) as file:
-        text = file.metadata.get(METADATA_KEY.encode())
-    if text is None:
+    recorded = _recorded(path)
+    if not recorded:
         return None
     try:
-        return TargetConfig.from_settings(json.loads(text)["config"])
+        return TargetConfig.from_settings(recorded["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
+
+
+def recorded_thinking(path: Path) -> bool | None:
+    """What a parquet file says of `enable_thinking`; None if it says nothing.
+
+    Raises:
+        ParquetError: It is no parquet file, or says something else there.
+        OSError: It cannot be opened.
+    """
+    said = _recorded(path).get("enable_thinking")
+    if said is not None and not isinstance(said, bool):
+        raise ParquetError(
+            f"{path}: the metadata {METADATA_KEY!r} have enable_thinking {said!r:.80}, not true "
+            "or false"
+        )
+    return said
+
+
+def _recorded(path: Path) -> Mapping[str, Any]:
+    """What `prepare` wrote into a file about itself; empty if there is nothing."""
+    with open_parquet(path, pa.schema([])) as file:
+        text = file.metadata.get(METADATA_KEY.encode(), b"{}")
+    try:
+        recorded = json.loads(text)
+    except ValueError as error:
+        raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
+    if not isinstance(recorded, dict):
+        raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are {recorded!r:.80}")
+    return recorded

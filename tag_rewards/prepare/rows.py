@@ -291,6 +291,7 @@ def file_metadata(
     config: Mapping[str, Any],
     loaded: LoadedProtocol | None = None,
     placement: Placement | None = None,
+    thinking: bool | None = None,
 ) -> dict[str, str]:
     """What a file of rows says of itself.
 
@@ -298,10 +299,13 @@ def file_metadata(
         config: How it was prepared, as plain JSON values.
         loaded: The protocol's data, for `eval.parquet`.
         placement: How far its faces were put from where they lie in their images.
+        thinking: Whether the model that is asked is to reason first; None if it is not said.
     """
     content: dict[str, Any] = {"config": config}
     if placement is not None:
         content["placement"] = asdict(placement)
+    if thinking is not None:
+        content["enable_thinking"] = thinking
     if loaded is not None:
         content |= {
             "protocol": loaded.protocol.name,

@@ -90,6 +90,8 @@ class PrepareConfig:
         keep_unseen: Whether training images without evidence are rows of `rl_train` all the same;
             the grounding reward abstains on them. SFT traces need evidence.
         limit: Most images of each split, at least 1, for a first look; None is all.
+        enable_thinking: Whether the model that is asked is to reason first; None leaves it to its
+            chat template. `generate` finds it in the files.
     """
 
     annotation: TargetConfig = field(default_factory=TargetConfig)
@@ -101,6 +103,7 @@ class PrepareConfig:
     place_evaluation: bool = False
     keep_unseen: bool = False
     limit: int | None = None
+    enable_thinking: bool | None = None
 
     def __post_init__(self) -> None:
         if self.prompt not in PROMPT_NAMES:
@@ -118,11 +121,13 @@ class PrepareConfig:
     def settings(self) -> dict[str, Any]:
         """All of it as plain JSON values, as `prepare.json` records it.
 
-        Placement only where faces are put elsewhere.
+        Placement only where faces are put elsewhere, `enable_thinking` only where it is said.
         """
         kept = {**asdict(self), "annotation": self.annotation.settings()}
         if not isinstance(self.placement, Placement):
             del kept["placement"], kept["place_evaluation"]
+        if self.enable_thinking is None:
+            del kept["enable_thinking"]
         return kept
 
     def placement_of(self, split: str) -> Placement | None:
@@ -318,9 +323,10 @@ class SplitFiles:
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
         names, settings = split_names(loaded), annotation.settings()
-        enter = self._files.enter_context
+        enter, thinking = self._files.enter_context, config.enable_thinking
         about = {
-            split: file_metadata(settings, placement=config.placement_of(split)) for split in names
+            split: file_metadata(settings, None, config.placement_of(split), thinking)
+            for split in names
         }
         self._rl = {
             split: enter(ParquetRows(folder / f"rl_{name}.parquet", RLRow, about[split]))
@@ -330,7 +336,7 @@ class SplitFiles:
             split: enter(ParquetRows(folder / f"sft_{name}.parquet", SFTRow, about[split]))
             for split, name in names.items()
         }
-        of_eval = file_metadata(settings, loaded, config.placement_of(protocol.split))
+        of_eval = file_metadata(settings, loaded, config.placement_of(protocol.split), thinking)
         self._eval = enter(ParquetRows(folder / EVAL_FILE, EvalRow, of_eval))
 
     def __enter__(self) -> SplitFiles:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tag_rewards.engines.base import template_arguments
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
 from tag_rewards.files.objects import ParquetColumns, ParquetError, open_parquet
@@ -146,12 +147,13 @@ class SequenceLengths:
 
     Args:
         model: Hugging Face folder or name of the model.
+        enable_thinking: What its chat template is told of reasoning; None tells it nothing.
 
     Raises:
         InputError: It has no processor for images that can be loaded.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, enable_thinking: bool | None = None) -> None:
         from transformers import AutoProcessor
 
         try:
@@ -164,6 +166,7 @@ class SequenceLengths:
         if not hasattr(self._processor, "image_processor"):
             raise InputError(f"{model} has no image processor; give a vision-language model")
         self._model = model
+        self._said = template_arguments(enable_thinking) or {}
         self._tokenizer = self._processor.tokenizer
         self._of_size: dict[tuple[int, int], int] = {}
 
@@ -183,7 +186,7 @@ class SequenceLengths:
 
     def _text(self, messages: Iterable[tuple[str, str]]) -> str:
         turns = [{"role": role, "content": _parts(content)} for role, content in messages]
-        text: str = self._processor.apply_chat_template(turns, tokenize=False)
+        text: str = self._processor.apply_chat_template(turns, tokenize=False, **self._said)
         return text
 
     def _image_tokens(self, size: tuple[int, int]) -> int:

@@ -83,12 +83,14 @@ class SFTDataConfig:
         max_length: Most tokens of a sequence, image and template included; at least 1.
         drop_long: Leave longer ones out, instead of refusing them.
         seed: Chooses the rows that a fractional weight repeats.
+        enable_thinking: What its chat template is told of reasoning; None tells it nothing.
     """
 
     model: str
     max_length: int
     drop_long: bool = False
     seed: int = 0
+    enable_thinking: bool | None = None
 
     def __post_init__(self) -> None:
         require_at_least_1(max_length=self.max_length)
@@ -128,7 +130,7 @@ def prepare_sft_data(
     for file in (file for split in SPLITS for file, _ in files[split]):
         check_model_fits(config.model, file.path, verl=True)
     on_start(sum(file.n_rows for split in SPLITS for file, _ in files[split]))
-    count = SequenceLengths(config.model)
+    count = SequenceLengths(config.model, config.enable_thinking)
     sources = [file.path for found in files.values() for file, _ in found]
     with staged(out, last=RECORD_FILE) as scratch, unchanged(*sources):
         parts = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tag_rewards.completions.asking import GenerationConfig
 from tag_rewards.completions.completion import answer_logprob, read_completions
-from tag_rewards.completions.run import model_fingerprint
+from tag_rewards.completions.run import Model, model_fingerprint
 from tag_rewards.engines.base import Reply, TokenLogprob
 from tag_rewards.errors import InputError
 from tag_rewards.prepare.eval_set import METADATA_KEY
@@ -377,3 +377,31 @@ def test_a_model_that_was_trained_further_has_another_fingerprint(tmp_path):
     weights.write_bytes(values.tobytes())
     assert model_fingerprint(str(tmp_path)) != before
     assert model_fingerprint("Qwen/Qwen2.5-VL-7B-Instruct") is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "said", "prepared", "asked"),
+    [
+        ("vllm", {}, None, {}),
+        ("vllm", {}, False, {"enable_thinking": "false"}),
+        ("openai", {"url": "x"}, True, {"url": "x", "enable_thinking": "true"}),
+        ("vllm", {"enable_thinking": "True"}, True, {"enable_thinking": "true"}),
+        ("vllm", {"enable_thinking": "true"}, None, {"enable_thinking": "true"}),
+        ("my.module:ENGINE", {}, True, {}),
+        ("vllm", {"enable_thinking": "true"}, False, None),
+    ],
+)
+def test_the_data_say_whether_the_model_is_to_reason(tmp_path, engine, said, prepared, asked):
+    path = tmp_path / "eval.parquet"
+    write_faces(path, 2)
+    if prepared is not None:
+        about = {METADATA_KEY: json.dumps({"enable_thinking": prepared})}
+        pq.write_table(pq.read_table(path).replace_schema_metadata(about), path)
+    model = Model("some/model", engine, said)
+    if asked is None:
+        with pytest.raises(
+            InputError, match=r"enable_thinking is true, but .* was prepared for fa"
+        ):
+            model.asked_as(path)
+        return
+    assert model.asked_as(path).options == asked

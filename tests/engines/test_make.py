@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tag_rewards.engines.base import Request
 from tag_rewards.engines.make import ENGINE_NAMES, ENGINE_OPTIONS, make_engine
-from tag_rewards.engines.openai_protocol import OpenAIConfig
+from tag_rewards.engines.openai_protocol import OpenAIConfig, request_body
 from tag_rewards.engines.ray_data import RayEngine
 from tag_rewards.engines.vllm_offline import VLLMConfig, VLLMEngine
 from tag_rewards.errors import InputError
@@ -54,6 +56,7 @@ def test_every_option_of_the_endpoint_can_be_given():
         "max_response_mib": "1",
         "logprobs": "yes",
         "max_tokens_field": "max_completion_tokens",
+        "enable_thinking": "no",
         "body": '{"top_p": 0.9}',
     }
     assert set(options) == set(ENGINE_OPTIONS["openai"])
@@ -69,6 +72,7 @@ def test_every_option_of_the_endpoint_can_be_given():
         max_response_mib=1.0,
         logprobs=True,
         max_tokens_field="max_completion_tokens",
+        enable_thinking=False,
         body={"top_p": 0.9},
     )
 
@@ -239,3 +243,28 @@ def test_vllm_on_gpus():
         "enforce_eager": True,
         "seed": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({}, None),
+        ({"enable_thinking": "true"}, {"enable_thinking": True}),
+        ({"enable_thinking": "false"}, {"enable_thinking": False}),
+    ],
+)
+def test_what_a_chat_template_is_told(options, sent):
+    request = Request("1", "<image>Where?", b"\x89PNG\r\n\x1a\n", 0, 0.0, 9)
+    config = make_engine("openai", "m", options).config
+    assert json.loads(request_body(request, "m", config)).get("chat_template_kwargs") == sent
+    pytest.importorskip("vllm")
+    engine, told = make_engine("vllm", "m", options), []
+
+    class LLM:
+        def enqueue_chat(self, messages, sampling, **arguments):
+            told.append(arguments["chat_template_kwargs"])
+            return ["0-x"]
+
+    engine._llm = LLM()
+    assert engine._hand_over(request, {}) is None
+    assert told == [sent]

@@ -20,6 +20,8 @@ from tag_rewards.evaluation.compare import (
 )
 from tag_rewards.evaluation.measures import MEASURES, Figure, difference_figure
 from tag_rewards.evaluation.results import Faces, Results
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.target import AUEvidence, Target
 from tests.builders.results import face_row
 
 LABELS = ("happiness", "fear")
@@ -164,6 +166,54 @@ def test_other_faces_are_refused(other, message):
     with pytest.raises(InputError) as caught:
         compare_models(model(draw(0)), other)
     assert message in str(caught.value)
+
+
+def in_space(space, **changes):
+    """A target of a face as it is written in a box space, in whole numbers of it."""
+    shares = {6: (0.17, 0.4, 0.8, 0.57), 12: (0.23, 0.63, 0.74, 0.86)}
+    evidence = tuple(
+        AUEvidence(
+            au,
+            changes.get("probability", 0.9),
+            tuple(
+                round(share * side)
+                for share, side in zip(box, (*space.extent, *space.extent), strict=True)
+            ),
+        )
+        for au, box in shares.items()
+        if au != changes.get("without")
+    )
+    target = Target(changes.get("label", "happiness"), evidence, space, changes.get("form", "tag"))
+    return target.to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "alike"),
+    [
+        ({"form": "qwen3_vl"}, True),
+        ({"probability": 0.8}, False),
+        ({"label": "fear"}, False),
+        ({"without": 6}, False),
+    ],
+)
+def test_models_that_write_in_spaces_of_their_own_are_compared(changes, alike):
+    pixels, other = BoxSpace.resized("qwen2_5_vl", 112, 112), BoxSpace.normalized_1000()
+    first = model(draw(0, target=in_space(pixels)))
+    second = model(draw(1, target=in_space(other, **changes)), folder="b")
+    if alike:
+        same = model(draw(1, target=in_space(pixels)), folder="b")
+        assert compare_models(first, second) == compare_models(first, same)
+        return
+    with pytest.raises(InputError, match="has another target in b"):
+        compare_models(first, second)
+
+
+def test_boxes_at_another_place_are_another_target():
+    elsewhere = in_space(BoxSpace.pixels(112, 112)).replace("19", "25")
+    assert elsewhere != in_space(BoxSpace.pixels(112, 112))
+    first = model(draw(0, target=in_space(BoxSpace.normalized_1000())))
+    with pytest.raises(InputError, match="has another target in b"):
+        compare_models(first, model(draw(0, target=elsewhere), folder="b"))
 
 
 def test_pooled_figures_are_those_of_all_faces_together():

@@ -14,6 +14,7 @@ from tag_rewards.geometry import KINDS, BoxSpace, Resizing, au_box, average_face
 from tag_rewards.model_images import FAMILIES, RELEASED, read_model_images
 from tag_rewards.prepare import check_model_fits, read_rl_parquet
 from tag_rewards.prepare.face_target import EARLIER_MAX_PIXELS, Canvas, TargetConfig, box_space
+from tag_rewards.prepare.model_fits import recorded_thinking
 from tag_rewards.prepare.rows import METADATA_KEY
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.texts import AUBox, write_trace
@@ -144,6 +145,41 @@ def test_what_an_earlier_version_recorded_is_read_as_it_was_meant():
         980,
         980,
     )
+
+
+def test_whether_to_reason_is_in_every_file(dataset, qwen3, tmp_path):
+    (qwen3 / "chat_template.jinja").write_text("{{ '<think>' if enable_thinking }}")
+    arguments = ["prepare", dataset.root, "--openface", dataset.openface, "--model", qwen3]
+    for option, said in (
+        (["--no-enable-thinking"], False),
+        (["--enable-thinking"], True),
+        ([], None),
+    ):
+        out = tmp_path / str(said)
+        assert command(*arguments, *option, "--out", out)[0] == 0
+        assert {recorded_thinking(out / name) for name in PARQUET_FILES} == {said}
+        config = json.loads((out / "prepare.json").read_text())["config"]
+        assert config.get("enable_thinking") is said
+        assert ("enable_thinking" in config) == (said is not None)
+
+
+def test_reasoning_that_the_model_does_not_do_is_refused(dataset, qwen3, tmp_path):
+    (qwen3 / "chat_template.jinja").write_text("")
+    arguments = ["prepare", dataset.root, "--openface", dataset.openface, "--model", qwen3]
+    code, _, err = command(*arguments, "--enable-thinking", "--out", tmp_path / "out")
+    assert code == 2
+    assert "enable_thinking true contradicts the model's chat template: it has no switch" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_says_something_else_of_reasoning(dataset, tmp_path):
+    out = made(dataset, tmp_path / "out", canvas=100)
+    table = pq.read_table(out / "eval.parquet")
+    said = json.dumps({"enable_thinking": "yes"})
+    table = table.replace_schema_metadata({METADATA_KEY: said})
+    pq.write_table(table, tmp_path / "eval.parquet")
+    with pytest.raises(InputError, match="enable_thinking 'yes', not true or false"):
+        recorded_thinking(tmp_path / "eval.parquet")
 
 
 @pytest.mark.parametrize("name", ["rl_train", "sft_train", "eval"])

@@ -129,6 +129,32 @@ def test_any_name_of_a_folder_reaches_verls_grpo(composed, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("device", "settings", "told", "response", "longest"),
+    [
+        ("cpu", {}, {}, 256, 512),
+        ("cpu", {"ENABLE_THINKING": "false"}, {"enable_thinking": False}, 256, 512),
+        ("cpu", {"ENABLE_THINKING": "true"}, {"enable_thinking": True}, 1024, 1152),
+        ("cpu", {"MAX_RESPONSE": 300}, {}, 300, 428),
+        ("gpu", {"ENABLE_THINKING": "true"}, {"enable_thinking": True}, 8192, None),
+        (
+            *("gpu", {"ENABLE_THINKING": "true", "MAX_RESPONSE": 4096}),
+            *({"enable_thinking": True}, 4096, None),
+        ),
+    ],
+)
+def test_reasoning_has_its_switch_and_its_tokens(
+    composed, device, settings, told, response, longest
+):
+    where = {"OUT": "/runs/tag", "TAG_DEVICE": device, "NGPUS": 8, "FLASH_ATTENTION": 0}
+    config = composed("run_tag_grpo.sh", **where, **settings)
+    assert config.data.apply_chat_template_kwargs == told
+    assert config.data.max_response_length == response
+    assert config.actor_rollout_ref.rollout.max_model_len == longest
+    sft = composed("run_tag_sft.sh", **where, **settings)
+    assert sft.data.apply_chat_template_kwargs == told
+
+
+@pytest.mark.parametrize(
     ("visible", "shown"),
     [
         (None, "gpu 3"),

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.builders.completions import write_faces
+from tests.builders.model import RELEASED_QWEN2_5, RELEASED_QWEN3, write_model
 from tests.builders.trace import smile
 
 if TYPE_CHECKING:
@@ -75,8 +77,8 @@ def test_senseless_settings_end_at_once(recipe, tmp_path, monkeypatch, models, s
 def test_a_model_whose_name_is_a_pattern_ends_at_once(recipe, tmp_path, name) -> None:
     """vLLM looks for files by a pattern; nobody else does: other folders may be called so."""
     for folder in ("plain", name):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "config.json").touch()
+        write_model(tmp_path / folder, "unheard_of")
+        (tmp_path / folder / "chat_template.jinja").touch()
     where = {"OUT": tmp_path / name / "out", "DRY_RUN": 1}
     run = recipe("run_tag_eval.sh", tmp_path / name, **where)
     assert run.returncode != 0
@@ -168,7 +170,7 @@ def test_new_data_are_in_the_box_space_of_the_first_model(recipe, tmp_path) -> N
 
 def test_the_runs_own_files_are_used(recipe, made_run) -> None:
     (made_run / "data").mkdir()
-    (made_run / "data/eval.parquet").touch()
+    write_faces(made_run / "data/eval.parquet", 2)
     run = recipe("run_tag_eval.sh", "some/model", OUT=made_run, DRY_RUN=1)
     assert commands(run)[0][:2] == ["generate", str(made_run / "data/eval.parquet")]
     # But not for another canvas.
@@ -193,13 +195,85 @@ def test_of_other_data_only_how_they_are_shown_is_taken_over(recipe, made_run, t
 def test_names_of_models(recipe, tmp_path) -> None:
     folders = [tmp_path / "a/grpo/hf", tmp_path / "b/grpo/hf", tmp_path / "plain"]
     for folder in folders:
-        folder.mkdir(parents=True)
-        (folder / "config.json").touch()
+        write_model(folder, "unheard_of")
+        (folder / "chat_template.jinja").touch()
     run = recipe("run_tag_eval.sh", *map(str, folders), "org/Some-7B", OUT=tmp_path, DRY_RUN=1)
     asked = [command for command in commands(run) if command[0] == "generate"]
     outs = [Path(option(command, "--out")[0]).parent.name for command in asked]
     assert outs == ["grpo", "grpo-2", "plain", "Some-7B"]
     assert option(asked[0], "--model") == [str(folders[0])]
+
+
+SWITCHED = "{{ '<think>' if enable_thinking | default(true) else '<think></think>' }}"
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Folders of a Qwen2.5-VL, a Qwen3-VL and a Qwen3.5, the last of which reasons by default."""
+    folders = {
+        "old": write_model(tmp_path / "old", "qwen2_5_vl", RELEASED_QWEN2_5),
+        "new": write_model(tmp_path / "new", "qwen3_vl", RELEASED_QWEN3),
+        "thinks": write_model(tmp_path / "thinks", "qwen3_5", RELEASED_QWEN3),
+    }
+    for name, folder in folders.items():
+        (folder / "chat_template.jinja").write_text(SWITCHED if name == "thinks" else "")
+    return {name: str(folder) for name, folder in folders.items()}
+
+
+def data_and_tokens(run):
+    """Of each model that is asked: the folder of the data, most tokens and vLLM's limit."""
+    for command in commands(run):
+        if command[0] == "generate":
+            [tokens], limits = option(command, "--max-tokens"), option(command, "-o")
+            yield Path(command[1]).parent.name, int(tokens), limits[0]
+
+
+def test_each_model_is_asked_in_its_own_space_and_form(recipe, tmp_path, models) -> None:
+    run = recipe("run_tag_eval.sh", *models.values(), OUT=tmp_path, DRY_RUN=1, FORM="model")
+    assert list(data_and_tokens(run)) == [
+        ("data", 256, "max_model_len=512"),
+        ("data-new", 256, "max_model_len=512"),
+        ("data-new", 1024, "max_model_len=1280"),  # it writes as the other one, and reasons first
+    ]
+    prepared = [command for command in commands(run) if command[0] == "prepare"]
+    assert [option(command, "--model") for command in prepared] == [
+        [models["old"]],
+        [models["new"]],
+    ]
+    run = recipe("run_tag_eval.sh", models["thinks"], OUT=tmp_path, DRY_RUN=1, MAX_TOKENS=99)
+    assert list(data_and_tokens(run)) == [("data", 99, "max_model_len=1280")]
+    said = {"DRY_RUN": 1, "ENABLE_THINKING": "false"}
+    run = recipe("run_tag_eval.sh", models["thinks"], OUT=tmp_path, **said)
+    assert list(data_and_tokens(run)) == [("data", 256, "max_model_len=512")]
+    assert "--no-enable-thinking" in commands(run)[1]
+
+
+def test_the_form_of_the_run_that_trained_a_model(recipe, tmp_path, models) -> None:
+    trained = tmp_path / "other/grpo/hf"
+    write_model(trained, "qwen3_vl", RELEASED_QWEN3)
+    (trained / "chat_template.jinja").touch()
+    (tmp_path / "other/settings.txt").write_text("MODEL=x\nFORM=qwen3_vl\n# noted\n")
+    both = (models["new"], trained)
+    run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1)
+    forms = [option(command, "--form") for command in commands(run) if command[0] == "prepare"]
+    assert forms == [["tag"], ["qwen3_vl"]]
+    run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1, FORM="qwen3_vl")
+    assert [folder for folder, *_ in data_and_tokens(run)] == ["data", "data"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("new", {"BOX_SPACE": "pixels"}, "box space pixels (pixels of 112x112) contradicts the mo"),
+        ("new", {"FORM": "gemma"}, "form gemma contradicts the model: qwen3_vl writes qwen3_vl"),
+        ("new", {"ENABLE_THINKING": "true"}, "enable_thinking true contradicts the model's chat"),
+        ("new", {"ENABLE_THINKING": "yes"}, "ENABLE_THINKING=yes: must be true or false"),
+    ],
+)
+def test_what_contradicts_a_model(recipe, tmp_path, models, name, settings, sentence) -> None:
+    run = recipe("run_tag_eval.sh", models[name], OUT=tmp_path, DRY_RUN=1, **settings)
+    assert run.returncode != 0
+    assert sentence in run.stderr
 
 
 # ---------------------------------------------------------------- runs that are stopped

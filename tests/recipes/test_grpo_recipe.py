@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.command import command
+from tests.builders.model import RELEASED_QWEN3, write_model
 
 REPO = Path(__file__).parents[2]
 
@@ -62,6 +63,30 @@ def test_a_box_space_that_contradicts_the_model_is_refused(recipe, tmp_path):
     sentence = "contradicts the model: qwen2_5_vl writes resized (pixels of 112x112); leave out"
     assert sentence in run.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
+    model = write_model(tmp_path / "model", "qwen3_5", RELEASED_QWEN3)
+    (model / "chat_template.jinja").write_text("{{ '<think>' if enable_thinking | default(true) }}")
+    settings = {"OUT": tmp_path / "out", "N_TRAIN": 2, "N_TEST": 2, "MODEL": model, "CANVAS": 224}
+    wrong = {**settings, "FORM": "gemma"}  # ends before any data are made
+    for _ in range(2):
+        run = recipe("run_tag_grpo.sh", **wrong)
+        assert "form gemma contradicts the model: qwen3_5 writes qwen3_vl" in run.stderr
+    noted = [
+        line.removeprefix("# ")
+        for line in (tmp_path / "out/settings.txt").read_text().splitlines()
+        if line.startswith("#")
+    ]
+    assert noted == [
+        "qwen3_5 writes boxes in thousandths of the image's width and height (form qwen3_vl): it "
+        "sees an image of 224x224 at 256x256 (multiples of 32, 65,536 to 16,777,216 pixels)",
+        "its chat template: it has the switch enable_thinking, and reasons unless that is false; "
+        "as it is asked, it reasons first",
+    ]
+    assert all(f"   {line}" in run.stdout for line in noted)
+    run = recipe("run_tag_grpo.sh", **settings)
+    assert "holds a run with other settings (< FORM=gemma )" in run.stderr
 
 
 def test_data_that_do_not_fit_the_model_are_refused_before_training(recipe, tmp_path):
