@@ -51,6 +51,9 @@ def evaluate(
     counterfactual: Annotated[
         Path | None, typer.Option(help="The file of `generate --counterfactual`, to report it too.")
     ] = None,
+    moved: Annotated[
+        Path | None, typer.Option(help="The file of `generate --moved`, to report it too.")
+    ] = None,
     synonyms: options.SynonymsFile = None,
     reasoning: options.ReasoningOption = "allowed",
     resamples: Annotated[int, typer.Option(help="Resamples of the bootstrap.")] = 2000,
@@ -76,7 +79,7 @@ def evaluate(
         --predictions completions.jsonl --train-data parquet/rl_train.parquet --out results
 
         tag-rewards eval --data eval.parquet --predictions completions.jsonl
-        --counterfactual counterfactual.jsonl --out results
+        --counterfactual counterfactual.jsonl --moved moved.jsonl --out results
     """
     from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named
@@ -114,6 +117,7 @@ def evaluate(
         out,
         train_data=train_data,
         counterfactual=counterfactual,
+        moved=moved,
         config=config,
         source=str(data or dataset),
     )
@@ -164,7 +168,7 @@ def compare(
 
         tag-rewards compare results/sft results/grpo
     """
-    from tag_rewards.commands.evaluation_tables import comparison_table
+    from tag_rewards.commands.evaluation_tables import comparison_table, slopes_told
     from tag_rewards.evaluation.compare import HOW_TESTED, compare_models, read_model
     from tag_rewards.evaluation.run import EvaluationConfig
 
@@ -186,7 +190,7 @@ def compare(
     tell(
         as_json,
         lambda: {**comparison.record(), "warnings": warnings},
-        lambda: [table, told, *map(_warning, warnings)],
+        lambda: [table, told, *slopes_told(models), *map(_warning, warnings)],
     )
 
 

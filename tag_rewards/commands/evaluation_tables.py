@@ -9,11 +9,11 @@ from rich.table import Table
 
 from tag_rewards.evaluation.classification import NO_ANSWER, STRICT
 from tag_rewards.evaluation.compare import p_text
-from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS
+from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, SLOPE
 from tag_rewards.evaluation.results import MODEL
 
 if TYPE_CHECKING:
-    from tag_rewards.evaluation.compare import DatasetFigures, PairedComparison
+    from tag_rewards.evaluation.compare import DatasetFigures, EvaluatedModel, PairedComparison
     from tag_rewards.evaluation.measures import Figure
     from tag_rewards.evaluation.results import Results
 
@@ -33,6 +33,8 @@ def results_tables(results: Results) -> Iterator[Table | str]:
     )
     if results.counterfactual:
         yield _counterfactual(results)
+    if results.moved:
+        yield _moved(results)
 
 
 def _answers(results: Results) -> Table:
@@ -88,6 +90,23 @@ def _counterfactual(results: Results) -> Table:
     for name, figure in results.counterfactual.items():
         table.add_row(f"masked: {name}" if name != "difference" else name, _text(figure))
     return table
+
+
+def _moved(results: Results) -> Table:
+    table = Table("moved pictures", "")
+    table.add_row(SLOPE, _text(results.moved.get("slope")))
+    return table
+
+
+def slopes_told(models: Sequence[EvaluatedModel]) -> list[str]:
+    """A sentence with the displacement slopes of models, if all have one."""
+    slopes = [one.results.moved.get("slope") for one in models]
+    if not all(slopes):
+        return []
+    of_each = ", ".join(
+        f"{_text(slope)} for {one.folder}" for slope, one in zip(slopes, models, strict=True)
+    )
+    return [f"{SLOPE[0].upper()}{SLOPE[1:]}, not tested: {of_each}."]
 
 
 def comparison_table(comparison: PairedComparison, first: str, second: str) -> Table:

@@ -17,7 +17,7 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from tag_rewards.completions.completion import Completion
     from tag_rewards.completions.run import Callbacks
-    from tag_rewards.evaluation.run import CounterfactualSummary
+    from tag_rewards.evaluation.run import CounterfactualSummary, MovedSummary
 
 
 def generate(
@@ -33,7 +33,9 @@ def generate(
     engine_option: EngineOptions = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of a completion.")] = 2048,
     temperature: Annotated[float, typer.Option(help="Of the sampling; 0 is greedy.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of the sampling, and of where faces are masked.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the sampling, and of where faces are masked or moved.")
+    ] = 0,
     chunk: Annotated[
         int | None,
         typer.Option(
@@ -58,13 +60,20 @@ def generate(
             help="Ask again with the claimed boxes hidden, and with as much hidden elsewhere.",
         ),
     ] = False,
+    moved: Annotated[
+        bool,
+        typer.Option(
+            "--moved", help="Ask again with the picture moved on its canvas: do the boxes follow?"
+        ),
+    ] = False,
     draws: Annotated[int, typer.Option(help="In how many ways as much is hidden elsewhere.")] = 3,
 ) -> None:
     """Ask a model about every face of an evaluation set.
 
     Stopped or killed, it goes on where it was when it is started again, and ends with the same
     file. --counterfactual writes counterfactual.jsonl, and counterfactual.png to look at, beside
-    completions.jsonl; beside grpo.jsonl they are named grpo-counterfactual.
+    completions.jsonl; beside grpo.jsonl they are named grpo-counterfactual. --moved writes
+    moved.jsonl in the same way.
 
     **Examples**
 
@@ -77,10 +86,18 @@ def generate(
     """
     from tag_rewards.completions.asking import GenerationConfig
     from tag_rewards.completions.counterfactual import CounterfactualConfig
-    from tag_rewards.completions.run import CHUNK, Model, ask_model, counterfactual_file
-    from tag_rewards.evaluation.run import summarize_counterfactual
+    from tag_rewards.completions.moved import MovedConfig
+    from tag_rewards.completions.run import (
+        CHUNK,
+        Model,
+        ask_model,
+        counterfactual_file,
+        moved_file,
+    )
+    from tag_rewards.evaluation.run import summarize_counterfactual, summarize_moved
     from tag_rewards.files.whole import whole
     from tag_rewards.pictures.hidden_parts import draw_counterfactuals
+    from tag_rewards.prepare.eval_set import read_evaluation_set
 
     if out.suffix != ".jsonl":
         raise InputError(f"--out {out} must end with .jsonl")
@@ -91,7 +108,8 @@ def generate(
     masking = CounterfactualConfig(draws, seed)
     asked = Model(model, engine, options)
     hidden = masking if counterfactual else None
-    completions = ask_model(data, asked, out, config, hidden, _shown, limit)
+    moving = MovedConfig(seed=seed) if moved else None
+    completions = ask_model(data, asked, out, config, hidden, _shown, limit, moving)
     print(_told(out, completions))
     if counterfactual:
         beside = counterfactual_file(out)
@@ -102,6 +120,12 @@ def generate(
             with whole(picture) as file:
                 draw_counterfactuals(data, out, beside, masking).savefig(file, format="png")
             print(f"{picture}: what was hidden, on some of the faces")
+
+    if moved:
+        beside = moved_file(out)
+        before = {one.id: one for one in completions}
+        found = summarize_moved(beside, read_evaluation_set(data).faces, before)
+        print(_told_of_moving(beside, found))
 
 
 @contextmanager
@@ -151,5 +175,17 @@ def _told_of_hiding(path: Path, summary: "CounterfactualSummary") -> str:
             f"\nThe answer changes on {summary.claimed.value:.1%} of them with the claimed boxes "
             f"hidden, on {summary.elsewhere.value:.1%} with as much hidden elsewhere "
             f"(difference {mean:+.1%}, 95 % interval {low:+.1%} to {high:+.1%})"
+        )
+    return text
+
+
+def _told_of_moving(path: Path, summary: "MovedSummary") -> str:
+    text = f"{path}: {summary.n} faces"
+    for reason, count in summary.left_out.items():
+        text += f"; {count} left out: {reason}"
+    if summary.slope:
+        text += (
+            f"\nA box moves by {summary.slope.text()} of what its picture moves "
+            "(1: it looks, 0: it does not)"
         )
     return text

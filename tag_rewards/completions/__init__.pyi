@@ -7,6 +7,10 @@ from .counterfactual import (
     CounterfactualConfig,
     ask_counterfactuals,
 )
+from .moved import (
+    MovedConfig,
+    ask_moved,
+)
 from .run import (
     Model,
     ask_model,
@@ -18,8 +22,10 @@ __all__ = [
     "CounterfactualConfig",
     "GenerationConfig",
     "Model",
+    "MovedConfig",
     "ask_counterfactuals",
     "ask_model",
+    "ask_moved",
     "generate",
     "read_completions",
 ]

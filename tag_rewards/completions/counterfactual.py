@@ -21,7 +21,7 @@ Answers are canonical labels, null where there is none; `masked` is the hidden s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,12 +31,19 @@ import cv2
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from tag_rewards.completions.asking import Question, ask, file_fingerprint, request, unanswered
+from tag_rewards.completions.asking import (
+    FAILED,
+    NO_CLAIM,
+    NO_COMPLETION,
+    Question,
+    ask_again,
+    file_fingerprint,
+    request,
+)
 from tag_rewards.completions.completion import read_completions
 from tag_rewards.errors import require_at_least_1
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
-from tag_rewards.files.journal import Journal
 from tag_rewards.geometry import box_area
 from tag_rewards.geometry.boxes import face_area, whole_pixels
 from tag_rewards.prepare.eval_set import read_evaluation_set
@@ -52,8 +59,7 @@ if TYPE_CHECKING:
     from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.trace import Trace
 
-NO_COMPLETION, NO_ANSWER, NO_CLAIM = "no completion", "no answer", "no claimed box in the image"
-FAILED = "no answer of the engine"
+NO_ANSWER = "no answer"
 
 _CANDIDATES = 1024
 """Places that are tried for a group of boxes."""
@@ -252,46 +258,29 @@ def ask_counterfactuals(
     """
     faces = {face.id: face for face in read_evaluation_set(data).faces}
     texts = {key: one.completion or "" for key, one in read_completions(completions).items()}
-    reasons = {key: _left_out(face, texts.get(key)) for key, face in faces.items()}
-    asked = [key for key, reason in reasons.items() if not reason]
-    settings = {
-        "data": file_fingerprint(data),
-        "completions": file_fingerprint(completions),
-        "draws": config.draws,
-        "masking_seed": config.seed,
-        **settings,
-        **generation.settings(),
-    }
-    with Journal(out, settings) as journal:
-        answered = {
-            key
-            for key, record in journal.records.items()
-            if not (generation.retry_failed and record.get("left_out") == FAILED)
-        }
-        journal.append(
-            [
-                {"id": key, "left_out": reason}
-                for key, reason in reasons.items()
-                if reason and key not in answered
-            ]
-        )
-        wanted = unanswered(asked, answered, generation.chunk)
-        if on_start:
-            on_start(len(asked), len(asked) - len(wanted))
-        if wanted:
-            chosen = {key: faces[key] for key in asked if key in wanted}
-            notes: dict[str, dict[str, Any]] = {}
-            questions = _questions(data, chosen, texts, notes, config, generation)
-            for group in ask(engine(), questions, generation.chunk):
-                journal.append(
-                    [
-                        _record(faces[key], texts[key], notes.pop(key), replies)
-                        for key, replies in group
-                    ]
-                )
-                if on_answers:
-                    on_answers(len(group))
-        journal.finish(list(faces))
+    notes: dict[str, dict[str, Any]] = {}
+
+    def questions(wanted: Collection[str]) -> Iterator[Question]:
+        chosen = {key: face for key, face in faces.items() if key in wanted}
+        return _questions(data, chosen, texts, notes, config, generation)
+
+    ask_again(
+        out,
+        engine,
+        {key: _left_out(face, texts.get(key)) for key, face in faces.items()},
+        questions,
+        lambda key, replies: _record(faces[key], texts[key], notes.pop(key), replies),
+        generation,
+        {
+            "data": file_fingerprint(data),
+            "completions": file_fingerprint(completions),
+            "draws": config.draws,
+            "masking_seed": config.seed,
+            **settings,
+        },
+        on_start,
+        on_answers,
+    )
 
 
 def _answer(trace: Trace) -> str | None:

@@ -21,6 +21,7 @@ from tag_rewards.completions.asking import (
 )
 from tag_rewards.completions.completion import Completion, completion_of
 from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
+from tag_rewards.completions.moved import MovedConfig, ask_moved
 from tag_rewards.engines.make import (
     ENGINE_OPTIONS,
     deciding_options,
@@ -127,6 +128,7 @@ def ask_model(
     masking: CounterfactualConfig | None = None,
     shown: Callable[[str], AbstractContextManager[Callbacks]] = lambda _: nullcontext(Callbacks()),
     limit: int | None = None,
+    moving: MovedConfig | None = None,
 ) -> list[Completion]:
     """Ask a model about every face of an evaluation set; go on where a run was stopped.
 
@@ -138,8 +140,10 @@ def ask_model(
         out: The file to write, `*.jsonl`.
         config: How to ask; by default in chunks of 256 with `vllm`, else face by face.
         masking: How to hide parts of faces and ask again, into `counterfactual_file`; None if not.
-        shown: Gives the callbacks of each of the two parts, named by what it does.
-        limit: Most faces that are asked about now, as `generate` takes it; without `masking`.
+        shown: Gives the callbacks of each of the parts, named by what it does.
+        limit: Most faces that are asked about now, as `generate` takes it; without `masking` and
+            `moving`.
+        moving: How to move pictures and ask again, into `moved_file`; None if not.
 
     Returns:
         The completions that there are, in the order of the data.
@@ -154,6 +158,8 @@ def ask_model(
     model = model.asked_as(data)
     if limit is not None and masking is not None:
         raise InputError("a limit leaves faces without an answer, of which no part can be hidden")
+    if limit is not None and moving is not None:
+        raise InputError("a limit leaves faces without an answer, which are not asked about again")
     settings = model.settings()
     with ExitStack() as stack:
 
@@ -170,7 +176,22 @@ def ask_model(
                 ask_counterfactuals(
                     data, out, beside, started, masking, config, settings, *callbacks
                 )
+        if moving is not None:
+            with shown("Asking about moved pictures") as callbacks:
+                ask_moved(
+                    *(data, out, moved_file(out), started, moving, config, settings), *callbacks
+                )
     return completions
+
+
+def moved_file(out: Path) -> Path:
+    """The file with the answers about moved pictures, beside that of the completions.
+
+    Example:
+        >>> moved_file(Path("grpo.jsonl")).name, moved_file(Path("completions.jsonl")).name
+        ('grpo-moved.jsonl', 'moved.jsonl')
+    """
+    return _beside(out, "moved")
 
 
 def counterfactual_file(out: Path) -> Path:
@@ -182,8 +203,12 @@ def counterfactual_file(out: Path) -> Path:
         >>> counterfactual_file(Path("completions.jsonl")).name
         'counterfactual.jsonl'
     """
+    return _beside(out, "counterfactual")
+
+
+def _beside(out: Path, what: str) -> Path:
     prefix = "" if out.stem == "completions" else f"{out.stem}-"
-    return out.with_name(f"{prefix}counterfactual.jsonl")
+    return out.with_name(f"{prefix}{what}.jsonl")
 
 
 def generate(

@@ -39,9 +39,11 @@ from .run import (
     CounterfactualSummary,
     Evaluation,
     EvaluationConfig,
+    MovedSummary,
     evaluate,
     evaluate_files,
     summarize_counterfactual,
+    summarize_moved,
 )
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "Figure",
     "JudgedFaces",
     "Measure",
+    "MovedSummary",
     "PairedComparison",
     "Results",
     "classify",
@@ -75,6 +78,7 @@ __all__ = [
     "read_results",
     "strict_answer",
     "summarize_counterfactual",
+    "summarize_moved",
     "swap_test",
     "write_face_rows",
     "write_results",

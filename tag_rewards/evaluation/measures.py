@@ -163,6 +163,10 @@ OF_ANSWERS = ("accuracy", "uar", "macro_f1", "ece", "brier")
 IF_CALIBRATED = "ECE if calibrated"
 
 
+#: What the displacement slope, `run.summarize_moved`, is called where people read it.
+SLOPE = "displacement slope (1: looks, 0: does not)"
+
+
 def measure_sums(faces: JudgedFaces) -> dict[str, NDArray[np.float64]]:
     r"""For each measure of faithfulness what its numerator and denominator are sums of.
 

@@ -148,6 +148,8 @@ class Results:
         by_au: One for every AU that was seen or named, by number.
         counterfactual: How often the answer changes when what it claims is masked, by name; empty
             if it was not tried.
+        moved: `slope`, how far a box moves when its picture is moved, as a share of that; empty if
+            it was not tried.
         suspect_spaces: Box space or order in which all boxes of a completion would fit far better
             than in the data's -> number of such completions.
         config: The options of the evaluation, and the files that it read.
@@ -164,6 +166,7 @@ class Results:
     faithfulness: Mapping[str, Mapping[str, Figure | None]]
     by_au: tuple[AUFigures, ...]
     counterfactual: Mapping[str, Figure | None] = field(default_factory=dict)
+    moved: Mapping[str, Figure | None] = field(default_factory=dict)
     suspect_spaces: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -252,6 +255,8 @@ def write_results(folder: Path, results: Results) -> Path:
     path = folder / RESULTS_FILE
     record = {"version": VERSION, **plain(results)}
     del record["unknown"]
+    if not results.moved:
+        del record["moved"]
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, text + "\n")

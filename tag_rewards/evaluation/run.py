@@ -33,7 +33,14 @@ from tag_rewards.evaluation.faithfulness import (
     face_row,
 )
 from tag_rewards.evaluation.figures import answer_figures, faithfulness_figures
-from tag_rewards.evaluation.measures import LEVEL, Figure, difference_figure, mean_figure
+from tag_rewards.evaluation.measures import (
+    LEVEL,
+    Figure,
+    difference_figure,
+    mean_figure,
+    percentile_figure,
+    resampled_sums,
+)
 from tag_rewards.evaluation.results import (
     MODEL,
     FaceRow,
@@ -50,10 +57,15 @@ from tag_rewards.files.whole import unchanged
 from tag_rewards.geometry.matching import CONTAINED
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 from tag_rewards.rewards.score import Reasoning, RewardConfig
+from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tag_rewards.completions.completion import Completion
     from tag_rewards.facs import Synonyms
+    from tag_rewards.geometry import Box
+    from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.target import Target
 
 
@@ -106,6 +118,7 @@ def evaluate_files(
     *,
     train_data: Path | None = None,
     counterfactual: Path | None = None,
+    moved: Path | None = None,
     config: EvaluationConfig | None = None,
     source: str = "",
 ) -> Evaluation:
@@ -118,6 +131,7 @@ def evaluate_files(
         out: Folder of the results; made if needed.
         train_data: `rl_train.parquet`, for the baseline of mean boxes; None to leave that out.
         counterfactual: The file of `tag-rewards generate --counterfactual`, if there is one.
+        moved: The file of `tag-rewards generate --moved`, if there is one.
         config: Options.
         source: Where the data are, for the record.
 
@@ -128,7 +142,7 @@ def evaluate_files(
         OSError: A file cannot be read.
     """
     config = config or EvaluationConfig()
-    read = (completions, train_data, counterfactual, Path(source))
+    read = (completions, train_data, counterfactual, moved, Path(source))
     with unchanged(*(path for path in read if path is not None and path.is_file())):
         written = read_completions(completions)
         matched = match_faces(completions, written, data.faces)
@@ -148,6 +162,11 @@ def evaluate_files(
         )
         if counterfactual is not None:
             results = _with_counterfactual(results, counterfactual, config)
+        if moved is not None:
+            found = summarize_moved(moved, data.faces, written, config.resamples, config.seed)
+            about = {"file": str(moved), "left_out": found.left_out}
+            record = {**results.config, "moved": about}
+            results = replace(results, moved={"slope": found.slope}, config=record)
         choices = choose(rows, config.seed)
         shown = images({choice.row for choice in choices})
     gallery = [GalleryFace(kind, rank, shown[row], rows[row]) for kind, rank, row in choices]
@@ -326,3 +345,107 @@ def _with_counterfactual(results: Results, path: Path, config: EvaluationConfig)
     about = {name: getattr(found, name) for name in ("left_out", "masked", "overlap")}
     record = {**results.config, "counterfactual": {"file": str(path), **about}}
     return replace(results, counterfactual=figures, config=record)
+
+
+@dataclass(frozen=True, slots=True)
+class MovedSummary:
+    """How far a box moves when its picture is moved.
+
+    Attributes:
+        n: Faces that count: those where an AU has a box in both traces.
+        left_out: Why the others do not, and how many.
+        slope: Of the boxes' movement on the picture's, with the interval of the bootstrap of the
+            faces; it can leave [0, 1]. None where no face counts.
+    """
+
+    n: int
+    left_out: Mapping[str, int]
+    slope: Figure | None
+
+
+NO_COMMON_AU = "no AU has a box before and after"
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A face of `moved.jsonl` that was asked about again."""
+
+    id: str
+    shift: tuple[float, float]
+    completion: str
+
+
+def summarize_moved(
+    path: Path,
+    faces: Sequence[EvaluationFace],
+    completions: Mapping[str, Completion],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> MovedSummary:
+    r"""The displacement slope of a `moved.jsonl`: 1 if the model looks, 0 if it does not.
+
+    With the shift :math:`s` of a face's picture and the movement :math:`d_a` of the centre of the
+    box of each AU that has one in both traces, both as shares of the canvas, it is the slope of the
+    regression through the origin, over both axes,
+
+    .. math:: \sum_{i, a} s_i \cdot d_{ia} \Big/ \sum_{i, a} s_i \cdot s_i
+
+    Args:
+        path: The file.
+        faces: The evaluated faces.
+        completions: What the model wrote before the pictures were moved, by the face's id.
+        n_resamples: Resamples of the bootstrap.
+        seed: Of the resampling.
+
+    Raises:
+        InputError: The file is another or of other faces; the message names file and line.
+        OSError: It cannot be opened.
+    """
+    targets = {face.id: face.target for face in faces}
+    sums: list[tuple[float, float]] = []
+    left_out: Counter[str] = Counter()
+    for line, record in read_objects(path):
+        try:
+            if reason := msgspec.convert(record["left_out"], str):
+                left_out[reason] += 1
+                continue
+            asked = msgspec.convert(record, _Moved)
+            target = targets[asked.id]
+        except (KeyError, msgspec.ValidationError) as error:
+            what = f"{error} is no field or no face" if isinstance(error, KeyError) else error
+            raise InputError(
+                f"{path}: line {line}: {what}; give the file that `tag-rewards generate --moved` "
+                "wrote about these faces"
+            ) from error
+        before = completions.get(asked.id)
+        first = _centres(target, (before and before.completion) or "")
+        then = _centres(target, asked.completion)
+        both = [au for au in first if au in then]
+        if not both:
+            left_out[NO_COMMON_AU] += 1
+            continue
+        shift = np.divide(asked.shift, target.box_space.extent)
+        moves = np.array([then[au] - first[au] for au in both]).sum(axis=0)
+        sums.append((float(shift @ moves), len(both) * float(shift @ shift)))
+    columns = np.array(sums).reshape(-1, 2)
+    along, length = columns.sum(axis=0).tolist()
+    if not length:
+        return MovedSummary(len(sums), dict(left_out), None)
+    drawn = resampled_sums(columns, n_resamples, seed)
+    slopes = np.divide(
+        drawn[:, 0], drawn[:, 1], out=np.full(len(drawn), np.nan), where=drawn[:, 1] > 0
+    )
+    figure = percentile_figure(along / length, slopes, len(sums))
+    return MovedSummary(len(sums), dict(left_out), figure)
+
+
+def _centres(target: Target, text: str) -> dict[int, NDArray[np.float64]]:
+    """The mean centre of the boxes of each AU that a trace places, as shares of the canvas."""
+    boxes: dict[int, list[Box]] = {}
+    for claim in read_trace(target, text).claims:
+        for au in claim.aus:
+            boxes.setdefault(au, []).append(claim.box)
+    return {
+        au: np.mean(of, axis=0).reshape(2, 2).mean(axis=0) / target.box_space.extent
+        for au, of in boxes.items()
+    }

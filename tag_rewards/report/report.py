@@ -81,6 +81,7 @@ class Content(NamedTuple):
         across: One model over several protocols.
         pairs: Each two results of the same faces compared.
         counterfactual: None if it was not tried.
+        moved: None if it was not tried.
         parts: One for each entry.
         speed: Of the GRPO run; None without one, or where nothing of it was logged.
     """
@@ -95,6 +96,7 @@ class Content(NamedTuple):
     across: Tables
     pairs: Tables
     counterfactual: Table | None
+    moved: Table | None
     parts: Sequence[Part]
     speed: Table | None = None
 
@@ -104,6 +106,8 @@ class Content(NamedTuple):
         yield from (self.overview, self.classification, *self.across.tables, *self.pairs.tables)
         if self.counterfactual:
             yield self.counterfactual
+        if self.moved:
+            yield self.moved
         for part in self.parts:
             yield from part.tables.values()
         if self.speed:
@@ -244,6 +248,7 @@ def make_content(entries: Sequence[Entry], metrics: Sequence[StepMetrics] | None
         across=tables.across_protocols(entries),
         pairs=pairs,
         counterfactual=tables.counterfactual_table(entries),
+        moved=tables.moved_table(entries),
         parts=parts,
         speed=None if metrics is None else tables.speed_table(metrics),
     )

@@ -26,7 +26,7 @@ from tag_rewards.evaluation.compare import (
     p_text,
     read_model,
 )
-from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, Figure
+from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, SLOPE, Figure
 from tag_rewards.evaluation.results import MODEL, RESULTS_FILE, read_gallery, read_results
 from tag_rewards.facs import au_name
 from tag_rewards.files.text import csv_text, visible
@@ -334,6 +334,19 @@ def counterfactual_table(entries: Sequence[Entry]) -> Table | None:
         for name in names
     ]
     return Table.of("counterfactual", caption, _names(tried), rows)
+
+
+def moved_table(entries: Sequence[Entry]) -> Table | None:
+    """How far boxes move with the picture; None if nobody tried."""
+    tried = [entry for entry in entries if entry.results.moved]
+    if not tried:
+        return None
+    caption = (
+        "Moved pictures: how far a box moves when its picture is moved on the canvas, as a share "
+        "of that. Boxes of a model that looks follow, with a slope of 1."
+    )
+    row = (SLOPE, *(entry.results.moved.get("slope") for entry in tried))
+    return Table.of("moved", caption, _names(tried), [row])
 
 
 # --- one of the results alone ------------------------------------------------------------------
