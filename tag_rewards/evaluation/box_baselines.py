@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from tag_rewards.evaluation.faithfulness import HIT_IOU
 from tag_rewards.evaluation.measures import JudgedFaces
 from tag_rewards.facs import ACTION_UNITS, AREAS, named_areas
-from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
+from tag_rewards.geometry import BoxSpace, box_area, convert_boxes, means_of_others
 from tag_rewards.geometry.boxes import face_area
 from tag_rewards.geometry.matching import CONTAINED
 
@@ -92,6 +92,7 @@ def baseline_faces(
         seed: Seed of the random boxes.
     """
     seen = SeenAUs.of(targets, areas)
+    blind = blind_faces(seen).mean_iou
     boxes = {"random boxes": random_boxes(seen.extents, np.random.default_rng(seed))}
     if training is not None:
         by_space = {space: in_space(training, space) for space in {t.box_space for t in targets}}
@@ -104,7 +105,18 @@ def baseline_faces(
     sizes = [map(round, target.box_space.extent) for target in targets]
     faces = [face_area(points, *size) for points, size in zip(landmarks, sizes, strict=True)]
     boxes["whole face"] = np.array(faces, dtype=np.float64)[seen.face]
-    return {name: placed_faces(seen, of) for name, of in boxes.items()}
+    return {name: replace(placed_faces(seen, of), blind_iou=blind) for name, of in boxes.items()}
+
+
+def blind_faces(seen: SeenAUs) -> JudgedFaces:
+    """What traces are worth that put each true AU at its mean place over the other faces.
+
+    The baseline of the skill. It needs no training set, and is of the very faces that are
+    evaluated: training faces that lie elsewhere have other means. An AU that no other face has is
+    not placed.
+    """
+    scale = np.tile(seen.extents, 2)
+    return placed_faces(seen, means_of_others(seen.au, seen.boxes / scale) * scale)
 
 
 def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
@@ -141,6 +153,7 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
         n_mentions=n_aus,
         words_judged=np.full(seen.n_faces, np.nan),  # a baseline says nothing
         n_hallucinated=np.zeros(seen.n_faces),
+        blind_iou=np.zeros(seen.n_faces),
         claim_face=seen.face[placed],
         claim_au=seen.au[placed].astype(np.float64),
         claim_iou=iou[placed],

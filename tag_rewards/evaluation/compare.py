@@ -34,6 +34,7 @@ from tag_rewards.evaluation.measures import (
     at_once,
     measure_sums,
     percentile_figure,
+    ratios,
     resampled_sums,
 )
 from tag_rewards.evaluation.results import (
@@ -547,7 +548,8 @@ def statistics(sums: NDArray[np.float64], k: int) -> dict[str, NDArray[np.float6
                 result[prefix + name] = np.where(nothing, np.nan, getattr(rates, name))
         result["ece"] = np.abs(gaps).sum(axis=-1) / known[..., 0]
         result["brier"] = losses[..., 0] / known[..., 0]
-        shares = [name for name, measure in MEASURES.items() if measure.count]
-        for index, name in enumerate(shares):
-            result[name] = pairs[..., 2 * index] / pairs[..., 2 * index + 1]
+    shares = [(name, measure.signed) for name, measure in MEASURES.items() if measure.count]
+    for index, (name, signed) in enumerate(shares):
+        part, whole = pairs[..., 2 * index], pairs[..., 2 * index + 1]
+        result[name] = ratios(part, whole, signed=signed)
     return result

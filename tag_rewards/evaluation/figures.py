@@ -16,6 +16,7 @@ from tag_rewards.evaluation.classification import (
     classify,
 )
 from tag_rewards.evaluation.measures import (
+    MEASURES,
     Figure,
     JudgedFaces,
     measure_sums,
@@ -115,7 +116,11 @@ def faithfulness_figures(
     ]
     sums = [column[counted] for column in (*pairs.values(), *of_aus)]
     drawn = resampled_sums(np.concatenate(sums, axis=1), n_resamples, seed)
-    figures = [ratio_figure(column, drawn[:, 2 * i : 2 * i + 2]) for i, column in enumerate(sums)]
+    signed = [*(MEASURES[name].signed for _, name in pairs), *(False for _ in of_aus)]
+    figures = [
+        ratio_figure(column, drawn[:, 2 * i : 2 * i + 2], signed=signed[i])
+        for i, column in enumerate(sums)
+    ]
     by_measure: dict[str, dict[str, Figure | None]] = {who: {} for who in faces}
     for (who, name), found in zip(pairs, figures, strict=False):
         by_measure[who][name] = found

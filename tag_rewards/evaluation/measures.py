@@ -41,6 +41,8 @@ class JudgedFaces:
         counted: Shape (n,): 1 for a face whose target has an AU.
         written: Shape (n,): 1 for such a face that has a completion.
         n_hallucinated: Shape (n,): mentions of AUs that the target does not have.
+        blind_iou: Shape (n,): the mean AU-IoU that boxes have which never looked, each at the mean
+            place of its AU over the other faces.
         claim_face: Shape (m,): index of the face that a claim is about.
         claim_au: Shape (m,): its AU; NaN if the trace does not tell.
         claim_iou: Shape (m,): its IoU with what the detector saw of that AU; NaN if nothing.
@@ -61,6 +63,7 @@ class JudgedFaces:
     n_mentions: NDArray[np.float64]
     words_judged: NDArray[np.float64]
     n_hallucinated: NDArray[np.float64]
+    blind_iou: NDArray[np.float64]
     claim_face: NDArray[np.intp]
     claim_au: NDArray[np.float64]
     claim_iou: NDArray[np.float64]
@@ -88,7 +91,8 @@ class Measure:
         told: Whether it depends on the named AUs alone, which the baselines are told.
         column: Whether `samples.parquet` has a column of its name; not if others say the same.
         tested: Whether a comparison of two models tests it; not if it is another reading of what is
-            tested already, or says how much could be judged.
+            tested already, rises and falls with another measure, or says how much could be judged.
+        signed: Whether it can be below 0; it is then held to [-1, 1].
     """
 
     words: str
@@ -97,6 +101,7 @@ class Measure:
     told: bool = False
     column: bool = True
     tested: bool = True
+    signed: bool = False
 
 
 #: The measures by name, in the order of every table.
@@ -113,6 +118,13 @@ MEASURES: dict[str, Measure] = {
     "hit_rate": Measure("hit rate at 0.5", count=lambda of: (of.hit_rate, of.counted)),
     "placed_iou": Measure(
         "IoU of placed AUs", count=lambda of: (of.mean_iou * of.n_aus, of.n_placed), column=False
+    ),
+    "skill": Measure(
+        "skill over mean boxes",
+        count=lambda of: (of.mean_iou - of.blind_iou, of.counted - of.blind_iou),
+        column=False,
+        tested=False,
+        signed=True,
     ),
     "au_precision": Measure(
         "AU precision", count=lambda of: (of.au_precision, of.counted), told=True
@@ -188,6 +200,7 @@ LEVEL = 0.95
 #: Standard errors to each side that make an interval of this level: 1.96.
 REACH = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
+_ROUNDING = 1e-9  # sums over faces that are less than this are 0
 _NUMBERS_AT_ONCE = 1 << 21  # 16 MB
 
 
@@ -272,12 +285,40 @@ def bootstrap_figure(value: float, spread: ArrayLike, n: int, n_faces: int) -> F
     return Figure(float(value), float(low), float(high), n)
 
 
-def ratio_figure(sums: NDArray[np.float64], drawn: NDArray[np.float64]) -> Figure | None:
+def ratios(part: ArrayLike, whole: ArrayLike, *, signed: bool = False) -> NDArray[np.float64]:
+    """What sums over faces make of a measure.
+
+    Args:
+        part: Numerators.
+        whole: Denominators, at least 0.
+        signed: Whether the measure can be below 0 (`Measure.signed`). It is then held to [-1, 1];
+            where nothing can be gained it is 0, and -1 for who loses.
+
+    Returns:
+        NaN where a measure that is not signed is of nothing.
+
+    Example:
+        >>> ratios([1, 0], [2, 0]).tolist(), ratios([-3, 0, -1], [2, 0, 0], signed=True).tolist()
+        ([0.5, nan], [-1.0, 0.0, -1.0])
+    """
+    above, below = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    nothing = np.full(above.shape, np.nan)
+    if signed:
+        nothing = np.where(np.isnan(above), np.nan, np.where(above < -_ROUNDING, -1.0, 0.0))
+    found: NDArray[np.float64] = np.divide(above, below, out=nothing, where=below > _ROUNDING)
+    return np.clip(found, -1, 1) if signed else found
+
+
+def ratio_figure(
+    sums: NDArray[np.float64], drawn: NDArray[np.float64], *, signed: bool = False
+) -> Figure | None:
     """A ratio of sums over faces.
 
     Args:
         sums: What each face adds to numerator and denominator, shape (n, 2), at least 0.
         drawn: What both are in each resample of the faces, shape (n_resamples, 2).
+        signed: As `ratios` takes it; the numerators can then be below 0, and the interval is the
+            middle of the resamples.
 
     Returns:
         None if it is of nothing, or a face has NaN: the rows are older than the measure.
@@ -288,12 +329,15 @@ def ratio_figure(sums: NDArray[np.float64], drawn: NDArray[np.float64]) -> Figur
         '0.500 [0.095, 0.905]'
     """
     part, whole = sums.sum(axis=0).tolist()
-    if not whole > 0 or np.isnan(part):
+    if not len(sums) or np.isnan(part):
+        return None
+    spread = ratios(drawn[:, 0], drawn[:, 1], signed=signed)
+    if signed:
+        return percentile_figure(float(ratios(part, whole, signed=True)), spread, len(sums))
+    if not whole > 0:
         return None
     if np.isin(sums, (0, 1)).all():
         return share_figure(part, round(whole))
-    spread = np.full(len(drawn), np.nan)
-    np.divide(drawn[:, 0], drawn[:, 1], out=spread, where=drawn[:, 1] > 0)
     n_faces = int(np.count_nonzero(sums[:, 1]))
     return bootstrap_figure(part / whole, spread, round(whole), n_faces)
 

@@ -29,6 +29,8 @@ au_recall
 au_f1
 n_aus                  AUs of the target
 n_placed               those of them that a box claims
+blind_iou              mean over the target's AUs of the IoU that a box has which never looked: the
+                       mean of the AU's boxes on the other faces that were evaluated with it
 n_mentions             different AUs that the trace asserts anywhere
 hallucinated           share of those that the target does not have; null if there are none
 text_box_agreement     share of the boxes that lie in the region that their step's words name; null
@@ -406,6 +408,7 @@ class FaceRow:
     au_f1: Share = 0.0
     n_aus: Count = 0
     n_placed: Count = 0
+    blind_iou: Share = 0.0
     n_mentions: Count = 0
     hallucinated: Share | None = None
     text_box_agreement: Share | None = None
@@ -451,6 +454,9 @@ _COLUMNS = pa.schema(
         for one in fields(FaceRow)
     ]
 )
+
+
+_LATER = ("blind_iou",)  # columns that earlier versions did not write, though no measure's
 
 
 def write_face_rows(folder: Path, rows: Sequence[FaceRow]) -> Path:
@@ -543,7 +549,8 @@ def _read(path: Path, schema: pa.Schema) -> Iterator[tuple[str, dict[str, Any]]]
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a folder that `tag-rewards eval` wrote")
-    with open_parquet(path, schema, "tag-rewards eval", optional=MEASURES) as file:
+    optional = {*MEASURES, *_LATER}
+    with open_parquet(path, schema, "tag-rewards eval", optional=optional) as file:
         records = file.read(schema.names).to_pylist()
     for number, record in enumerate(records):
         yield f"{path}: row {number}", record

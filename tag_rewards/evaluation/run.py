@@ -23,7 +23,7 @@ from tag_rewards.completions.completion import (
     read_completions,
 )
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.box_baselines import baseline_faces, mean_boxes
+from tag_rewards.evaluation.box_baselines import BOX_BASELINES, baseline_faces, mean_boxes
 from tag_rewards.evaluation.classification import ECE_BINS, dialect_of
 from tag_rewards.evaluation.faithfulness import (
     HIT_IOU,
@@ -209,14 +209,16 @@ def evaluate(
         row, verdict = face_row(face, completion, where, data.labels, dialect, reward)
         rows.append(row)
         judged.append(verdict)
-    columns = {MODEL: judged_faces(rows)}
-    columns |= baseline_faces(
+    baselines = baseline_faces(
         [face.target for face in faces],
         [face.landmarks for face in faces],
         areas,
         None if training is None else mean_boxes(training),
         config.seed,
     )
+    blind = baselines[BOX_BASELINES[0]].blind_iou.tolist()
+    rows = [replace(row, blind_iou=iou) for row, iou in zip(rows, blind, strict=True)]
+    columns = {MODEL: judged_faces(rows), **baselines}
     faithfulness, by_au = faithfulness_figures(columns, judged, config.resamples, config.seed)
     results = Results(
         protocol=data.protocol,

@@ -85,8 +85,8 @@ def test_a_model_beside_itself():
     tested = [d for d in comparison.differences if MEASURES[d.name].tested]
     assert {(d.p, d.adjusted_p, d.verdict) for d in tested} == {(1.0, 1.0, "no clear change")}
     others = {d.name: d.verdict for d in comparison.differences if d not in tested}
-    parsed_again = ("compat_accuracy", "compat_uar", "compat_macro_f1")
-    assert others == dict.fromkeys(parsed_again, "not tested")
+    said_by_others = ("compat_accuracy", "compat_uar", "compat_macro_f1", "skill")
+    assert others == dict.fromkeys(said_by_others, "not tested")
     # No confidence and no named region: nothing to compare there.
     assert {d.name for d in comparison.differences} == set(MEASURES) - {
         "ece",
