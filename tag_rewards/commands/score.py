@@ -187,6 +187,18 @@ def serve(
     overlap: Annotated[
         Literal["box", "polygon"], _reward_option("What a box is compared with.")
     ] = _GROUNDING.overlap,
+    denominator: Annotated[
+        Literal["max", "dice"],
+        _reward_option("Divide by the larger number of claims and AUs, or by their mean."),
+    ] = _GROUNDING.denominator,
+    mentions: Annotated[
+        Literal["conclusion", "anywhere"],
+        _reward_option("Which AUs the F-score's precision is of: where they are asserted."),
+    ] = _GROUNDING.mentions,
+    unnamed: Annotated[
+        Literal["matched", "ordered"],
+        _reward_option("What boxes without a name stand for, where they are fewer than AUs."),
+    ] = _GROUNDING.unnamed,
     synonyms: SynonymsFile = None,
     reasoning: ReasoningOption = _REWARD.reasoning,
 ) -> None:
@@ -208,7 +220,16 @@ def serve(
         raise InputError(f"the environment variable {api_key_env}, for the API key, is not set")
     try:
         grounding = GroundingConfig(
-            iou_floor, iou_ceiling, probability_weighted, overlap, formula, au_weight, au_beta
+            iou_floor,
+            iou_ceiling,
+            probability_weighted,
+            overlap,
+            formula,
+            au_weight,
+            au_beta,
+            mentions,
+            unnamed,
+            denominator=denominator,
         )
         config = ServerConfig(
             host=host,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from math import fsum, inf, nan
 from numbers import Real
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Name = TypeVar("Name", bound="Hashable")
 
 Overlap = Literal["box", "polygon"]
+Denominator = Literal["max", "dice"]
 
 
 #: x1, y1, x2, y2 with x1 < x2 and y1 < y2.
@@ -277,6 +278,9 @@ class MatchingConfig:
         probability_weighted: Weigh each piece of evidence by its probability.
         overlap: "box" for the IoU of two boxes; "polygon" for that of the box with the region's
             polygon, relative to what the region's own box has.
+        denominator: What the sum is divided by: "max" for the larger number of claims and evidence,
+            where a wrong claim is free as long as there are fewer claims than evidence; "dice" for
+            their mean, where every claim costs, and every one that is missing.
 
     Raises:
         ValueError: An option is out of range; the message names option and value.
@@ -286,13 +290,21 @@ class MatchingConfig:
     iou_ceiling: float = 0.9
     probability_weighted: bool = False
     overlap: Overlap = "box"
+    denominator: Denominator = field(default="max", kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.denominator not in get_args(Denominator):
+            raise ValueError(f"denominator is {self.denominator!r}, not one of max, dice")
         if self.overlap not in get_args(Overlap):
             raise ValueError(f"overlap is {self.overlap!r}, not one of box, polygon")
         if not isinstance(self.probability_weighted, bool):
             raise ValueError(
                 f"probability_weighted is {self.probability_weighted!r}, not true or false"
+            )
+        if self.probability_weighted and self.denominator == "dice":
+            raise ValueError(
+                "denominator is 'dice', which counts claims, and probability_weighted weighs AUs; "
+                "choose one of them"
             )
         floor, ceiling = self.iou_floor, self.iou_ceiling
         numbers = all(isinstance(x, Real) and not isinstance(x, bool) for x in (floor, ceiling))
@@ -324,7 +336,7 @@ class Matching(NamedTuple):
         overlaps: For each name of the evidence, the overlap of each different box that claims it.
         weights: For each name of the evidence, the most that it adds to the sum of the formula.
         gains: For each name that a box shows, what it adds. The score is the sum of the gains by
-            that of the weights and, if there are more claims than evidence, by their ratio.
+            that of the weights, and by the denominator in units of the evidence.
     """
 
     score: float
@@ -343,6 +355,7 @@ def match(
     evidence: Mapping[Name, RegionLike],
     config: MatchingConfig = _DEFAULT,
     unplaced: Iterable[Name] = (),
+    missing: int = 0,
 ) -> Matching:
     r"""Match the boxes of a text with the evidence for what they are said to show.
 
@@ -355,7 +368,8 @@ def match(
 
     with the sum over the names of the evidence, the different boxes :math:`P_a` that claim the name
     (none: 0), its box :math:`t_a`, floor :math:`f` and ceiling :math:`c`. If the evidence is to be
-    weighted, each term of the sum has its probability, in units of their mean.
+    weighted, each term of the sum has its probability, in units of their mean. With the option
+    `denominator="dice"` the sum is divided by the mean of both numbers, not the larger one.
 
     The mean is over what claims the name: who tries several boxes for one name earns on average
     what one of them does, and not the best of them. Copies of a box are one box, so that they
@@ -380,6 +394,7 @@ def match(
         config: Options.
         unplaced: The names that the text gives without a box, for the boxes without a name. Names
             that a claim has are left out, and their order does not matter.
+        missing: How many more claims there are, without a box; they show nothing, and count.
 
     Returns:
         The score and what it is made of. Without evidence there is nothing to show, and the score
@@ -403,7 +418,7 @@ def match(
         (0.375, 2, 0.357)
     """
     overlaps: dict[Name, dict[Box, float]] = {name: {} for name in evidence}
-    n_claims = 0
+    n_claims = missing
     for box, names in claims:
         n_claims += len(names)
         place = None
@@ -450,7 +465,8 @@ def match(
     if not evidence:
         return Matching(0.0, 0.0, n_claims, overlaps, weights, gains)
     n_evidence = len(evidence)
-    excess = max(n_claims, n_evidence) / n_evidence
+    larger = max(n_claims, n_evidence)
+    excess = (larger if config.denominator == "max" else (n_claims + n_evidence) / 2) / n_evidence
     score = fsum(gains.values()) / (fsum(weights.values()) * excess)
     mean_iou = fsum(means) / n_evidence
     return Matching(score, mean_iou, n_claims, overlaps, weights, gains)

@@ -16,6 +16,7 @@ from tag_rewards.looks import Grid, html_lines
 from tag_rewards.rewards.score import (
     UNJUDGED,
     Consistency,
+    GroundingConfig,
     RewardConfig,
     consistency_reward,
     match_trace,
@@ -257,7 +258,7 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
     factor = names_worth(scores["au_precision"], scores["au_recall"], grounding)
     boxes = tuple(_boxes_of(trace, target, matching, config))
     reward = scores["grounding"] if by_ramp else None
-    aus = tuple(_aus_of(trace, target, matching, boxes, reward))
+    aus = tuple(_aus_of(trace, target, matching, boxes, reward, grounding))
     weights = config.weights(abstained=not target.evidence)
     total = sum(weights) or 1.0
     suspect = suspect_space(trace, target) if scores["suspect_space"] else None
@@ -270,7 +271,7 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
         ),
         aus=aus,
         boxes=boxes,
-        losses=tuple(_losses(aus, matching, factor)) if by_ramp else (),
+        losses=tuple(_losses(aus, matching, factor, grounding)) if by_ramp else (),
         label=target.label,
         answer=trace.answer,
         read_as=canonical_expression(trace.answer or "", config.synonyms),
@@ -334,6 +335,7 @@ def _aus_of(
     matching: Matching,
     boxes: tuple[BoxPart, ...],
     reward: float | None,
+    config: GroundingConfig,
 ) -> Iterator[AUPart]:
     """The AUs of a target.
 
@@ -343,7 +345,9 @@ def _aus_of(
         matching: Of the two.
         boxes: Those of the trace.
         reward: The grounding reward, to be shared out; None if it is of another formula.
+        config: Its options.
     """
+    scale = _scale(matching, config)
     weights, gains = fsum(matching.weights.values()), fsum(matching.gains.values())
     for au, seen in target.by_au.items():
         gain, weight = matching.gains.get(au, 0.0), matching.weights[au]
@@ -357,7 +361,7 @@ def _aus_of(
             boxes=tuple(box.number for box in boxes if au in box.matched),
             iou=fsum(overlaps.values()) / len(overlaps) if overlaps else 0.0,
             earned=None if reward is None else reward * gain / gains if gains else 0.0,
-            most=None if reward is None else weight / weights,
+            most=None if reward is None else weight / weights * scale,
             verdict=_verdict(len(overlaps), gain, weight)
             + ("" if named else "; the conclusion does not name it"),
         )
@@ -374,15 +378,30 @@ def _verdict(n_boxes: int, gain: float, weight: float) -> str:
     return f"{what} {'off' if gain else 'too far off to earn anything'}"
 
 
-def _losses(aus: tuple[AUPart, ...], matching: Matching, factor: float) -> Iterator[Loss]:
+def _scale(matching: Matching, config: GroundingConfig) -> float:
+    """By how much more an AU adds than its share: where claims are few, and all of them count."""
+    n_aus = len(matching.weights)
+    return 1.0 if config.denominator == "max" else 2 * n_aus / (n_aus + matching.n_claims)
+
+
+def _losses(
+    aus: tuple[AUPart, ...], matching: Matching, factor: float, config: GroundingConfig
+) -> Iterator[Loss]:
     """From 1 down to the reward: what is not in place, claims beyond the evidence, wrong names."""
     weights = fsum(matching.weights.values())
+    of_both = config.denominator == "dice"
+    n_both = len(aus) + matching.n_claims
     for one in aus:
         lost = matching.weights[one.au] - matching.gains.get(one.au, 0.0)
         if lost > 0:
-            yield Loss(lost / weights, one.verdict.partition(";")[0], one.au)
+            points = lost / (n_both if of_both else weights)
+            yield Loss(points, one.verdict.partition(";")[0], one.au)
     in_place = fsum(matching.gains.values()) / weights
-    if in_place and matching.n_claims > len(aus):
+    for_nothing = matching.n_claims - fsum(matching.gains.values())
+    if of_both and for_nothing > 0:
+        why = f"of {matching.n_claims} claims {for_nothing:.3f} show nothing or lie off"
+        yield Loss(for_nothing / n_both, why)
+    elif not of_both and in_place and matching.n_claims > len(aus):
         why = f"what is shown is divided by {matching.n_claims} claims, more than {len(aus)} AUs"
         yield Loss(in_place - matching.score, why)
     if matching.score and factor < 1:

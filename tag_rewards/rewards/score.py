@@ -29,7 +29,7 @@ from tag_rewards.facs import (
     read_synonyms,
 )
 from tag_rewards.geometry.matching import CONTAINED, MatchingConfig, contained_share, match
-from tag_rewards.mentions import asserted_labels, in_english, speaks_of
+from tag_rewards.mentions import asserted_labels, in_english, mentioned_aus, speaks_of
 from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
 from tag_rewards.rewards.suspect import SUSPICIOUS, suspect_space
 from tag_rewards.trace import Claim, read_trace
@@ -42,20 +42,28 @@ if TYPE_CHECKING:
 
 
 Reasoning = Literal["allowed", "required", "forbidden"]
+Mentions = Literal["conclusion", "anywhere"]
+Unnamed = Literal["matched", "ordered"]
 
 
 @dataclass(frozen=True, slots=True)
 class GroundingConfig(MatchingConfig):
     """How boxes and named AUs are judged.
 
-    `iou_floor`, `iou_ceiling`, `probability_weighted` (by the detector) and `overlap` are those of
-    `MatchingConfig`.
+    `iou_floor`, `iou_ceiling`, `probability_weighted` (by the detector), `overlap` and
+    `denominator` are those of `MatchingConfig`.
 
     Attributes:
         formula: "ramp", or the name of a published formula of `PRIOR_FORMULAS` for an ablation;
             such a formula replaces the whole grounding reward, and no other option applies to it.
         au_weight: Share of the grounding reward that needs the right AUs named, in [0, 1].
         au_beta: The F-score's beta, above 0; above 1 weighs recall more, below 1 precision.
+        mentions: Which AUs the F-score's precision is of: those that the conclusion names, or also
+            those that were not seen and are asserted "anywhere", by number or name, in look-alike
+            letters too (`asserted_aus`).
+        unnamed: What boxes without a name stand for where they are fewer than the AUs of the
+            conclusion: "matched" with those that suit them best, or "ordered", the first for the
+            first AU, as where they are as many.
 
     Raises:
         ValueError: An option is out of range; the message names option and value.
@@ -64,6 +72,8 @@ class GroundingConfig(MatchingConfig):
     formula: str = "ramp"
     au_weight: float = 0.3
     au_beta: float = 1.0
+    mentions: Mentions = "conclusion"
+    unnamed: Unnamed = "matched"
 
     def __post_init__(self) -> None:
         # Not super(): with slots, the decorator returns another class than the one being defined.
@@ -71,6 +81,12 @@ class GroundingConfig(MatchingConfig):
         if self.formula != "ramp" and self.formula not in PRIOR_FORMULAS:
             known = ", ".join(("ramp", *PRIOR_FORMULAS))
             raise ValueError(f"formula is {self.formula!r}, not one of {known}")
+        for name, known_values in (("mentions", Mentions), ("unnamed", Unnamed)):
+            if getattr(self, name) not in get_args(known_values):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, not one of "
+                    f"{', '.join(get_args(known_values))}"
+                )
         for name in ("au_weight", "au_beta"):
             _require_number(name, getattr(self, name))
         if not 0 <= self.au_weight <= 1:
@@ -232,7 +248,10 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
         return Grounding(0.0, 0.0, 0.0, 0.0, 0.0, True)
     named = trace.conclusion_aus
     right = sum(au in evidence for au in named)
-    precision = right / len(named) if named else 0.0
+    n_named = len(named)
+    if config.mentions == "anywhere":
+        n_named = right + len({*named, *asserted_aus(trace)} - evidence.keys())
+    precision = right / n_named if n_named else 0.0
     recall = right / len(evidence)
     matching = match_trace(trace, target, config)
     if config.formula == "ramp":
@@ -245,6 +264,33 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
         )
     f1 = f_score(precision, recall)
     return Grounding(reward, matching.mean_iou, precision, recall, f1, False)
+
+
+def asserted_aus(trace: Trace) -> tuple[int, ...]:
+    """The AUs that a trace asserts in any of its parts, by number or by FACS name; each once.
+
+    Letters of other alphabets that look like those of "AU" are read as these.
+
+    Example:
+        >>> from tag_rewards.trace import Trace
+        >>> said = "A lip corner puller, no AU4, and \N{CYRILLIC CAPITAL LETTER A}U9."
+        >>> asserted_aus(Trace(said, (), "AU6 shows joy.", (6,), "joy"))
+        (6, 12, 9)
+    """
+    found = dict.fromkeys([*trace.conclusion_aus, *(au for step in trace.steps for au in step.aus)])
+    texts = [trace.global_analysis, trace.conclusion]
+    for step in trace.steps:
+        texts += [step.region, step.observation]
+    for text in texts:
+        found |= dict.fromkeys(mentioned_aus(text.translate(_LOOK_ALIKE), names=True))
+    return tuple(found)
+
+
+# Cyrillic, Greek, Armenian and Cherokee letters, and signs, for the two of "AU".
+_LOOK_ALIKE = {
+    **dict.fromkeys(map(ord, "АаΑαᎪ\u0251Ꭺ∀"), "a"),
+    **dict.fromkeys(map(ord, "Սսυυᴜ∪⋃ՄՍ"), "u"),
+}
 
 
 def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING) -> Matching:
@@ -268,6 +314,11 @@ def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING
         0.5
     """
     claims, evidence, unplaced = trace.claims, target.by_au, trace.unplaced_aus
+    if getattr(config, "unnamed", "matched") == "ordered" and len(claims) < len(unplaced):
+        named = zip(claims, unplaced, strict=False)
+        missing = len(unplaced) - len(claims)
+        ordered = [(claim.box, (au,)) for claim, au in named]
+        return match(ordered, evidence, config, missing=missing)
     found = match(claims, evidence, config, unplaced)
     if len(unplaced) != len(claims) or len({claim.box for claim in claims}) == len(claims):
         return found
