@@ -1,13 +1,16 @@
 """`tag-rewards prepare`, of a dataset, and `tag-rewards target`, of one image."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tag_rewards.commands import options
 from tag_rewards.commands.terminal import AsJson, progress, tell
 from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from tag_rewards.prepare.placement import Placement
 
 
 def prepare(
@@ -106,7 +109,6 @@ def prepare(
     from tag_rewards.evidence.of_dataset import EvidenceRows
     from tag_rewards.model_images import images_by_hand
     from tag_rewards.prepare.face_target import TargetConfig
-    from tag_rewards.prepare.placement import placement_of
     from tag_rewards.prepare.run import PrepareConfig
     from tag_rewards.prepare.run import prepare as run
     from tag_rewards.prepare.texts import Imprecision
@@ -123,7 +125,7 @@ def prepare(
         prompt=prompt,
         data_source=data_source,
         seed=seed,
-        placement=placement_of(placement),
+        placement=_placement_of(placement),
         place_evaluation=place_evaluation,
         keep_unseen=keep_unseen,
         limit=limit,
@@ -157,6 +159,16 @@ def prepare(
         lambda: {**counts.to_dict(), "notes": notes, "written": out},
         lambda: [counts.to_table(), *notes, f"Written to {out}"],
     )
+
+
+def _placement_of(text: str) -> "Placement | Literal['aligned'] | None":
+    from tag_rewards.prepare.placement import Placement
+
+    if text == "aligned":
+        return "aligned"
+    if text == "never":
+        return None
+    return Placement() if text == "always" else Placement.from_text(text)
 
 
 def target(

@@ -167,9 +167,10 @@ def means_of_others(names: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
     _, of, counts = np.unique(np.asarray(names), return_inverse=True, return_counts=True)
     sums = np.zeros((len(counts), 4))
     np.add.at(sums, of, own)
-    others = np.full(own.shape, np.nan)
+    others: NDArray[np.float64] = np.full(own.shape, np.nan)
     n = (counts[of] - 1)[:, np.newaxis]
-    return np.divide(sums[of] - own, n, out=others, where=n > 0)
+    np.divide(sums[of] - own, n, out=others, where=n > 0)
+    return others
 
 
 def face_area(landmarks: NDArray[np.float64] | None, width: int, height: int) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from math import cos, isfinite, isnan, radians, sin
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 import cv2
@@ -58,7 +58,7 @@ class Placement:
     inside before; so a face that fills it gets smaller.
 
     Attributes:
-        scale: How much larger or smaller a face gets, as a share of its size, 0 to below 1.
+        scale: How much larger or smaller a face gets, as a share of its size, 0 to 0.9.
         roll: How far it turns to either side, in degrees, 0 to 90.
         shift: How far its centre moves along each axis, as a share of the canvas, 0 to 1.
 
@@ -219,9 +219,10 @@ class Motion(NamedTuple):
         # OpenCV has the centre of the first pixel at 0, we at 1/2.
         shift = self.points([np.add(at[:2], 0.5)])[0] - 0.5
         matrix = np.column_stack([self.turn, shift])
-        moved = cv2.warpAffine(
+        warped = cv2.warpAffine(
             picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
         )
+        moved = np.asarray(warped, np.uint8)
         around = cv2.resize(_few_pixels(moved), size, interpolation=cv2.INTER_CUBIC)
         noise = _noise_of(picture) * rng.standard_normal(size[::-1], np.float32)
         around = cv2.add(around, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
@@ -268,26 +269,6 @@ class Placed(NamedTuple):
     landmarks: NDArray[np.float64]
     board: NDArray[np.uint8]
     shown: tuple[float, float, float, float]
-
-
-def placement_of(text: str) -> Placement | Literal["aligned"] | None:
-    """What `PrepareConfig.placement` is called on the command line.
-
-    Args:
-        text: `aligned`, `always`, `never`, or what `Placement.from_text` takes.
-
-    Raises:
-        InputError: It is something else.
-
-    Example:
-        >>> placement_of("aligned"), placement_of("never"), placement_of("shift=0.1").shift
-        ('aligned', None, 0.1)
-    """
-    if text == "aligned":
-        return "aligned"
-    if text == "never":
-        return None
-    return Placement() if text == "always" else Placement.from_text(text)
 
 
 def _face(landmarks: NDArray[np.float64], at: Box) -> NDArray[np.float64]:

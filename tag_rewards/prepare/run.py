@@ -195,8 +195,8 @@ def prepare(
     source = OpenFaceCsvs(Path(faces)) if isinstance(faces, (str, Path)) else faces
     source.require_any(samples)
     if config.placement == "aligned":
-        found = _place_aligned(samples, source, config.annotation)
-        config = replace(config, placement=found)
+        usual = _place_aligned(samples, source, config.annotation)
+        config = replace(config, placement=usual)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder to write to")
     if on_start:

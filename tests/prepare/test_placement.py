@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tag_rewards.commands.prepare import _placement_of as placement_of
 from tag_rewards.datasets.made_faces import make_face
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import decode_image
@@ -25,7 +26,7 @@ from tag_rewards.prepare import (
     read_rl_parquet,
     read_sft_parquet,
 )
-from tag_rewards.prepare.placement import ALIGNED, placement_of
+from tag_rewards.prepare.placement import ALIGNED
 from tag_rewards.prepare.rows import METADATA_KEY
 from tag_rewards.rewards import GroundingConfig, grounding_reward, score
 from tag_rewards.target import AUEvidence, Target
