@@ -55,7 +55,7 @@ begin_recipe "$@"
 form_given=${FORM:-}
 taken=(CANVAS BOX_SPACE FORM PROMPT TOP_K ENABLE_THINKING)
 [[ -n ${DATA:-} && $(realpath -m "$DATA") != "$(run_setting DATA)" ]] ||
-    taken+=(DATA PROTOCOL OPENFACE EVIDENCE SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR)
+    taken+=(DATA PROTOCOL OPENFACE EVIDENCE PLACEMENT SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR)
 for name in "${taken[@]}"; do
     declare "$name=${!name:-$(run_setting "$name")}"
 done

@@ -61,6 +61,8 @@
 #   N_TRAIN, N_TEST, SEED  size and seed of the made faces: 2000, 256, 0
 #   SFT_BOX_JITTER, SFT_BOX_GROWTH, SFT_AU_ERROR  how far template traces are off, as `tag-rewards
 #             prepare --help` has it: 0.18, 0.2 and 0.12 for made faces, 0 otherwise
+#   PLACEMENT how far training faces are put from where they lie, as `tag-rewards prepare --help` has it
+#                                         aligned                aligned
 #   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV      virtual environment: .venv
 #   MEMORY_CHECK=0  starts even if the estimate of a GPU's memory says that the run cannot fit
