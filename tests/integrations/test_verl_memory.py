@@ -14,6 +14,7 @@ from tag_rewards.integrations.verl.memory import (
     Training,
     cached_sequences,
     estimate,
+    gathered_alone,
     rollout_memory,
     size_of,
     training_memory,
@@ -126,3 +127,17 @@ def test_parameters_are_those_of_the_released_weights(name: str) -> None:
         per_layer = (4096 + 4096) * 2 + (4096 + 1024) * 2 + 3 * (4096 + 12288)
         merger = (4 * 1152 + 4 * 1152) + (4 * 1152 + 4096)
         assert size.linear == 36 * per_layer + 4 * merger
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("name", ["Qwen3-VL-2B", "Qwen3-VL-8B", "Qwen2.5-VL-7B"])
+def test_verl_gathers_these_modules_alone(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("verl")
+    from verl.utils.fsdp_utils import _select_fsdp2_wrap_targets
+
+    with torch.device("meta"):
+        model = transformers.AutoModelForImageTextToText.from_config(configuration(name))
+    theirs = _select_fsdp2_wrap_targets(model, list(model._no_split_modules))
+    assert [model.get_submodule(alone) for alone in gathered_alone(model)] == theirs

@@ -37,7 +37,7 @@ from tag_rewards.errors import InputError
 from tag_rewards.integrations.verl.vision import in_visual_encoder
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
 GIB = 2**30
 _OTHER = 2 * GIB
@@ -136,6 +136,22 @@ class Rollouts:
     bucket: int
 
 
+def gathered_alone(model: PreTrainedModel) -> list[str]:
+    """Names of the modules that verl has FSDP2 gather each on its own.
+
+    They are the blocks, and the embedding and the head where these are two.
+    """
+    from torch.nn import Embedding
+
+    tied = model.config.tie_word_embeddings
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module).__name__ in (model._no_split_modules or ())
+        or (not tied and (isinstance(module, Embedding) or name == "lm_head"))
+    ]
+
+
 def size_of(config: PretrainedConfig) -> ModelSize:
     """Count the parameters of transformers' class for a configuration; nothing is allocated."""
     import torch
@@ -144,14 +160,8 @@ def size_of(config: PretrainedConfig) -> ModelSize:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
     text = config.get_text_config()
-    tied = bool(config.tie_word_embeddings)
     counts = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    alone = [
-        name
-        for name, module in model.named_modules()
-        if type(module).__name__ in (model._no_split_modules or ())
-        or (not tied and (isinstance(module, torch.nn.Embedding) or name == "lm_head"))
-    ]
+    alone = gathered_alone(model)
     blocks = [
         sum(count for name, count in counts.items() if name.startswith(f"{block}."))
         for block in alone
@@ -164,7 +174,7 @@ def size_of(config: PretrainedConfig) -> ModelSize:
         encoder=sum(count for name, count in counts.items() if in_visual_encoder(name)),
         block=max(blocks, default=0),
         root=sum(counts.values()) - sum(blocks),
-        tied=tied,
+        tied=bool(config.tie_word_embeddings),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
