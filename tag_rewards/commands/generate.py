@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -17,6 +17,7 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from tag_rewards.completions.completion import Completion
     from tag_rewards.completions.run import Callbacks
+    from tag_rewards.engines import OpenAIEngine
     from tag_rewards.evaluation.run import CounterfactualSummary, MovedSummary
 
 
@@ -67,6 +68,14 @@ def generate(
         ),
     ] = False,
     draws: Annotated[int, typer.Option(help="In how many ways as much is hidden elsewhere.")] = 3,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch",
+            help="Ask nobody: write the questions for a batch API like OpenAI's, one a line. "
+            "`eval` reads the file that it gives back.",
+        ),
+    ] = False,
 ) -> None:
     """Ask a model about every face of an evaluation set.
 
@@ -82,9 +91,12 @@ def generate(
         tag-rewards generate eval.parquet --model gpt-4o --engine openai
         -o url=https://api.openai.com/v1 --out gpt-4o/completions.jsonl
 
+        tag-rewards generate eval.parquet --model gpt-4o --batch --out questions.jsonl
+
         tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
     """
     from tag_rewards.completions.asking import GenerationConfig
+    from tag_rewards.completions.batch import write_batch
     from tag_rewards.completions.counterfactual import CounterfactualConfig
     from tag_rewards.completions.moved import MovedConfig
     from tag_rewards.completions.run import (
@@ -94,6 +106,7 @@ def generate(
         counterfactual_file,
         moved_file,
     )
+    from tag_rewards.engines import make_engine
     from tag_rewards.evaluation.run import summarize_counterfactual, summarize_moved
     from tag_rewards.files.whole import whole
     from tag_rewards.pictures.hidden_parts import draw_counterfactuals
@@ -105,6 +118,14 @@ def generate(
     if chunk is None and engine == "vllm":
         chunk = CHUNK
     config = GenerationConfig(max_tokens, temperature, seed, chunk, retry_failed)
+    if batch:
+        for option, given in (("--counterfactual", counterfactual), ("--moved", moved)):
+            if given:
+                raise InputError(f"{option} asks about answers that a --batch does not have yet")
+        endpoint = cast("OpenAIEngine", make_engine("openai", model, options))
+        count = write_batch(data, model, out, config, endpoint.config, limit)
+        print(f"Written to {out}: {count} questions")
+        return
     masking = CounterfactualConfig(draws, seed)
     asked = Model(model, engine, options)
     hidden = masking if counterfactual else None

@@ -1,4 +1,5 @@
 from .asking import GenerationConfig
+from .batch import write_batch
 from .completion import (
     Completion,
     read_completions,
@@ -28,4 +29,5 @@ __all__ = [
     "ask_moved",
     "generate",
     "read_completions",
+    "write_batch",
 ]

@@ -7,11 +7,13 @@
      "model": "runs/tag/grpo/hf"}
 
 `tag-rewards generate` or any script writes it. Needed are `id` and `completion` (null if there is
-none); further fields than these do not matter.
+none); further fields than these do not matter. A line that a batch API has answered, OpenAI's or
+one like it, is read as well: it has `custom_id`, and `response` or `error`.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -183,6 +185,8 @@ def completion_of(where: str, record: dict[str, Any]) -> Completion:
     Raises:
         InputError: A field is missing or wrong.
     """
+    if "custom_id" in record:
+        return _of_batch(where, record)
     name = record.get("id")
     if not isinstance(name, str) or not name:
         raise InputError(f"{where}: field 'id' is {name!r:.60}, not the name of a face")
@@ -202,6 +206,36 @@ def completion_of(where: str, record: dict[str, Any]) -> Completion:
         answer_logprob=_logprob(where, record.get("answer_logprob")),
         error=failure,
         model=record.get("model") or "",
+    )
+
+
+def _of_batch(where: str, record: dict[str, Any]) -> Completion:
+    """The completion in a line of a batch API's file of answers, or of errors."""
+    from tag_rewards.engines.openai_protocol import MalformedError, error_message, parse_reply
+
+    name, response = record["custom_id"], record.get("response")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{where}: field 'custom_id' is {name!r:.60}, not the name of a face")
+    if "method" in record and response is None and not record.get("error"):
+        raise InputError(f"{where} is a question and no answer; give the file that came back")
+    body = response.get("body") if isinstance(response, dict) else None
+    failed = record.get("error") or not isinstance(response, dict)
+    try:
+        if failed or response.get("status_code") != 200:
+            said = json.dumps({"error": record["error"]} if record.get("error") else body)
+            why = error_message(said.encode()) if said != "null" else "no answer came back"
+            return Completion(id=name, completion=None, error=why)
+        reply = parse_reply(name, json.dumps(body).encode())
+    except (MalformedError, RecursionError) as error:
+        raise InputError(f"{where}: field 'response': {error}") from error
+    model = body.get("model") if isinstance(body, dict) else None
+    return Completion(
+        id=name,
+        completion=reply.text,
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        model=model if isinstance(model, str) else "",
     )
 
 

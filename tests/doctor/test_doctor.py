@@ -16,7 +16,7 @@ from tests.builders.model import RELEASED_QWEN2_5, write_model
 TINY = Path(__file__).parents[2] / "recipes" / "tiny_vlm" / "base"
 NEEDS = [
     "numpy>=1",
-    "pyarrow>=15; extra == 'data'",
+    "pyarrow>=16; extra == 'data'",
     "opencv-python-headless>=4.8; extra == 'data'",
     "trl>=1.16; (python_version >= '3.11') and extra == 'trl'",
     "gone; (python_version < '3') and extra == 'trl'",
@@ -47,7 +47,7 @@ def installed(monkeypatch):
     return pretend
 
 
-ALL = {"numpy": "2.0", "pyarrow": "15.0", "opencv_python_headless": "4.10", "trl": "1.16"}
+ALL = {"numpy": "2.0", "pyarrow": "16.0", "opencv_python_headless": "4.10", "trl": "1.16"}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ ALL = {"numpy": "2.0", "pyarrow": "15.0", "opencv_python_headless": "4.10", "trl
     [
         ({}, {"": (), "data": (), "trl": ()}),
         ({"numpy": "0.9"}, {"": ("numpy is 0.9, not >=1",)}),
-        ({"pyarrow": "14.0"}, {"data": ("pyarrow is 14.0, not >=15",)}),
+        ({"pyarrow": "14.0"}, {"data": ("pyarrow is 14.0, not >=16",)}),
         ({"pyarrow": None}, {"data": ("pyarrow is not installed",), "": ()}),
         ({"trl": "2.0rc1"}, {"trl": ()}),
         ({"opencv_python_headless": None, "opencv_python": "4.9"}, {"data": ()}),
