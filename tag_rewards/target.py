@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
+#: Probability below which a detector rules an AU out.
+RULED_OUT = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class AUEvidence:
@@ -74,6 +77,10 @@ class Target:
         box_space: The coordinates of the boxes, those of the evidence and those that the model
             is asked for.
         form: How the completion is written, as `tag_rewards.forms.form_named` takes it.
+        unsure: Other AUs with the detector's probability, each at most once and not in the
+            evidence. They are not asked for; `GroundingConfig.unsure` says what naming them is
+            worth.
+        ignored: Those of them that the detector does not rule out: of at least `RULED_OUT`.
 
     Raises:
         InputError: A field is wrong; the message names the field, the value and what to do.
@@ -92,7 +99,9 @@ class Target:
     evidence: tuple[AUEvidence, ...]
     box_space: BoxSpace
     form: str = "tag"
+    unsure: tuple[AUEvidence, ...] = ()
     by_au: dict[int, AUEvidence] = field(init=False, repr=False, compare=False)
+    ignored: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.label, str):
@@ -111,28 +120,36 @@ class Target:
             raise InputError(f"form: {error}") from None
         object.__setattr__(self, "label", label)
         object.__setattr__(self, "evidence", tuple(self.evidence))
+        object.__setattr__(self, "unsure", tuple(self.unsure))
+        known: dict[int, AUEvidence] = {}
+        self._add("evidence", self.evidence, known)
+        object.__setattr__(self, "by_au", known.copy())
+        self._add("unsure", self.unsure, known)
+        ignored = frozenset(item.au for item in self.unsure if item.probability >= RULED_OUT)
+        object.__setattr__(self, "ignored", ignored)
+
+    def _add(self, name: str, items: Sequence[AUEvidence], known: dict[int, AUEvidence]) -> None:
+        """Check the items of a field, and add them to those that are known by their AU."""
         width, height = self.box_space.extent
-        by_au: dict[int, AUEvidence] = {}
-        for index, evidence in enumerate(self.evidence):
+        for index, evidence in enumerate(items):
             if not isinstance(evidence, AUEvidence):
-                raise InputError(f"evidence[{index}]: {shown(evidence)} is no AUEvidence")
-            if evidence.au in by_au:
+                raise InputError(f"{name}[{index}]: {shown(evidence)} is no AUEvidence")
+            if evidence.au in known:
                 raise InputError(
-                    f"evidence[{index}].au: AU{evidence.au} is there twice; "
+                    f"{name}[{index}].au: AU{evidence.au} is there twice; "
                     "give one box that spans both sides of the face"
                 )
             x1, y1, x2, y2 = evidence.box
             if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
                 raise InputError(
-                    f"evidence[{index}].box: {list(evidence.box)} leaves the box space "
+                    f"{name}[{index}].box: {list(evidence.box)} leaves the box space "
                     f"{self.box_space.kind} of {width:g} x {height:g}; "
                     "convert it to that space, or clip it"
                 )
-            by_au[evidence.au] = evidence
-        object.__setattr__(self, "by_au", by_au)
+            known[evidence.au] = evidence
 
     def __hash__(self) -> int:
-        return hash((self.label, self.evidence, self.box_space, self.form))
+        return hash((self.label, self.evidence, self.box_space, self.form, self.unsure))
 
     def _repr_html_(self) -> str:
         seen = [
@@ -143,7 +160,9 @@ class Target:
         return Grid(("seen", "probability", "box"), seen, title).html()
 
     def to_json(self) -> str:
-        """One line of JSON; `Target.from_json` is its inverse. TAG's own form is left out.
+        """One line of JSON; `Target.from_json` is its inverse.
+
+        TAG's own form is left out, and `unsure` where there is nothing in it.
 
         Example:
             >>> print(Target("joy", (), BoxSpace.normalized_1000()).to_json())
@@ -158,6 +177,8 @@ class Target:
         }
         if self.form != "tag":
             fields["form"] = self.form
+        if self.unsure:
+            fields["unsure"] = [_evidence_fields(evidence) for evidence in self.unsure]
         return json.dumps(fields, allow_nan=False)
 
     @classmethod
@@ -181,7 +202,7 @@ class Target:
                 f"({error})"
             ) from None
         required = ("version", "label", "box_space", "evidence")
-        _check_fields("", fields, required, optional=("form",))
+        _check_fields("", fields, required, optional=("form", "unsure"))
         if fields["version"] != VERSION:
             raise InputError(
                 f"version: {shown(fields['version'])} is unknown; "
@@ -193,10 +214,10 @@ class Target:
             box_space = BoxSpace.from_dict(fields["box_space"])
         except ValueError as error:
             raise InputError(f"box_space: {error}") from None
-        if not isinstance(fields["evidence"], list):
-            raise InputError(f"evidence: {shown(fields['evidence'])} is not a list")
-        evidence = tuple(_read_evidence(i, item) for i, item in enumerate(fields["evidence"]))
-        return cls(fields["label"], evidence, box_space, fields.get("form", "tag"))
+        evidence, unsure = (
+            _read_list(name, fields.get(name, [])) for name in ("evidence", "unsure")
+        )
+        return cls(fields["label"], evidence, box_space, fields.get("form", "tag"), unsure)
 
 
 def _evidence_fields(evidence: AUEvidence) -> dict[str, Any]:
@@ -216,8 +237,13 @@ def _short(value: float) -> float:
     return int(value) if value.is_integer() else value
 
 
-def _read_evidence(index: int, fields: Any) -> AUEvidence:
-    path = f"evidence[{index}]"
+def _read_list(name: str, items: Any) -> tuple[AUEvidence, ...]:
+    if not isinstance(items, list):
+        raise InputError(f"{name}: {shown(items)} is not a list")
+    return tuple(_read_evidence(f"{name}[{index}]", item) for index, item in enumerate(items))
+
+
+def _read_evidence(path: str, fields: Any) -> AUEvidence:
     _check_fields(path, fields, required=("au", "probability", "box"), optional=("polygon",))
     try:
         return AUEvidence(**fields)

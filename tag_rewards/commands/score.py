@@ -182,7 +182,9 @@ def serve(
     ] = _GROUNDING.au_beta,
     probability_weighted: Annotated[
         bool,
-        _reward_option("Weigh each AU by the detector's probability.", "--probability-weighted"),
+        _reward_option(
+            "Weigh each AU by the detector's probability (deprecated).", "--probability-weighted"
+        ),
     ] = _GROUNDING.probability_weighted,
     overlap: Annotated[
         Literal["box", "polygon"], _reward_option("What a box is compared with.")
@@ -199,6 +201,10 @@ def serve(
         Literal["matched", "ordered"],
         _reward_option("What boxes without a name stand for, where they are fewer than AUs."),
     ] = _GROUNDING.unnamed,
+    unsure: Annotated[
+        Literal["ignored", "wrong", "soft"],
+        _reward_option("What claims of AUs are that the detector is unsure of."),
+    ] = _GROUNDING.unsure,
     synonyms: SynonymsFile = None,
     reasoning: ReasoningOption = _REWARD.reasoning,
 ) -> None:
@@ -229,6 +235,7 @@ def serve(
             au_beta,
             mentions,
             unnamed,
+            unsure,
             denominator=denominator,
         )
         config = ServerConfig(

@@ -113,7 +113,7 @@ class Judged(NamedTuple):
         au_precision: Share of the AUs named in the conclusion that the target has.
         au_recall: Share of the target's AUs that the conclusion names.
         mentions: Different AUs that the trace asserts anywhere.
-        unseen: Those of them that the target does not have.
+        unseen: Those of them that the target does not have, not even among those that it ignores.
         claims: The boxes.
         words: Whether the words fit; None if there are none.
         suspect: The box space or order in which they would fit far better.
@@ -213,7 +213,7 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
         au_precision=right / len(named) if named else 0.0,
         au_recall=right / len(evidence),
         mentions=mentions,
-        unseen=mentions - evidence.keys(),
+        unseen=mentions - evidence.keys() - target.ignored,
         claims=_claim_rows(trace, target, areas),
     )
 

@@ -132,14 +132,14 @@ MEASURES: dict[str, Measure] = {
     "au_recall": Measure("AU recall", count=lambda of: (of.au_recall, of.counted), told=True),
     "au_f1": Measure("AU F1", count=lambda of: (of.au_f1, of.counted), told=True),
     "hallucination_per_mention": Measure(
-        "hallucination per mention",
+        "not confirmed per mention",
         more_is_better=False,
         count=lambda of: (of.n_hallucinated, of.n_mentions),
         told=True,
         column=False,
     ),
     "hallucination_per_trace": Measure(
-        "hallucination per trace",
+        "not confirmed per trace",
         more_is_better=False,
         count=lambda of: ((of.n_hallucinated > 0).astype(np.float64), of.written),
         told=True,

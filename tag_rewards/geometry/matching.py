@@ -21,6 +21,7 @@ from math import fsum, inf, nan
 from numbers import Real
 from operator import itemgetter, mul
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+from warnings import warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -275,7 +276,9 @@ class MatchingConfig:
             a gradient, while the whole image as a box earns nothing.
         iou_ceiling: IoU from which a box earns everything, in (iou_floor, 1]. Below 1 because
             integer coordinates of a small box cannot reach 1.
-        probability_weighted: Weigh each piece of evidence by its probability.
+        probability_weighted: Weigh each piece of evidence by its probability. Deprecated: detectors
+            give strong AUs a high probability, not sure ones, and a right claim of little weight
+            can lower the score.
         overlap: "box" for the IoU of two boxes; "polygon" for that of the box with the region's
             polygon, relative to what the region's own box has.
         denominator: What the sum is divided by: "max" for the larger number of claims and evidence,
@@ -300,6 +303,13 @@ class MatchingConfig:
         if not isinstance(self.probability_weighted, bool):
             raise ValueError(
                 f"probability_weighted is {self.probability_weighted!r}, not true or false"
+            )
+        if self.probability_weighted:
+            warn(
+                "probability_weighted is deprecated: it weighs strong AUs, not sure ones, and a "
+                "right claim can lower the score; give targets with unsure AUs",
+                DeprecationWarning,
+                stacklevel=3,
             )
         if self.probability_weighted and self.denominator == "dice":
             raise ValueError(

@@ -254,7 +254,8 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
     scores = score_trace(trace, target, config)
     matching = match_trace(trace, target, config.grounding)
     grounding = config.grounding
-    by_ramp = grounding.formula == "ramp" and bool(target.evidence)
+    # Soft evidence judges all claims at once, as another formula does.
+    by_ramp = grounding.formula == "ramp" and grounding.unsure != "soft" and bool(target.evidence)
     factor = names_worth(scores["au_precision"], scores["au_recall"], grounding)
     boxes = tuple(_boxes_of(trace, target, matching, config))
     reward = scores["grounding"] if by_ramp else None
@@ -275,7 +276,9 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
         label=target.label,
         answer=trace.answer,
         read_as=canonical_expression(trace.answer or "", config.synonyms),
-        unseen=tuple(au for au in trace.conclusion_aus if au not in target.by_au),
+        unseen=tuple(
+            au for au in trace.conclusion_aus if au not in target.by_au and au not in target.ignored
+        ),
         missing=tuple(missing_parts(trace, config.reasoning, config.synonyms)),
         errors=(*trace.errors, *_wordless(trace), *_reasoning_error(trace, config)),
         suspect="" if suspect is None else str(suspect),
@@ -299,6 +302,12 @@ def _boxes_of(
         iou = matching.overlaps[matched[0]][claim.box] if matched else None
         if iou is not None:
             verdict = f"worth {config.grounding.worth(iou):.3f} of 1"
+        elif (
+            config.grounding.unsure == "ignored"
+            and claim.aus
+            and (target.ignored.issuperset(claim.aus))
+        ):
+            verdict = "the detector is unsure of it, and nothing is said of it"
         else:
             verdict = "shows nothing, and counts as a claim"
         notes = [verdict, *_notes(step, claim.aus, matched, target, trace)]
@@ -311,7 +320,7 @@ def _notes(
     step: Step, aus: tuple[int, ...], matched: tuple[int, ...], target: Target, trace: Trace
 ) -> Iterator[str]:
     """What else there is to say of a box."""
-    unseen = [au for au in aus if au not in target.by_au]
+    unseen = [au for au in aus if au not in target.by_au and au not in target.ignored]
     if unseen:
         yield f"not seen: {_aus(unseen)}"
     elsewhere = [au for au in aus if au in target.by_au and au not in matched]

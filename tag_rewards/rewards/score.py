@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 Reasoning = Literal["allowed", "required", "forbidden"]
 Mentions = Literal["conclusion", "anywhere"]
 Unnamed = Literal["matched", "ordered"]
+Unsure = Literal["ignored", "wrong", "soft"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class GroundingConfig(MatchingConfig):
         unnamed: What boxes without a name stand for where they are fewer than the AUs of the
             conclusion: "matched" with those that suit them best, or "ordered", the first for the
             first AU, as where they are as many.
+        unsure: What claims of AUs are that the detector neither confirms nor rules out
+            (`Target.ignored`): "ignored", neither earning nor costing; "wrong", as those of AUs
+            that were not seen; or "soft", where every claim earns the AU's probability minus one
+            half (`soft_score`).
 
     Raises:
         ValueError: An option is out of range; the message names option and value.
@@ -74,6 +79,7 @@ class GroundingConfig(MatchingConfig):
     au_beta: float = 1.0
     mentions: Mentions = "conclusion"
     unnamed: Unnamed = "matched"
+    unsure: Unsure = "ignored"
 
     def __post_init__(self) -> None:
         # Not super(): with slots, the decorator returns another class than the one being defined.
@@ -81,7 +87,9 @@ class GroundingConfig(MatchingConfig):
         if self.formula != "ramp" and self.formula not in PRIOR_FORMULAS:
             known = ", ".join(("ramp", *PRIOR_FORMULAS))
             raise ValueError(f"formula is {self.formula!r}, not one of {known}")
-        for name, known_values in (("mentions", Mentions), ("unnamed", Unnamed)):
+        for name, known_values in (
+            *(("mentions", Mentions), ("unnamed", Unnamed), ("unsure", Unsure)),
+        ):
             if getattr(self, name) not in get_args(known_values):
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}, not one of "
@@ -246,16 +254,22 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     evidence = target.by_au
     if not evidence:
         return Grounding(0.0, 0.0, 0.0, 0.0, 0.0, True)
+    unsure = _ignored(target, config)
     named = trace.conclusion_aus
+    if unsure:
+        named = tuple(au for au in named if au not in unsure)
     right = sum(au in evidence for au in named)
     n_named = len(named)
     if config.mentions == "anywhere":
-        n_named = right + len({*named, *asserted_aus(trace)} - evidence.keys())
+        n_named = right + len({*named, *asserted_aus(trace)} - evidence.keys() - unsure)
     precision = right / n_named if n_named else 0.0
     recall = right / len(evidence)
     matching = match_trace(trace, target, config)
     if config.formula == "ramp":
-        reward = matching.score * names_worth(precision, recall, config)
+        of_boxes = matching.score
+        if config.unsure == "soft":
+            of_boxes = soft_score(trace, target, matching)
+        reward = of_boxes * names_worth(precision, recall, config)
     else:
         spoken = [au for step in trace.steps for au in step.aus]
         seen = tuple(Claim(item.box, (au,)) for au, item in evidence.items())
@@ -267,13 +281,13 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
 
 
 def asserted_aus(trace: Trace) -> tuple[int, ...]:
-    """The AUs that a trace asserts in any of its parts, by number or by FACS name; each once.
+    r"""The AUs that a trace asserts in any of its parts, by number or by FACS name; each once.
 
     Letters of other alphabets that look like those of "AU" are read as these.
 
     Example:
         >>> from tag_rewards.trace import Trace
-        >>> said = "A lip corner puller, no AU4, and \N{CYRILLIC CAPITAL LETTER A}U9."
+        >>> said = "A lip corner puller and \N{CYRILLIC CAPITAL LETTER A}U9, but no AU4."
         >>> asserted_aus(Trace(said, (), "AU6 shows joy.", (6,), "joy"))
         (6, 12, 9)
     """
@@ -314,6 +328,8 @@ def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING
         0.5
     """
     claims, evidence, unplaced = trace.claims, target.by_au, trace.unplaced_aus
+    if ignored := _ignored(target, config):
+        claims, unplaced = _without(claims, unplaced, ignored)
     if getattr(config, "unnamed", "matched") == "ordered" and len(claims) < len(unplaced):
         named = zip(claims, unplaced, strict=False)
         missing = len(unplaced) - len(claims)
@@ -326,6 +342,71 @@ def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING
     lower = min(found, best, key=attrgetter("mean_iou"))
     least = min(found, best, key=attrgetter("score"))
     return lower._replace(score=least.score, gains=least.gains)
+
+
+_NOTHING: frozenset[int] = frozenset()
+
+
+def _ignored(target: Target, config: MatchingConfig) -> frozenset[int]:
+    """The AUs of which nothing is said for or against a claim."""
+    return _NOTHING if getattr(config, "unsure", "ignored") == "wrong" else target.ignored
+
+
+def _without(
+    claims: tuple[Claim, ...], unplaced: tuple[int, ...], ignored: frozenset[int]
+) -> tuple[tuple[Claim, ...], tuple[int, ...]]:
+    """Claims and AUs without a box, but for those that are ignored.
+
+    Boxes without a name may stand for any AU: where there are such, their AUs all stay.
+    """
+    left = [(claim, tuple(au for au in claim.aus if au not in ignored)) for claim in claims]
+    kept = tuple(Claim(claim.box, aus) for claim, aus in left if aus or not claim.aus)
+    if not all(claim.aus for claim in kept):
+        return kept, unplaced
+    return kept, tuple(au for au in unplaced if au not in ignored)
+
+
+def soft_score(trace: Trace, target: Target, matching: Matching) -> float:
+    r"""What the boxes are worth if a claim earns how far its AU's probability lies above one half.
+
+    .. math:: S = \max\Bigl(0, \frac{\sum_{a \in C} (p_a - \frac12)\, r_a - \frac12 m}
+        {\sum_{a: p_a > \frac12} (p_a - \frac12)}\Bigr)
+
+    over the AUs :math:`C` that the boxes claim, with :math:`p_a` of the evidence or of the unsure
+    AUs, else 0; :math:`r_a` is what the ramp gives the box of an AU above one half, and 1 below: a
+    wrong claim costs wherever its box lies. The :math:`m` claims beyond one for each AU, and boxes
+    of no AU, cost one half each. 1 if all AUs above one half, and no others, are in their place.
+    Where none lies above one half, the score is that of the matching.
+
+    Args:
+        trace: The parsed completion.
+        target: Its target.
+        matching: Of the two, without weights.
+
+    Example:
+        >>> from tag_rewards.geometry.boxes import BoxSpace
+        >>> from tag_rewards.target import AUEvidence, Target
+        >>> from tag_rewards.trace import Step, Trace
+        >>> seen, maybe = AUEvidence(12, 0.9, (2, 6, 8, 9)), AUEvidence(6, 0.4, (2, 2, 8, 5))
+        >>> target = Target("joy", (seen,), BoxSpace.pixels(10, 10), unsure=(maybe,))
+        >>> steps = [Step("face", "up", item.box, item.au) for item in (seen, maybe)]
+        >>> for n in 1, 2:
+        ...     trace = Trace("A smile.", tuple(steps[:n]), "AU12.", (12,), "joy")
+        ...     print(round(soft_score(trace, target, match_trace(trace, target)), 3))
+        1.0
+        0.75
+    """
+    probability = {item.au: item.probability for item in (*target.unsure, *target.evidence)}
+    likely = [of.probability - 0.5 for of in target.evidence if of.probability > 0.5]
+    if not likely:
+        return matching.score
+    claimed = [au for claim in trace.claims for au in claim.aus]
+    n_more = len(claimed) - len({*claimed}) + sum(not claim.aus for claim in trace.claims)
+    earned = -n_more / 2
+    for au in {*claimed}:
+        more = probability.get(au, 0.0) - 0.5
+        earned += more * matching.gains.get(au, 0.0) if more > 0 else more
+    return max(0.0, earned / sum(likely))
 
 
 def names_worth(precision: float, recall: float, config: GroundingConfig) -> float:
