@@ -13,8 +13,9 @@ what preparing costs.
     python benchmarks/placement.py --faces 2000 --out aligned
     DATA=aligned OPENFACE=aligned/openface bash recipes/run_tag_grpo.sh
 
-(with PLACEMENT=never in another OUT for comparison), and then, for each seed of the training, how much the boxes of its model follow the picture (1: it
-looks; 0: it does not), on the aligned faces that it was not trained on:
+(with PLACEMENT=never in another OUT for comparison), and then, for each seed of the training, how
+much the boxes of its model follow the picture (1: it looks; 0: it does not), on the aligned faces
+that it was not trained on:
 
     tag-rewards prepare aligned --openface aligned/openface --out data --canvas 112 --prompt short
     tag-rewards generate data/eval.parquet --model RUN/grpo/hf --out grpo.jsonl --moved

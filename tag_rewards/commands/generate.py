@@ -96,7 +96,6 @@ def generate(
         tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
     """
     from tag_rewards.completions.asking import GenerationConfig
-    from tag_rewards.completions.batch import write_batch
     from tag_rewards.completions.counterfactual import CounterfactualConfig
     from tag_rewards.completions.moved import MovedConfig
     from tag_rewards.completions.run import (
@@ -105,6 +104,7 @@ def generate(
         ask_model,
         counterfactual_file,
         moved_file,
+        write_batch,
     )
     from tag_rewards.engines import make_engine
     from tag_rewards.evaluation.run import summarize_counterfactual, summarize_moved

@@ -1,5 +1,4 @@
 from .asking import GenerationConfig
-from .batch import write_batch
 from .completion import (
     Completion,
     read_completions,
@@ -16,6 +15,7 @@ from .run import (
     Model,
     ask_model,
     generate,
+    write_batch,
 )
 
 __all__ = [

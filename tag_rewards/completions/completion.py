@@ -218,10 +218,10 @@ def _of_batch(where: str, record: dict[str, Any]) -> Completion:
         raise InputError(f"{where}: field 'custom_id' is {name!r:.60}, not the name of a face")
     if "method" in record and response is None and not record.get("error"):
         raise InputError(f"{where} is a question and no answer; give the file that came back")
-    body = response.get("body") if isinstance(response, dict) else None
-    failed = record.get("error") or not isinstance(response, dict)
+    answered = response if isinstance(response, dict) and not record.get("error") else {}
+    body = answered.get("body")
     try:
-        if failed or response.get("status_code") != 200:
+        if answered.get("status_code") != 200:
             said = json.dumps({"error": record["error"]} if record.get("error") else body)
             why = error_message(said.encode()) if said != "null" else "no answer came back"
             return Completion(id=name, completion=None, error=why)

@@ -320,7 +320,8 @@ def score_ratings(
     studies = {key.study: key for key in map(read_key, keys)}
     if len(studies) < len(keys):
         raise InputError("a study's key is given twice; give each once")
-    counted, refused = [], []
+    counted: list[tuple[Rater, Ratings]] = []
+    refused: list[tuple[Rater, Ratings]] = []
     all_ratings = _read_all(files, studies)
     for ratings in all_ratings:
         rater = _rater(ratings, studies[ratings.study])
@@ -344,7 +345,7 @@ def score_ratings(
 
 def _read_all(files: Sequence[Path], studies: Mapping[str, Key]) -> list[Ratings]:
     found: dict[tuple[str, str], Path] = {}
-    all_ratings = []
+    all_ratings: list[Ratings] = []
     for path in files:
         ratings = read_ratings(path)
         key = studies.get(ratings.study)

@@ -4,8 +4,7 @@ from .measures import (
     head_pose,
     measure_quality,
 )
-from .overview import draw_quality, quality_table
-from .run import judge_images
+from .run import draw_quality, judge_images, quality_table
 from .table import (
     Judged,
     QualityRow,

@@ -32,7 +32,7 @@ from tag_rewards.facs import au_name
 from tag_rewards.files.text import csv_text, visible
 from tag_rewards.files.whole import unchanged
 from tag_rewards.report.drawings import row_shares
-from tag_rewards.runs.speed import speed_rows
+from tag_rewards.runs.curves import speed_rows
 
 if TYPE_CHECKING:
     from tag_rewards.evaluation.classification import Classification

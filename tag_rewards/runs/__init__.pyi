@@ -1,5 +1,7 @@
 from .curves import (
+    SpeedRow,
     draw_curves,
+    speed_rows,
     training_series,
     validation_series,
 )
@@ -10,10 +12,6 @@ from .folder import (
     read_metrics,
     read_settings,
     read_timings,
-)
-from .speed import (
-    SpeedRow,
-    speed_rows,
 )
 from .summary import (
     SummaryPaths,

@@ -33,7 +33,13 @@ from tag_rewards.pictures.sheet import FacePicture, draw_faces, whole_image
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.rewards import score, score_batch
 from tag_rewards.runs.baselines import baseline_completions, fit_template
-from tag_rewards.runs.curves import COMPONENTS, OVER_FACES_WITH_AUS, draw_curves
+from tag_rewards.runs.curves import (
+    COMPONENTS,
+    OVER_FACES_WITH_AUS,
+    SpeedRow,
+    draw_curves,
+    speed_rows,
+)
 from tag_rewards.runs.folder import (
     align,
     read_generations,
@@ -43,7 +49,6 @@ from tag_rewards.runs.folder import (
     validation_files,
     write_metrics,
 )
-from tag_rewards.runs.speed import SpeedRow, speed_rows
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.quality.measures import Limit
-from tag_rewards.quality.overview import draw_quality
+from tag_rewards.quality.run import draw_quality
 from tag_rewards.quality.table import (
     QUALITY_SCHEMA,
     UNREADABLE,

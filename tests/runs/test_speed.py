@@ -6,8 +6,8 @@ import pytest
 
 from tag_rewards.report.report import write_report
 from tag_rewards.report.tables import speed_table
+from tag_rewards.runs.curves import _PEAKS, _PHASES, _RATES, speed_rows
 from tag_rewards.runs.folder import StepMetrics
-from tag_rewards.runs.speed import _PEAKS, _PHASES, _RATES, speed_rows
 from tag_rewards.runs.summary import speed_section, write_summary
 from tests.builders.results import write_made, write_run
 
