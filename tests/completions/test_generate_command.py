@@ -69,6 +69,16 @@ def test_counterfactuals_share_the_engine(data, made, tmp_path):
     assert len(json.loads(lines[0])["answers_elsewhere_masked"]) == 2
 
 
+def test_moved_pictures_share_the_engine(data, made, tmp_path):
+    run = generate(data, tmp_path / "grpo.jsonl", "--moved")
+    assert run.exit_code == 0, run.output
+    assert len(made) == 1
+    assert f"{tmp_path / 'grpo-moved.jsonl'}: {FACES} faces" in run.stdout
+    assert "A box moves by 0.000 [0.000, 0.000] of what its picture moves" in run.stdout
+    limited = generate(data, tmp_path / "grpo.jsonl", "--moved", "--limit", "2")
+    assert "which are not asked about again" in str(limited.exception)
+
+
 @pytest.mark.parametrize(
     ("family", "options", "sentence"),
     [
