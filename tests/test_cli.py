@@ -184,6 +184,9 @@ def test_the_defaults_are_those_of_the_library():
         "as_json": False,
         "keep_unseen": config.keep_unseen,
         "limit": config.limit,
+        "placement": config.placement,
+        "place_evaluation": config.place_evaluation,
+        "enable_thinking": config.enable_thinking,
     }
     parameters = inspect.signature(prepare).parameters.values()
     assert expected == {
