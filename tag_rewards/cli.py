@@ -17,7 +17,7 @@ from tag_rewards.commands.generate import generate
 from tag_rewards.commands.prepare import prepare, target
 from tag_rewards.commands.quality import quality
 from tag_rewards.commands.report import preference, report, summarize
-from tag_rewards.commands.score import explain, score, serve
+from tag_rewards.commands.score import attack, explain, score, serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.traces import traces
@@ -121,6 +121,7 @@ app.command(rich_help_panel=_EVALUATION)(report)
 app.add_typer(preference, name="preference", rich_help_panel=_EVALUATION)
 app.command(rich_help_panel=_REWARDS)(score)
 app.command(rich_help_panel=_REWARDS)(explain)
+app.command(rich_help_panel=_REWARDS)(attack)
 app.command(rich_help_panel=_REWARDS)(target)
 app.command(rich_help_panel=_REWARDS)(serve)
 app.command(rich_help_panel=_REWARDS)(show)

@@ -1,4 +1,4 @@
-"""`tag-rewards score`, `explain` and `serve`."""
+"""`tag-rewards score`, `explain`, `attack` and `serve`."""
 
 import os
 from importlib.util import find_spec
@@ -15,9 +15,10 @@ from tag_rewards.commands.options import (
     words_of,
 )
 from tag_rewards.commands.show import require_canvas, require_png, write_picture
-from tag_rewards.commands.terminal import AsJson, grid_table, tell
-from tag_rewards.errors import InputError
+from tag_rewards.commands.terminal import AsJson, grid_table, progress, tell
+from tag_rewards.errors import InputError, escaped
 from tag_rewards.integrations.server.config import ServerConfig
+from tag_rewards.looks import plain
 from tag_rewards.rewards.score import GroundingConfig, RewardConfig
 
 _Completion = Annotated[
@@ -109,6 +110,98 @@ def explain(
         as_json,
         lambda: found,
         lambda: [*map(grid_table, found.grids()), *found.sentences(), *written],
+    )
+
+
+_LONGEST_EXAMPLE = 1000  # characters
+
+
+def attack(
+    data: Annotated[
+        Path, typer.Argument(metavar="PARQUET", help="RL or evaluation data of `prepare`.")
+    ],
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            metavar="package.module:NAME",
+            help="A reward of yours, called with a completion and a target's JSON; by default that "
+            "of this library.",
+        ),
+    ] = None,
+    key: Annotated[str, typer.Option(help="Where your reward stands in what it gives.")] = "score",
+    formula: Annotated[
+        str, typer.Option(help="Formula of grounding: ramp, or a published one (docs/rewards.md).")
+    ] = "ramp",
+    completions: Annotated[
+        Path | None,
+        typer.Option(help="What a model wrote about an eval.parquet, to change that too."),
+    ] = None,
+    budget: Annotated[
+        int, typer.Option(help="Calls of the reward after which the search ends.")
+    ] = 50_000,
+    seed: Annotated[int, typer.Option(help="Of the faces that it sees, and of the search.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Search for texts that earn much without a look at the face, seeing the score alone.
+
+    One text for all faces, or for each label; and changes of honest traces, and of a model's. What
+    is printed was measured on faces that the search did not see.
+
+    **Examples**
+
+        tag-rewards attack parquet/rl_train.parquet
+
+        tag-rewards attack parquet/eval.parquet --completions grpo.jsonl --formula tree_vgr
+
+        tag-rewards attack parquet/rl_train.parquet --reward my_package.rewards:my_reward
+    """
+    from tag_rewards.completions.completion import match_faces, read_completions
+    from tag_rewards.looks import Grid
+    from tag_rewards.named import load_named
+    from tag_rewards.prepare.eval_set import read_evaluation_set, read_targets
+    from tag_rewards.testing.attack import AttackConfig, attack_reward, reward_of
+
+    config = AttackConfig(budget, seed, key)
+    if reward is not None and formula != "ramp":
+        raise InputError("--formula is one of this library's reward; leave out --reward or it")
+    if reward is None:
+        try:
+            grounding = GroundingConfig(formula=formula)
+        except ValueError as error:
+            raise InputError(f"--formula: {error}") from None
+        fn = reward_of(RewardConfig(grounding=grounding))
+    else:
+        fn = load_named("--reward", reward)
+    texts = None
+    if completions is None:
+        targets = read_targets(data)
+    else:
+        faces = read_evaluation_set(data).faces
+        matched = match_faces(completions, read_completions(completions), faces)
+        targets = [face.target for face in faces]
+        texts = [one.completion if one else None for one in matched]
+    with progress("Searching", unit="calls") as bar:
+        bar.start(budget)
+        result = attack_reward(fn, targets, texts, config, bar.advance)
+    table = Grid(
+        ("what is changed", "before", "after", "gain", "what earned it"),
+        [
+            (one.of, f"{one.before:.3f}", f"{one.score:.3f}", f"{one.gain:+.3f}", one.earned_by)
+            for one in result.found
+        ],
+    )
+    blind = result.blind
+    told = (
+        f"The highest score without a look is {blind.score:.3f} ({blind.of}); honest traces earn "
+        f"{result.honest:.3f}. {result.calls} calls of the reward; the search saw "
+        f"{result.faces[0]} faces, the scores are of {result.faces[1]} others"
+        f"{f'; {result.left_out} faces without an AU are left out' * (result.left_out > 0)}."
+    )
+    example = blind.example[:_LONGEST_EXAMPLE].splitlines()
+    tell(
+        as_json,
+        lambda: {**plain(result), "blind": blind},
+        lambda: [grid_table(table), told, "For example:", *map(escaped, example)],
     )
 
 

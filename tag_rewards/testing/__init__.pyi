@@ -1,4 +1,9 @@
 from . import strategies
+from .attack import (
+    AttackConfig,
+    AttackResult,
+    attack_reward,
+)
 from .contract import (
     PROMISES,
     ContractViolation,
@@ -13,10 +18,13 @@ __all__ = [
     "HACKS",
     "PROMISES",
     "TARGETS",
+    "AttackConfig",
+    "AttackResult",
     "ContractViolation",
     "Hack",
     "RewardContract",
     "assert_reward_contract",
+    "attack_reward",
     "from_batch",
     "hacks_against",
     "honest_text",
