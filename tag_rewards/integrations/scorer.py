@@ -14,18 +14,67 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import Any
 
 from tag_rewards.errors import InputError, escaped, shown
-from tag_rewards.integrations.target_cache import TargetCache
 from tag_rewards.rewards.score import SCORE_KEYS, RewardConfig, score, score_batch, score_keys
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.special_tokens import without_last_tokens
 from tag_rewards.target import Target
 from tag_rewards.trace import message_text, read_trace
+
+
+class TargetCache:
+    """Reads targets, and remembers the last ones, so many of them and so large together.
+
+    A target of boxes has half a kilobyte, one with outlines may have sixty: what is held is bounded
+    by the characters of their JSON, of which one stands for about 10 bytes of memory. Threads may
+    share it.
+
+    Args:
+        most: Targets that are remembered.
+        most_chars: Characters of their JSON together.
+
+    Example:
+        >>> from tag_rewards.geometry import BoxSpace
+        >>> text = Target("joy", (), BoxSpace.normalized_1000()).to_json()
+        >>> cache = TargetCache()
+        >>> cache.read(text) is cache.read(text)
+        True
+    """
+
+    def __init__(self, most: int = 4096, most_chars: int = 2 * 1024**2) -> None:
+        self._most = most
+        self._most_chars = most_chars
+        self._targets: OrderedDict[str, Target] = OrderedDict()
+        self._chars = 0
+        self._lock = Lock()
+
+    def read(self, text: str) -> Target:
+        """The target of this JSON.
+
+        Raises:
+            InputError: As `Target.from_json`; such a text is not remembered.
+        """
+        with self._lock:
+            known = self._targets.get(text)
+            if known is not None:
+                self._targets.move_to_end(text)
+                return known
+        target = Target.from_json(text)  # without the lock, so that nobody waits for a long one
+        with self._lock:
+            if text not in self._targets:
+                self._targets[text] = target
+                self._chars += len(text)
+            while len(self._targets) > self._most or self._chars > self._most_chars:
+                oldest, _ = self._targets.popitem(last=False)
+                self._chars -= len(oldest)
+        return target
+
 
 logger = logging.getLogger(__name__)
 

@@ -44,5 +44,5 @@ def test_the_functions_for_one_component_keep_every_promise(component):
 
 def test_no_adapter_is_forgotten():
     modules = {module.name for module in pkgutil.iter_modules(tag_rewards.integrations.__path__)}
-    shared = {"decoded", "scorer", "target_cache"}
+    shared = {"decoded", "scorer"}
     assert modules - shared == {*adapter_table.ADAPTERS, "server"} - {"library", "trl_messages"}

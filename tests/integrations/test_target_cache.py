@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import BoxSpace
 from tag_rewards.geometry.matching import MAX_CORNERS
-from tag_rewards.integrations.scorer import _TARGETS
-from tag_rewards.integrations.target_cache import TargetCache
+from tag_rewards.integrations.scorer import _TARGETS, TargetCache
 from tag_rewards.target import AUEvidence, Target
 
 
