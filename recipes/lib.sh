@@ -368,6 +368,19 @@ except (InputError, OSError) as error:
 EOF
 }
 
+# ray_job_environment NAME...: for RAY_JOB_CONFIG_JSON_ENV_VAR, by which `ray job submit` tells a program
+# of its runtime environment too: what is there already, and these variables for every process of the job.
+ray_job_environment() {
+    "$VENV/bin/python" - "$@" <<'EOF'
+import json, os, sys
+
+job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+variables = job.setdefault("runtime_env", {}).setdefault("env_vars", {})
+variables |= {name: os.environ[name] for name in sys.argv[1:] if os.environ.get(name)}
+print(json.dumps(job))
+EOF
+}
+
 # supervise LOG SECONDS REGEX TEMPLATE COMMAND...: runs the command as recipes/supervise.py says.
 supervise() {
     local log=$1 seconds=$2 regex=$3 template=$4 supervisor status=0

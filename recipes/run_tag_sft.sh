@@ -16,7 +16,9 @@
 #   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
 #   ENABLE_THINKING  true or false, as run_tag_grpo.sh has it      as MODEL's chat template has it
 #   NGPUS       GPUs of a node              -                      all
-#   NNODES      nodes; start this on each, with NODE_RANK, MASTER_ADDR and MASTER_PORT    1
+#   NNODES      nodes, of the Ray cluster that this node or RAY_ADDRESS is of; or start this on each
+#               with NODE_RANK, MASTER_ADDR and MASTER_PORT, without Ray                  1
+#   RAY_ADDRESS  trains on that Ray cluster; OUT must then be a shared folder
 #   PRESET      1x24, 1x80, 8x80 or 2x8x80: nodes x GPUs x GB of each; a model, LoRA and sizes that
 #               fit it, for what is not set
 #   EPOCHS      passes over the data        3                      3
@@ -154,14 +156,6 @@ check_memory "$MODEL" "$@"
 
 # ---------------------------------------------------------------- the run
 
-torchrun=("$VENV/bin/python" -m torch.distributed.run --nnodes="$NNODES" --nproc-per-node="$NGPUS")
-if ((NNODES > 1)); then
-    torchrun+=(--node-rank="${NODE_RANK:?is not set}" --master-addr="${MASTER_ADDR:?is not set}"
-        --master-port="${MASTER_PORT:-29500}")
-else
-    torchrun+=(--standalone)
-fi
-
 mkdir -p "$OUT/logs"
 # verl overwrites the file of its file logger, so each launch gets its own.
 VERL_FILE_LOGGER_PATH=$OUT/logs/sft-metrics-$(date +%Y%m%d-%H%M%S).jsonl
@@ -169,13 +163,28 @@ export VERL_FILE_LOGGER_PATH
 [[ $FREEZE_VISION != 1 ]] || export VERL_ENGINE_VENDOR=frozen_vision
 [[ $device == gpu ]] || cpu_environment
 
+if [[ -z ${NODE_RANK:-} && ($NNODES -gt 1 || -n ${RAY_ADDRESS:-}) ]]; then
+    trainer=("$VENV/bin/python" -m verl.trainer.sft_trainer_ray)
+    RAY_JOB_CONFIG_JSON_ENV_VAR=$(ray_job_environment VERL_ENGINE_VENDOR VERL_PLATFORM HF_HUB_OFFLINE)
+    export RAY_JOB_CONFIG_JSON_ENV_VAR
+else
+    trainer=("$VENV/bin/python" -m torch.distributed.run --nnodes="$NNODES" --nproc-per-node="$NGPUS")
+    if ((NNODES > 1)); then
+        trainer+=(--node-rank="$NODE_RANK" --master-addr="${MASTER_ADDR:?is not set}"
+            --master-port="${MASTER_PORT:-29500}")
+    else
+        trainer+=(--standalone)
+    fi
+    trainer+=(-m verl.trainer.sft_trainer)
+fi
+
 say "SFT of $MODEL on ${TRACES:-$DATA} (log: $OUT/logs/sft.log)"
 supervise "$OUT/logs/sft.log" "$TIMEOUT" \
     '\bstep:(\d+) - .*train/loss:(?:np\.float\w+\()?([\d.e+-]+)' "step \1 of $steps, loss \2" \
-    "${torchrun[@]}" -m verl.trainer.sft_trainer "${for_verl[@]}" "$@"
+    "${trainer[@]}" "${for_verl[@]}" "$@"
 
-# The first node writes the model. verl's tracker names a checkpoint once it is complete.
-((NNODES == 1 || NODE_RANK == 0)) || exit 0
+# Without Ray the first node writes the model. verl's tracker names a checkpoint once it is complete.
+((${NODE_RANK:-0} == 0)) || exit 0
 done=$(cat "$checkpoints/latest_checkpointed_iteration.txt")
 last=$checkpoints/global_step_$done/huggingface
 has_weights "$last" || die "no model was written to $last"

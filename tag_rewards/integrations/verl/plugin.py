@@ -5,6 +5,11 @@ looks a trainer up by name. Importing them at once would double the seconds that
 takes, in every process of a run; so they are imported right after verl's own trainers, and nowhere
 else.
 
+In the same way the engine of `frozen_vision` is imported right after verl's own, where
+`VERL_ENGINE_VENDOR` names it. verl imports a model's `external_lib` where it reads the
+configuration, which its Ray SFT trainer does not do in the workers; they would take verl's own
+engine, without a word, and train the encoder.
+
 It also lets verl run beside a TRL that has no value head any more. verl patches TRL's
 `AutoModelForCausalLMWithValueHead` in each run in which TRL is installed, also in those that have
 no critic. TRL 1.16 no longer has that class, so that the run ends in an ImportError. Here verl's
@@ -16,6 +21,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from functools import cache
 from importlib.abc import MetaPathFinder
@@ -26,15 +32,15 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-_VERLS = "verl.trainer.ppo.v1"
-_OURS = "tag_rewards.integrations.verl.trainer"
 
+class _After(MetaPathFinder):
+    """Finds a module of verl, once, in such a way that one of ours is imported after it."""
 
-class _AfterVerls(MetaPathFinder):
-    """Finds verl's trainers, once, in such a way that ours are imported after them."""
+    def __init__(self, theirs: str, ours: str) -> None:
+        self.theirs, self.ours = theirs, ours
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != _VERLS:
+        if name != self.theirs:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -44,10 +50,17 @@ class _AfterVerls(MetaPathFinder):
 
         def execute_both(module: ModuleType) -> None:
             execute(module)
-            importlib.import_module(_OURS)
+            importlib.import_module(self.ours)
 
         spec.loader.exec_module = execute_both  # type: ignore[method-assign]
         return spec
+
+
+def _import_after(theirs: str, ours: str) -> None:
+    if theirs in sys.modules:
+        importlib.import_module(ours)
+    else:
+        sys.meta_path.insert(0, _After(theirs, ours))
 
 
 # Where the class lies in TRL: at first, and after it was moved.
@@ -70,7 +83,6 @@ if "verl" in sys.modules:
     # Before verl's own modules take the function over.
     verl.utils.import_utils.is_trl_available = has_value_head
 
-if _VERLS in sys.modules:
-    importlib.import_module(_OURS)
-else:
-    sys.meta_path.insert(0, _AfterVerls())
+_import_after("verl.trainer.ppo.v1", "tag_rewards.integrations.verl.trainer")
+if os.environ.get("VERL_ENGINE_VENDOR") == "frozen_vision":
+    _import_after("verl.workers.engine", "tag_rewards.integrations.verl.frozen_vision")
