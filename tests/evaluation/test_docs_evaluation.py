@@ -47,6 +47,11 @@ def folder(tmp_path_factory):
         lines = [json.dumps({"id": row.id, "completion": row.trace}) for row in rows]
         Path("grpo.jsonl").write_text("\n".join(lines))
         Path("sft.jsonl").write_text("\n".join(lines[1:]))
+        bodies = [{"choices": [{"message": {"content": row.trace}}]} for row in rows]
+        responses = [{"status_code": 200, "body": body} for body in bodies]
+        answers = zip(rows, responses, strict=True)
+        of_batch = [json.dumps({"custom_id": row.id, "response": it}) for row, it in answers]
+        Path("answers.jsonl").write_text("\n".join(of_batch))
         for model, data, out in (
             ("sft", "parquet", "sft"),
             ("grpo", "parquet", "grpo"),
