@@ -218,10 +218,11 @@ def _of_batch(where: str, record: dict[str, Any]) -> Completion:
         raise InputError(f"{where}: field 'custom_id' is {name!r:.60}, not the name of a face")
     if "method" in record and response is None and not record.get("error"):
         raise InputError(f"{where} is a question and no answer; give the file that came back")
-    answered = response if isinstance(response, dict) and not record.get("error") else {}
-    body = answered.get("body")
+    status, body = None, None
+    if isinstance(response, dict):
+        status, body = response.get("status_code"), response.get("body")
     try:
-        if answered.get("status_code") != 200:
+        if record.get("error") or status != 200:
             said = json.dumps({"error": record["error"]} if record.get("error") else body)
             why = error_message(said.encode()) if said != "null" else "no answer came back"
             return Completion(id=name, completion=None, error=why)
