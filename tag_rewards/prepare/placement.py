@@ -131,7 +131,8 @@ class Placement:
         rng = np.random.default_rng([seed, crc32(name.encode()), _OF_PLACEMENT])
         face = _face(landmarks, at)
         motion = self.motion(face, size, rng)
-        # Where the picture ends beside the face is drawn, too: its own edge would say the shift.
+        # Where the picture ends beside the face is drawn, too: its own edge would say the shift
+        # exactly, and this one only about.
         frame = np.array([at[0], at[1], at[0] + at[2], at[1] + at[3]])
         kept = face + rng.uniform(size=4) * (frame - face)
         board = motion.picture(picture, at, kept, size, rng)
