@@ -184,7 +184,7 @@ def test_no_completion_is_an_error(texts):
         if figure is not None:
             least = -1 if MEASURES[name].signed else 0
             assert least <= figure.low <= figure.high <= 1
-            assert 0 <= figure.value <= 1
+            assert least <= figure.value <= 1
     json.dumps(found.results.config)
 
 
