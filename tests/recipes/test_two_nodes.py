@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
-# A process of its own, which keeps the cluster while the recipe runs. On GPUs verl takes ten CPUs.
+# A process of its own keeps the cluster while the recipe runs. verl takes ten CPUs with each GPU.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster

@@ -31,7 +31,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.verl.vision import in_visual_encoder
@@ -423,8 +423,7 @@ def compose(arguments: Sequence[str]) -> Mapping[str, Any]:
     own = f"hydra.searchpath=[file://{Path(verl.origin).parent / 'trainer' / 'config'}]"
     with initialize_config_dir(given["--config-dir"], version_base=None):
         config = compose(given["--config-name"], [own, *overrides])
-    composed: Mapping[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    return composed
+    return cast("Mapping[str, Any]", OmegaConf.to_container(config, resolve=True))
 
 
 def main(model: str, gib: str, *arguments: str) -> None:
