@@ -14,7 +14,11 @@ from tests.builders.results import made, write_made
 WITHOUT = {
     *("made-faces", "sft-data", "summarize", "generate", "report", "serve", "show", "target"),
     *("datasets unpack", "traces build", "traces export"),
+    *("preference make", "preference judge"),
 }
+GROUPS = {"traces", "preference"}
+#: tests/traces/test_status.py, tests/preference/test_ratings.py, tests/testing/test_attack.py
+TRIED_ELSEWHERE = {"traces status", "preference score", "attack"}
 
 
 def commands(group=None, name=""):
@@ -30,7 +34,7 @@ def test_every_command_that_prints_a_table_has_it():
         for name, one in commands()
         if any("--json" in parameter.opts for parameter in one.params)
     }
-    assert having == {name for name, _ in commands()} - WITHOUT - {"traces"}
+    assert having == {name for name, _ in commands()} - WITHOUT - GROUPS
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +89,7 @@ def test_it_is_json_and_nothing_else(here, tmp_path, monkeypatch, name):
 
 
 def test_what_has_it_is_tried():
-    tried = {*ASKED, "traces status"}  # tests/traces/test_status.py
-    assert {name for name, _ in commands()} - WITHOUT - {"traces"} == tried
+    assert {name for name, _ in commands()} - WITHOUT - GROUPS == {*ASKED, *TRIED_ELSEWHERE}
 
 
 def test_a_difference_has_its_verdict(here, monkeypatch):
