@@ -200,7 +200,7 @@ def _require_number(name: str, value: object) -> None:
         raise ValueError(f"{name} is {value!r}, not a finite number")
 
 
-_MATCHING = MatchingConfig()
+_GROUNDING = GroundingConfig()
 
 
 class Grounding(NamedTuple):
@@ -307,7 +307,7 @@ _LOOK_ALIKE = {
 }
 
 
-def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING) -> Matching:
+def match_trace(trace: Trace, target: Target, config: GroundingConfig = _GROUNDING) -> Matching:
     """Match the boxes of a trace with the target's evidence.
 
     Where no step names an AU and the boxes are as many as the AUs of the conclusion, their order
@@ -330,7 +330,7 @@ def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING
     claims, evidence, unplaced = trace.claims, target.by_au, trace.unplaced_aus
     if ignored := _ignored(target, config):
         claims, unplaced = _without(claims, unplaced, ignored)
-    if getattr(config, "unnamed", "matched") == "ordered" and len(claims) < len(unplaced):
+    if config.unnamed == "ordered" and len(claims) < len(unplaced):
         named = zip(claims, unplaced, strict=False)
         missing = len(unplaced) - len(claims)
         ordered = [(claim.box, (au,)) for claim, au in named]
@@ -347,9 +347,9 @@ def match_trace(trace: Trace, target: Target, config: MatchingConfig = _MATCHING
 _NOTHING: frozenset[int] = frozenset()
 
 
-def _ignored(target: Target, config: MatchingConfig) -> frozenset[int]:
+def _ignored(target: Target, config: GroundingConfig) -> frozenset[int]:
     """The AUs of which nothing is said for or against a claim."""
-    return _NOTHING if getattr(config, "unsure", "ignored") == "wrong" else target.ignored
+    return _NOTHING if config.unsure == "wrong" else target.ignored
 
 
 def _without(
