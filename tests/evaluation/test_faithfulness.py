@@ -195,7 +195,9 @@ def table(some, training):
 def as_figures(sums):
     """Of the measures that have a value; a baseline has no words to be judged."""
     totals = {name: pair.sum(axis=0) for name, pair in measure_sums(sums).items()}
-    return {name: part / whole for name, (part, whole) in totals.items() if whole and part >= 0}
+    return {
+        name: part / whole for name, (part, whole) in totals.items() if whole and not np.isnan(part)
+    }
 
 
 def test_random_low_template_middling_oracle_one():

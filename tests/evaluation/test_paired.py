@@ -85,13 +85,12 @@ def test_a_model_beside_itself():
     tested = [d for d in comparison.differences if MEASURES[d.name].tested]
     assert {(d.p, d.adjusted_p, d.verdict) for d in tested} == {(1.0, 1.0, "no clear change")}
     others = {d.name: d.verdict for d in comparison.differences if d not in tested}
-    said_by_others = ("compat_accuracy", "compat_uar", "compat_macro_f1", "skill")
+    said_by_others = ("compat_accuracy", "compat_uar", "compat_macro_f1", "skill", "words_judged")
     assert others == dict.fromkeys(said_by_others, "not tested")
-    # No confidence and no named region: nothing to compare there.
+    # No confidence, no named region and no words: nothing to compare there.
     assert {d.name for d in comparison.differences} == set(MEASURES) - {
-        "ece",
-        "brier",
-        "text_box_agreement",
+        *("ece", "brier", "text_box_agreement"),
+        *("region_agreement", "observation_agreement", "conclusion_agreement"),
     }
 
 

@@ -135,10 +135,10 @@ def test_any_name_of_a_folder_reaches_verls_grpo(composed, tmp_path):
         ("cpu", {"ENABLE_THINKING": "false"}, {"enable_thinking": False}, 256, 512),
         ("cpu", {"ENABLE_THINKING": "true"}, {"enable_thinking": True}, 1024, 1152),
         ("cpu", {"MAX_RESPONSE": 300}, {}, 300, 428),
-        ("gpu", {"ENABLE_THINKING": "true"}, {"enable_thinking": True}, 8192, None),
+        ("gpu", {"ENABLE_THINKING": "true"}, {"enable_thinking": True}, 8192, 9216),
         (
             *("gpu", {"ENABLE_THINKING": "true", "MAX_RESPONSE": 4096}),
-            *({"enable_thinking": True}, 4096, None),
+            *({"enable_thinking": True}, 4096, 5120),
         ),
     ],
 )
