@@ -157,6 +157,7 @@ def read_timings(path: Path) -> list[tuple[str, float]]:
 def read_settings(path: Path) -> dict[str, str]:
     """Read lines of `NAME=value`; nothing if there is no such file.
 
+    A line that begins with `#` is a note of the recipe's, on what it decided, and no setting.
     What is no UTF-8, such as a folder's name of another encoding, is read as U+FFFD.
 
     Raises:
@@ -166,6 +167,8 @@ def read_settings(path: Path) -> dict[str, str]:
         return {}
     settings = {}
     for line, text in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+        if text.startswith("#"):
+            continue
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"{path}: line {line}: {text!r:.80} is not NAME=value")

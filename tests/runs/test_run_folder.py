@@ -151,7 +151,7 @@ def test_times_and_settings(tmp_path):
         '{"stage": "sft", "seconds": 12.5}\n{"stage": "grpo", "seconds": 4}\n'
         '{"stage": "sft", "seconds": 1}\n'
     )
-    settings.write_text("MODEL=tiny\nEXTRA=a=b\nDATA=\n")
+    settings.write_text("MODEL=tiny\nEXTRA=a=b\nDATA=\n# it writes boxes in pixels, k=v\n")
     assert read_timings(times) == [("sft", 13.5), ("grpo", 4.0)]
     assert read_settings(settings) == {"MODEL": "tiny", "EXTRA": "a=b", "DATA": ""}
 
