@@ -317,7 +317,7 @@ def summarize_counterfactual(
                 left_out[reason] += 1
                 continue
             asked = msgspec.convert(record, _AskedAgain)
-        except (KeyError, msgspec.ValidationError) as error:
+        except (KeyError, msgspec.ValidationError, UnicodeEncodeError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else error
             raise InputError(
                 f"{path}: line {line}: {what}; give the file that "
@@ -413,7 +413,7 @@ def summarize_moved(
                 continue
             asked = msgspec.convert(record, _Moved)
             target = targets[asked.id]
-        except (KeyError, msgspec.ValidationError) as error:
+        except (KeyError, msgspec.ValidationError, UnicodeEncodeError) as error:
             what = f"{error} is no field or no face" if isinstance(error, KeyError) else error
             raise InputError(
                 f"{path}: line {line}: {what}; give the file that `tag-rewards generate --moved` "

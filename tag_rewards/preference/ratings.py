@@ -132,7 +132,7 @@ def read_ratings(path: Path) -> Ratings:
 def _read(path: Path, kind: type[_File], remedy: str) -> _File:
     try:
         return msgspec.convert(read_object(path, remedy), kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise InputError(f"{path}: {error}; {remedy}") from error
 
 

@@ -55,7 +55,7 @@ KEPT = ("data", "results", "run", "built")  # what commands write anew, or write
 @pytest.fixture(autouse=True)
 def quick_drawings(monkeypatch):
     """What is drawn does not matter, and takes most of the time."""
-    monkeypatch.setattr("tag_rewards.report.report._png", lambda drawing: b"PNG" * 5000)
+    monkeypatch.setattr("tag_rewards.report.report._picture", lambda drawing, kind: b"PNG" * 5000)
 
 
 def content(folder):

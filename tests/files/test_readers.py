@@ -174,6 +174,16 @@ def test_the_record_of_a_build(project, data):
             assert status(folder).headline
 
 
+@pytest.mark.parametrize("where", ["annotation", ""])
+def test_half_a_character_in_the_record_of_a_build(project, tmp_path, where):
+    """A name that has no UTF-8 is a wrong field like others."""
+    record = json.loads((project / "built" / "build.json").read_bytes())
+    (record[where] if where else record)["\ud800"] = "\ud800"
+    (tmp_path / "build.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"build\.json: "):
+        read_build_record(tmp_path)
+
+
 # A file of the project -> what reads it.
 PARQUET_FILES = {
     "results/samples.parquet": lambda path: read_face_rows(path.parent),
