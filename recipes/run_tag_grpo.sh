@@ -216,7 +216,7 @@ stage() {
 sft() {
     # LR and EPOCHS in the environment are GRPO's.
     env -u LR -u EPOCHS ENABLE_THINKING="${ENABLE_THINKING:-}" MODEL="$MODEL" DATA="$parquet" OUT="$OUT" NGPUS="$NGPUS" \
-        TAG_SETUP=0 ${SFT_EPOCHS:+"EPOCHS=$SFT_EPOCHS"} ${SFT_LR:+"LR=$SFT_LR"} \
+        CANVAS="$CANVAS" TAG_SETUP=0 ${SFT_EPOCHS:+"EPOCHS=$SFT_EPOCHS"} ${SFT_LR:+"LR=$SFT_LR"} \
         ${SFT_BATCH:+"BATCH=$SFT_BATCH"} bash "$REPO/recipes/run_tag_sft.sh"
 }
 
