@@ -253,13 +253,7 @@ def generate(
         OSError: A file cannot be read or written.
     """
     require_at_least_1(limit=limit)
-    faces: dict[str, EvaluationFace] = {}
-    for row, face in enumerate(read_evaluation_set(data).faces):
-        if face.id in faces:
-            raise InputError(
-                f"{data}: row {row}: the id {face.id!r} is there twice; each face needs its own"
-            )
-        faces[face.id] = face
+    faces = _faces_by_id(data)
     ids = list(faces)
     settings = {"data": file_fingerprint(data), **settings, **config.settings()}
     with Journal(out, settings) as journal:
@@ -313,6 +307,18 @@ def model_fingerprint(model: str) -> str | None:
     return digest.hexdigest()
 
 
+def _faces_by_id(data: Path) -> dict[str, EvaluationFace]:
+    """The faces of an evaluation set; no id is there twice, since answers are known by them."""
+    faces: dict[str, EvaluationFace] = {}
+    for row, face in enumerate(read_evaluation_set(data).faces):
+        if face.id in faces:
+            raise InputError(
+                f"{data}: row {row}: the id {face.id!r} is there twice; each face needs its own"
+            )
+        faces[face.id] = face
+    return faces
+
+
 def write_batch(
     data: Path,
     model: str,
@@ -343,10 +349,7 @@ def write_batch(
     """
     require_at_least_1(limit=limit)
     config, endpoint = config or GenerationConfig(), endpoint or OpenAIConfig()
-    ids = [face.id for face in read_evaluation_set(data).faces]
-    if len(set(ids)) < len(ids):
-        twice = next(name for at, name in enumerate(ids) if name in ids[:at])
-        raise InputError(f"{data}: the id {twice!r} is there twice; each face needs its own")
+    _faces_by_id(data)
     count = 0
     with whole(out) as file:
         for row in islice(read_rl_parquet(data), limit):

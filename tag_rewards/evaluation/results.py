@@ -518,7 +518,7 @@ def _face_row(where: str, record: Mapping[str, Any], results: Results | None) ->
     claims = [[claim[name] for name in ClaimRow._fields] for claim in record["claims"] or ()]
     try:
         row = msgspec.convert({**present, "claims": claims}, FaceRow)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+    except ValueError as error:
         field = str(error).partition("$.")[2].partition("[")[0].rstrip("`")
         value = shown(record.get(field))
         raise InputError(f"{where}: {field} is {value}: {error}; {_REMEDY}") from error

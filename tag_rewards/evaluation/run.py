@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args
 
 import msgspec
 import numpy as np
@@ -285,7 +285,7 @@ _Draws = msgspec.Meta(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _AskedAgain:
+class _Masked:
     """A face of `counterfactual.jsonl` that was asked about with parts hidden."""
 
     answer: str | None
@@ -293,6 +293,25 @@ class _AskedAgain:
     answers_elsewhere_masked: Annotated[tuple[str | None, ...], _Draws]
     masked: float
     overlap: Annotated[tuple[float, ...], _Draws]
+
+
+_Asked = TypeVar("_Asked")
+
+
+def _asked_again(
+    path: Path, kind: type[_Asked], left_out: Counter[str], missing: str, remedy: str
+) -> Iterator[tuple[int, _Asked]]:
+    """Line and fields of each face that was asked about again; the others are counted by reason."""
+    for line, record in read_objects(path):
+        try:
+            if reason := msgspec.convert(record["left_out"], str):
+                left_out[reason] += 1
+                continue
+            asked = msgspec.convert(record, kind)
+        except (KeyError, ValueError) as error:
+            what = missing.format(error) if isinstance(error, KeyError) else error
+            raise InputError(f"{path}: line {line}: {what}; {remedy}") from error
+        yield line, asked
 
 
 def summarize_counterfactual(
@@ -311,18 +330,8 @@ def summarize_counterfactual(
     """
     claimed, others, masked, overlap = [], [], [], []
     left_out: Counter[str] = Counter()
-    for line, record in read_objects(path):
-        try:
-            if reason := msgspec.convert(record["left_out"], str):
-                left_out[reason] += 1
-                continue
-            asked = msgspec.convert(record, _AskedAgain)
-        except (KeyError, msgspec.ValidationError, UnicodeEncodeError) as error:
-            what = f"no field {error}" if isinstance(error, KeyError) else error
-            raise InputError(
-                f"{path}: line {line}: {what}; give the file that "
-                "`tag-rewards generate --counterfactual` wrote"
-            ) from error
+    remedy = "give the file that `tag-rewards generate --counterfactual` wrote"
+    for _, asked in _asked_again(path, _Masked, left_out, "no field {}", remedy):
         changed = [one != asked.answer for one in asked.answers_elsewhere_masked]
         claimed.append(float(asked.answer_claimed_masked != asked.answer))
         others.append(float(np.mean(changed)))
@@ -406,19 +415,12 @@ def summarize_moved(
     targets = {face.id: face.target for face in faces}
     sums: list[tuple[float, float]] = []
     left_out: Counter[str] = Counter()
-    for line, record in read_objects(path):
-        try:
-            if reason := msgspec.convert(record["left_out"], str):
-                left_out[reason] += 1
-                continue
-            asked = msgspec.convert(record, _Moved)
-            target = targets[asked.id]
-        except (KeyError, msgspec.ValidationError, UnicodeEncodeError) as error:
-            what = f"{error} is no field or no face" if isinstance(error, KeyError) else error
-            raise InputError(
-                f"{path}: line {line}: {what}; give the file that `tag-rewards generate --moved` "
-                "wrote about these faces"
-            ) from error
+    missing = "{} is no field or no face"
+    remedy = "give the file that `tag-rewards generate --moved` wrote about these faces"
+    for line, asked in _asked_again(path, _Moved, left_out, missing, remedy):
+        target = targets.get(asked.id)
+        if target is None:
+            raise InputError(f"{path}: line {line}: {missing.format(repr(asked.id))}; {remedy}")
         before = completions.get(asked.id)
         first = _centres(target, (before and before.completion) or "")
         then = _centres(target, asked.completion)

@@ -130,9 +130,10 @@ def read_ratings(path: Path) -> Ratings:
 
 
 def _read(path: Path, kind: type[_File], remedy: str) -> _File:
+    record = read_object(path, remedy)
     try:
-        return msgspec.convert(read_object(path, remedy), kind)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        return msgspec.convert(record, kind)
+    except ValueError as error:
         raise InputError(f"{path}: {error}; {remedy}") from error
 
 

@@ -307,7 +307,7 @@ class TargetConfig:
         """
         try:
             config = msgspec.convert(settings, cls)
-        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        except ValueError as error:
             raise InputError(f"the settings of targets: {error}") from error
         if unknown := sorted(settings.keys() - {one.name for one in fields(cls)}):
             raise InputError(f"the settings of targets: {unknown[0]!r} is unknown")

@@ -218,7 +218,7 @@ def read_build_record(out: Path) -> BuildRecord:
         annotation = TargetConfig.from_settings(record.pop("annotation", {}))
         build = msgspec.convert(record, BuildRecord, dec_hook=lambda kind, value: kind(value))
         return replace(build, annotation=annotation)
-    except (msgspec.ValidationError, UnicodeEncodeError, InputError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: {error}; {_REMEDY}") from error
 
 
