@@ -10,6 +10,7 @@ are its weights: every default is ours, and `docs/rewards.md` says why it was ch
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -402,11 +403,12 @@ def soft_score(trace: Trace, target: Target, matching: Matching) -> float:
         return matching.score
     claimed = [au for claim in trace.claims for au in claim.aus]
     n_more = len(claimed) - len({*claimed}) + sum(not claim.aus for claim in trace.claims)
-    earned = -n_more / 2
+    earned = [-n_more / 2]
     for au in {*claimed}:
         more = probability.get(au, 0.0) - 0.5
-        earned += more * matching.gains.get(au, 0.0) if more > 0 else more
-    return max(0.0, earned / sum(likely))
+        earned.append(more * matching.gains.get(au, 0.0) if more > 0 else more)
+    # fsum rounds once, whatever the order: all of the likely AUs in place are worth exactly 1.
+    return max(0.0, math.fsum(earned) / math.fsum(likely))
 
 
 def names_worth(precision: float, recall: float, config: GroundingConfig) -> float:

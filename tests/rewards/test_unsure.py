@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -111,6 +112,16 @@ def test_what_naming_them_is_worth(text, ignored, wrong, soft):
 def test_a_target_without_them_is_honestly_worth_one(way, target, honest):
     if way != "soft" or all(item.probability > 0.5 for item in target.evidence):
         assert score(text_of(honest(target)), target, config(way))["score"] == 1
+
+
+def test_soft_evidence_is_worth_one_in_any_order():
+    """The probabilities' sum is one number, in whichever order it is taken."""
+    likely = {1: 1.0, 2: 1.0, 5: 0.5770095686828205, 4: 0.8463498865440052}
+    evidence = tuple(AUEvidence(au, p, (0, 10 * au, 8, 10 * au + 8)) for au, p in likely.items())
+    target = Target("neutral", evidence, BoxSpace.pixels(100, 100))
+    for aus in itertools.permutations(likely):
+        steps = [Step("face", "moves", target.by_au[au].box, au) for au in aus]
+        assert grounding(text_of(trace_of(steps, aus, "neutral")), "soft", target) == 1
 
 
 @given(st.data(), targets())
