@@ -1,11 +1,14 @@
-"""All that was looked at, and whether what was asked for is fine."""
+"""What is installed, and whether the model and the data of a run agree, before hours are spent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tag_rewards.doctor.installation import (
     Extra,
@@ -17,7 +20,239 @@ from tag_rewards.doctor.installation import (
     openface,
     versions,
 )
+from tag_rewards.errors import InputError
+from tag_rewards.forms import form_named
 from tag_rewards.looks import Grid, plain
+from tag_rewards.model_images import read_model_images
+from tag_rewards.trace import parse_trace
+
+if TYPE_CHECKING:
+    from tag_rewards.sft_data.conversations import Conversation, SequenceLengths
+
+
+@dataclass(slots=True)
+class _File:
+    """What a prepared file holds, in short.
+
+    Attributes:
+        path: The file.
+        rows: How many there are.
+        forms: The forms that completions are asked for in.
+        spaces: The box spaces, in words.
+        prompts: The user's messages.
+        wrong_traces: Traces to learn that are not written in the form.
+    """
+
+    path: Path
+    rows: int = 0
+    forms: set[str] = field(default_factory=set)
+    spaces: set[str] = field(default_factory=set)
+    prompts: set[str] = field(default_factory=set)
+    wrong_traces: int = 0
+
+    @property
+    def of_sft(self) -> bool:
+        return self.path.name.startswith("sft")
+
+
+def look(model: str | None, data: Path | None, max_length: int | None = None) -> Iterator[Finding]:
+    """Look at a model, at data, and at whether they go together.
+
+    Args:
+        model: A Hugging Face folder or name.
+        data: A folder of `prepare` or `traces export`, or one of its files.
+        max_length: Most tokens of a sequence in the run; None is what the model can take.
+    """
+    if model is not None:
+        finding = _told("model", partial(_seen_by, model))
+        yield finding
+        if finding.ok:
+            yield _thinking(model)
+        model = model if finding.ok else None
+    if data is None:
+        return
+    files = []
+    try:
+        paths = _parquet_files(data)
+    except InputError as error:
+        yield Finding("data", False, str(error))
+        return
+    for path in paths:
+        file = _File(path)
+        finding = _told(path.name, partial(_read, file))
+        yield finding
+        if finding.ok:
+            files.append(file)
+    if files:
+        yield _same_prompt(files)
+    if not files or model is None:
+        return
+    from tag_rewards.prepare.model_fits import check_model_fits
+
+    for file in files:
+        yield _told(f"boxes of {file.path.name}", partial(check_model_fits, model, file.path))
+    yield _told("form", partial(_form, model, files))
+    yield from _lengths(model, files, max_length)
+
+
+def _seen_by(model: str) -> str:
+    """What a model makes of an image, from its own files."""
+    return read_model_images(model).sentence(512, 512)
+
+
+def _thinking(model: str) -> Finding:
+    """What its chat template says of reasoning; a folder without one is no fault by itself."""
+    if find_spec("jinja2") is None:
+        return Finding("thinking", None, "not looked at without jinja2; the extra eval brings it")
+    from tag_rewards.thinking import read_thinking
+
+    try:
+        return Finding("thinking", True, f"of its chat template: {read_thinking(model).sentence()}")
+    except (InputError, OSError) as error:
+        return Finding("thinking", None, str(error))
+
+
+def _told(name: str, look_at: Callable[[], str]) -> Finding:
+    """What was found, or the sentence of the error; what is no input's fault is not caught."""
+    try:
+        return Finding(name, True, look_at())
+    except (InputError, OSError) as error:
+        return Finding(name, False, str(error))
+
+
+def _parquet_files(data: Path) -> list[Path]:
+    if not data.exists():
+        raise InputError(f"{data} does not exist; write it with `tag-rewards prepare`")
+    found = [data] if data.is_file() else sorted(data.glob("*.parquet"))
+    known = [path for path in found if path.name.startswith(("rl_", "sft_", "eval"))]
+    if not known:
+        raise InputError(f"{data} holds no rl_, sft_ or eval parquet of `tag-rewards prepare`")
+    return known
+
+
+def _read(file: _File) -> str:
+    """Read a whole file, as a run would; what it holds, in words."""
+    from tag_rewards.prepare.model_fits import recorded_config
+    from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
+
+    if file.of_sft:
+        config = recorded_config(file.path)
+        if config is not None:
+            file.forms.add(config.form)
+            file.spaces.add(config.space.words)
+        form = form_named(config.form if config else "tag")
+        for sft in read_sft_parquet(file.path):
+            file.rows += 1
+            file.prompts.add(sft.prompt)
+            file.wrong_traces += bool(parse_trace(sft.trace, form=form).errors)
+    else:
+        for rl in read_rl_parquet(file.path):
+            file.rows += 1
+            file.prompts.add(rl.prompt)
+            file.forms.add(rl.target.form)
+            file.spaces.add(rl.target.box_space.words)
+    if not file.rows:
+        raise InputError(f"{file.path} has no row")
+    if file.wrong_traces == file.rows:
+        raise InputError(
+            f"{file.path}: no trace is written in the form {', '.join(file.forms) or 'tag'}; write "
+            "the data and its traces with the same --form"
+        )
+    words = [f"{file.rows} rows"]
+    words += [f"boxes in {' and '.join(sorted(file.spaces))}"] if file.spaces else []
+    words += [f"form {', '.join(sorted(file.forms))}"] if file.forms else []
+    words += [f"{file.wrong_traces} traces with mistakes of form"] if file.wrong_traces else []
+    return ", ".join(words)
+
+
+def _same_prompt(files: Sequence[_File]) -> Finding:
+    different = {prompt: file.path for file in files for prompt in file.prompts}
+    if len(different) == 1:
+        return Finding("template", True, "the prompt is the same in every row")
+    where = ", ".join(dict.fromkeys(path.name for path in different.values()))
+    return Finding(
+        "template",
+        False,
+        f"there are {len(different)} prompts ({where}); write all files with one `tag-rewards "
+        "prepare`, so that the model is asked in training as in SFT",
+    )
+
+
+def _form(model: str, files: Sequence[_File]) -> str:
+    """Whether completions are asked for as this family writes, or in TAG's form or one's own.
+
+    Raises:
+        InputError: They are asked for as another family writes, or in several forms.
+    """
+    images = read_model_images(model)
+    used = sorted(set[str]().union(*(file.forms for file in files)))
+    if len(used) > 1:
+        raise InputError(
+            f"the files are in the forms {', '.join(used)}; write them with one --form"
+        )
+    [form] = used or ["tag"]
+    images.require_form(form)
+    whose = "that of the model" if form == images.form else "to be learnt"
+    return f"completions are in the form {form}, {whose}"
+
+
+def _lengths(model: str, files: Sequence[_File], max_length: int | None) -> Iterator[Finding]:
+    missing = [name for name in ("transformers", "verl") if find_spec(name) is None]
+    if missing:
+        said = f"not counted without {' and '.join(missing)}; recipes/setup.sh brings both"
+        yield Finding("lengths", None, said)
+        return
+    from transformers import AutoConfig
+
+    from tag_rewards.sft_data.conversations import SequenceLengths
+
+    try:
+        count = SequenceLengths(model)
+        own = AutoConfig.from_pretrained(model).get_text_config().max_position_embeddings
+    except (ValueError, OSError) as error:
+        yield Finding("lengths", False, str(error))
+        return
+    limit = min(own, max_length or own)
+    for file in files:
+        yield _told(f"lengths of {file.path.name}", partial(_longest, count, file, limit))
+
+
+def _longest(count: SequenceLengths, file: _File, limit: int) -> str:
+    """The longest sequence of a file: a prompt with its image, and in SFT its trace.
+
+    Raises:
+        InputError: It is too long, or the model has no template for it.
+    """
+    longest, at = 0, ""
+    rows = iter(_conversations(file))
+    while batch := list(islice(rows, 128)):
+        try:
+            lengths = count(batch)
+        except ValueError as error:
+            raise InputError(
+                f"{file.path}: its rows cannot be put into the model's chat template ({error})"
+            ) from error
+        for conversation, length in zip(batch, lengths, strict=True):
+            if length > longest:
+                longest, at = length, str(conversation)
+    if longest > limit:
+        raise InputError(
+            f"{file.path}: {at} has {longest} tokens, more than {limit}; allow longer sequences, "
+            "or prepare the data with a smaller --canvas or --prompt short"
+        )
+    what = "the longest trace with its prompt and image" if file.of_sft else "prompt and image"
+    return f"{what} has {longest} tokens ({at}), at most {limit:,} fit"
+
+
+def _conversations(file: _File) -> Iterator[Conversation]:
+    from tag_rewards.prepare.rows import read_rl_parquet
+    from tag_rewards.sft_data.conversations import Conversation, ConversationFile
+
+    if file.of_sft:
+        yield from ConversationFile(file.path)
+        return
+    for row in read_rl_parquet(file.path):
+        yield Conversation(row.index, row.id, (("user", row.prompt),), (row.image,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +332,7 @@ def examine(
         >>> examine().ok
         True
     """
-    from tag_rewards.doctor.before_a_run import look
+    from tag_rewards.doctor.checkup import look
 
     found = extras()
     asked = [named(found, name) for name in (*([""] if found else []), *wanted)]

@@ -97,7 +97,7 @@ def test_openface_is_looked_for_where_its_variable_says(monkeypatch, tmp_path):
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """One without the tokenizer that counting tokens needs."""
-    monkeypatch.setattr("tag_rewards.doctor.before_a_run.find_spec", lambda _: None)
+    monkeypatch.setattr("tag_rewards.doctor.checkup.find_spec", lambda _: None)
     return write_model(tmp_path / "model", "qwen2_5_vl", RELEASED_QWEN2_5)
 
 
