@@ -78,7 +78,7 @@ _EXTRAS = {
     "cv2": "data",
     "dlib": "detect",
     "face_recognition_models": "detect",
-    "jinja2": "eval",
+    "jinja2": "data",
     "matplotlib": "eval",
     "pyarrow": "data",
     "msgspec": "data",

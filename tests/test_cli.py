@@ -176,6 +176,7 @@ def test_the_defaults_are_those_of_the_library():
         # Without a model these are the library's; --model says them otherwise.
         **{"box_space": None, "min_pixels": None, "max_pixels": None},
         "prompt": config.prompt,
+        "template": config.template,
         "data_source": config.data_source,
         "sft_box_jitter": config.imprecision.box_jitter,
         "sft_box_growth": config.imprecision.box_growth,

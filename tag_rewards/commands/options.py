@@ -19,6 +19,7 @@ from tag_rewards.rewards.score import Reasoning
 if TYPE_CHECKING:
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.facs import Synonyms
+    from tag_rewards.prepare.texts import PromptTemplate
     from tag_rewards.target import Target
 
 ProtocolOption = typer.Option(
@@ -109,6 +110,15 @@ PromptStyle = Annotated[
     Literal["tag", "short"], typer.Option(help="Prompt and length of traces; short: tiny models.")
 ]
 
+PromptFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--template",
+        metavar="FILE",
+        help="A jinja2 file of yours for the prompt; --prompt then says the length of traces.",
+    ),
+]
+
 LimitOfSplit = Annotated[
     int | None,
     typer.Option(help="Most images of each split, taken evenly from all of it: for a first look."),
@@ -122,6 +132,18 @@ EngineOptions = Annotated[
     list[str] | None,
     typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of the engine."),
 ]
+
+
+def prompt_of(template: Path | None) -> PromptTemplate | None:
+    """The template of the file of `PromptFile`; None without one.
+
+    Raises:
+        InputError: It is no template of a prompt; one sentence.
+        OSError: It cannot be opened.
+    """
+    from tag_rewards.prepare.texts import read_prompt
+
+    return read_prompt(template) if template else None
 
 
 def words_of(synonyms: Path | None) -> Synonyms:

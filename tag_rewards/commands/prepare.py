@@ -26,6 +26,7 @@ def prepare(
     quality: options.QualityFile = None,
     canvas: options.Canvas = 512,
     prompt: options.PromptStyle = "tag",
+    template: options.PromptFile = None,
     box_space: options.BoxSpaceOfModel = None,
     form: options.FormOption = "tag",
     model: options.ModelOfImages = None,
@@ -102,6 +103,8 @@ def prepare(
 
         tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
 
+        tag-rewards prepare rafdb --evidence evidence --out parquet --template mine.jinja
+
         tag-rewards prepare rafdb --evidence evidence --out parquet
         --model Qwen/Qwen3-VL-8B-Instruct --form model
     """
@@ -123,6 +126,7 @@ def prepare(
         annotation=annotation,
         imprecision=Imprecision(sft_box_jitter, sft_box_growth, sft_au_error),
         prompt=prompt,
+        template=options.prompt_of(template),
         data_source=data_source,
         seed=seed,
         placement=_placement_of(placement),
@@ -151,6 +155,11 @@ def prepare(
         )
     notes = [f"Not as published: {mismatch}" for mismatch in counts.mismatches]
     notes += counts.sentences()
+    if config.template is not None and config.template.unsaid:
+        notes.append(
+            f"{template} does not say {', '.join(config.template.unsaid)}: what the model has not "
+            "learned it is not told"
+        )
     if annotation.model is not None and (annotation.model.known or box_space is None):
         assumed = "" if images else "Assumed, as the checkpoints are released: "
         notes.append(f"{assumed}{annotation.model.sentence(canvas, canvas)}")

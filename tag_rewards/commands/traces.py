@@ -1,13 +1,16 @@
 """`tag-rewards traces`: build, status and export."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tag_rewards.commands import options
 from tag_rewards.commands.terminal import AsJson, build_bar, progress, tell
 from tag_rewards.errors import InputError
+
+if TYPE_CHECKING:
+    from tag_rewards.prepare.texts import PromptTemplate
 
 traces = typer.Typer(
     help="Have a model write traces, verify them, and train on those that hold.",
@@ -193,6 +196,10 @@ def status(
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a build.")],
     prompt: TrainingPrompt = "tag",
+    template: Annotated[
+        Path | None,
+        typer.Option(help="A jinja2 file of yours for the SFT rows' prompt, as of `prepare`."),
+    ] = None,
     held_out: Annotated[
         float,
         typer.Option(help="Share that goes to sft_test where the dataset's splits put none there."),
@@ -206,11 +213,13 @@ def export(
 
         tag-rewards traces export built --prompt short
     """
-    _export(out, prompt, held_out)
+    _export(out, options.prompt_of(template) or prompt, held_out)
     print(f"Written to {out / 'traces'}")
 
 
-def _export(out: Path, prompt: Literal["tag", "short"], held_out: float = 0.05) -> None:
+def _export(
+    out: Path, prompt: "Literal['tag', 'short'] | PromptTemplate", held_out: float = 0.05
+) -> None:
     from tag_rewards.traces import exported
 
     with progress("Exporting", unit="samples") as bar:

@@ -103,7 +103,7 @@ def _seen_by(model: str) -> str:
 def _thinking(model: str) -> Finding:
     """What its chat template says of reasoning; a folder without one is no fault by itself."""
     if find_spec("jinja2") is None:
-        return Finding("thinking", None, "not looked at without jinja2; the extra eval brings it")
+        return Finding("thinking", None, "not looked at without jinja2; the extra data brings it")
     from tag_rewards.thinking import read_thinking
 
     try:

@@ -246,6 +246,7 @@ def evaluate(
             "hit_iou": HIT_IOU,
             "contained_share": CONTAINED,
             "annotation": dict(data.config),
+            **({"template": dict(data.template)} if data.template else {}),
             **(sources or {}),
         },
         versions={

@@ -31,7 +31,9 @@ from .run import (
 from .texts import (
     AUBox,
     Imprecision,
+    PromptTemplate,
     describe_space,
+    read_prompt,
     render_prompt,
     write_trace,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "Placement",
     "PrepareConfig",
     "PreparedCounts",
+    "PromptTemplate",
     "RLRow",
     "SFTRow",
     "TargetConfig",
@@ -58,6 +61,7 @@ __all__ = [
     "image_target",
     "prepare",
     "read_evaluation_set",
+    "read_prompt",
     "read_rl_parquet",
     "read_sft_parquet",
     "render_prompt",

@@ -67,6 +67,7 @@ class EvaluationSet(ShortRepr):
         mismatches: Where the data's counts differ from the published ones, one sentence each.
         faces: All images, in the dataset's order.
         config: How evidence became targets, as plain JSON values.
+        template: Text and hash of the prompt's template, where it is one of yours.
     """
 
     protocol: str
@@ -74,6 +75,7 @@ class EvaluationSet(ShortRepr):
     mismatches: tuple[str, ...]
     faces: tuple[EvaluationFace, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
+    template: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluation_set(
@@ -158,6 +160,7 @@ class _Header:
     labels: tuple[str, ...]
     mismatches: tuple[str, ...]
     config: dict[str, Any]
+    template: dict[str, str] = field(default_factory=dict)
 
 
 def _header(path: Path, metadata: Mapping[bytes, bytes]) -> EvaluationSet:
@@ -172,7 +175,9 @@ def _header(path: Path, metadata: Mapping[bytes, bytes]) -> EvaluationSet:
     try:
         about = msgspec.json.decode(text, type=_Header)
         labels = tuple(require_expression(label) for label in about.labels)
-        return EvaluationSet(about.protocol, labels, about.mismatches, (), about.config)
+        return EvaluationSet(
+            about.protocol, labels, about.mismatches, (), about.config, about.template
+        )
     except (ValueError, RecursionError) as error:  # msgspec's own are of the first
         raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
 

@@ -292,6 +292,7 @@ def file_metadata(
     loaded: LoadedProtocol | None = None,
     placement: Placement | None = None,
     thinking: bool | None = None,
+    template: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What a file of rows says of itself.
 
@@ -300,12 +301,15 @@ def file_metadata(
         loaded: The protocol's data, for `eval.parquet`.
         placement: How far its faces were put from where they lie in their images.
         thinking: Whether the model that is asked is to reason first; None if it is not said.
+        template: Text and hash of the template of its prompts, where it is one of the user's.
     """
     content: dict[str, Any] = {"config": config}
     if placement is not None:
         content["placement"] = asdict(placement)
     if thinking is not None:
         content["enable_thinking"] = thinking
+    if template is not None:
+        content["template"] = dict(template)
     if loaded is not None:
         content |= {
             "protocol": loaded.protocol.name,

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tag_rewards.datasets.reading import FaceSample
     from tag_rewards.evidence.of_dataset import FaceSource
     from tag_rewards.prepare.face_target import FaceTarget
+    from tag_rewards.prepare.texts import PromptTemplate
     from tag_rewards.target import Target
 
     Drawn = tuple[FaceTarget, NDArray[np.uint8]]
@@ -80,6 +81,8 @@ class PrepareConfig:
         annotation: Canvas, box space and thresholds.
         imprecision: How far SFT traces are off; exact by default.
         prompt: Name of the prompt's template; `short` also makes the traces short.
+        template: One of yours instead, as `read_prompt` gives it; `prompt` then says the length of
+            the traces alone.
         data_source: Name of the dataset in the files; verl groups its metrics by it. None is the
             protocol's.
         seed: Decides wording, imprecision and placement, together with the sample's id.
@@ -97,6 +100,7 @@ class PrepareConfig:
     annotation: TargetConfig = field(default_factory=TargetConfig)
     imprecision: Imprecision = field(default_factory=Imprecision)
     prompt: PromptName = "tag"
+    template: PromptTemplate | None = None
     data_source: str | None = None
     seed: int = 0
     placement: Placement | Literal["aligned"] | None = "aligned"
@@ -121,13 +125,17 @@ class PrepareConfig:
     def settings(self) -> dict[str, Any]:
         """All of it as plain JSON values, as `prepare.json` records it.
 
-        Placement only where faces are put elsewhere, `enable_thinking` only where it is said.
+        Placement only where faces are put elsewhere, `template` and `enable_thinking` only where
+        they are said.
         """
         kept = {**asdict(self), "annotation": self.annotation.settings()}
         if not isinstance(self.placement, Placement):
             del kept["placement"], kept["place_evaluation"]
         if self.enable_thinking is None:
             del kept["enable_thinking"]
+        del kept["template"]
+        if self.template is not None:
+            kept["template"] = self.template.record()
         return kept
 
     def placement_of(self, split: str) -> Placement | None:
@@ -318,14 +326,16 @@ class SplitFiles:
         self._config, self._evaluated = config, protocol.split
         form = form_named(annotation.form)
         prompt = render_prompt(
-            config.prompt, protocol.labels, annotation.space, annotation.top_k, form
+            *(config.template or config.prompt, protocol.labels),
+            *(annotation.space, annotation.top_k, form),
         )
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
         names, settings = split_names(loaded), annotation.settings()
         enter, thinking = self._files.enter_context, config.enable_thinking
+        template = config.template.record() if config.template else None
         about = {
-            split: file_metadata(settings, None, config.placement_of(split), thinking)
+            split: file_metadata(settings, None, config.placement_of(split), thinking, template)
             for split in names
         }
         self._rl = {
@@ -336,7 +346,8 @@ class SplitFiles:
             split: enter(ParquetRows(folder / f"sft_{name}.parquet", SFTRow, about[split]))
             for split, name in names.items()
         }
-        of_eval = file_metadata(settings, loaded, config.placement_of(protocol.split), thinking)
+        placed = config.placement_of(protocol.split)
+        of_eval = file_metadata(settings, loaded, placed, thinking, template)
         self._eval = enter(ParquetRows(folder / EVAL_FILE, EvalRow, of_eval))
 
     def __enter__(self) -> SplitFiles:

@@ -1,10 +1,21 @@
 """What a model is asked, and the traces of templates that it can learn the answer from.
 
-Prompts by name, from the template files beside this module; the wording is ours, that of the TAG
-paper is not public:
+A prompt is a jinja2 template in a file, versioned by the hash of its text: one of yours, or one of
+the two beside this module, by name. Their wording is ours, that of the TAG paper is not public:
 
 - `tag`: the task, the candidate labels, the box space and the form of the trace in full.
 - `short`: a dozen words, for small models that learn the form from SFT and have a small context.
+
+A template has `<image>` once and may use these fields. The label is none, so that none shows it.
+
+| field | |
+|---|---|
+| `candidates` | labels that may be answered, a list |
+| `box_space` | what the numbers of a box are, in words |
+| `width`, `height` | the largest x and y of a box |
+| `numbers` | what the form calls them, such as `whole numbers` |
+| `top_k` | the most AUs to inspect |
+| `grammar` | the form of a trace |
 
 A template's trace stands in for one written by a VLM: the boxes and AUs are the detector's, the
 wording is one of the phrases here. `imprecise` makes it err as VLM-written ones do. The first
@@ -14,24 +25,34 @@ No phrase names an AU or a label: a trace does that in its steps and its conclus
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
-from string import Template
+from traceback import walk_tb
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError
+from jinja2 import Template as Jinja
+from jinja2.meta import find_undeclared_variables
+from jinja2.nodes import Name
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tag_rewards.errors import InputError
-from tag_rewards.facs import ACTION_UNITS
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS
 from tag_rewards.forms import TAG, form_named
+from tag_rewards.geometry import BoxSpace
+from tag_rewards.prepare.rows import IMAGE_TAG
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
     from tag_rewards.datasets.reading import Box
     from tag_rewards.forms import Form
-    from tag_rewards.geometry import BoxSpace
 
 PromptName = Literal["tag", "short"]
 PROMPT_NAMES: tuple[PromptName, ...] = get_args(PromptName)
@@ -137,40 +158,202 @@ CALM_CONCLUSIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """The words of a prompt: a jinja2 template, in a sandbox that holds its fields and no more.
+
+    Attributes:
+        text: The template's own.
+        name: What errors call it: its file.
+        kind: What errors call its like, such as `prompt`.
+        fields: The names that it may use.
+
+    Raises:
+        InputError: It is no jinja2 template, or uses a field that there is not; one sentence that
+            names file, line and field.
+    """
+
+    text: str
+    name: str
+    kind: str
+    fields: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _compiled(self)
+
+    @property
+    def hash(self) -> str:
+        """The template's version: 16 hexadecimal digits of the SHA-256 of its text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """What of labels, box space and form of an answer it leaves to the model."""
+        used = find_undeclared_variables(_SANDBOX.parse(self.text))
+        return tuple(field for field in ("candidates", "box_space", "grammar") if field not in used)
+
+    @property
+    def known(self) -> str:
+        """The fields in words, for errors."""
+        return f"a {self.kind} template has {', '.join(self.fields)}"
+
+    def record(self) -> dict[str, str]:
+        """What files that were made with it say of it, as plain JSON values."""
+        return {"hash": self.hash, "text": self.text}
+
+    def render(self, fields: Mapping[str, Any]) -> str:
+        """The prompt, with `<image>` once.
+
+        Args:
+            fields: A value for each field.
+
+        Raises:
+            InputError: It cannot be rendered, reaches for what is behind a field in Python, or does
+                not have `<image>` exactly once; one sentence that names file and line.
+        """
+        try:
+            text = _compiled(self).render(fields).strip()
+        except TemplateRuntimeError as error:  # no such field, or what the sandbox keeps closed
+            where = f"{self.name}: line {_line(error, self.name)}"
+            raise InputError(f"{where}: {error.message}; {self.known}") from error
+        except (TypeError, ValueError, ArithmeticError) as error:
+            where = f"{self.name}: line {_line(error, self.name)}"
+            raise InputError(f"{where} cannot be rendered ({error})") from error
+        if text.count(IMAGE_TAG) != 1:
+            raise InputError(
+                f"{self.name} gives a prompt with {text.count(IMAGE_TAG)} times {IMAGE_TAG}; "
+                "it belongs there once, where the image goes"
+            )
+        return text
+
+
+# A template may come from elsewhere: it gets its fields, and no way from them into Python.
+_SANDBOX = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+@lru_cache(maxsize=16)
+def _compiled(template: PromptTemplate) -> Jinja:
+    name = template.name
+    try:
+        tree = _SANDBOX.parse(template.text, name, name)
+        code = _SANDBOX.compile(template.text, name, name)
+    except TemplateSyntaxError as error:
+        raise InputError(f"{name}: line {error.lineno}: {error.message}") from error
+    unknown = find_undeclared_variables(tree) - set(template.fields)
+    for node in tree.find_all(Name):
+        if node.name in unknown:
+            where = f"{name}: line {node.lineno}"
+            raise InputError(f"{where}: there is no field {node.name!r}; {template.known}")
+    return Jinja.from_code(_SANDBOX, code, _SANDBOX.globals)
+
+
+def _line(error: Exception, name: str) -> int:
+    """The last line of a template that an error came through."""
+    stack = walk_tb(error.__traceback__)
+    return [0, *(line for frame, line in stack if frame.f_code.co_filename == name)][-1]
+
+
+def read_template(
+    file: Traversable, kind: str, fields: tuple[str, ...], trials: Iterable[Mapping[str, Any]]
+) -> PromptTemplate:
+    """A template of a file, tried on values of every kind that it may tell apart.
+
+    Args:
+        file: The template.
+        kind: As of `PromptTemplate`; so are the fields.
+        fields: The names that it may use.
+        trials: Values for them.
+
+    Raises:
+        InputError: It is no template that gives a prompt; one sentence that names file and line.
+        OSError: The file cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is not UTF-8 text") from error
+    template = PromptTemplate(text, str(file), kind, fields)
+    for trial in trials:
+        template.render(trial)
+    return template
+
+
+def read_prompt(file: Traversable) -> PromptTemplate:
+    """A prompt of yours for `prepare`, with the fields that stand above.
+
+    Raises:
+        InputError: It is no template that gives a prompt; one sentence that names file and line.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "mine.jinja")
+        ...     _ = file.write_text("<image>{{ candidates | join(' or ') }}? In {{ box_space }}.")
+        ...     mine = read_prompt(file)
+        >>> render_prompt(mine, ["fear", "anger"], BoxSpace.pixels(112, 112), top_k=3)
+        '<image>fear or anger? In pixels of 112x112.'
+        >>> mine.unsaid
+        ('grammar',)
+    """
+    trial = _prompt_fields(EXPRESSIONS, BoxSpace.pixels(100, 100), 5, TAG)
+    return read_template(file, "prompt", tuple(trial), [trial])
+
+
 def render_prompt(
-    name: PromptName, labels: Sequence[str], space: BoxSpace, top_k: int, form: Form = TAG
+    prompt: PromptName | PromptTemplate,
+    labels: Sequence[str],
+    space: BoxSpace,
+    top_k: int,
+    form: Form = TAG,
 ) -> str:
     """The user's message for one image.
 
     Args:
-        name: One of `PROMPT_NAMES`.
+        prompt: One of `PROMPT_NAMES`, or a template of `read_prompt`.
         labels: Candidate expressions, in the order to list them.
         space: Coordinates that the boxes of the answer are in.
         top_k: The most AUs that the answer should inspect, at least 1.
         form: How the answer is to be written.
 
     Returns:
-        The prompt; it begins with `<image>`, which verl replaces by the image.
+        The prompt, with `<image>` once, which verl replaces by the image.
 
     Raises:
         ValueError: No template of that name.
+        InputError: The template cannot be rendered.
 
     Example:
         >>> from tag_rewards.geometry import BoxSpace
         >>> render_prompt("short", ["fear", "anger"], BoxSpace.pixels(112, 112), top_k=3)
         '<image>Which expression? Inspect AUs with boxes in pixels of 112x112.'
     """
-    if name not in PROMPT_NAMES:
-        raise ValueError(f"no prompt is named {name!r}; there are {', '.join(PROMPT_NAMES)}")
-    file = resources.files("tag_rewards.prepare") / "templates" / f"{name}.txt"
-    template = Template(file.read_text(encoding="utf-8").strip())
-    return template.substitute(
-        labels=", ".join(labels),
-        space=describe_space(space),
-        top_k=top_k,
-        numbers=form.numbers,
-        form=_in_words(form),
-    )
+    if isinstance(prompt, str):
+        if prompt not in PROMPT_NAMES:
+            raise ValueError(f"no prompt is named {prompt!r}; there are {', '.join(PROMPT_NAMES)}")
+        prompt = read_prompt(_TEMPLATES / f"{prompt}.jinja")
+    return prompt.render(_prompt_fields(labels, space, top_k, form))
+
+
+_TEMPLATES = resources.files("tag_rewards.prepare") / "templates"
+
+
+def _prompt_fields(
+    labels: Sequence[str], space: BoxSpace, top_k: int, form: Form
+) -> dict[str, Any]:
+    width, height = space.extent
+    return {
+        "candidates": list(labels),
+        "box_space": describe_space(space),
+        "width": round(width),
+        "height": round(height),
+        "numbers": form.numbers,
+        "top_k": top_k,
+        "grammar": _in_words(form),
+    }
 
 
 def _in_words(form: Form) -> str:

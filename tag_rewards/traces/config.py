@@ -150,7 +150,7 @@ class BuildConfig:
             "openface": str(data.openface.resolve()) if data.openface else None,
             "labels": labels,
             "mode": self.mode,
-            "prompt": prompt.text,
+            "prompt": prompt.template.text,
             "prompt_hash": prompt.hash,
             "seed": self.seed,
             "max_tokens": self.max_tokens,

@@ -27,7 +27,7 @@ from tag_rewards.files.text import printable
 from tag_rewards.files.whole import staged
 from tag_rewards.forms import form_named
 from tag_rewards.prepare.rows import IMAGE_TAG, SFT_SCHEMA, RecordFile, SFTRow, file_metadata
-from tag_rewards.prepare.texts import render_prompt
+from tag_rewards.prepare.texts import PromptTemplate, render_prompt
 from tag_rewards.rewards import SCORE_KEYS
 from tag_rewards.sft_data.conversations import VIDEO_TAG
 from tag_rewards.target import Target
@@ -103,6 +103,7 @@ class ExportConfig:
             there; 0 to below 1.
         annotation: Canvas and box space of the traces, as the files to train on record them; None
             records nothing.
+        template: What the prompt is written with, if it is one of yours; recorded too.
 
     Raises:
         InputError: A value is out of range; the message names option and value.
@@ -112,6 +113,7 @@ class ExportConfig:
     data_source: str
     held_out: float = 0.05
     annotation: TargetConfig | None = None
+    template: PromptTemplate | None = None
 
     def __post_init__(self) -> None:
         if self.prompt.count(IMAGE_TAG) != 1:
@@ -124,7 +126,7 @@ class ExportConfig:
 
 def export(
     out: Path,
-    prompt: PromptName = "tag",
+    prompt: PromptName | PromptTemplate = "tag",
     held_out: float = 0.05,
     *,
     on_start: Callable[[int], None] | None = None,
@@ -134,7 +136,7 @@ def export(
 
     Args:
         out: Folder of the build.
-        prompt: The user's message of every row, by its name.
+        prompt: The user's message of every row, by its name, or a template of yours.
         held_out: As of `ExportConfig`.
         on_start: Called once with the number of samples.
         on_sample: Called after each sample.
@@ -156,7 +158,8 @@ def export(
         annotation.top_k,
         form_named(annotation.form),
     )
-    config = ExportConfig(text, loaded.protocol.dataset, held_out, annotation)
+    template = prompt if isinstance(prompt, PromptTemplate) else None
+    config = ExportConfig(text, loaded.protocol.dataset, held_out, annotation, template)
     samples = {sample.id: sample for sample in loaded.samples}
 
     def image(known: TraceSample) -> bytes | LeftOutSample:
@@ -202,7 +205,9 @@ def export_ledger(
     held_out = config.held_out if splits.keys() == {"train"} else None
     schema = TRACE_SCHEMA
     if config.annotation is not None:
-        schema = schema.with_metadata(file_metadata(config.annotation.settings()))
+        template = config.template.record() if config.template else None
+        about = file_metadata(config.annotation.settings(), template=template)
+        schema = schema.with_metadata(about)
     with staged(out / TRACES_FOLDER, CARD_FILE, replaces=PICTURES) as folder:
         with (
             RecordFile(folder / "sft_train.parquet", schema) as train,

@@ -33,22 +33,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from jinja2 import StrictUndefined, TemplateRuntimeError, TemplateSyntaxError
-from jinja2 import Template as Jinja
-from jinja2.meta import find_undeclared_variables
-from jinja2.nodes import Name
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tag_rewards.errors import InputError
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, as_boxes, au_box, average_face, clip_boxes
-from tag_rewards.prepare.rows import IMAGE_TAG
-from tag_rewards.prepare.texts import AUBox, describe_space, write_trace
+from tag_rewards.prepare.texts import (
+    AUBox,
+    PromptTemplate,
+    describe_space,
+    read_template,
+    write_trace,
+)
 from tag_rewards.target import AUEvidence, Target
 
 if TYPE_CHECKING:
@@ -173,13 +172,6 @@ def attempt_seed(seed: int, sample: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(key).digest()[:4], "big") >> 1
 
 
-_FIELDS = ("candidates", "eliminated", "aus", "box_space", "width", "height", "grammar", "example")
-_FIELDS_OF: dict[str, tuple[str, ...]] = {
-    "blind": (*_FIELDS, "errors"),
-    "rationalised": (*_FIELDS, "errors", "label"),
-}
-
-
 class PromptAU(NamedTuple):
     """An AU that the detector saw, as templates have it.
 
@@ -198,24 +190,22 @@ class PromptAU(NamedTuple):
     box: list[int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class WriterPrompt:
-    """A template that is known to render. See `load_prompt`.
+    """What the writer is asked. See `load_prompt`.
 
     Attributes:
-        text: The template's own.
+        template: Its words, which are known to render.
         mode: Whether it shows the label.
-        template: Compiled.
     """
 
-    text: str
+    template: PromptTemplate
     mode: Mode
-    template: Jinja
 
     @property
     def hash(self) -> str:
-        """The template's version: 16 hexadecimal digits of the SHA-256 of its text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+        """The template's version."""
+        return self.template.hash
 
     def render(self, target: Target, question: Question, seed: int) -> str:
         """The prompt of one attempt.
@@ -224,24 +214,30 @@ class WriterPrompt:
             target: The sample's; its label is not looked at in blind mode.
             question: Which attempt it is, and what may be answered.
             seed: Chooses of which candidate the example is.
+
+        Raises:
+            InputError: The template cannot be rendered.
         """
-        space = target.box_space
-        width, height = space.extent
-        candidate = question.candidates[seed % len(question.candidates)]
-        fields: dict[str, Any] = {
-            "candidates": list(question.candidates),
-            "eliminated": list(question.eliminated),
-            "aus": [_prompt_au(item) for item in target.evidence],
-            "box_space": describe_space(space),
-            "width": round(width),
-            "height": round(height),
-            "grammar": _grammar(target.form),
-            "example": _example(candidate, space, target.form),
-            "errors": [quoted(error) for error in question.errors],
-        }
-        if self.mode == "rationalised":
-            fields["label"] = target.label
-        return self.template.render(fields).strip()
+        return self.template.render(_values(self.mode, target, question, seed))
+
+
+def _values(mode: Mode, target: Target, question: Question, seed: int) -> dict[str, Any]:
+    """The fields of a template, for one attempt."""
+    space = target.box_space
+    width, height = space.extent
+    candidate = question.candidates[seed % len(question.candidates)]
+    fields: dict[str, Any] = {
+        "candidates": list(question.candidates),
+        "eliminated": list(question.eliminated),
+        "aus": [_prompt_au(item) for item in target.evidence],
+        "box_space": describe_space(space),
+        "width": round(width),
+        "height": round(height),
+        "grammar": _grammar(target.form),
+        "example": _example(candidate, space, target.form),
+        "errors": [quoted(error) for error in question.errors],
+    }
+    return fields | ({"label": target.label} if mode == "rationalised" else {})
 
 
 def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
@@ -257,59 +253,9 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
         >>> load_prompt("blind").mode
         'blind'
     """
-    if file is None:
-        packaged = resources.files("tag_rewards.traces") / "templates" / f"{mode}.jinja"
-        text, name = packaged.read_text(encoding="utf-8"), f"{mode}.jinja"
-    else:
-        name = str(file)
-        try:
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{file}: byte {error.start} is not UTF-8 text") from error
-    prompt = WriterPrompt(text, mode, _compile(text, name, mode))
-    for target, question in _trials():
-        try:
-            rendered = prompt.render(target, question, 0)
-        except TemplateRuntimeError as error:  # no such field, or what the sandbox keeps closed
-            where = f"{name}: line {_line(error, name)}"
-            raise InputError(f"{where}: {error.message}; {_known(mode)}") from error
-        except (TypeError, ValueError, ArithmeticError) as error:
-            where = f"{name}: line {_line(error, name)}"
-            raise InputError(f"{where} cannot be rendered ({error})") from error
-        if rendered.count(IMAGE_TAG) != 1:
-            raise InputError(
-                f"{name} gives a prompt with {rendered.count(IMAGE_TAG)} times {IMAGE_TAG}; "
-                "it belongs there once, where the image goes"
-            )
-    return prompt
-
-
-def _compile(text: str, name: str, mode: Mode) -> Jinja:
-    # A template may come from elsewhere: it gets its fields, and no way from them into Python.
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    try:
-        tree = environment.parse(text, name, name)
-        code = environment.compile(text, name, name)
-    except TemplateSyntaxError as error:
-        raise InputError(f"{name}: line {error.lineno}: {error.message}") from error
-    unknown = find_undeclared_variables(tree) - set(_FIELDS_OF[mode])
-    for node in tree.find_all(Name):
-        if node.name in unknown:
-            where = f"{name}: line {node.lineno}"
-            raise InputError(f"{where}: there is no field {node.name!r}; {_known(mode)}")
-    return Jinja.from_code(environment, code, environment.globals)
-
-
-def _known(mode: Mode) -> str:
-    return f"a {mode} template has {', '.join(_FIELDS_OF[mode])}"
-
-
-def _line(error: Exception, name: str) -> int:
-    """The last line of a template that an error came through."""
-    stack = walk_tb(error.__traceback__)
-    return [0, *(line for frame, line in stack if frame.f_code.co_filename == name)][-1]
+    packaged = resources.files("tag_rewards.traces") / "templates" / f"{mode}.jinja"
+    trials = [_values(mode, target, question, 0) for target, question in _trials()]
+    return WriterPrompt(read_template(file or packaged, mode, tuple(trials[0]), trials), mode)
 
 
 def _trials() -> list[tuple[Target, Question]]:
