@@ -177,7 +177,7 @@ def attack(
         targets = read_targets(data)
     else:
         faces = read_evaluation_set(data).faces
-        matched = match_faces(completions, read_completions(completions), faces)
+        matched = match_faces(completions, read_completions(completions, faces), faces)
         targets = [face.target for face in faces]
         texts = [one.completion if one else None for one in matched]
     with progress("Searching", unit="calls") as bar:

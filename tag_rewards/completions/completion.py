@@ -7,8 +7,19 @@
      "model": "runs/tag/grpo/hf"}
 
 `tag-rewards generate` or any script writes it. Needed are `id` and `completion` (null if there is
-none); further fields than these do not matter. A line that a batch API has answered, OpenAI's or
-one like it, is read as well: it has `custom_id`, and `response` or `error`.
+none); further fields than these do not matter. What other tools write is read as well:
+
+- A line that a batch API has answered, OpenAI's or one like it: `custom_id`, and `response` or
+  `error`.
+- LLaMA-Factory's `generated_predictions.jsonl`: `prompt`, `predict` and `label`, of `do_predict`
+  with `predict_with_generate` (`CustomSeq2SeqTrainer.save_predictions`) or of its
+  `scripts/vllm_infer.py`; read at ff6d4d1, August 2026.
+- ms-swift's results of `swift infer` (`SwiftInfer.infer_dataset`): `response`, `labels`,
+  `messages`, `images`; read at 3602360, August 2026. Started again it appends to its file.
+
+The last two name no face. Both write a line for each row of their data, in its order, so that the
+lines are those of the evaluated faces in the order of `eval.parquet`, as many; what should have
+been answered stands beside it, and must be of the face's label.
 """
 
 from __future__ import annotations
@@ -22,14 +33,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
+from tag_rewards.facs import canonical_expression
 from tag_rewards.files.objects import read_objects
 from tag_rewards.forms import TAG, form_named
+from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Reply, TokenLogprob
     from tag_rewards.forms import Form
     from tag_rewards.prepare.eval_set import EvaluationFace
 
+
+# The text, and what it should have been, in what tools write that name no face.
+_OF_TOOLS = {"predict": "label", "response": "labels"}
 
 _DIGITS = 6  # of a log-probability; the model itself is not as exact
 _ROUNDING = 1e-3  # log-probabilities of half precision come out a little above 0
@@ -113,23 +129,42 @@ def answer_logprob(tokens: Sequence[TokenLogprob], form: Form = TAG) -> float | 
     return total if isfinite(total) else None
 
 
-def read_completions(path: Path) -> dict[str, Completion]:
+def read_completions(path: Path, faces: Sequence[EvaluationFace] = ()) -> dict[str, Completion]:
     """Read a file of completions, by the id of the face.
 
+    Args:
+        path: The file.
+        faces: What the model was asked about, in its order: files of tools that name no face are
+            read by it.
+
     Raises:
-        InputError: A line is no completion, or a face has two.
+        InputError: A line is no completion, or a face has two; or lines name no face, and are not
+            as many as the faces, or of other labels.
         OSError: The file cannot be opened.
     """
     completions: dict[str, Completion] = {}
+    unnamed = 0
     for line, record in read_objects(path):
         where = f"{path}: line {line}"
-        completion = completion_of(where, record)
+        text = _field_of_tool(record)
+        if text is None:
+            completion = completion_of(where, record)
+        else:
+            unnamed += 1
+            if unnamed > len(faces):
+                continue
+            completion = _of_tool(where, record, text, faces[unnamed - 1])
         if completion.id in completions:
             raise InputError(
                 f"{where}: field 'id': {completion.id!r} is there a second time; "
                 "give one completion for each face"
             )
         completions[completion.id] = completion
+    if unnamed and unnamed != len(faces):
+        raise InputError(
+            f"{path} has {unnamed} completions that name no face, for {len(faces)} evaluated "
+            "faces; only their order tells whose they are, so that there must be one for each"
+        )
     if not completions:
         raise InputError(f"{path} has no completions; has the model been asked?")
     return completions
@@ -238,6 +273,30 @@ def _of_batch(where: str, record: dict[str, Any]) -> Completion:
         completion_tokens=reply.completion_tokens,
         model=model if isinstance(model, str) else "",
     )
+
+
+def _field_of_tool(record: dict[str, Any]) -> str | None:
+    """The field with the text, of a tool that names no face; None for any other record."""
+    if "id" in record or "custom_id" in record:
+        return None
+    return next((field for field in _OF_TOOLS if field in record), None)
+
+
+def _of_tool(where: str, record: dict[str, Any], field: str, face: EvaluationFace) -> Completion:
+    """The completion in a line that names no face, for the face whose turn it is."""
+    said = record.get(_OF_TOOLS[field])
+    for name, value in ((field, record[field]), (_OF_TOOLS[field], said)):
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{where}: field {name!r} is {value!r:.60}, not a string")
+    answer = canonical_expression(said or "") or read_trace(face.target, said).answer
+    label = canonical_expression(answer or "")
+    if label not in (None, face.target.label):
+        raise InputError(
+            f"{where}: field {_OF_TOOLS[field]!r} says {label}, but the face whose turn it is, "
+            f"{face.id!r}, shows {face.target.label}; the tool must have been given the faces of "
+            "this data in their order"
+        )
+    return Completion(id=face.id, completion=record[field])
 
 
 def _count(value: Any) -> int:

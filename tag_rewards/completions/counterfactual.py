@@ -257,7 +257,8 @@ def ask_counterfactuals(
         OSError: A file cannot be read or written.
     """
     faces = {face.id: face for face in read_evaluation_set(data).faces}
-    texts = {key: one.completion or "" for key, one in read_completions(completions).items()}
+    read = read_completions(completions, [*faces.values()])
+    texts = {key: one.completion or "" for key, one in read.items()}
     notes: dict[str, dict[str, Any]] = {}
 
     def questions(wanted: Collection[str]) -> Iterator[Question]:

@@ -98,7 +98,8 @@ def ask_moved(
         OSError: A file cannot be read or written.
     """
     faces = {face.id: face for face in read_evaluation_set(data).faces}
-    texts = {key: one.completion or "" for key, one in read_completions(completions).items()}
+    read = read_completions(completions, [*faces.values()])
+    texts = {key: one.completion or "" for key, one in read.items()}
     shifts: dict[str, tuple[float, float]] = {}
 
     def questions(wanted: Collection[str]) -> Iterator[Question]:

@@ -144,7 +144,7 @@ def evaluate_files(
     config = config or EvaluationConfig()
     read = (completions, train_data, counterfactual, moved, Path(source))
     with unchanged(*(path for path in read if path is not None and path.is_file())):
-        written = read_completions(completions)
+        written = read_completions(completions, data.faces)
         matched = match_faces(completions, written, data.faces)
         sources = {
             "data": source,

@@ -46,7 +46,7 @@ def _pictures(
     data: Path, completions: Path, counterfactual: Path, config: CounterfactualConfig
 ) -> Iterator[list[FacePicture]]:
     by_id = {face.id: face for face in read_evaluation_set(data).faces}
-    texts = read_completions(completions)
+    texts = read_completions(completions, [*by_id.values()])
     asked = {record["id"]: record for record in read_records(counterfactual)}
     for row in read_rl_parquet(data):
         record = asked[row.id]

@@ -124,7 +124,7 @@ def make_study(
         faces = read_evaluation_set(data).faces
         written, names = [], []
         for path in (first, second):
-            completions = read_completions(path)
+            completions = read_completions(path, faces)
             matched = match_faces(path, completions, faces)
             written.append([one.completion if one else None for one in matched])
             names.append(model_name(path, completions.values()) or path.stem)
