@@ -17,16 +17,19 @@ none); further fields than these do not matter. What other tools write is read a
 - ms-swift's results of `swift infer` (`SwiftInfer.infer_dataset`): `response`, `labels`,
   `messages`, `images`; read at 3602360, August 2026. Started again it appends to its file.
 
-The last two name no face. Both write a line for each row of their data, in its order, so that the
-lines are those of the evaluated faces in the order of `eval.parquet`, as many; what should have
-been answered stands beside it, and must be of the face's label.
+- What UniFER's scripts write of FERBench (`eval_*/code/infer_unifer.py`, commit 1f1950f): one JSON
+  list of the items of its lists, each with `model_response`, for the protocols `ferbench/...`.
+
+LLaMA-Factory and ms-swift name no face. Both write a line for each row of their data, in its order,
+so that the lines are those of the evaluated faces in the order of `eval.parquet`, as many; what
+should have been answered stands beside it, and must be of the face's label.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -34,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from tag_rewards.errors import InputError
 from tag_rewards.facs import canonical_expression
-from tag_rewards.files.objects import read_objects
+from tag_rewards.files.objects import json_value, read_objects
 from tag_rewards.forms import TAG, form_named
 from tag_rewards.trace import read_trace
 
@@ -144,8 +147,7 @@ def read_completions(path: Path, faces: Sequence[EvaluationFace] = ()) -> dict[s
     """
     completions: dict[str, Completion] = {}
     unnamed = 0
-    for line, record in read_objects(path):
-        where = f"{path}: line {line}"
+    for where, record in _records(path):
         text = _field_of_tool(record)
         if text is None:
             completion = completion_of(where, record)
@@ -168,6 +170,23 @@ def read_completions(path: Path, faces: Sequence[EvaluationFace] = ()) -> dict[s
     if not completions:
         raise InputError(f"{path} has no completions; has the model been asked?")
     return completions
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place and the object of each line, or of each item of a file that is one list."""
+    with path.open("rb") as file:
+        is_list = file.read(1) == b"["
+    if not is_list:
+        yield from ((f"{path}: line {line}", record) for line, record in read_objects(path))
+        return
+    try:
+        items = json_value(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} begins like a JSON list and is none ({error})") from error
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise InputError(f"{path}: item {number} is {item!r:.60}, not a JSON object")
+        yield f"{path}: item {number}", item
 
 
 def match_faces(
@@ -222,6 +241,8 @@ def completion_of(where: str, record: dict[str, Any]) -> Completion:
     """
     if "custom_id" in record:
         return _of_batch(where, record)
+    if "model_response" in record:
+        record = _of_ferbench(record)
     name = record.get("id")
     if not isinstance(name, str) or not name:
         raise InputError(f"{where}: field 'id' is {name!r:.60}, not the name of a face")
@@ -242,6 +263,16 @@ def completion_of(where: str, record: dict[str, Any]) -> Completion:
         error=failure,
         model=record.get("model") or "",
     )
+
+
+def _of_ferbench(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of an item that one of UniFER's scripts has answered, in the words of ours."""
+    path, text = record.get("image_path"), record["model_response"]
+    return {
+        "id": path.lstrip("/") if isinstance(path, str) else path,
+        "completion": text,
+        "error": text if record.get("error") else None,
+    }
 
 
 def _of_batch(where: str, record: dict[str, Any]) -> Completion:
@@ -277,7 +308,7 @@ def _of_batch(where: str, record: dict[str, Any]) -> Completion:
 
 def _field_of_tool(record: dict[str, Any]) -> str | None:
     """The field with the text, of a tool that names no face; None for any other record."""
-    if "id" in record or "custom_id" in record:
+    if record.keys() & {"id", "custom_id", "model_response"}:
         return None
     return next((field for field in _OF_TOOLS if field in record), None)
 

@@ -3,6 +3,7 @@ from .ckplus import read_ckplus
 from .class_folders import read_class_folders
 from .expw import read_expw
 from .fer2013 import read_fer2013
+from .ferbench import read_ferbench
 from .ferplus import read_ferplus
 from .made_faces import (
     MadeFace,
@@ -49,6 +50,7 @@ __all__ = [
     "read_class_folders",
     "read_expw",
     "read_fer2013",
+    "read_ferbench",
     "read_ferplus",
     "read_labels",
     "read_own",

@@ -19,6 +19,7 @@ from tag_rewards.datasets.ckplus import read_ckplus
 from tag_rewards.datasets.class_folders import read_class_folders
 from tag_rewards.datasets.expw import read_expw
 from tag_rewards.datasets.fer2013 import read_fer2013
+from tag_rewards.datasets.ferbench import FERBENCH_SPLITS, ferbench_counts, read_ferbench
 from tag_rewards.datasets.ferplus import RULES, ferplus_counts, read_ferplus
 from tag_rewards.datasets.own import read_own
 from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
@@ -256,6 +257,18 @@ _ALL = (
     _affectnet(7, "new", 283901, 3500),
     _affectnet(8, "old", 287651, 4000),
     _affectnet(8, "new", 287651, 3999),
+    *(
+        Protocol(
+            f"ferbench/{name}",
+            name,
+            _SEVEN if name in ("rafdb", "sfew") else EXPRESSIONS,
+            split,
+            partial(read_ferbench, name=name),
+            ferbench_counts(name),
+            "lists of Zhang et al. 2025",
+        )
+        for name, split in FERBENCH_SPLITS.items()
+    ),
     Protocol(
         "ckplus/peaks",
         "ckplus",

@@ -20,8 +20,8 @@ Candidates, their order and their alternatives differ by dataset (FERPlus has "a
 "anger"); they are those of the dataset of the protocol, and AffectNet's for datasets that FERBench
 does not have. Its script for SFEW alone reads the tags in lower case only and across lines; here
 SFEW is read as in its script for all four datasets. Not verified: that the published numbers come
-from this commit. Its prompt, its images and its splits are not ours, so that the same figure needs
-the same completions.
+from this commit. Its images and labels are those of the protocols `ferbench/...`
+(`tag_rewards.datasets.ferbench`); its prompt is not ours.
 
 All but calibration depends on the confusion matrix alone, so that the matrix of a resample of the
 faces is a multinomial draw from the matrix of the sample. Values are those of scikit-learn.
@@ -135,8 +135,10 @@ def dialect_of(protocol: str, labels: Sequence[str]) -> Dialect:
     Example:
         >>> list(dialect_of("ferplus/majority", ("happiness", "anger")).candidates)
         ['angry', 'happy']
+        >>> dialect_of("ferbench/sfew", EXPRESSIONS) == dialect_of("sfew/val", EXPRESSIONS)
+        True
     """
-    dataset = protocol.partition("/")[0].rstrip("78")
+    dataset = protocol.removeprefix("ferbench/").partition("/")[0].rstrip("78")
     candidates, extra = _DATASETS.get(dataset, _DATASETS["affectnet"])
     alternatives = {
         word: label
