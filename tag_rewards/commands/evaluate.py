@@ -42,6 +42,7 @@ def evaluate(
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     min_confidence: options.MinConfidence = 0.725,
+    codes: options.Codes = False,
     train_data: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +69,7 @@ def evaluate(
     other, `eval-table` puts several protocols into one table.
 
     Instead of --data, --dataset with --protocol reads the dataset itself. --openface, --evidence
-    and the options from --canvas to --min-confidence go with it; they must be those that the model
+    and the options from --canvas to --codes go with it; they must be those that the model
     was asked with.
 
     **Examples**
@@ -91,10 +92,10 @@ def evaluate(
     if (data is None) == (dataset is None):
         raise InputError("give one of --data and --dataset")
     if data is not None:
-        if protocol or openface or evidence or allow_mismatch:
+        if protocol or openface or evidence or allow_mismatch or codes:
             raise InputError(
-                "--protocol, --openface, --evidence and --allow-mismatch belong to --dataset; "
-                "eval.parquet says what it is of"
+                "--protocol, --openface, --evidence, --allow-mismatch and --codes belong to "
+                "--dataset; eval.parquet says what it is of"
             )
         faces, images = read_evaluation_set(data), partial(read_images, data)
         if train_data is None and data.with_name(_TRAIN_FILE).is_file():
@@ -102,7 +103,7 @@ def evaluate(
     else:
         assert dataset is not None
         annotation = TargetConfig(
-            canvas, box_space, top_k, min_probability, min_confidence, form=form
+            *(canvas, box_space, top_k, min_probability, min_confidence), form=form, codes=codes
         )
         if protocol is None:
             raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")

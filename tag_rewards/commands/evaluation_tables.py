@@ -31,6 +31,8 @@ def results_tables(results: Results) -> Iterator[Table | str]:
         + (f" (left out: {reasons})." if reasons else ".")
         + " The baselines are told the true AUs of each face. All intervals are of 95 %."
     )
+    if results.coded:
+        yield _coded(results)
     if results.counterfactual:
         yield _counterfactual(results)
     if results.moved:
@@ -89,6 +91,13 @@ def _counterfactual(results: Results) -> Table:
     table = Table("counterfactual", "answer changes")
     for name, figure in results.counterfactual.items():
         table.add_row(f"masked: {name}" if name != "difference" else name, _text(figure))
+    return table
+
+
+def _coded(results: Results) -> Table:
+    table = Table("AUs against what people coded", "F1")
+    for name, figure in results.coded.items():
+        table.add_row("mean over AUs" if name == "macro_f1" else name, _text(figure))
     return table
 
 

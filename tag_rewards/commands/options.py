@@ -110,6 +110,15 @@ PromptStyle = Annotated[
     Literal["tag", "short"], typer.Option(help="Prompt and length of traces; short: tiny models.")
 ]
 
+Codes = Annotated[
+    bool,
+    typer.Option(
+        "--codes",
+        help="The AUs are those that people coded in the dataset; the detector says where they "
+        "are. Of CK+, and of data of your own with a column aus.",
+    ),
+]
+
 PromptFile = Annotated[
     Path | None,
     typer.Option(

@@ -57,6 +57,7 @@ def prepare(
         bool,
         typer.Option("--place-evaluation", help="Put the faces of the other splits there, too."),
     ] = False,
+    codes: options.Codes = False,
     keep_unseen: Annotated[
         bool,
         typer.Option(
@@ -120,7 +121,8 @@ def prepare(
         raise InputError("give one of --openface and --evidence")
     images = images_by_hand(model, min_pixels, max_pixels)
     annotation = TargetConfig(
-        canvas, box_space, top_k, min_probability, min_confidence, polygons, min_face, images, form
+        *(canvas, box_space, top_k, min_probability, min_confidence),
+        *(polygons, min_face, images, form, codes),
     )
     config = PrepareConfig(
         annotation=annotation,

@@ -1,6 +1,6 @@
 """Reader of data of one's own: a table of labels, parquet files with images, or class folders.
 
-    ROOT/labels.csv or labels.jsonl     image,label and perhaps split,x1,y1,x2,y2
+    ROOT/labels.csv or labels.jsonl     image,label and perhaps split,x1,y1,x2,y2,aus
     ROOT/labels.yaml                    words of one's own for the labels, if they are others
 
 Without a table, `parquet_images` or `class_folders` reads the folder, whichever it is.
@@ -8,6 +8,7 @@ Without a table, `parquet_images` or `class_folders` reads the folder, whichever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from tag_rewards.files.objects import read_objects
 TABLES = ("labels.csv", "labels.jsonl")
 
 _COLUMNS = ("image", "label")
-_OPTIONAL = {"split": "test", "x1": "", "y1": "", "x2": "", "y2": ""}
+_OPTIONAL = {"split": "test", "x1": "", "y1": "", "x2": "", "y2": "", "aus": ""}
 """Columns that a table need not have, and what is taken then."""
 
 
@@ -65,7 +66,10 @@ def read_labels(table: str | Path) -> Dataset:
         table: CSV with a header, or a JSON object on each line. `image` is a path below the table's
             folder; `label` an expression, a synonym or a word of `labels.yaml`. `split` is train,
             val or test; in a table without it all rows are test. `x1`, `y1`, `x2`, `y2`, where
-            given, is the box of the face that the label is about, in pixels of the image.
+            given, is the box of the face that the label is about, in pixels of the image. `aus`
+            are the AUs that people coded, as FACS writes them (`1+2+5`), `none` where there are
+            none, and empty where nobody looked. Intensities are no part of it: an AU that
+            does not reach yours is left out.
 
     Returns:
         The samples in the table's order, named by their image, with `_2` and so on for further
@@ -89,7 +93,7 @@ def read_labels(table: str | Path) -> Dataset:
     table, builder = Path(table), Builder()
     root, words = table.parent, own_words(table.parent)
     first: dict[tuple[str, object], str] = {}
-    for where, (image, word, split_word, *corners) in _rows(table):
+    for where, (image, word, split_word, *corners, codes) in _rows(table):
         split = split_of(split_word)
         if split is None:
             raise InputError(f"{where} has the split {shown(split_word)}, not train, val or test")
@@ -103,12 +107,13 @@ def read_labels(table: str | Path) -> Dataset:
         if earlier != where:
             raise InputError(f"{where} is about the same face as {earlier}; remove one of them")
         name = builder.unique(path.relative_to(root).as_posix())
-        builder.samples.append(FaceSample(name, path, label, split, face_box=box))
+        aus = _aus(codes, where)
+        builder.samples.append(FaceSample(name, path, label, split, face_box=box, aus=aus))
     return builder.dataset(table)
 
 
 def _rows(table: Path) -> Iterator[tuple[str, list[str]]]:
-    """Where each row is, and its fields as text: image, label, split, corners of the box."""
+    """Where each row is, and its fields as text: image, label, split, corners of the box, AUs."""
     if table.suffix == ".csv":
         yield from read_table(table, _COLUMNS, _OPTIONAL)
         return
@@ -116,6 +121,18 @@ def _rows(table: Path) -> Iterator[tuple[str, list[str]]]:
         values = (row.get(name, _OPTIONAL.get(name)) for name in (*_COLUMNS, *_OPTIONAL))
         fields = ["" if value is None else str(value) for value in values]
         yield f"{table}: line {number}", fields
+
+
+def _aus(codes: str, where: str) -> tuple[int, ...] | None:
+    """The AUs of a row; None where nobody coded them."""
+    if not codes.strip():
+        return None
+    if codes.strip().casefold() == "none":
+        return ()
+    aus = re.fullmatch(r"(?:AU)?\d{1,2}(?:\+(?:AU)?\d{1,2})*", "".join(codes.upper().split()))
+    if aus is None:
+        raise InputError(f"{where} has the AUs {shown(codes)}, not like 1+2+5, or none")
+    return tuple(sorted({int(au) for au in re.findall(r"\d+", aus[0])}))
 
 
 def _box(corners: list[str], where: str) -> tuple[float, float, float, float] | None:

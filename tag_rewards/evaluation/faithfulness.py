@@ -204,7 +204,7 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
     overlaps = match_trace(trace, target).overlaps
     named = trace.conclusion_aus
     right = sum(au in evidence for au in named)
-    mentions = _mentions(trace)
+    asserted = mentions(trace)
     return Judged(
         iou_by_au={
             au: sum(boxes.values()) / len(boxes) if boxes else 0.0 for au, boxes in overlaps.items()
@@ -212,8 +212,8 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
         n_placed=sum(bool(boxes) for boxes in overlaps.values()),
         au_precision=right / len(named) if named else 0.0,
         au_recall=right / len(evidence),
-        mentions=mentions,
-        unseen=mentions - evidence.keys() - target.ignored,
+        mentions=asserted,
+        unseen=asserted - evidence.keys() - target.ignored,
         claims=_claim_rows(trace, target, areas),
     )
 
@@ -256,7 +256,7 @@ def _claim_rows(trace: Trace, target: Target, areas: Areas | None) -> tuple[Clai
     return tuple(rows)
 
 
-def _mentions(trace: Trace) -> frozenset[int]:
+def mentions(trace: Trace) -> frozenset[int]:
     """The AUs that a trace asserts anywhere; a negated AU is no mention."""
     found = {au for step in trace.steps for au in step.aus}
     found.update(trace.conclusion_aus)

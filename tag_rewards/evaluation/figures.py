@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +19,10 @@ from tag_rewards.evaluation.measures import (
     MEASURES,
     Figure,
     JudgedFaces,
+    bootstrap_figure,
     measure_sums,
     ratio_figure,
+    ratios,
     resampled_sums,
 )
 from tag_rewards.evaluation.results import (
@@ -87,6 +89,50 @@ def answer_figures(
             seed=seed,
         )
     return found
+
+
+def code_figures(
+    faces: Sequence[tuple[Collection[int], Collection[int]]], n_resamples: int, seed: int
+) -> dict[str, Figure]:
+    """How well the AUs that traces assert are those that people coded.
+
+    Args:
+        faces: Of each face the AUs that are asserted and those that are coded; of faces without an
+            AU too, where naming one is wrong.
+        n_resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        F1 of every AU that is coded on a face (`AU12`), and their mean (`macro_f1`); nothing if
+        none is.
+
+    Example:
+        >>> faces = [({12}, {6, 12}), ({12}, ()), ({6}, {6})]
+        >>> figures = code_figures(faces, 100, 0)
+        >>> {name: round(figure.value, 3) for name, figure in figures.items()}
+        {'macro_f1': 0.667, 'AU6': 0.667, 'AU12': 0.667}
+    """
+    aus = sorted({au for _, coded in faces for au in coded})
+    if not aus:
+        return {}
+    # Twice the faces where both hold, over the faces where the one holds and those of the other.
+    sums = np.array(
+        [
+            [(2 * (au in named and au in coded), (au in named) + (au in coded)) for au in aus]
+            for named, coded in faces
+        ],
+        np.float64,
+    )
+    drawn = resampled_sums(sums.reshape(len(faces), -1), n_resamples, seed)
+    drawn = drawn.reshape(n_resamples, len(aus), 2)
+    # An AU that no face of a resample has is no part of its mean.
+    of_each = np.ma.masked_invalid(ratios(drawn[..., 0], drawn[..., 1]))
+    part, whole = sums.sum(axis=0).T
+    mean = float(np.mean(part / whole))
+    spread = of_each.mean(axis=1).filled(np.nan)
+    by_au = {f"AU{au}": ratio_figure(sums[:, i], drawn[:, i]) for i, au in enumerate(aus)}
+    known = {name: figure for name, figure in by_au.items() if figure is not None}
+    return {"macro_f1": bootstrap_figure(mean, spread, len(aus), len(faces)), **known}
 
 
 def faithfulness_figures(

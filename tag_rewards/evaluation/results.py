@@ -152,6 +152,8 @@ class Results:
             if it was not tried.
         moved: `slope`, how far a box moves when its picture is moved, as a share of that; empty if
             it was not tried.
+        coded: How well the AUs that traces assert are those that people coded: `macro_f1`, and F1
+            by AU (`AU12`); empty where a detector says which AUs there are.
         suspect_spaces: Box space or order in which all boxes of a completion would fit far better
             than in the data's -> number of such completions.
         config: The options of the evaluation, and the files that it read.
@@ -169,6 +171,7 @@ class Results:
     by_au: tuple[AUFigures, ...]
     counterfactual: Mapping[str, Figure | None] = field(default_factory=dict)
     moved: Mapping[str, Figure | None] = field(default_factory=dict)
+    coded: Mapping[str, Figure] = field(default_factory=dict)
     suspect_spaces: Mapping[str, int] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -257,8 +260,9 @@ def write_results(folder: Path, results: Results) -> Path:
     path = folder / RESULTS_FILE
     record = {"version": VERSION, **plain(results)}
     del record["unknown"]
-    if not results.moved:
-        del record["moved"]
+    for name in ("moved", "coded"):
+        if not record[name]:
+            del record[name]
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, text + "\n")

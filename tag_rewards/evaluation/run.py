@@ -31,8 +31,9 @@ from tag_rewards.evaluation.faithfulness import (
     area_boxes,
     areas_of_faces,
     face_row,
+    mentions,
 )
-from tag_rewards.evaluation.figures import answer_figures, faithfulness_figures
+from tag_rewards.evaluation.figures import answer_figures, code_figures, faithfulness_figures
 from tag_rewards.evaluation.measures import (
     LEVEL,
     Figure,
@@ -238,6 +239,7 @@ def evaluate(
         classification=answer_figures(rows, data.labels, config.resamples, config.seed),
         faithfulness=faithfulness,
         by_au=by_au,
+        coded=_coded(data, completions, config),
         suspect_spaces=Counter(str(one.suspect) for one in judged if one and one.suspect),
         config={
             **{name: value for name, value in asdict(config).items() if value not in _AS_ALWAYS},
@@ -255,6 +257,20 @@ def evaluate(
         },
     )
     return Evaluation(results, rows)
+
+
+def _coded(
+    data: EvaluationSet, completions: Sequence[Completion | None], config: EvaluationConfig
+) -> dict[str, Figure]:
+    """The figures against what people coded; nothing where a detector says which AUs there are."""
+    if not data.config.get("codes"):
+        return {}
+    faces = [
+        (mentions(read_trace(face.target, one and one.completion)), face.target.by_au)
+        for face, one in zip(data.faces, completions, strict=True)
+        if not face.left_out
+    ]
+    return code_figures(faces, config.resamples, config.seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,6 +223,9 @@ class TargetConfig:
             released Qwen2.5-VL checkpoints.
         form: How completions are written, as `tag_rewards.forms.form_named` takes it; `model` for
             the model's own.
+        codes: Whether the AUs are those that people coded in the dataset (FACS) and not the
+            detector's, which then gives the places alone. They are all taken, `top_k` or not, and
+            an AU that is not among them is not there.
 
     Raises:
         InputError: A value is out of range, or the model writes boxes in another space.
@@ -242,6 +245,7 @@ class TargetConfig:
     min_face: float = 0.0
     model: ModelImages | None = None
     form: str = "tag"
+    codes: bool = False
 
     def __post_init__(self) -> None:
         if not 28 <= self.canvas <= 4096:
@@ -291,9 +295,9 @@ class TargetConfig:
     def settings(self) -> dict[str, Any]:
         """All of it as plain JSON values, as files record it.
 
-        `model` only where there is one, and `form` if it is not TAG's.
+        `model` and `codes` only where there are some, and `form` if it is not TAG's.
         """
-        usual = {"model": None, "form": "tag"}
+        usual = {"model": None, "form": "tag", "codes": False}
         return {
             name: value for name, value in asdict(self).items() if value != usual.get(name, ...)
         }
@@ -340,6 +344,7 @@ OUTSIDE = LeftOut("face outside the image: CSV of another image or size?")
 TOO_SMALL = LeftOut("face smaller than asked for")
 DEGENERATE = LeftOut("degenerate landmarks")
 NO_LANDMARKS = LeftOut("the detector gives no landmarks")
+UNCODED = LeftOut("nobody coded its AUs")
 ELSEWHERE = LeftOut("no detected face in the dataset's face box")
 
 
@@ -407,7 +412,12 @@ def _labelled_face(
         face_frames(as_faces(face.landmarks))
     except ValueError:
         return DEGENERATE
-    return face
+    if not config.codes:
+        return face
+    if sample.aus is None:
+        return UNCODED
+    coded = {au: float(au in sample.aus) for au in AU_REGIONS}
+    return replace(face, probabilities=coded)
 
 
 def _target_of(
@@ -416,7 +426,8 @@ def _target_of(
     """The target of a face with landmarks."""
     landmarks = face.landmarks
     assert landmarks is not None
-    active = activated_aus(face, top_k=config.top_k, min_probability=config.min_probability)
+    top_k = len(AU_REGIONS) if config.codes else config.top_k
+    active = activated_aus(face, top_k=top_k, min_probability=config.min_probability)
     evidence = []
     for item in active:
         box = _written(canvas, item.box, config)

@@ -48,7 +48,7 @@ FILES = {
     "own, csv": (
         read_own,
         "labels.csv",
-        "image,label,split,x1,y1,x2,y2\na.jpg,happy,train,1,2,3,4\n",
+        "image,label,split,x1,y1,x2,y2,aus\na.jpg,happy,train,1,2,3,4,6+12\n",
         ["a.jpg"],
     ),
     "own, jsonl": (read_own, "labels.jsonl", '{"image": "a.jpg", "label": "joy"}\n', ["a.jpg"]),

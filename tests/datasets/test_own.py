@@ -265,3 +265,39 @@ def test_two_tables_are_one_too_many(write, refusal):
 def test_class_folders_are_data_of_ones_own(touch, write):
     write("labels.yaml", "happiness: [grin]\n")
     assert summary(read_own(touch("Test/Grin/a.png"))) == [("Test/Grin/a.png", "happiness", "test")]
+
+
+@pytest.mark.parametrize(
+    ("codes", "aus"),
+    [
+        ("12", (12,)),
+        ("6+12", (6, 12)),
+        ("AU12 + au6 + 6", (6, 12)),
+        ("1+2+5+54", (1, 2, 5, 54)),
+        ("none", ()),
+        ("", None),
+    ],
+)
+def test_aus_that_people_coded(write, touch, codes, aus):
+    touch("a.jpg")
+    [sample] = read_own(write("labels.csv", f"image,label,aus\na.jpg,joy,{codes}\n")).samples
+    assert sample.aus == aus
+    root = write("labels.jsonl", json.dumps({"image": "a.jpg", "label": "joy", "aus": codes}))
+    (root / "labels.csv").unlink()
+    [sample] = read_own(root).samples
+    assert sample.aus == aus
+
+
+def test_without_the_column_nobody_coded(write, touch):
+    touch("a.jpg")
+    [sample] = read_own(write("labels.csv", "image,label\na.jpg,joy\n")).samples
+    assert sample.aus is None
+
+
+@pytest.mark.parametrize("codes", ["12B", "6,12", "AU", "smile", "+6", "6++12", "6 12 x", "120"])
+def test_codes_that_are_none_are_refused(write, touch, refusal, codes):
+    touch("a.jpg")
+    write("labels.csv", f'image,label,aus\na.jpg,joy,"{codes}"\n')
+    assert refusal(read_own) == (
+        f"ROOT/labels.csv: line 2 has the AUs {codes!r}, not like 1+2+5, or none"
+    )
