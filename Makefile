@@ -3,10 +3,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export VENV
 
-.PHONY: help setup test quick lint docs fuzz bench mutants clean
+.PHONY: help setup test quick test-oldest test-newest lint docs fuzz bench mutants clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup:  ## the virtual environment with the training stack and the tools
 	@bash recipes/setup.sh
@@ -22,6 +22,13 @@ quick: setup  ## what needs no training stack, in under two minutes
 		--ignore=tests/engines --ignore=tests/traces/test_build_kill.py --ignore=tests/traces/test_build_faults.py \
 		--ignore=tests/report --ignore=tests/recipes --ignore=tests/fuzz --ignore=tests/files/test_kills.py \
 		--ignore=tests/test_docs_tutorials.py --ignore=tests/test_docs_figure.py
+
+# Environments of their own in build/; PYTHON=3.12, say, chooses another than the oldest or the newest.
+test-oldest:  ## what needs no training stack, with the oldest versions that pyproject.toml allows
+	bash tests/versions.sh oldest
+
+test-newest:  ## the same with the newest
+	bash tests/versions.sh newest
 
 lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -41,18 +42,70 @@ def test_the_citation_is_of_this_version():
     assert cited["references"][0]["url"] == known["urls"]["Paper"]
 
 
+def lines_of(job):
+    """What a job runs, for each entry of its matrix."""
+    for entry in job.get("strategy", {}).get("matrix", {}).get("include", [{}]):
+        for step in job["steps"]:
+            yield re.sub(
+                r"\$\{\{ matrix\.(\w+) \}\}", lambda m, e=entry: e[m[1]], step.get("run", "")
+            )
+
+
 def test_the_workflow_runs_what_ci_runs_and_what_is_there():
     jobs = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]
-    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    assert ".ci/run" in lines
-    targets = re.findall(r"^(\w+):", read("Makefile"), re.MULTILINE)
+    lines = [line for job in jobs.values() for line in lines_of(job) if line]
+    assert {".ci/run", "make test-oldest", "make test-newest"} <= set(lines)
+    targets = re.findall(r"^([\w-]+):", read("Makefile"), re.MULTILINE)
     assert {line.split()[1] for line in lines if line.startswith("make ")} <= set(targets)
     named = [word for line in lines for word in re.findall(r"(?:tests|\.ci)/[\w./]+", line)]
+    assert named
     assert [name for name in named if not (REPO / name).exists()] == []
-    wanted = {name for line in lines for name in re.findall(r"\.\[([\w,]+)\]", line)}
-    extras = {extra for names in wanted for extra in names.split(",")}
-    assert extras
-    assert extras <= set(project()["optional-dependencies"])
+
+
+def test_the_oldest_and_the_newest_versions_are_told_apart(tmp_path):
+    """The script with stand-ins for uv, and for the pytest of the environments that it makes."""
+    calls = tmp_path / "calls"
+    stand_in = tmp_path / "uv"
+    stand_in.write_text(
+        f"""#!/usr/bin/env bash
+printf '%s\\n' "$*" >>'{calls}'
+[[ $1 == venv ]] || exit 0
+mkdir -p "${{@: -1}}/bin"
+cp '{tmp_path}/pytest' "${{@: -1}}/bin"
+"""
+    )
+    (tmp_path / "pytest").write_text('#!/bin/sh\necho "ran $*"\n')
+    repo = tmp_path / "repo"
+    (repo / "tests").mkdir(parents=True)
+    shutil.copy(REPO / "tests" / "versions.sh", repo / "tests")
+    for path in (stand_in, tmp_path / "pytest"):
+        path.chmod(0o755)
+
+    def run(*arguments, **settings):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **settings}
+        return subprocess.run(
+            ["bash", str(repo / "tests" / "versions.sh"), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    [extra] = re.findall(r"\.\[(\w+)\]", read("tests/versions.sh"))
+    assert f"\n{extra} = [" in read("pyproject.toml")
+    for name, resolution, python in (
+        ("oldest", "lowest-direct", "3.10"),
+        ("newest", "highest", "3.13"),
+    ):
+        ran = run(name, "-x")
+        assert ran.returncode == 0, ran.stderr
+        assert re.search("ran -m not stack .* -x$", ran.stdout.strip())
+        venv, install, _ = calls.read_text().splitlines()
+        assert venv == f"venv --quiet --clear --python {python} {repo}/build/{name}-py{python}"
+        assert f"--resolution {resolution} -e .[{extra}]" in install
+        calls.unlink()
+    assert run("newest", PYTHON="/opt/python3.12/bin/python3.12").returncode == 0
+    assert f"{repo}/build/newest-py3.12" in calls.read_text()
+    assert run("middle").returncode == 2
 
 
 def test_templates_of_issues_ask_for_something():

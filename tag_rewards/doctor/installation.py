@@ -37,7 +37,7 @@ _AS_GOOD = {
 }
 
 # For those who work on the project itself.
-_NOT_FOR_USERS = {"dev", "docs"}
+_NOT_FOR_USERS = {"dev", "docs", "light"}
 
 
 class Finding(NamedTuple):
