@@ -82,6 +82,15 @@ has_flash_attention() {
         'import importlib.util as u, sys; sys.exit(not u.find_spec("flash_attn"))' 2>/dev/null
 }
 
+# flash_attention_wheel VERSION PYTHON TORCH CUDA ABI MACHINE: the name of the wheel in flash-attention's own
+# release for that Python and that build of PyTorch, as `get_wheel_url` of its setup.py makes it. CUDA counts
+# by its major version, PyTorch by its minor one; ABI is torch.compiled_with_cxx11_abi().
+flash_attention_wheel() {
+    local version=$1 python=cp${2/./} torch cuda=${4%%.*} abi=${5^^} machine=$6
+    torch=$(cut -d. -f1,2 <<<"${3%%[+]*}")
+    say "flash_attn-$version+cu${cuda}torch${torch}cxx11abi$abi-$python-$python-linux_$machine.whl"
+}
+
 # parquet_rows FILE: how many it has; 0 if it is not there.
 parquet_rows() {
     [[ -f $1 ]] || { say 0 && return; }

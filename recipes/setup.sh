@@ -6,14 +6,16 @@
 #
 # Settings (environment variables):
 #   VENV             where it lies                            (.venv in this checkout)
-#   PYTHON           interpreter, 3.10 to 3.12                (the first found: 3.11, 3.12, 3.10)
+#   PYTHON           interpreter, 3.10 to 3.12                (the first found: 3.11, 3.12, 3.10;
+#                                                              for GPUs 3.12 before 3.11)
 #   TAG_DEVICE       cpu or gpu                               (gpu if an NVIDIA GPU is seen)
 #   DRIVER_CHECK     0: install for GPUs whatever driver is here
+#   FLASH_ATTENTION  0: do not look for a wheel of flash-attention
 #   TORCH_INDEX_URL  one more package index to look for PyTorch's CPU build in
 #
 # Versions are pinned in recipes/constraints. The log is VENV/setup.log. A run that was killed is
-# repaired by the next one. GPU: flash-attention has to be compiled, so it is left to you; the
-# recipes use it if it is there.
+# repaired by the next one. GPU: flash-attention is taken from its own release where that has a wheel
+# for this PyTorch, CUDA and Python; else training goes without, unless you install one.
 
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -29,6 +31,7 @@ DEVICE=$(device)
 TORCH_CPU=$(grep -m1 '^torch==' recipes/constraints/cpu.in)
 LOG=$VENV/setup.log
 STATE=$VENV/.tag-rewards # "unfinished", or the fingerprint of what was installed
+FLASH_ATTENTION_VERSION=2.8.3.post2
 
 # Everything that decides what is installed.
 fingerprint() {
@@ -40,6 +43,8 @@ fingerprint() {
 # The first interpreter that runs, has a fitting version and can make environments.
 find_python() {
     local candidate candidates=(python3.11 python3.12 python3.10 python3 python)
+    # Wheels of flash-attention that others build are for 3.12 first.
+    [[ $DEVICE == cpu ]] || candidates=(python3.12 "${candidates[@]}")
     [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
         if "$candidate" -c '
@@ -100,6 +105,34 @@ install_stack() {
         pip --no-build-isolation recipes/cpu/vllm_alias -r recipes/constraints/cpu.in
     else
         pip -r recipes/constraints/gpu.in
+    fi
+}
+
+# A wheel of flash-attention's own release, if it has one for the PyTorch here. Its source distribution
+# is never taken: it compiles for hours. One that does not load is removed.
+install_flash_attention() {
+    local wheel
+    # shellcheck disable=SC2046
+    wheel=$(flash_attention_wheel "$FLASH_ATTENTION_VERSION" "$PYTHON_VERSION" $("$VENV/bin/python" -c \
+        'import torch as t; print(t.__version__, t.version.cuda, t.compiled_with_cxx11_abi())') "$(uname -m)")
+    FLASH_ATTENTION_WHEEL=https://github.com/Dao-AILab/flash-attention/releases/download/v$FLASH_ATTENTION_VERSION/$wheel
+    say "--- $FLASH_ATTENTION_WHEEL?"
+    pip --retries 1 --timeout 30 "${FLASH_ATTENTION_WHEEL/+/%2B}" || return 1
+    "$VENV/bin/python" -c 'import torch, flash_attn' && return
+    "$VENV/bin/python" -m pip uninstall --yes flash-attn
+    return 1
+}
+
+# Without it training is slower and needs more memory, but trains the same: no reason to end here.
+try_flash_attention() {
+    [[ $DEVICE == gpu && ${FLASH_ATTENTION:-1} != 0 ]] || return 0
+    if has_flash_attention; then
+        say "  flash-attention: there already"
+    elif install_flash_attention >>"$LOG" 2>&1; then
+        say "  flash-attention: ${FLASH_ATTENTION_WHEEL##*/}"
+    else
+        say "  flash-attention: none (not to be had or not to be loaded: $FLASH_ATTENTION_WHEEL)." \
+            "Training goes on without; a wheel of your own: $VENV/bin/pip install WHEEL"
     fi
 }
 
@@ -170,6 +203,7 @@ if [[ $DEVICE == cpu ]]; then
     say "    $TORCH_FROM"
 fi
 step "verl, vLLM, Ray" install_stack
+try_flash_attention
 step "tag-rewards" install_here
 step "check" check
 say "$WANTED" >"$STATE"

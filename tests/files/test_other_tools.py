@@ -115,7 +115,10 @@ def test_what_the_file_said_of_itself_is_missed_aloud(tmp_path, tool):
 )
 def test_what_says_something_else_is_refused(tmp_path, values, message):
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"a": values}), path)
+    try:
+        pq.write_table(pa.table({"a": values}), path)
+    except pa.ArrowNotImplementedError:
+        pytest.skip(f"pyarrow {pa.__version__} writes no {values.type}")
     with (
         pytest.raises(ParquetError, match=rf"a\.parquet: {message}"),
         open_parquet(path, pa.schema([("a", pa.int64())])) as file,

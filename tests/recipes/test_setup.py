@@ -24,6 +24,7 @@ printf '%s\n' "$*" | head -n 1 >>"$CALLS"
 sleep "${SLEEP:-0}"
 case "$*" in
     *'%d.%d'*) echo "${VERSION:-3.11}" ;;
+    *compiled_with_cxx11_abi*) echo 2.11.0 13.0 True ;;
     '-m venv '*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/uv" ;;
     '-m pip list'*) echo "${INSTALLED:-}" ;;
 esac
@@ -206,6 +207,74 @@ def test_a_driver_that_will_do_or_does_not_say(setup: Setup, version: str) -> No
     assert code == 0, output
 
 
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [  # the names of wheels that there are or were, but for the first, which is ours
+        ("2.8.3.post2 3.12 2.11.0 13.0 True x86_64", "cu13torch2.11cxx11abiTRUE-cp312"),
+        ("2.8.3.post2 3.10 2.11.0+cu130 13.0 True x86_64", "cu13torch2.11cxx11abiTRUE-cp310"),
+        ("2.8.3 3.10 2.10.0 13.0 True x86_64", "cu13torch2.10cxx11abiTRUE-cp310"),
+        ("2.8.1 3.12 2.9.1+cu130 13.0 True aarch64", "cu13torch2.9cxx11abiTRUE-cp312"),
+        ("2.8.3.post1 3.12 2.8.0+cu128 12.8 True x86_64", "cu12torch2.8cxx11abiTRUE-cp312"),
+        ("2.8.3.post1 3.10 2.5.1 12.4 False x86_64", "cu12torch2.5cxx11abiFALSE-cp310"),
+    ],
+)
+def test_the_name_of_a_wheel_of_flash_attention(facts: str, name: str) -> None:
+    version, *_, machine = facts.split()
+    said = subprocess.run(
+        ["bash", "-euc", f'source "{REPO}/recipes/lib.sh"; flash_attention_wheel {facts}'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said == f"flash_attn-{version}+{name}-{name[-5:]}-linux_{machine}.whl\n"
+
+
+WHEEL = "flash_attn-2.8.3.post2+cu13torch2.11cxx11abiTRUE-cp312-cp312-linux_"
+
+
+@pytest.mark.parametrize(
+    ("fail", "sentence", "removed"),
+    [
+        ("find_spec", f"flash-attention: {WHEEL}", False),
+        ("find_spec|flash-attention/releases", "flash-attention: none (not to be had", False),
+        ("find_spec|import torch, flash_attn", "flash-attention: none (not to be had", True),
+        ("nothing", "flash-attention: there already", False),
+    ],
+)
+def test_flash_attention_is_taken_from_a_wheel_or_done_without(
+    setup: Setup, fail: str, sentence: str, removed: bool
+) -> None:
+    code, output = setup.run(TAG_DEVICE="gpu", VERSION="3.12", FAIL=fail)
+    assert code == 0, output
+    assert sentence in output
+    calls = setup.calls()
+    asked = [call for call in calls if "/v2.8.3.post2/" + WHEEL.replace("+", "%2B") in call]
+    assert len(asked) == (fail != "nothing")
+    assert all("-c recipes/constraints/gpu-py3.12.txt" in call for call in asked)
+    assert ("-m pip uninstall --yes flash-attn" in calls) is removed
+    assert setup.run(TAG_DEVICE="gpu", VERSION="3.12", FAIL=fail) == (0, "")
+
+
+def test_flash_attention_is_not_looked_for_where_it_is_no_use(setup: Setup) -> None:
+    for settings in ({"TAG_DEVICE": "cpu"}, {"TAG_DEVICE": "gpu", "FLASH_ATTENTION": 0}):
+        code, output = setup.run(FAIL="find_spec", **settings)
+        assert code == 0, output
+        assert "flash-attention: " not in output
+    assert not any("flash_attn" in call for call in setup.calls())
+
+
+@pytest.mark.parametrize(("device", "version"), [("cpu", "3.11"), ("gpu", "3.12")])
+def test_the_python_that_fits_a_device_comes_first(setup: Setup, device: str, version: str) -> None:
+    for name in ("3.10", "3.11", "3.12"):
+        path = setup.python.with_name(f"python{name}")
+        path.write_text(PYTHON.replace("VERSION:-3.11", f"VERSION:-{name}"))
+        path.chmod(0o755)
+    path = f"{setup.python.parent}:{os.environ['PATH']}"
+    code, output = setup.run(TAG_DEVICE=device, PYTHON="", PATH=path)
+    assert code == 0, output
+    assert f"({device}, Python {version};" in output
+
+
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.name)
 def test_the_least_driver_of_a_sets_cuda_is_known(path: Path) -> None:
     known = re.search(r"DRIVER_OF_CUDA=\((.*)\)", (REPO / "recipes/setup.sh").read_text())
@@ -263,7 +332,8 @@ def test_pins_cover_what_is_asked_for(path: Path) -> None:
     device = path.name.split("-")[0]
     files = [CONSTRAINTS / f"{device}.in", CONSTRAINTS / "tools.in"]
     lines = [line for file in files for line in file.read_text().splitlines()]
-    wanted = lines + project["dependencies"] + extras["data"] + extras["eval"] + extras["dev"]
+    wanted = lines + project["dependencies"] + extras["data"] + extras["eval"]
+    wanted += extras["light"] + extras["dev"]
     pinned = pins(path)
     for line in wanted:
         if re.match(r"\s*(#|$)|tag-rewards\[", line):
