@@ -239,23 +239,28 @@ thinking_option() {
     esac
 }
 
-# model_says WHAT MODEL: `thinks`: true if MODEL, as it is asked, reasons before it writes; or
-# `sentences`: what its own files say of images, boxes and reasoning.
+# model_says WHAT MODEL [FORM]: `thinks`: true if MODEL, as it is asked, reasons before it writes; or
+# `sentences`: what its own files say of images, boxes and reasoning, and of being asked for FORM.
 model_says() {
-    "$VENV/bin/python" - "$@" "${ENABLE_THINKING:-}" "${CANVAS:-512}" <<'EOF'
+    "$VENV/bin/python" - "$1" "$2" "${3:-}" "${ENABLE_THINKING:-}" "${CANVAS:-512}" <<'EOF'
 import sys
 from tag_rewards.errors import InputError
 from tag_rewards.model_images import read_model_images
 from tag_rewards.thinking import read_thinking
 
-what, model, enable_thinking, canvas = sys.argv[1:]
+what, model, form, enable_thinking, canvas = sys.argv[1:]
 try:
     thinking = read_thinking(model)
     thinks = thinking.with_setting({"true": True, "false": False}.get(enable_thinking))
     if what == "thinks":
         print("true" if thinks else "false")
     else:
-        print(read_model_images(model).sentence(int(canvas), int(canvas)))
+        images = read_model_images(model)
+        print(images.sentence(int(canvas), int(canvas)))
+        if form not in ("", "model"):
+            images.require_form(form)
+        if form:
+            print(images.asked_in(images.form if form == "model" else form))
         asked = {True: "it reasons first", False: "it does not", None: "that is up to the model"}
         print(f"its chat template: {thinking.sentence()}; as it is asked, {asked[thinks]}")
 except (InputError, OSError) as error:
@@ -263,10 +268,10 @@ except (InputError, OSError) as error:
 EOF
 }
 
-# decided FILE MODEL: says what MODEL's own files decide, and notes it among the settings in FILE.
+# decided FILE MODEL [FORM]: says what MODEL's own files decide, and notes it among the settings in FILE.
 decided() {
     local said line
-    said=$(model_says sentences "$2") || exit 1
+    said=$(model_says sentences "$2" "${3:-}") || exit 1
     while read -r line; do
         say "   $line"
         grep -qxF "# $line" "$1" || printf '# %s\n' "$line" >>"$1"
@@ -301,7 +306,8 @@ run() {
     fi
 }
 
-# data_settings: which data, and how a model is shown and asked about them; made faces by default.
+# data_settings FORM: which data, and how a model is shown and asked about them; made faces and FORM
+# by default.
 data_settings() {
     SEED=${SEED:-0} TOP_K=${TOP_K:-8} N_TRAIN=${N_TRAIN:-2000} N_TEST=${N_TEST:-256}
     if [[ $device == gpu ]]; then
@@ -309,9 +315,11 @@ data_settings() {
     else
         CANVAS=${CANVAS:-112} PROMPT=${PROMPT:-short}
     fi
-    # Runs of earlier versions have a box space where the model's own is meant now.
+    # Runs of earlier versions have a box space where the model's own is meant now, and no FORM where it
+    # is TAG's.
     BOX_SPACE=${BOX_SPACE:-$(run_setting BOX_SPACE)}
-    BOX_SPACE=${BOX_SPACE:-model} FORM=${FORM:-tag}
+    BOX_SPACE=${BOX_SPACE:-model}
+    if [[ -e $OUT/settings.txt && -z $(run_setting FORM) ]]; then FORM=${FORM:-tag}; else FORM=${FORM:-$1}; fi
     if [[ -z ${DATA:-} ]]; then
         [[ -z ${PROTOCOL:-}${OPENFACE:-}${EVIDENCE:-} ]] ||
             die "PROTOCOL, OPENFACE and EVIDENCE say what DATA is, but DATA is not set"
@@ -374,6 +382,39 @@ try:
         print("  ", check_model_fits(model, path, verl=True))
 except (InputError, OSError) as error:
     sys.exit(f"error: {error}")
+EOF
+}
+
+# recorded_form DATA...: the form that these say their completions are in, files or what TRACES has;
+# nothing if none says it. Refuses two.
+recorded_form() {
+    "$VENV/bin/python" - "$@" <<'EOF'
+import sys
+from pathlib import Path
+from tag_rewards.errors import InputError
+from tag_rewards.prepare.model_fits import recorded_form
+from tag_rewards.sft_data import WeightedDataset
+
+def file_of(data):
+    path = Path(data)
+    return path if path.is_file() else WeightedDataset.parse(data).folder / "sft_train.parquet"
+
+try:
+    print(recorded_form(map(file_of, sys.argv[1:])) or "")
+except (InputError, OSError) as error:
+    sys.exit(f"error: {error}")
+EOF
+}
+
+# note_form FOLDER FORM: the model in FOLDER says from now on that it was trained to write in FORM.
+note_form() {
+    [[ -n $2 ]] || return 0
+    "$VENV/bin/python" - "$@" <<'EOF'
+import sys
+from pathlib import Path
+from tag_rewards.prepare.model_fits import note_form
+
+note_form(Path(sys.argv[1]), sys.argv[2])
 EOF
 }
 

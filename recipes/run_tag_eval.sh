@@ -8,7 +8,8 @@
 #
 #   bash recipes/run_tag_eval.sh runs/tag/sft/hf runs/tag/grpo/hf
 #
-# Models that write boxes in other numbers or forms are each asked in their own, about the same faces.
+# Each model is asked in its own form and box space, about the same faces: that of its training where a
+# run of these recipes trained it, else that of its family.
 #
 # What the run in OUT (of run_tag_grpo.sh) was trained on and how is taken over, unless it is said
 # otherwise: the models are then evaluated on its held-out split.
@@ -24,8 +25,8 @@
 #   EVIDENCE  instead: what `tag-rewards
 #             annotate` wrote
 #   CANVAS, BOX_SPACE, FORM, PROMPT, TOP_K, ENABLE_THINKING, SEED, N_TRAIN, N_TEST   as
-#             run_tag_grpo.sh; FORM=model is each model's own, and where FORM is not set, a model of a run
-#             is asked in that run's
+#             run_tag_grpo.sh; FORM, where it is set, is for every model; with ENDPOINT it is the
+#             run's, or tag
 #   RESULTS   where everything goes       $OUT/eval, or $OUT/eval/PROTOCOL
 #   COUNTERFACTUAL  1: ask again with the boxes that a trace claims hidden in the image
 #   TP        GPUs that share the model   -                      2 (1 on a single GPU)
@@ -61,7 +62,7 @@ for name in "${taken[@]}"; do
 done
 [[ -n $DATA || $device == cpu || ${DRY_RUN:-} == 1 ]] || die "DATA is not set, and $OUT has no run:" \
     "with a GPU, name a dataset's folder (or TAG_DEVICE=cpu for made faces)"
-data_settings
+data_settings "$([[ -n ${ENDPOINT:-} ]] && say tag || say model)"
 if [[ $device == gpu ]]; then
     TP=${TP:-$(($(count_gpus) > 1 ? 2 : 1))}
     usual_tokens=2048 usual_len=4096 CHUNK=${CHUNK:-1024}
@@ -115,15 +116,18 @@ done
     die "BOX_SPACE is not set: with ENDPOINT, say in which coordinates ${models[0]} writes boxes" \
         "(tag-rewards prepare --help lists them)"
 
-# form_of MODEL: what it is asked in: that of the run that trained it, unless FORM is set.
+# form_of MODEL: what it is asked in, unless FORM is set: that of the run that trained it (of earlier
+# versions its files say nothing), or its own.
 form_of() {
     local run=${1%/*/hf} form
-    [[ -n $form_given || $run == "$1" || ! -e $run/settings.txt ]] || {
+    if [[ -n $form_given || -n ${ENDPOINT:-} ]]; then
+        say "$FORM"
+    elif [[ $run != "$1" && -e $run/settings.txt ]]; then
         form=$(OUT=$run run_setting FORM)
         say "${form:-tag}"
-        return
-    }
-    say "$FORM"
+    else
+        say model
+    fi
 }
 
 # writing FILE or writing MODEL FORM: the numbers and the form in which data have boxes, or are to have
@@ -166,12 +170,13 @@ if [[ -z ${ENDPOINT:-} ]]; then
 fi
 
 # data_for MODEL NAME: sets `data` to the folder that it is asked about, and makes that where it is not
-# there.
+# there; sets `form` to the form that it is asked for.
 data_for() {
-    local key form
+    local key
     form=$(form_of "$1") data=$parquet
     if [[ -z ${ENDPOINT:-} ]] && ! nameless "$1"; then
         key=$(writing "$1" "$form") || exit 1
+        form=${key%% *}
         data=${data_of[$key]:-}
         # The first folder is for whoever comes first.
         if [[ -z $data && " ${data_of[*]} " == *" $parquet "* ]]; then data=$RESULTS/data-$2; fi
@@ -221,7 +226,7 @@ for index in "${!models[@]}"; do
     name=${names[$index]} folder=$RESULTS/${names[$index]}
     results+=("$folder")
     data_for "${models[$index]}" "$name"
-    stage "asking $name"
+    stage "asking $name in the form $form"
     ask "${models[$index]}" "$folder" "$RESULTS/logs/$name.log"
     stage "evaluating $name"
     masked=()

@@ -25,8 +25,8 @@
 #   CANVAS    side of the images, pixels  112                    512
 #   BOX_SPACE of the boxes, as `tag-rewards prepare --help` has it; what
 #             contradicts MODEL is refused  as MODEL's files say   as MODEL's files say
-#   FORM      how boxes are written: tag, a family's such as qwen3_vl, or model for MODEL's own
-#                                         tag                    tag
+#   FORM      how boxes are written: tag, a family's such as qwen3_vl, or model for MODEL's own; what
+#             contradicts MODEL or TRACES is refused   tag; with SFT=0 as MODEL's files say
 #   ENABLE_THINKING  true or false, for a MODEL whose chat template has that switch: whether it
 #             reasons first               as the template        as the template
 #   PROMPT    template: tag or short      short                  tag
@@ -105,7 +105,7 @@ else
     NGPUS=1 TP=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-7200}
 fi
 [[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
-data_settings
+data_settings "$([[ $SFT == 0 ]] && say model || say tag)" # without SFT it writes as it does already
 is_count LORA MAX_RESPONSE NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
 [[ $STEPS == null ]] || is_count STEPS
 [[ ! -d $MODEL ]] || MODEL=$(realpath "$MODEL")
@@ -271,6 +271,7 @@ export_model() {
             --target_dir "$merged"
     fi
     merged=$(folded "$merged" "$OUT/grpo/folded_step_$step")
+    note_form "$merged" "$(recorded_form "$parquet/rl_train.parquet")"
     ln -sfn "$(realpath --relative-to="$OUT/grpo" "$merged")" "$OUT/grpo/hf"
 }
 
@@ -288,10 +289,12 @@ stage set-up set_up
 check_weights
 no_adapter "$MODEL"
 check_memory "$MODEL" "$@"
-decided "$OUT/settings.txt" "$MODEL"
+decided "$OUT/settings.txt" "$MODEL" "$FORM"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet
+read -ra traces <<<"${TRACES:-}"
+[[ $SFT == 0 ]] || recorded_form "$parquet/rl_train.parquet" "${traces[@]}" >/dev/null
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft
 if finished; then say "== grpo: $STEPS steps are done"; else stage grpo grpo "$@"; fi
 last_step=$(cat "$OUT/checkpoints/latest_checkpointed_iteration.txt")

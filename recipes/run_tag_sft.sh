@@ -39,6 +39,8 @@
 # verl's settings are in recipes/config/tag_sft*.yaml, hydra files over verl's own defaults.
 # What stands behind the command goes to verl: ... run_tag_sft.sh optim.weight_decay=0
 #
+# The form of the traces is what the model writes from then on, and is noted in its config.json.
+#
 # Afterwards in OUT: sft/hf, sft/data/sft_data.json (what it was trained on), sft/checkpoints/,
 # logs/sft.log. Other data, another model or another batch in the same OUT is refused.
 
@@ -115,7 +117,8 @@ if [[ ${DRY_RUN:-} != 1 ]]; then
     "$VENV/bin/tag-rewards" sft-data "${datasets[@]}" --out "$data" --model "$MODEL" \
         --max-length "$MAX_LENGTH" --seed "$SEED" $(thinking_option) "${drop[@]}"
     same_settings "${settings[@]}"
-    decided "${settings[0]}" "$MODEL"
+    form=$(recorded_form "${datasets[@]}") || exit 1
+    decided "${settings[0]}" "$MODEL" "$form"
     printf '%s\n' "${datasets[*]}" >"$asked"
     [[ ! -d $OUT/sft/hf ]] || done_already
     # verl drops an incomplete batch: with fewer traces than a batch it would train no step.
@@ -189,5 +192,6 @@ done=$(cat "$checkpoints/latest_checkpointed_iteration.txt")
 last=$checkpoints/global_step_$done/huggingface
 has_weights "$last" || die "no model was written to $last"
 last=$(folded "$last" "$OUT/sft/folded_step_$done")
+note_form "$last" "$form"
 ln -sfn "$(realpath --relative-to="$OUT/sft" "$last")" "$OUT/sft/hf"
 say "Done: $OUT/sft/hf"

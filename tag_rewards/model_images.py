@@ -1,9 +1,10 @@
 """What a model makes of an image: the size it sees, and how it writes boxes, from its own files.
 
 A model's folder says to what size its processor resizes images, and a model's family in which
-numbers it writes a box. Both are read from `config.json` and from `processor_config.json` or
-`preprocessor_config.json`, as transformers reads them, and neither transformers nor a weight is
-loaded.
+numbers and in which form it writes a box. Both are read from `config.json` and from
+`processor_config.json` or `preprocessor_config.json`, as transformers reads them, and neither
+transformers nor a weight is loaded. A model that was trained to write in another form says so
+itself, in its `config.json` (`prepare.model_fits.note_form`).
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ FAMILIES: Mapping[str, _Family] = MappingProxyType(
     }
 )
 
+FORM_KEY = "tag_rewards_form"
+"""Of `config.json`: the form in which a model was trained to write.
+
+It stays there when transformers saves the model again, as after further training."""
+
 #: What all classes of these processors have where the files say nothing.
 _PATCH_SIZE, _MERGE_SIZE = 14, 2
 
@@ -80,7 +86,7 @@ class ModelImages:
     Attributes:
         family: The `model_type` of its configuration, such as `qwen2_5_vl`.
         box_space: Kind of the box space that the models of this family write.
-        form: Name of the form in which they write.
+        form: Name of the form in which the model writes: its family's, or that of its training.
         resizing: How its processor resizes images; None where that is another way than that of
             Qwen and GLM, and a box does not depend on it.
 
@@ -108,6 +114,11 @@ class ModelImages:
     def known(self) -> bool:
         """Whether the family is one of `FAMILIES`, and not assumed to write as most do."""
         return self.family in FAMILIES
+
+    @property
+    def family_form(self) -> str:
+        """Name of the form in which the models of this family write; TAG's where none is known."""
+        return FAMILIES[self.family].form if self.known else "tag"
 
     def shown(self, width: int, height: int, *, verl: bool = False) -> tuple[int, int]:
         """Width and height at which the model sees an image.
@@ -157,17 +168,32 @@ class ModelImages:
     def require_form(self, form: str) -> None:
         """Refuse the form of another family; TAG's and one of your own can be learnt.
 
+        That of an earlier training can be asked for, too.
+
         Args:
             form: As `tag_rewards.forms.form_named` takes it.
 
         Raises:
             InputError: It is another family's; the sentence names both.
         """
-        if self.known and form in FORMS and form not in ("tag", self.form):
+        if self.known and form in FORMS and form not in ("tag", self.form, self.family_form):
             raise InputError(
-                f"form {form} contradicts the model: {self.family} writes {self.form}; take that "
-                "one (`model`), or tag"
+                f"form {form} contradicts the model: {self.family} writes {self.family_form}; take "
+                "that one, or tag"
             )
+
+    def asked_in(self, form: str) -> str:
+        """What it is to the model to be asked for a form, for a person.
+
+        Example:
+            >>> RELEASED.asked_in("qwen2_5_vl"), RELEASED.asked_in("tag")
+            ('completions are in the form qwen2_5_vl, its own', \
+'completions are in the form tag, which it has to learn: its own is qwen2_5_vl')
+        """
+        asked = f"completions are in the form {form}"
+        if form == self.form:
+            return f"{asked}, its own" if self.known or form != "tag" else asked
+        return f"{asked}, which it has to learn: its own is {self.form}"
 
     def sentence(self, width: int, height: int) -> str:
         """What was found, for a person, about an image of this size.
@@ -181,11 +207,12 @@ class ModelImages:
         if not self.known:
             return (
                 f"{self.family} is none of the families that are known here "
-                f"({', '.join(FAMILIES)}): assumed that it writes boxes in {words}, and no form of "
-                "its own; if it does, say --box-space and --form (BOX_SPACE and FORM of the "
-                "recipes)"
+                f"({', '.join(FAMILIES)}): assumed that it writes boxes in {words}, and is best "
+                f"asked for the form {self.form}; if it is not so, say --box-space and --form "
+                "(BOX_SPACE and FORM of the recipes)"
             )
-        written = f"{self.family} writes boxes in {words} (form {self.form})"
+        trained = "" if self.form == self.family_form else ", as it was trained"
+        written = f"{self.family} writes boxes in {words} (form {self.form}{trained})"
         if self.resizing is None:
             return f"{written}, at whatever size it sees an image"
         limits, (w, h) = self.resizing, self.shown(width, height)
@@ -223,17 +250,29 @@ def read_model_images(model: str | Path, processor: Mapping[str, Any] | None = N
     if not isinstance(family, str) or not family:
         raise InputError(f"{model}: config.json: model_type is {family!r:.80}, not a family's name")
     entry = FAMILIES.get(family)
+    trained = _trained_form(model, config)
     if entry is None:  # most of today's write thousandths
-        return ModelImages(family, "normalized_1000", "tag")
+        return ModelImages(family, "normalized_1000", trained or "tag")
     settings = _image_processor(model) if entry.processor else None
     resizing = None
     if entry.processor and settings is not None:
         resizing = _resizing(model, {**settings, **(processor or {})}, entry.processor)
         _require_same_patches(model, config, resizing)
     try:
-        return ModelImages(family, entry.box_space, entry.form, resizing)
+        return ModelImages(family, entry.box_space, trained or entry.form, resizing)
     except InputError as error:
         raise InputError(f"{model}: {error}") from None
+
+
+def _trained_form(model: str | Path, config: Mapping[str, Any]) -> str | None:
+    """What `config.json` has under `FORM_KEY`; a name of somebody's code is not imported here."""
+    form = config.get(FORM_KEY)
+    if form is None or (isinstance(form, str) and (form in FORMS or ":" in form)):
+        return form
+    raise InputError(
+        f"{model}: config.json: {FORM_KEY} is {form!r:.80}, not one of {', '.join(FORMS)} or "
+        "package.module:NAME"
+    )
 
 
 def images_by_hand(

@@ -1,5 +1,7 @@
 """What a model makes of an image, against the processors of transformers and verl themselves."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import BoxSpace, Resizing
-from tag_rewards.model_images import FAMILIES, ModelImages, images_by_hand, read_model_images
+from tag_rewards.model_images import (
+    FAMILIES,
+    FORM_KEY,
+    ModelImages,
+    images_by_hand,
+    read_model_images,
+)
 from tests.builders.model import RELEASED_QWEN2_5, RELEASED_QWEN3, write_model
 
 SIZE = {"shortest_edge": 3136, "longest_edge": 12845056}
@@ -143,7 +151,40 @@ def test_an_unknown_family_says_what_is_assumed(tmp_path):
     sentence = images.sentence(64, 64)
     assert "unheard_of is none of the families that are known here (qwen2_vl, " in sentence
     assert "assumed that it writes boxes in thousandths" in sentence
-    assert "say --box-space" in sentence
+    assert "and is best asked for the form tag; if it is not so, say --box-space and" in sentence
+
+
+def trained(folder, family, form):
+    """A model's folder that says in which form it was trained to write."""
+    (folder / "config.json").write_text(json.dumps({"model_type": family, FORM_KEY: form}))
+    return read_model_images(folder)
+
+
+@pytest.mark.parametrize("family", ["internvl", "unheard_of"])
+@pytest.mark.parametrize("form", ["tag", "internvl", "my.module:FORM"])
+def test_a_model_writes_as_it_was_trained(tmp_path, family, form):
+    images = trained(tmp_path, family, form)
+    assert (images.form, images.box_space) == (form, "normalized_1000")
+    assert images.form in images.sentence(64, 64)
+    images.require_form(form)
+    images.require_form(images.family_form)
+
+
+def test_what_it_is_to_a_model_to_be_asked_for_a_form(tmp_path):
+    images = trained(tmp_path, "internvl", "tag")
+    assert "(form tag, as it was trained)" in images.sentence(64, 64)
+    assert images.asked_in("tag") == "completions are in the form tag, its own"
+    assert images.asked_in("internvl").endswith("internvl, which it has to learn: its own is tag")
+    with pytest.raises(InputError, match="gemma contradicts the model: internvl writes internvl"):
+        images.require_form("gemma")
+    unknown = read_model_images(write_model(tmp_path, "unheard_of"))
+    assert unknown.asked_in("tag") == "completions are in the form tag"
+
+
+@pytest.mark.parametrize("form", ["nonsense", 5, [], ""])
+def test_a_trained_form_that_is_none(tmp_path, form):
+    with pytest.raises(InputError, match=f"{FORM_KEY} is .*, not one of tag, .* or package.module"):
+        trained(tmp_path, "internvl", form)
 
 
 def test_settings_besides_the_files(tmp_path):

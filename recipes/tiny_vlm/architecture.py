@@ -22,6 +22,8 @@ from transformers import (
 )
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from tag_rewards.model_images import FORM_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -161,6 +163,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
         vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
         **ends,
+        **{FORM_KEY: "tag"},
     )
 
 

@@ -73,8 +73,17 @@ FormOption = Annotated[
     typer.Option(
         "--form",
         metavar="NAME",
-        help=f"How completions are written: {', '.join(FORMS)}, or package.module:NAME. With "
-        "--model, `model` is that of its family.",
+        help=f"How completions are written: {', '.join(FORMS)}, or package.module:NAME.",
+    ),
+]
+FormOfModel = Annotated[
+    str,
+    typer.Option(
+        "--form",
+        metavar="NAME",
+        help=f"How completions are written: {', '.join(FORMS)}, or package.module:NAME. That of "
+        "--model if left out, and tag without one.",
+        show_default=False,
     ),
 ]
 ModelOfImages = Annotated[

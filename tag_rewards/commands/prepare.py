@@ -28,7 +28,7 @@ def prepare(
     prompt: options.PromptStyle = "tag",
     template: options.PromptFile = None,
     box_space: options.BoxSpaceOfModel = None,
-    form: options.FormOption = "tag",
+    form: options.FormOfModel = "",
     model: options.ModelOfImages = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
@@ -107,7 +107,7 @@ def prepare(
         tag-rewards prepare rafdb --evidence evidence --out parquet --template mine.jinja
 
         tag-rewards prepare rafdb --evidence evidence --out parquet
-        --model Qwen/Qwen3-VL-8B-Instruct --form model
+        --model Qwen/Qwen3-VL-8B-Instruct
     """
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
     from tag_rewards.evidence.of_dataset import EvidenceRows
@@ -165,6 +165,8 @@ def prepare(
     if annotation.model is not None and (annotation.model.known or box_space is None):
         assumed = "" if images else "Assumed, as the checkpoints are released: "
         notes.append(f"{assumed}{annotation.model.sentence(canvas, canvas)}")
+    if images is not None:
+        notes.append(f"Of this model, {images.asked_in(annotation.form)} (--form says another)")
     tell(
         as_json,
         lambda: {**counts.to_dict(), "notes": notes, "written": out},
@@ -198,7 +200,7 @@ def target(
     ] = None,
     canvas: options.Canvas = 512,
     box_space: options.BoxSpaceOfModel = None,
-    form: options.FormOption = "tag",
+    form: options.FormOfModel = "",
     model: options.ModelOfImages = None,
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,

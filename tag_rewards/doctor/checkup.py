@@ -192,8 +192,7 @@ def _form(model: str, files: Sequence[_File]) -> str:
         )
     [form] = used or ["tag"]
     images.require_form(form)
-    whose = "that of the model" if form == images.form else "to be learnt"
-    return f"completions are in the form {form}, {whose}"
+    return images.asked_in(form)
 
 
 def _lengths(model: str, files: Sequence[_File], max_length: int | None) -> Iterator[Finding]:

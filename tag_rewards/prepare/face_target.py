@@ -222,7 +222,7 @@ class TargetConfig:
         model: What the model that is to be shown the canvas makes of it. None with `resized` is the
             released Qwen2.5-VL checkpoints.
         form: How completions are written, as `tag_rewards.forms.form_named` takes it; `model` for
-            the model's own.
+            the model's own. "" is that where a model is given, and TAG's without one.
         codes: Whether the AUs are those that people coded in the dataset (FACS) and not the
             detector's, which then gives the places alone. They are all taken, `top_k` or not, and
             an AU that is not among them is not there.
@@ -244,16 +244,14 @@ class TargetConfig:
     polygons: bool = False
     min_face: float = 0.0
     model: ModelImages | None = None
-    form: str = "tag"
+    form: str = ""
     codes: bool = False
 
     def __post_init__(self) -> None:
         if not 28 <= self.canvas <= 4096:
             raise InputError(f"canvas is {self.canvas} pixels, not 28 to 4096")
-        if self.form == "model":
-            if self.model is None:
-                raise InputError("form model is that of a model, but none is given; give --model")
-            object.__setattr__(self, "form", self.model.form)
+        if self.form in ("", "model"):
+            object.__setattr__(self, "form", self._own_form())
         form = form_named(self.form)
         if self.box_space is None:
             own = form.space if self.model is None else self.model.box_space
@@ -285,6 +283,18 @@ class TargetConfig:
         if not self.min_face >= 0:
             raise InputError(f"min_face is {self.min_face} pixels, not 0 or more")
 
+    def _own_form(self) -> str:
+        if self.model is None:
+            if self.form:
+                raise InputError("form model is that of a model, but none is given; give --model")
+            return "tag"
+        if ":" in self.model.form:
+            raise InputError(
+                f"the model was trained to write in {self.model.form}, which is code, and is not "
+                f"imported because a model's files name it; say --form {self.model.form}"
+            )
+        return self.model.form
+
     @property
     def space(self) -> BoxSpace:
         """The box space of the canvas."""
@@ -310,6 +320,8 @@ class TargetConfig:
             InputError: A field is unknown, of another kind or out of range.
         """
         try:
+            if isinstance(settings, Mapping):
+                settings = {"form": "tag", **settings}  # left out where it is TAG's
             config = msgspec.convert(settings, cls)
         except ValueError as error:
             raise InputError(f"the settings of targets: {error}") from error

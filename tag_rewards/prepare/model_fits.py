@@ -1,13 +1,14 @@
 """Whether a model sees and writes what the targets of a file say.
 
 A target in another box space than the model's scores exact boxes as wrong ones, and says nothing.
-So a file is compared with the model before it is trained on or asked about.
+So a file is compared with the model before it is trained on or asked about, files that are trained
+on in turn are compared with each other, and a model keeps a note of what it was trained to write.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,8 @@ import pyarrow as pa
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
 from tag_rewards.files.objects import ParquetError, open_parquet
-from tag_rewards.model_images import read_model_images
+from tag_rewards.files.whole import write_whole
+from tag_rewards.model_images import FORM_KEY, read_model_file, read_model_images
 from tag_rewards.prepare.face_target import TargetConfig
 from tag_rewards.prepare.rows import METADATA_KEY, read_rl_parquet
 
@@ -115,6 +117,47 @@ def recorded_config(path: Path) -> TargetConfig | None:
         return TargetConfig.from_settings(recorded["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise ParquetError(f"{path}: the metadata {METADATA_KEY!r} are wrong ({error})") from error
+
+
+def recorded_form(paths: Iterable[Path]) -> str | None:
+    """The form in which files say that their completions are; None if none says it.
+
+    Args:
+        paths: Parquet files for one model: of SFT, or of SFT and of RL.
+
+    Raises:
+        InputError: They are in different forms, so that one training would undo the other.
+        ParquetError: A file is no parquet file, or says something else there.
+        OSError: A file cannot be opened.
+    """
+    said = {path: config.form for path in paths if (config := recorded_config(path)) is not None}
+    for path, form in said.items():
+        first, form_of_first = next(iter(said.items()))
+        if form != form_of_first:
+            raise InputError(
+                f"{first} is in the form {form_of_first}, but {path} in {form}; write both with "
+                "the same --form (FORM of the recipes)"
+            )
+    return next(iter(said.values()), None)
+
+
+def note_form(folder: Path, form: str) -> None:
+    """Note in a model's `config.json` in which form it was trained to write.
+
+    `tag_rewards.model_images.read_model_images` finds it there.
+
+    Args:
+        folder: The model's.
+        form: As `tag_rewards.forms.form_named` takes it.
+
+    Raises:
+        InputError: The folder holds no model.
+        OSError: A file cannot be opened or written.
+    """
+    if read_model_images(folder).form == form:
+        return
+    config = {**(read_model_file(folder, "config.json", fetch=False) or {}), FORM_KEY: form}
+    write_whole(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 def recorded_thinking(path: Path) -> bool | None:

@@ -117,7 +117,7 @@ def test_a_model_and_its_data(dataset, tmp_path, model):
     assert checkup.ok, faults(checkup)
     said = {finding.name: finding.said for finding in checkup.findings}
     assert said["eval.parquet"].endswith("boxes in pixels of 112x112, form qwen2_5_vl")
-    assert said["form"] == "completions are in the form qwen2_5_vl, that of the model"
+    assert said["form"] == "completions are in the form qwen2_5_vl, its own"
     assert said["template"] == "the prompt is the same in every row"
     assert said["lengths"].startswith("not counted without transformers and verl;")
     one = examine(model=str(model), data=data / "sft_train.parquet")

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tag_rewards.errors import InputError
+from tag_rewards.forms import FORMS
 from tag_rewards.geometry import KINDS, BoxSpace, Resizing, au_box, average_face
-from tag_rewards.model_images import FAMILIES, RELEASED, read_model_images
+from tag_rewards.model_images import FAMILIES, FORM_KEY, RELEASED, read_model_images
 from tag_rewards.prepare import check_model_fits, read_rl_parquet
 from tag_rewards.prepare.face_target import EARLIER_MAX_PIXELS, Canvas, TargetConfig, box_space
-from tag_rewards.prepare.model_fits import recorded_thinking
+from tag_rewards.prepare.model_fits import note_form, recorded_form, recorded_thinking
 from tag_rewards.prepare.rows import METADATA_KEY
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.texts import AUBox, write_trace
@@ -119,6 +120,50 @@ def test_the_model_decides_and_every_file_says_what(dataset, qwen2_5, tmp_path):
     )
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_form_is_the_models_own_unless_another_is_asked_for(tmp_path, family):
+    images = read_model_images(write_model(tmp_path, family, RELEASED_QWEN2_5))
+    assert TargetConfig(model=images).form == images.family_form
+    own_space = FORMS[images.form].space
+    asked = TargetConfig(model=images, form="tag", box_space=own_space)
+    assert (asked.form, asked.box_space) == ("tag", own_space)
+    for config in (TargetConfig(model=images), asked):  # of which TAG's is not recorded
+        assert TargetConfig.from_settings(json.loads(json.dumps(config.settings()))) == config
+
+
+def test_a_form_that_is_code_is_not_imported_because_a_model_names_it(tmp_path):
+    images = replace(RELEASED, form="tests.no_such_module:FORM")
+    with pytest.raises(InputError, match=r"is code, .*; say --form tests\.no_such_mod"):
+        TargetConfig(model=images)
+    said = TargetConfig(model=images, form="tag_rewards.forms:TAG")
+    assert said.space == RELEASED.space(512, 512)
+
+
+def test_a_model_keeps_the_note_of_its_training(tmp_path):
+    folder = write_model(tmp_path / "model", "qwen3_vl", RELEASED_QWEN3)
+    before = (folder / "config.json").read_text()
+    note_form(folder, "qwen3_vl")  # as its family writes
+    assert (folder / "config.json").read_text() == before
+    note_form(folder, "tag")
+    assert read_model_images(folder).form == "tag"
+    transformers = pytest.importorskip("transformers")
+    transformers.AutoConfig.from_pretrained(folder).save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again/config.json").read_text())[FORM_KEY] == "tag"
+    note_form(folder, "qwen3_vl")
+    assert read_model_images(folder).form == "qwen3_vl"
+
+
+def test_files_for_one_model_are_in_one_form(dataset, tmp_path):
+    tags, own = (made(dataset, tmp_path / form, canvas=100, form=form) for form in ("tag", "gemma"))
+    plain = tmp_path / "plain.parquet"
+    pq.write_table(pq.read_table(own / "sft_train.parquet").replace_schema_metadata(None), plain)
+    assert recorded_form([plain]) is None
+    assert recorded_form([plain, own / "rl_train.parquet", own / "sft_train.parquet"]) == "gemma"
+    files = [tags / "rl_train.parquet", plain, own / "sft_train.parquet"]
+    with pytest.raises(InputError, match=r"tag/rl_train.* form tag, but .*gemma/sft_.* gemma"):
+        recorded_form(files)
+
+
 def test_without_a_model_nothing_is_recorded_of_one(dataset, tmp_path):
     out = made(dataset, tmp_path / "out", canvas=100)
     assert "model" not in recorded(out / "rl_train.parquet")
@@ -193,7 +238,8 @@ def test_files_in_the_form_of_another_family(dataset, qwen3, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["rl_train", "sft_train", "eval"])
 def test_files_that_fit_a_model_and_those_that_do_not(dataset, qwen2_5, qwen3, tmp_path, name):
-    fits = made(dataset, tmp_path / "fits", canvas=100, model=read_model_images(qwen2_5))
+    images = read_model_images(qwen2_5)
+    fits = made(dataset, tmp_path / "fits", canvas=100, model=images, form="tag")
     sentence = check_model_fits(qwen2_5, fits / f"{name}.parquet", verl=True)
     assert sentence.endswith(
         f"has boxes in pixels of 112x112, as {qwen2_5} (qwen2_5_vl) writes them"

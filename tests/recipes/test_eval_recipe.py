@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tag_rewards.prepare.model_fits import note_form
 from tests.builders.completions import write_faces
 from tests.builders.model import RELEASED_QWEN2_5, RELEASED_QWEN3, write_model
 from tests.builders.trace import smile
@@ -229,7 +230,7 @@ def data_and_tokens(run):
 
 
 def test_each_model_is_asked_in_its_own_space_and_form(recipe, tmp_path, models) -> None:
-    run = recipe("run_tag_eval.sh", *models.values(), OUT=tmp_path, DRY_RUN=1, FORM="model")
+    run = recipe("run_tag_eval.sh", *models.values(), OUT=tmp_path, DRY_RUN=1)
     assert list(data_and_tokens(run)) == [
         ("data", 256, "max_model_len=512"),
         ("data-new", 256, "max_model_len=512"),
@@ -249,15 +250,25 @@ def test_each_model_is_asked_in_its_own_space_and_form(recipe, tmp_path, models)
 
 
 def test_the_form_of_the_run_that_trained_a_model(recipe, tmp_path, models) -> None:
+    """Earlier versions noted it in the run's settings alone, and there not if it was TAG's."""
     trained = tmp_path / "other/grpo/hf"
     write_model(trained, "qwen3_vl", RELEASED_QWEN3)
     (trained / "chat_template.jinja").touch()
-    (tmp_path / "other/settings.txt").write_text("MODEL=x\nFORM=qwen3_vl\n# noted\n")
+    settings = tmp_path / "other/settings.txt"
+    settings.write_text("MODEL=x\n# noted\n")
     both = (models["new"], trained)
     run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1)
     forms = [option(command, "--form") for command in commands(run) if command[0] == "prepare"]
-    assert forms == [["tag"], ["qwen3_vl"]]
-    run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1, FORM="qwen3_vl")
+    assert forms == [["qwen3_vl"], ["tag"]]
+    settings.write_text("MODEL=x\nFORM=qwen3_vl\n# noted\n")
+    run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1)
+    assert [folder for folder, *_ in data_and_tokens(run)] == ["data", "data"]
+    settings.unlink()
+    for form, folders in (("tag", ["data", "data-hf"]), ("qwen3_vl", ["data", "data"])):
+        note_form(trained, form)  # as today, wherever the folder lies
+        run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1)
+        assert [folder.replace("grpo", "hf") for folder, *_ in data_and_tokens(run)] == folders
+    run = recipe("run_tag_eval.sh", *both, OUT=tmp_path / "out", DRY_RUN=1, FORM="tag")
     assert [folder for folder, *_ in data_and_tokens(run)] == ["data", "data"]
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tag_rewards.model_images import read_model_images
 from tests.builders.command import command
 from tests.builders.model import RELEASED_QWEN3, write_model
 
 REPO = Path(__file__).parents[2]
+BASE = REPO / "recipes/tiny_vlm/base"
 
 
 @pytest.mark.parametrize(
@@ -69,10 +71,10 @@ def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
     model = write_model(tmp_path / "model", "qwen3_5", RELEASED_QWEN3)
     (model / "chat_template.jinja").write_text("{{ '<think>' if enable_thinking | default(true) }}")
     settings = {"OUT": tmp_path / "out", "N_TRAIN": 2, "N_TEST": 2, "MODEL": model, "CANVAS": 224}
-    wrong = {**settings, "FORM": "gemma"}  # ends before any data are made
+    wrong = {**settings, "BOX_SPACE": "pixels"}  # ends before any data are made
     for _ in range(2):
         run = recipe("run_tag_grpo.sh", **wrong)
-        assert "form gemma contradicts the model: qwen3_5 writes qwen3_vl" in run.stderr
+        assert "box space pixels (pixels of 224x224) contradicts the model" in run.stderr
     noted = [
         line.removeprefix("# ")
         for line in (tmp_path / "out/settings.txt").read_text().splitlines()
@@ -83,10 +85,58 @@ def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
         "sees an image of 224x224 at 256x256 (multiples of 32, 65,536 to 16,777,216 pixels)",
         "its chat template: it has the switch enable_thinking, and reasons unless that is false; "
         "as it is asked, it reasons first",
+        "completions are in the form tag, which it has to learn: its own is qwen3_vl",
     ]
     assert all(f"   {line}" in run.stdout for line in noted)
     run = recipe("run_tag_grpo.sh", **settings)
-    assert "holds a run with other settings (< FORM=gemma )" in run.stderr
+    assert "holds a run with other settings (< BOX_SPACE=pixels > BOX_SPACE=model )" in run.stderr
+    run = recipe("run_tag_grpo.sh", **settings | {"OUT": tmp_path / "other", "FORM": "gemma"})
+    assert "form gemma contradicts the model: qwen3_5 writes qwen3_vl" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting", "noted"),
+    [
+        ({}, [], "the form tag, which it has to learn: its own is qwen3_vl"),
+        ({"SFT": 0}, ["FORM=model"], "the form qwen3_vl, its own"),
+        ({"SFT": 0, "FORM": "tag"}, [], "the form tag, which it has to learn: its own is qwen3_vl"),
+        ({"FORM": "qwen3_vl"}, ["FORM=qwen3_vl"], "the form qwen3_vl, its own"),
+        ({"SFT": 0, "MODEL": BASE}, ["FORM=model"], "the form tag, its own"),
+    ],
+)
+def test_the_form_is_what_the_model_can_write_by_then(recipe, tmp_path, settings, setting, noted):
+    """SFT teaches TAG's; without it a model writes as its files say. A box space ends the run."""
+    model = write_model(tmp_path / "model", "qwen3_vl", RELEASED_QWEN3)
+    (model / "chat_template.jinja").touch()
+    out = tmp_path / "out"
+    given = {"OUT": out, "MODEL": model, "N_TRAIN": 2, "N_TEST": 2, "BOX_SPACE": "normalized_1024"}
+    run = recipe("run_tag_grpo.sh", **given | settings)
+    assert "box space normalized_1024 (1024ths" in run.stderr
+    lines = (out / "settings.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("FORM")] == setting
+    assert [line for line in lines if line.endswith(noted)] == [f"# completions are in {noted}"]
+
+
+def test_a_run_of_an_earlier_version_goes_on_in_its_form(recipe, tmp_path):
+    settings = {"OUT": tmp_path, "N_TRAIN": 2, "SFT": 0, "GROUNDING_WEIGHT": -1}
+    recipe("run_tag_grpo.sh", **settings, FORM="tag")  # which was, and is, not noted
+    run = recipe("run_tag_grpo.sh", **settings)
+    assert "grounding_weight is -1.0" in run.stderr
+    run = recipe("run_tag_grpo.sh", **settings, FORM="model")
+    assert "holds a run with other settings (> FORM=model )" in run.stderr
+
+
+def test_traces_in_another_form_than_the_run_are_refused(recipe, tmp_path):
+    faces, traces = tmp_path / "faces", tmp_path / "traces"
+    assert command("made-faces", faces, "--train", "2", "--test", "2", "--size", "112")[0] == 0
+    options = ("--openface", faces / "openface", "--canvas", "112", "--form", "qwen2_5_vl")
+    assert command("prepare", faces, "--out", traces, *options)[0] == 0
+    given = {"OUT": tmp_path / "out", "N_TRAIN": 2, "N_TEST": 2, "TRACES": f"{traces}:2"}
+    run = recipe("run_tag_grpo.sh", **given)
+    assert run.returncode != 0
+    assert "rl_train.parquet is in the form tag, but" in run.stderr
+    assert "traces/sft_train.parquet in qwen2_5_vl; write both with the same --form" in run.stderr
+    assert not (tmp_path / "out/sft").exists()
 
 
 def test_data_that_do_not_fit_the_model_are_refused_before_training(recipe, tmp_path):
@@ -194,6 +244,7 @@ def test_a_killed_run_resumes_and_ends_well(tmp_path):
     for step in (0, 2):
         assert len((out / f"validation/{step}.jsonl").read_text().splitlines()) == 8
 
+    assert read_model_images(out / "grpo/hf").form == "tag"
     # The model after GRPO: as verl's checkpoint holds it, and put together from its shards.
     model = out / "grpo/hf/model.safetensors"
     exact, step = _weights(model), (out / "grpo/hf").resolve().parents[1].name
