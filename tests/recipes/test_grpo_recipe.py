@@ -83,9 +83,9 @@ def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
     assert noted == [
         "qwen3_5 writes boxes in thousandths of the image's width and height (form qwen3_vl): it "
         "sees an image of 224x224 at 256x256 (multiples of 32, 65,536 to 16,777,216 pixels)",
+        "completions are in the form tag, which it has to learn: its own is qwen3_vl",
         "its chat template: it has the switch enable_thinking, and reasons unless that is false; "
         "as it is asked, it reasons first",
-        "completions are in the form tag, which it has to learn: its own is qwen3_vl",
     ]
     assert all(f"   {line}" in run.stdout for line in noted)
     run = recipe("run_tag_grpo.sh", **settings)
