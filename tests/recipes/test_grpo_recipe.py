@@ -88,8 +88,8 @@ def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
         "as it is asked, it reasons first",
     ]
     assert all(f"   {line}" in run.stdout for line in noted)
-    run = recipe("run_tag_grpo.sh", **settings)
-    assert "holds a run with other settings (< BOX_SPACE=pixels > BOX_SPACE=model )" in run.stderr
+    run = recipe("run_tag_grpo.sh", **wrong, FORM="gemma")
+    assert "holds a run with other settings (> FORM=gemma )" in run.stderr
     run = recipe("run_tag_grpo.sh", **settings | {"OUT": tmp_path / "other", "FORM": "gemma"})
     assert "form gemma contradicts the model: qwen3_5 writes qwen3_vl" in run.stderr
 
