@@ -26,27 +26,14 @@ that it was not trained on:
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
 
-import cv2
-import numpy as np
-
-from tag_rewards.datasets.made_faces import MadeFace, make_face, neutral_shape, observe
-from tag_rewards.datasets.rafdb import RAFDB_LABELS
-from tag_rewards.detectors.openface.csv import write_openface_csv
+from tag_rewards.datasets.made_faces import aligned, make_face, write_dataset
 from tag_rewards.prepare import Placement, PrepareConfig, TargetConfig, prepare
 
-DRAWN = 224
-"""Side in pixels of the faces before they are aligned, so that aligning them loses nothing."""
-
 SIZE = 112
-
-_UNIT = SIZE * 0.19
-_PARTS = (slice(36, 42), slice(42, 48), slice(48, 68))
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 STRENGTHS = {
     "never": None,
@@ -83,35 +70,11 @@ def main() -> None:
 
 def write_aligned(folder: Path, counts: dict[str, int], seed: int) -> None:
     """Aligned made faces in RAF-DB's layout, with OpenFace CSV files beside them."""
-    for name in ("EmoLabel", "Image/aligned", "openface"):
-        (folder / name).mkdir(parents=True)
-    numbers = {label: number for number, label in RAFDB_LABELS.items()}
-    lines = []
-    for split_id, (split, count) in enumerate(counts.items()):
-        for index in range(count):
-            rng = np.random.default_rng([seed, split_id, index])
-            face = aligned(make_face(rng, DRAWN))
-            stem = f"{split}_{index + 1:05d}"
-            cv2.imwrite(str(folder / f"Image/aligned/{stem}_aligned.jpg"), face.image, _JPEG)
-            write_openface_csv(folder / f"openface/{stem}_aligned.csv", [observe(face, rng)])
-            lines.append(f"{stem}.jpg {numbers[face.label]}\n")
-    (folder / "EmoLabel/list_patition_label.txt").write_text("".join(lines))
-
-
-def aligned(face: MadeFace) -> MadeFace:
-    """The face with its eyes and its mouth as near as a similarity takes them to their places."""
-    points = [
-        np.array([of[part].mean(axis=0) for part in _PARTS]) @ (1, 1j)
-        for of in (face.landmarks, neutral_shape() * _UNIT + (SIZE / 2, SIZE * 0.42))
-    ]
-    # As complex numbers a similarity is a factor, of scale and roll, and a shift.
-    (factor, shift), *_ = np.linalg.lstsq(np.vander(points[0], 2), points[1], rcond=None)
-    matrix = np.array(
-        [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
+    # Drawn twice as large, so that aligning them loses nothing.
+    write_dataset(
+        *(folder, counts["train"], counts["test"], seed, SIZE),
+        face_of=lambda rng, _: aligned(make_face(rng, 2 * SIZE), SIZE),
     )
-    image = cv2.warpAffine(face.image, matrix, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
-    landmarks = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
-    return replace(face, landmarks=landmarks, image=np.asarray(image, np.uint8))
 
 
 if __name__ == "__main__":

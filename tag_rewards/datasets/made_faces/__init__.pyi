@@ -1,7 +1,10 @@
 from .dataset import (
+    DISTRACTORS,
     MadeFace,
+    aligned,
     make_face,
     observe,
+    warped,
     write_dataset,
 )
 from .shape import (
@@ -10,10 +13,13 @@ from .shape import (
 )
 
 __all__ = [
+    "DISTRACTORS",
     "DRAWN_AUS",
     "MadeFace",
+    "aligned",
     "make_face",
     "neutral_shape",
     "observe",
+    "warped",
     "write_dataset",
 ]

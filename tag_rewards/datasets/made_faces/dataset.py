@@ -8,8 +8,8 @@ real ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # AUs of no prototype: they may accompany any expression without changing its label.
 DISTRACTORS: tuple[int, ...] = (10, 14, 17, 25)
+_ALIGNED = (slice(36, 42), slice(42, 48), slice(48, 68))  # eyes and mouth
 _RAFDB_IDS = {label: number for number, label in RAFDB_LABELS.items()}
 
 
@@ -50,13 +51,19 @@ class MadeFace:
     image: NDArray[np.uint8]
 
 
-def make_face(rng: np.random.Generator, size: int = 112, label: str | None = None) -> MadeFace:
+def make_face(
+    rng: np.random.Generator,
+    size: int = 112,
+    label: str | None = None,
+    more_aus: Sequence[int] = (),
+) -> MadeFace:
     """Draw one face at random.
 
     Args:
         rng: Decides everything.
         size: Side of the square image in pixels.
         label: The expression; drawn uniformly from RAF-DB's seven when None.
+        more_aus: AUs that are shown whatever the expression, such as all `DISTRACTORS` at once.
 
     Example:
         >>> face = make_face(np.random.default_rng(3), label="happiness")
@@ -66,10 +73,52 @@ def make_face(rng: np.random.Generator, size: int = 112, label: str | None = Non
     if label is None:
         label = str(rng.choice(list(RAFDB_LABELS.values())))
     intensities = sample_intensities(rng, label)
+    intensities |= {au: float(rng.uniform(0.55, 1.0)) for au in more_aus if au not in intensities}
     shape = _pose(move(_identity(rng), intensities), rng)
     landmarks = _place(shape, size, rng)
     image = draw(landmarks, intensities, random_look(rng), size, rng)
     return MadeFace(label, intensities, landmarks, image)
+
+
+def aligned(face: MadeFace, size: int = 112) -> MadeFace:
+    """The face with its eyes and its mouth as near as a similarity takes them to fixed places.
+
+    So FER datasets are aligned. Of a face that is drawn twice as large nothing is lost.
+
+    Args:
+        face: A face.
+        size: Side of the new square image in pixels.
+
+    Example:
+        >>> faces = [make_face(np.random.default_rng(seed), 224) for seed in (1, 2)]
+        >>> noses = [aligned(face).landmarks[30] for face in faces]
+        >>> bool(np.abs(noses[0] - noses[1]).max() < 12)
+        True
+    """
+    usual = neutral_shape() * (0.19 * size) + (size / 2, 0.42 * size)
+    points = [
+        np.array([of[part].mean(axis=0) for part in _ALIGNED]) @ (1, 1j)
+        for of in (face.landmarks, usual)
+    ]
+    # As complex numbers a similarity is a factor, of scale and roll, and a shift.
+    (factor, shift), *_ = np.linalg.lstsq(np.vander(points[0], 2), points[1], rcond=None)
+    matrix = np.array(
+        [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
+    )
+    return warped(face, matrix, size)
+
+
+def warped(face: MadeFace, matrix: NDArray[np.float64], size: int = 112) -> MadeFace:
+    """The face moved by an affine map, image and landmarks alike.
+
+    Args:
+        face: A face.
+        matrix: (2, 3), from pixels of its image to those of the new one.
+        size: Side of the new square image in pixels.
+    """
+    image = cv2.warpAffine(face.image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    landmarks = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return replace(face, landmarks=landmarks, image=np.asarray(image, np.uint8))
 
 
 def sample_intensities(rng: np.random.Generator, label: str) -> dict[int, float]:
@@ -97,6 +146,7 @@ def write_dataset(
     seed: int = 0,
     size: int = 112,
     on_face: Callable[[], None] | None = None,
+    face_of: Callable[[np.random.Generator, int], MadeFace] | None = None,
 ) -> None:
     """Write made faces in RAF-DB's layout, with OpenFace 2.x CSV files in `root/openface`.
 
@@ -110,6 +160,8 @@ def write_dataset(
         seed: Of the whole dataset.
         size: Side of the square images in pixels.
         on_face: Called after each face, for a progress bar.
+        face_of: Gives the face of that index in its split, such as an aligned one, from a generator
+            of its own; `make_face` by default.
 
     Raises:
         FileExistsError: When the folder holds something already; hidden files aside.
@@ -129,14 +181,17 @@ def write_dataset(
     if root.exists() and any(not path.name.startswith(".") for path in root.iterdir()):
         raise FileExistsError(f"{root} is not empty; remove it or name another folder.")
     with staged(root, last="EmoLabel") as scratch:  # the labels make it a dataset
-        _write_faces(scratch, {"train": n_train, "test": n_test}, seed, size, on_face)
+        counts = {"train": n_train, "test": n_test}
+        _write_faces(
+            scratch, counts, seed, face_of or (lambda rng, _: make_face(rng, size)), on_face
+        )
 
 
 def _write_faces(
     folder: Path,
     counts: Mapping[str, int],
     seed: int,
-    size: int,
+    face_of: Callable[[np.random.Generator, int], MadeFace],
     on_face: Callable[[], None] | None,
 ) -> None:
     for name in ("EmoLabel", "Image/aligned", "openface"):
@@ -145,7 +200,7 @@ def _write_faces(
     for split_id, (split, count) in enumerate(counts.items()):
         for index in range(count):
             rng = np.random.default_rng([seed, split_id, index])
-            face = make_face(rng, size)
+            face = face_of(rng, index)
             stem = f"{split}_{index + 1:05d}" if split == "train" else f"{split}_{index + 1:04d}"
             _, jpeg = cv2.imencode(".jpg", face.image, [cv2.IMWRITE_JPEG_QUALITY, 95])
             # OpenCV's own writing says nothing when the disk is full.
