@@ -344,7 +344,7 @@ data_settings() {
 # What of `data_settings` decides the files that `make_data` writes; the optional ones where they are set.
 data_setting_names() {
     say DATA OPENFACE CANVAS BOX_SPACE PROMPT TOP_K SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH \
-        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE} ${PLACEMENT:+PLACEMENT} $([[ $FORM == tag ]] || say FORM) \
+        SFT_AU_ERROR ${PROTOCOL:+PROTOCOL} ${EVIDENCE:+EVIDENCE} ${PLACEMENT:+PLACEMENT} ${UNSURE:+UNSURE} $([[ $FORM == tag ]] || say FORM) \
         ${ENABLE_THINKING:+ENABLE_THINKING}
 }
 
@@ -366,7 +366,7 @@ make_data() {
     run "$VENV/bin/tag-rewards" prepare "$faces" "${what[@]}" --out "$1" --canvas "$CANVAS" \
         "${boxes[@]}" --form "$FORM" $(thinking_option) --prompt "$PROMPT" --top-k "$TOP_K" --seed "$SEED" \
         --sft-box-jitter "$SFT_BOX_JITTER" --sft-box-growth "$SFT_BOX_GROWTH" \
-        --sft-au-error "$SFT_AU_ERROR" ${PLACEMENT:+--placement "$PLACEMENT"}
+        --sft-au-error "$SFT_AU_ERROR" ${PLACEMENT:+--placement "$PLACEMENT"} ${UNSURE:+--unsure "$UNSURE"}
 }
 
 # check_data MODEL FILE...: whether all rows are rows, with boxes where MODEL sees and writes them.

@@ -29,6 +29,7 @@
 #             run's, or tag
 #   RESULTS   where everything goes       $OUT/eval, or $OUT/eval/PROTOCOL
 #   COUNTERFACTUAL  1: ask again with the boxes that a trace claims hidden in the image
+#   MOVED     1: ask again with the picture moved on its canvas: do the boxes follow?
 #   TP        GPUs that share the model   -                      2 (1 on a single GPU)
 #   MAX_TOKENS      most tokens of a completion; 4 times as many of a model that reasons first
 #                                         256                    2048
@@ -56,7 +57,7 @@ begin_recipe "$@"
 form_given=${FORM:-}
 taken=(CANVAS BOX_SPACE FORM PROMPT TOP_K ENABLE_THINKING)
 [[ -n ${DATA:-} && $(realpath -m "$DATA") != "$(run_setting DATA)" ]] ||
-    taken+=(DATA PROTOCOL OPENFACE EVIDENCE PLACEMENT SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR)
+    taken+=(DATA PROTOCOL OPENFACE EVIDENCE PLACEMENT UNSURE SEED N_TRAIN N_TEST SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR)
 for name in "${taken[@]}"; do
     declare "$name=${!name:-$(run_setting "$name")}"
 done
@@ -200,6 +201,7 @@ ask() {
     command=("$VENV/bin/tag-rewards" generate "$data/eval.parquet" --model "$model"
         --out "$2/completions.jsonl" --max-tokens "${MAX_TOKENS:-$tokens}")
     [[ ${COUNTERFACTUAL:-} != 1 ]] || command+=(--counterfactual)
+    [[ ${MOVED:-} != 1 ]] || command+=(--moved)
     if [[ -n ${ENDPOINT:-} ]]; then
         command+=(--engine openai -o "url=$ENDPOINT" ${API_KEY_ENV:+-o "api_key_env=$API_KEY_ENV"})
     else
@@ -229,10 +231,11 @@ for index in "${!models[@]}"; do
     stage "asking $name in the form $form"
     ask "${models[$index]}" "$folder" "$RESULTS/logs/$name.log"
     stage "evaluating $name"
-    masked=()
-    [[ ${COUNTERFACTUAL:-} != 1 ]] || masked=(--counterfactual "$folder/counterfactual.jsonl")
+    again=()
+    [[ ${COUNTERFACTUAL:-} != 1 ]] || again+=(--counterfactual "$folder/counterfactual.jsonl")
+    [[ ${MOVED:-} != 1 ]] || again+=(--moved "$folder/moved.jsonl")
     run "$VENV/bin/tag-rewards" eval --data "$data/eval.parquet" \
-        --predictions "$folder/completions.jsonl" "${masked[@]}" --out "$folder"
+        --predictions "$folder/completions.jsonl" "${again[@]}" --out "$folder"
 done
 if ((${#results[@]} == 2)); then
     stage "comparing ${names[0]} and ${names[1]}"

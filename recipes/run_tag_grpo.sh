@@ -63,6 +63,7 @@
 #             prepare --help` has it: 0.18, 0.2 and 0.12 for made faces, 0 otherwise
 #   PLACEMENT how far training faces are put from where they lie, as `tag-rewards prepare --help` has it
 #                                         aligned                aligned
+#   UNSURE    other AUs in a target, as `tag-rewards prepare --help` has it: none or present
 #   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
 #   VENV      virtual environment: .venv
 #   MEMORY_CHECK=0  starts even if the estimate of a GPU's memory says that the run cannot fit

@@ -10,20 +10,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from tag_rewards.errors import InputError, shown
 from tag_rewards.facs import au_name, require_expression
 from tag_rewards.forms import form_named
-from tag_rewards.geometry.boxes import BoxSpace
+from tag_rewards.geometry.boxes import BoxSpace, convert_boxes, means_of_others
 from tag_rewards.geometry.matching import require_corners
 from tag_rewards.looks import Grid
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tag_rewards.geometry.matching import Box
     from tag_rewards.geometry.matching import Polygon as Polygon
 
 VERSION = 1
+
+_THOUSANDTHS = BoxSpace.normalized_1000()
 
 #: Probability below which a detector rules an AU out.
 RULED_OUT = 0.2
@@ -218,6 +224,54 @@ class Target:
             _read_list(name, fields.get(name, [])) for name in ("evidence", "unsure")
         )
         return cls(fields["label"], evidence, box_space, fields.get("form", "tag"), unsure)
+
+
+class SeenBoxes(NamedTuple):
+    """Where the AUs of many targets were seen, one after the other, whatever their box spaces are.
+
+    Its means say where an AU usually lies: what a box is worth that did not look.
+
+    Attributes:
+        face: Which target each AU is of, shape (m,).
+        au: Its number, shape (m,).
+        boxes: Its box in thousandths of the image, shape (m, 4).
+    """
+
+    face: NDArray[np.intp]
+    au: NDArray[np.intp]
+    boxes: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, targets: Sequence[Target]) -> SeenBoxes:
+        """The evidence of targets, in their order."""
+        seen = [(i, item.au) for i, target in enumerate(targets) for item in target.evidence]
+        face, au = np.array(seen, dtype=np.intp).reshape(-1, 2).T
+        boxes = [
+            convert_boxes([item.box for item in one.evidence], one.box_space, _THOUSANDTHS)
+            for one in targets
+            if one.evidence
+        ]
+        return cls(face, au, np.concatenate([*boxes, np.empty((0, 4))]))
+
+    def means(self) -> dict[int, Box]:
+        """The mean box of each AU over the faces that show it.
+
+        Example:
+            >>> square = BoxSpace.pixels(100, 100)
+            >>> boxes = ((10, 20, 30, 40), (20, 20, 40, 60))
+            >>> targets = [Target("joy", (AUEvidence(12, 1.0, box),), square) for box in boxes]
+            >>> SeenBoxes.of(targets).means()
+            {12: (150.0, 200.0, 350.0, 500.0)}
+        """
+        of = {au: self.boxes[self.au == au].mean(axis=0).tolist() for au in np.unique(self.au)}
+        return {int(au): (x1, y1, x2, y2) for au, (x1, y1, x2, y2) in of.items()}
+
+    def means_of_others(self) -> NDArray[np.float64]:
+        """For each box the mean of its AU over all *other* faces, (m, 4); NaN where there is none.
+
+        With its own, few faces would look aligned.
+        """
+        return means_of_others(self.au, self.boxes)
 
 
 def _evidence_fields(evidence: AUEvidence) -> dict[str, Any]:

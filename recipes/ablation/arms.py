@@ -53,7 +53,7 @@ ARMS: Mapping[str, Arm] = {
     "format_accuracy": Arm("format and accuracy", {"GROUNDING_WEIGHT": "0"}),
     "grounding": Arm("and grounding: the default"),
     "consistency": Arm("and consistency", {"CONSISTENCY_WEIGHT": "0.2"}),
-    "soft": Arm("unsure=soft", reward={"unsure": "soft"}),
+    "soft": Arm("unsure=soft", {"UNSURE": "present"}, {"unsure": "soft"}),
     "aligned_never": Arm("aligned faces, not placed", {"PLACEMENT": "never"}, faces="aligned"),
     "aligned_always": Arm("aligned faces, placed", {"PLACEMENT": "always"}, faces="aligned"),
     "boxless": Arm(

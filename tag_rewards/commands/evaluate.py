@@ -41,6 +41,7 @@ def evaluate(
     form: options.FormOption = "tag",
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
+    unsure: options.Unsure = "none",
     min_confidence: options.MinConfidence = 0.725,
     codes: options.Codes = False,
     train_data: Annotated[
@@ -103,7 +104,10 @@ def evaluate(
     else:
         assert dataset is not None
         annotation = TargetConfig(
-            *(canvas, box_space, top_k, min_probability, min_confidence), form=form, codes=codes
+            *(canvas, box_space, top_k, min_probability, min_confidence),
+            form=form,
+            codes=codes,
+            unsure=unsure,
         )
         if protocol is None:
             raise InputError("--dataset needs --protocol; `tag-rewards datasets` lists them")

@@ -114,6 +114,13 @@ EnableThinking = Annotated[
 ]
 TopK = Annotated[int, typer.Option(help="Most AUs in a target.")]
 MinProbability = Annotated[float, typer.Option(help="Least probability of an active AU.")]
+Unsure = Annotated[
+    Literal["present", "none"],
+    typer.Option(
+        help="Which other AUs go into a target as unsure: those that the detector calls present, "
+        "below --min-probability or beyond --top-k, or none."
+    ),
+]
 MinConfidence = Annotated[float, typer.Option(help="Least confidence of a detected face.")]
 PromptStyle = Annotated[
     Literal["tag", "short"], typer.Option(help="Prompt and length of traces; short: tiny models.")

@@ -35,6 +35,7 @@ def prepare(
     enable_thinking: options.EnableThinking = None,
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
+    unsure: options.Unsure = "none",
     min_confidence: options.MinConfidence = 0.725,
     min_face: Annotated[
         float,
@@ -122,7 +123,7 @@ def prepare(
     images = images_by_hand(model, min_pixels, max_pixels)
     annotation = TargetConfig(
         *(canvas, box_space, top_k, min_probability, min_confidence),
-        *(polygons, min_face, images, form, codes),
+        *(polygons, min_face, images, form, codes, unsure),
     )
     config = PrepareConfig(
         annotation=annotation,

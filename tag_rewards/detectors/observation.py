@@ -133,6 +133,9 @@ MIN_CONFIDENCE = 0.725
 MIN_PROBABILITY = 0.6
 """Present, and with an intensity of at least 1 (a trace)."""
 
+PRESENT = 0.5
+"""From here a detector calls an AU present; OpenFace's own call is read so."""
+
 TOP_K = 5
 """Length of the activated list; the paper's K is not public."""
 

@@ -7,7 +7,6 @@ the AUs of each face, so that what is left to compare is the places.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,9 +16,10 @@ import numpy as np
 from tag_rewards.evaluation.faithfulness import HIT_IOU
 from tag_rewards.evaluation.measures import JudgedFaces
 from tag_rewards.facs import ACTION_UNITS, AREAS, named_areas
-from tag_rewards.geometry import BoxSpace, box_area, convert_boxes, means_of_others
+from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 from tag_rewards.geometry.boxes import face_area
 from tag_rewards.geometry.matching import CONTAINED
+from tag_rewards.target import SeenBoxes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def baseline_faces(
         targets: Of the evaluated faces.
         landmarks: (68, 2) in the target's box space for each face, None where there are none.
         areas: The boxes of their areas (`area_boxes`).
-        training: The `mean_boxes` of a training set; None to leave that baseline out.
+        training: The `SeenBoxes.means` of a training set; None to leave that baseline out.
         seed: Seed of the random boxes.
     """
     seen = SeenAUs.of(targets, areas)
@@ -115,8 +115,15 @@ def blind_faces(seen: SeenAUs) -> JudgedFaces:
     evaluated: training faces that lie elsewhere have other means. An AU that no other face has is
     not placed.
     """
-    scale = np.tile(seen.extents, 2)
-    return placed_faces(seen, means_of_others(seen.au, seen.boxes / scale) * scale)
+    scale = np.tile(seen.extents, 2) / 1000
+    places = SeenBoxes(seen.face, seen.au, seen.boxes / scale).means_of_others()
+    return placed_faces(seen, places * scale)
+
+
+def blind_iou(targets: Sequence[Target]) -> NDArray[np.float64]:
+    """The mean AU-IoU of `blind_faces` on each target, shape (n,); 0 on one without AUs."""
+    nowhere = np.full((len(targets), len(AREAS), 4), np.nan)
+    return blind_faces(SeenAUs.of(targets, nowhere)).mean_iou
 
 
 def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
@@ -167,30 +174,6 @@ def _overlap_area(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     area: NDArray[np.float64] = np.nan_to_num(np.maximum(sides, 0.0)).prod(axis=1)
     return area
-
-
-def mean_boxes(training: Sequence[Target]) -> dict[int, Box]:
-    """The mean box of each AU over the faces that show it, in thousandths of the image.
-
-    Example:
-        >>> from tag_rewards.target import AUEvidence, Target
-        >>> square = BoxSpace.pixels(100, 100)
-        >>> boxes = ((10, 20, 30, 40), (20, 20, 40, 60))
-        >>> mean_boxes([Target("joy", (AUEvidence(12, 1.0, box),), square) for box in boxes])
-        {12: (150.0, 200.0, 350.0, 500.0)}
-    """
-    by_au: dict[int, dict[BoxSpace, list[Box]]] = defaultdict(lambda: defaultdict(list))
-    for target in training:
-        for item in target.evidence:
-            by_au[item.au][target.box_space].append(item.box)
-    return {
-        au: _as_box(
-            np.concatenate(
-                [convert_boxes(boxes, space, _THOUSANDTHS) for space, boxes in of.items()]
-            ).mean(axis=0)
-        )
-        for au, of in sorted(by_au.items())
-    }
 
 
 def in_space(boxes: Mapping[int, Box], space: BoxSpace) -> dict[int, Box]:

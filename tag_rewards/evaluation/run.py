@@ -23,7 +23,7 @@ from tag_rewards.completions.completion import (
     read_completions,
 )
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.box_baselines import BOX_BASELINES, baseline_faces, mean_boxes
+from tag_rewards.evaluation.box_baselines import BOX_BASELINES, baseline_faces
 from tag_rewards.evaluation.classification import ECE_BINS, dialect_of
 from tag_rewards.evaluation.faithfulness import (
     HIT_IOU,
@@ -58,6 +58,7 @@ from tag_rewards.files.whole import unchanged
 from tag_rewards.geometry.matching import CONTAINED
 from tag_rewards.prepare.eval_set import EvaluationSet, read_targets
 from tag_rewards.rewards.score import Reasoning, RewardConfig
+from tag_rewards.target import SeenBoxes
 from tag_rewards.trace import read_trace
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def evaluate(
         [face.target for face in faces],
         [face.landmarks for face in faces],
         areas,
-        None if training is None else mean_boxes(training),
+        None if training is None else SeenBoxes.of(training).means(),
         config.seed,
     )
     blind = baselines[BOX_BASELINES[0]].blind_iou.tolist()

@@ -9,10 +9,10 @@ images is normal. A file that cannot be trusted is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
 import msgspec
@@ -22,6 +22,7 @@ from tag_rewards.datasets.reading import FaceSample, LeftOut, labelled_part, loa
 from tag_rewards.detectors.observation import (
     MIN_CONFIDENCE,
     MIN_PROBABILITY,
+    PRESENT,
     TOP_K,
     activated_aus,
     main_face,
@@ -204,6 +205,9 @@ class Canvas:
 EARLIER_MAX_PIXELS = 28 * 28 * 1280
 
 
+UnsureAUs = Literal["none", "present"]
+
+
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
     """How images and detections become targets.
@@ -226,6 +230,8 @@ class TargetConfig:
         codes: Whether the AUs are those that people coded in the dataset (FACS) and not the
             detector's, which then gives the places alone. They are all taken, `top_k` or not, and
             an AU that is not among them is not there.
+        unsure: Which AUs go into `Target.unsure`: those that the detector calls "present" and that
+            are no evidence, because they are below `min_probability` or beyond `top_k`; or "none".
 
     Raises:
         InputError: A value is out of range, or the model writes boxes in another space.
@@ -246,8 +252,17 @@ class TargetConfig:
     model: ModelImages | None = None
     form: str = ""
     codes: bool = False
+    unsure: UnsureAUs = "none"
 
     def __post_init__(self) -> None:
+        if self.unsure not in get_args(UnsureAUs):
+            raise InputError(
+                f"unsure is {self.unsure!r}, not one of {', '.join(get_args(UnsureAUs))}"
+            )
+        if self.codes and self.unsure != "none":
+            raise InputError(
+                f"unsure is {self.unsure!r} beside codes, of which people are sure; leave one out"
+            )
         if not 28 <= self.canvas <= 4096:
             raise InputError(f"canvas is {self.canvas} pixels, not 28 to 4096")
         if self.form in ("", "model"):
@@ -305,9 +320,10 @@ class TargetConfig:
     def settings(self) -> dict[str, Any]:
         """All of it as plain JSON values, as files record it.
 
-        `model` and `codes` only where there are some, and `form` if it is not TAG's.
+        `model` and `codes` only where there are some, `form` if it is not TAG's, and `unsure` if
+        there are any.
         """
-        usual = {"model": None, "form": "tag", "codes": False}
+        usual = {"model": None, "form": "tag", "codes": False, "unsure": "none"}
         return {
             name: value for name, value in asdict(self).items() if value != usual.get(name, ...)
         }
@@ -332,9 +348,11 @@ class TargetConfig:
             return replace(config, model=earlier)
         return config
 
-    def target(self, label: str, evidence: Sequence[AUEvidence] = ()) -> Target:
+    def target(
+        self, label: str, evidence: Sequence[AUEvidence] = (), unsure: Sequence[AUEvidence] = ()
+    ) -> Target:
         """A target in this box space and form."""
-        return Target(label, tuple(evidence), self.space, self.form)
+        return Target(label, tuple(evidence), self.space, self.form, tuple(unsure))
 
     def canvas_of(self, sample: FaceSample, width: int, height: int) -> Canvas:
         """The canvas of a sample's image, with the part that the sample is about.
@@ -440,14 +458,23 @@ def _target_of(
     assert landmarks is not None
     top_k = len(AU_REGIONS) if config.codes else config.top_k
     active = activated_aus(face, top_k=top_k, min_probability=config.min_probability)
-    evidence = []
-    for item in active:
-        box = _written(canvas, item.box, config)
-        if box is not None:
-            polygon = (
-                canvas.polygon(au_region(item.au, landmarks), box) if config.polygons else None
-            )
-            evidence.append(AUEvidence(item.au, item.probability, box, polygon))
+    present: Sequence[AUEvidence] = ()
+    if config.unsure == "present":
+        least = min(PRESENT, config.min_probability)
+        present = activated_aus(face, top_k=len(AU_REGIONS), min_probability=least)
+
+    def on_canvas(items: Iterable[AUEvidence]) -> list[AUEvidence]:
+        found = []
+        for item in items:
+            box = _written(canvas, item.box, config)
+            if box is not None:
+                region = au_region(item.au, landmarks) if config.polygons else None
+                polygon = None if region is None else canvas.polygon(region, box)
+                found.append(AUEvidence(item.au, item.probability, box, polygon))
+        return found
+
+    evidence = on_canvas(active)
+    unsure = on_canvas(item for item in present if item not in active)
     known = sorted(AU_REGIONS.keys() & face.probabilities)
     boxes = {
         au: _written(canvas, box, config)
@@ -456,7 +483,7 @@ def _target_of(
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in config.space.extent)
     return FaceTarget(
-        target=config.target(label, evidence),
+        target=config.target(label, evidence, unsure),
         landmarks=canvas.points(landmarks),
         face_box=_written(canvas, [landmarks.min(axis=0), landmarks.max(axis=0)], config)
         or (0, 0, width, height),

@@ -21,15 +21,8 @@ import cv2
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.geometry import (
-    AU_REGIONS,
-    BoxSpace,
-    Region,
-    au_boxes,
-    convert_boxes,
-    match,
-    means_of_others,
-)
+from tag_rewards.geometry import AU_REGIONS, Region, au_boxes, match
+from tag_rewards.target import SeenBoxes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -297,8 +290,7 @@ class Blind(NamedTuple):
 def blind_grounding(targets: Sequence[Target]) -> Blind:
     """What traces earn that name the true AUs of each face and put each at its mean place.
 
-    The mean is over the AU's boxes on all *other* faces: with its own, few faces would look
-    aligned. An AU that no other face has gets no box.
+    The mean is over the AU's boxes on all *other* faces. An AU that no other face has gets no box.
 
     Args:
         targets: Of a dataset; at least one with an AU.
@@ -312,9 +304,9 @@ def blind_grounding(targets: Sequence[Target]) -> Blind:
         0.19
     """
     some = [target for target in targets if target.evidence]
-    aus = [item.au for target in some for item in target.evidence]
-    boxes = np.concatenate([_in_thousandths(target) for target in some])
-    places = zip(aus, boxes.tolist(), means_of_others(aus, boxes).tolist(), strict=True)
+    seen = SeenBoxes.of(some)
+    others = seen.means_of_others().tolist()
+    places = zip(seen.au.tolist(), seen.boxes.tolist(), others, strict=True)
     rewards, parts = [], defaultdict[int, list[float]](list)
     for target in some:
         of_face = list(islice(places, len(target.evidence)))
@@ -327,9 +319,3 @@ def blind_grounding(targets: Sequence[Target]) -> Blind:
             parts[au].append(found.gains.get(au, 0.0))
     by_au = {au: fmean(gains) for au, gains in sorted(parts.items())}
     return Blind(len(some), fmean(rewards), by_au)
-
-
-def _in_thousandths(target: Target) -> NDArray[np.float64]:
-    """The boxes (n, 4) of a target's evidence, whatever space they are in."""
-    boxes = [item.box for item in target.evidence]
-    return convert_boxes(boxes, target.box_space, BoxSpace.normalized_1000())

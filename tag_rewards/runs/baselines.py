@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.box_baselines import in_space, mean_boxes, random_boxes
+from tag_rewards.evaluation.box_baselines import in_space, random_boxes
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.rewards import score_batch
+from tag_rewards.target import SeenBoxes
 from tag_rewards.trace import Step, Trace, render
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def fit_template(training: Sequence[Target]) -> Template:
     """
     if not any(target.evidence for target in training):
         raise InputError(f"none of the {len(training)} training targets has an AU")
-    boxes = mean_boxes(training)
+    boxes = SeenBoxes.of(training).means()
     by_label: dict[str, list[Target]] = defaultdict(list)
     for target in training:
         by_label[target.label].append(target)

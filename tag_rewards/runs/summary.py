@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError
+from tag_rewards.evaluation.box_baselines import blind_iou
 from tag_rewards.evaluation.compare import (
     HOW_TESTED,
     Difference,
@@ -23,7 +24,8 @@ from tag_rewards.evaluation.compare import (
     swap_test,
     with_p_values,
 )
-from tag_rewards.evaluation.measures import difference_figure, mean_figure
+from tag_rewards.evaluation.measures import MEASURES, difference_figure, mean_figure, ratios
+from tag_rewards.evaluation.results import read_results
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import printable
@@ -292,10 +294,12 @@ def _summary(
         **baseline_completions(fit_template(training), targets),
     }
     values = {who: measure(texts, targets) for who, texts in completions.items()}
+    with_aus = [target for target in targets if target.evidence]
     sections = [
         "# Summary of the run",
         comparison_section(compare(before, after, targets), held_out),
-        baseline_section(values),
+        baseline_section(values, blind_iou(with_aus).tolist()),
+        slope_section(run / "eval"),
         "## Pictures\n\n![Reward components over the steps](curves.png)\n\n"
         "![Boxes on held-out faces before and after](overlays.png)",
         time_section(read_timings(run / "timings.jsonl")),
@@ -336,14 +340,66 @@ def comparison_section(differences: Sequence[Difference], held_out: HeldOut) -> 
     return text
 
 
-def baseline_section(values: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """The mean of each component for the model and for each baseline, from what `measure` gives."""
-    rows = [(who, *(f"{np.mean(of[name]):.3f}" for name in COMPARED)) for who, of in values.items()]
-    head = ("", *(COMPONENTS[name] for name in COMPARED))
+def skill(ious: Sequence[float], blind: Sequence[float]) -> float:
+    """What boxes are worth beyond those that never looked, as `MEASURES["skill"]`.
+
+    Args:
+        ious: Mean IoU of each face that has AUs.
+        blind: The same of boxes at the AUs' mean places over the other faces (`blind_iou`).
+
+    Example:
+        >>> skill([0.9, 0.7], [0.6, 0.6]), skill([0.6, 0.6], [0.6, 0.6])
+        (0.5, 0.0)
+    """
+    gained, room = np.subtract(ious, blind).sum(), np.subtract(1.0, blind).sum()
+    return round(float(ratios(gained, room, signed=True)), 12)
+
+
+def baseline_section(
+    values: Mapping[str, Mapping[str, Sequence[float]]], blind: Sequence[float]
+) -> str:
+    """The mean of each component for the model and for each baseline, and the skill of its boxes.
+
+    Args:
+        values: What `measure` gives of each.
+        blind: What `skill` compares with.
+    """
+    rows = [
+        (
+            *(who, *(f"{np.mean(of[name]):.3f}" for name in COMPARED)),
+            f"{skill(of['mean_iou'], blind):.3f}",
+        )
+        for who, of in values.items()
+    ]
+    head = ("", *(COMPONENTS[name] for name in COMPARED), MEASURES["skill"].words)
     return (
         f"## Beside baselines that do not look at the face\n\n{_table(head, rows)}\n\n"
         "Templates and mean boxes are from the training faces. What a baseline is told (the true "
-        "label, the true AUs) it cannot fail on; look at its grounding and its IoU."
+        "label, the true AUs) it cannot fail on; look at its grounding and its IoU. Skill is 0 for "
+        "boxes at the AUs' mean places over the other held-out faces, and 1 for perfect ones."
+    )
+
+
+def slope_section(results: Path) -> str:
+    """How far the boxes of the evaluated models follow a moved picture; "" if nobody was asked.
+
+    Args:
+        results: A folder with a folder of results for each model, as run_tag_eval.sh leaves it.
+
+    Raises:
+        InputError: Results cannot be read; the message names the file.
+    """
+    found = {
+        path.parent.name: read_results(path.parent).moved.get("slope")
+        for path in sorted(results.glob("*/results.json"))
+    }
+    rows = [(model, slope.text()) for model, slope in found.items() if slope]
+    if not rows:
+        return ""
+    table = _table(("model", "displacement slope"), rows)
+    return (
+        f"## Do the boxes follow the picture?\n\n{table}\n\n1: they follow a picture that is moved "
+        "on its canvas; 0: they stay. As it was evaluated."
     )
 
 

@@ -5,7 +5,6 @@ from tag_rewards.evaluation.box_baselines import (
     BOX_BASELINES,
     SeenAUs,
     baseline_faces,
-    mean_boxes,
     placed_faces,
     random_boxes,
 )
@@ -21,7 +20,7 @@ from tag_rewards.evaluation.run import faithfulness_figures
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
 from tag_rewards.rewards import consistency_reward
-from tag_rewards.target import AUEvidence, Target
+from tag_rewards.target import AUEvidence, SeenBoxes, Target
 from tag_rewards.trace import Step, Trace, parse_trace
 from tests.builders.results import face_row
 from tests.builders.trace import loop, step
@@ -189,7 +188,7 @@ def test_the_disagreement_of_the_papers_own_figure():
 def table(some, training):
     targets, landmarks = (list(part) for part in zip(*some, strict=True))
     areas = area_boxes(landmarks)
-    return baseline_faces(targets, landmarks, areas, mean_boxes([t for t, _ in training]))
+    return baseline_faces(targets, landmarks, areas, SeenBoxes.of([t for t, _ in training]).means())
 
 
 def as_figures(sums):
@@ -288,9 +287,9 @@ def test_without_training_data_there_are_no_mean_boxes():
 def test_an_au_that_training_never_saw_is_not_placed():
     target, landmarks = face(np.random.default_rng(0), aus=(9, 12))
     other, _ = face(np.random.default_rng(0), aus=(12,))
-    sums = baseline_faces([target], [landmarks], area_boxes([landmarks]), mean_boxes([other]))[
-        "mean boxes"
-    ]
+    sums = baseline_faces(
+        [target], [landmarks], area_boxes([landmarks]), SeenBoxes.of([other]).means()
+    )["mean boxes"]
     assert (sums.n_aus[0], sums.n_placed[0], sums.au_f1[0]) == (2, 1, 1)
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tag_rewards.datasets.made_faces import make_face, write_dataset
 from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.detectors.openface.csv import read_openface_csv, successful_faces
 from tag_rewards.evidence.of_dataset import EvidenceRows
@@ -21,6 +22,7 @@ from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PARQUET_FILES, PrepareConfig, prepare
 from tag_rewards.prepare.texts import Imprecision
 from tag_rewards.rewards import GroundingConfig, RewardConfig, score
+from tests.builders.trace import honest
 
 SIZE = 100
 SMALL = PrepareConfig(annotation=TargetConfig(canvas=200))
@@ -214,6 +216,34 @@ def test_a_sample_keeps_its_trace_when_another_is_added(dataset, tmp_path):
     ]
 
 
+def test_what_is_present_and_no_evidence_can_be_written_as_unsure(tmp_path):
+    """Below the threshold, or beyond the longest list; what is not even present is in neither."""
+    root = tmp_path / "faces"
+    write_dataset(root, 12, 2, seed=1)
+    config = replace(SMALL.annotation, top_k=2, min_probability=0.8)
+
+    def targets(unsure, polygons=False):
+        annotation = replace(config, unsure=unsure, polygons=polygons)
+        out = tmp_path / f"{unsure}-{polygons}"
+        prepare(root, root / "openface", out, replace(SMALL, annotation=annotation))
+        recorded = json.loads((out / "prepare.json").read_text())["config"]["annotation"]
+        assert TargetConfig.from_settings(recorded) == annotation
+        return [row.target for row in rl_rows(out)]
+
+    plain, written, outlined = targets("none"), targets("present"), targets("present", True)
+    assert [replace(one, unsure=()) for one in written] == plain
+    probabilities = [item.probability for one in written for item in one.unsure]
+    assert min(probabilities) < 0.8 <= max(probabilities)
+    assert min(probabilities) >= 0.5
+    for index, (one, shapes) in enumerate(zip(written, outlined, strict=True)):
+        face = make_face(np.random.default_rng([1, 0, index]))
+        assert {item.au for item in (*one.evidence, *one.unsure)} == set(face.intensities)
+        assert all(item.polygon for item in shapes.unsure)
+        if one.evidence:  # who sees these too loses nothing
+            everything = replace(one, evidence=(*one.evidence, *one.unsure), unsure=())
+            assert score(honest(everything), one)["score"] == 1
+
+
 def test_faces_without_active_aus_are_kept(dataset, tmp_path):
     report = run(dataset, tmp_path / "out")
     [calm, _] = rl_rows(tmp_path / "out", "test")
@@ -355,6 +385,7 @@ def test_a_sequence_of_frames_is_refused(dataset, tmp_path):
         (lambda: TargetConfig(min_confidence=float("nan")), "min_confidence is nan"),
         (lambda: TargetConfig(min_face=-1), "min_face is -1 pixels, not 0 or more"),
         (lambda: TargetConfig(min_face=float("nan")), "min_face is nan"),
+        (lambda: TargetConfig(unsure="some"), "unsure is 'some', not one of none, present"),
         (lambda: PrepareConfig(prompt="long"), "prompt 'long' is not one of tag, short"),
         (lambda: PrepareConfig(data_source=""), "data_source is empty"),
         (lambda: PrepareConfig(seed=-1), "seed is -1"),

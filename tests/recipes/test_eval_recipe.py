@@ -102,9 +102,13 @@ def test_every_command_exists_and_knows_its_options(recipe, tmp_path, settings) 
     from tag_rewards.engines.make import ENGINE_OPTIONS
 
     run = recipe(
-        "run_tag_eval.sh", "some/a", "some/b", OUT=tmp_path, DRY_RUN=1, COUNTERFACTUAL=1, **settings
+        *("run_tag_eval.sh", "some/a", "some/b"),
+        **{"OUT": tmp_path, "DRY_RUN": 1, "COUNTERFACTUAL": 1, "MOVED": 1, **settings},
     )
     found = commands(run)
+    asked, evaluated = found[2:4]
+    assert "--moved" in asked
+    assert option(evaluated, "--moved") == [str(tmp_path / "eval/a/moved.jsonl")]
     assert [name for name, *_ in found] == [
         *("made-faces", "prepare", "generate", "eval", "generate", "eval", "compare", "report")
     ]

@@ -1,5 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from tag_rewards.errors import InputError
+from tag_rewards.evaluation import Figure, Results, classify, write_results
+from tag_rewards.evaluation.results import Faces
 from tag_rewards.runs.summary import (
     COMPARED,
     HeldOut,
@@ -39,6 +44,29 @@ def test_times_and_settings_are_shown(run):
     summary = write_summary(run.out, run.data).summary.read_text()
     assert "| grpo | 1 min 15 s |" in summary
     assert r"| `MODEL` | `a\|b` |" in summary
+
+
+def test_skill_stands_beside_the_baselines(run):
+    """As `eval` has it: honest completions are perfect, random boxes worse than the mean."""
+    lines = write_summary(run.out, run.data).summary.read_text().splitlines()
+    cells = {row[1].strip(): row for row in (line.split("|") for line in lines) if len(row) > 2}
+    assert cells["the model, step 10"][-2].strip() == "1.000"
+    assert float(cells["true AUs, random boxes"][-2]) < 0
+
+
+def test_a_slope_that_was_evaluated_is_shown(run):
+    faces = Faces(2, 0, 0, 2, 0, {})
+    read = {"strict": classify(["fear", "fear"], ["fear", None], ["fear"])}
+    usual = Results("made-faces/test", ("fear",), (), "", faces, read, {"model": {}}, ())
+    slopes = {"sft": {"slope": Figure(0.25, 0.2, 0.3, 2)}, "grpo": {}, "base": {"slope": None}}
+    for name, moved in slopes.items():
+        write_results(run.out / "eval" / name, replace(usual, moved=moved))
+    text = write_summary(run.out, run.data).summary.read_text()
+    assert "| sft | 0.250 [0.200, 0.300] |" in text
+    assert "| grpo |" not in text
+    (run.out / "eval/sft/results.json").write_text("{}")
+    with pytest.raises(InputError, match=r"results\.json is not of version"):
+        write_summary(run.out, run.data)
 
 
 def test_faces_without_a_completion_are_told(run):
