@@ -31,6 +31,7 @@ def quality(
     allow_mismatch: options.AllowMismatch = False,
     openface: options.OpenFaceFolder = None,
     evidence: options.EvidencePaths = None,
+    limit: options.LimitOfSplit = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how good a dataset's face images are, and reject those below limits of yours.
@@ -67,6 +68,7 @@ def quality(
             source=options.face_source(dataset, openface, evidence),
             filter_evaluated=filter_evaluated,
             allow_mismatch=allow_mismatch,
+            limit=limit,
             on_start=bar.start,
             on_image=bar.advance,
         )

@@ -122,6 +122,9 @@ def judge(
     engine_option: options.EngineOptions = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the sampling, which is greedy.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(help="Most pairs, taken evenly from all: to see what it costs.")
+    ] = None,
 ) -> None:
     """Have a model compare the pairs as one more rater, each pair in both orders.
 
@@ -146,7 +149,7 @@ def judge(
     asked = Model(model, engine, options.name_values("--engine-option", engine_option))
     config = GenerationConfig(max_tokens, seed=seed)
     with progress("Judging", unit="pairs") as bar, asked.make() as judging:
-        ratings = ask_judge(known, data, judging, config, bar.start, bar.advance)
+        ratings = ask_judge(known, data, judging, config, bar.start, bar.advance, limit)
     write_whole(out, json.dumps(plain(ratings), indent=1))
     pairs = sum(item.right is None for item in known.items.values())
     print(

@@ -20,7 +20,8 @@ from tag_rewards.completions.asking import (
     file_fingerprint,
     request,
 )
-from tag_rewards.errors import InputError
+from tag_rewards.datasets.reading import evenly
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.images import decode_image
 from tag_rewards.pictures.sheet import FacePicture, draw_faces, whole_image
 from tag_rewards.preference.ratings import Choice, Key, Ratings
@@ -61,6 +62,7 @@ def ask_judge(
     config: GenerationConfig | None = None,
     on_start: Callable[[int], None] | None = None,
     on_answer: Callable[[], None] | None = None,
+    limit: int | None = None,
 ) -> Ratings:
     """Ask a model about every pair of a study, each in both orders.
 
@@ -74,15 +76,19 @@ def ask_judge(
         config: How to ask.
         on_start: Called with the number of pairs.
         on_answer: Called after each.
+        limit: Most pairs, at least 1, taken evenly from all of them: to see what it costs. None is
+            all.
 
     Raises:
         InputError: The data are others, the engine cannot go on, or no answer could be read.
         OSError: A file cannot be read.
     """
     config = config or GenerationConfig(max_tokens=512)
+    require_at_least_1(limit=limit)
     if file_fingerprint(data) != key.data:
         raise InputError(f"{data} is not the file that the study was made of; give that one")
-    names = {item.face: name for name, item in key.items.items() if item.right is None}
+    pairs = [(item.face, name) for name, item in key.items.items() if item.right is None]
+    names = dict(evenly(pairs, limit))
     if on_start:
         on_start(len(names))
     answers: dict[str, Choice] = {}

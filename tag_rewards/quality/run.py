@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tag_rewards.datasets.protocols import load_protocol
-from tag_rewards.errors import InputError
+from tag_rewards.datasets.protocols import load_protocol, some_of_each_split
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.files.whole import staged
 from tag_rewards.quality.measures import MEASURES
@@ -51,6 +51,7 @@ def judge_images(
     source: FaceSource | None = None,
     filter_evaluated: bool = False,
     allow_mismatch: bool = False,
+    limit: int | None = None,
     on_start: Callable[[int], None] | None = None,
     on_image: Callable[[], None] | None = None,
 ) -> Judged:
@@ -64,6 +65,8 @@ def judge_images(
         source: What a detector saw in them; None measures the whole images, without a face.
         filter_evaluated: Whether images of the evaluated split are rejected too.
         allow_mismatch: Record counts that differ from the published ones instead of refusing them.
+        limit: Most images of each split, at least 1, taken evenly from all of it, for a first look:
+            `prepare` takes a table of all images alone. None is all.
         on_start: Called once with the number of images.
         on_image: Called after each.
 
@@ -76,6 +79,9 @@ def judge_images(
     out = Path(out)
     picture = picture_of(out)
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
+    if limit is not None:
+        require_at_least_1(limit=limit)
+        loaded = some_of_each_split(loaded, limit)
     if source:
         source.require_any(loaded.samples)
     if on_start:

@@ -36,9 +36,9 @@ def made(tmp_path):
     return study(tmp_path, count=4, pairs=2, checks=1)
 
 
-def judged(made, answer, **options):
+def judged(made, answer, limit=None, **options):
     engine = FakeEngine("judge/model", answer, **options)
-    return ask_judge(made.key, made.page.with_name("eval.parquet"), engine), engine
+    return ask_judge(made.key, made.page.with_name("eval.parquet"), engine, limit=limit), engine
 
 
 def test_a_judge_that_looks_prefers_one_model(made):
@@ -57,6 +57,13 @@ def test_a_judge_that_prefers_a_side_prefers_neither_model(made):
     ratings, _ = judged(made, first_always)
     assert set(ratings.answers.values()) == {"tie"}
     assert ratings.same_twice == 0
+
+
+def test_a_limit_asks_about_some_pairs(made):
+    ratings, engine = judged(made, sees, limit=1)
+    assert (len(ratings.answers), len(engine.asked)) == (1, 2)
+    with pytest.raises(InputError, match="limit is 0, not at least 1"):
+        judged(made, sees, limit=0)
 
 
 def test_a_pair_without_two_answers_has_none(made):

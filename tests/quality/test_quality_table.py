@@ -24,6 +24,7 @@ from tag_rewards.quality.table import (
     without_rejected,
     write_quality,
 )
+from tests.builders.command import command
 
 PROTOCOL = "made-faces/test"
 
@@ -187,3 +188,16 @@ def test_the_command(faces, tmp_path):
     bad = run("--protocol", PROTOCOL, "--out", str(out), "--require", "blur<3")
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("tag-rewards: --require: 'blur<3' is no limit; write for example")
+
+
+def test_a_limit_measures_some_of_each_split_which_prepare_does_not_take(faces, tmp_path):
+    out = tmp_path / "q.parquet"
+    code, _, error = command(
+        *("quality", faces, "--protocol", PROTOCOL, "--out", out, "--limit", 3, "--json")
+    )
+    assert (code, error) == (0, "")
+    measured = pq.read_table(out, columns=["id", "split"]).to_pylist()
+    assert [row["split"] for row in measured] == ["train"] * 3 + ["test"] * 3
+    assert measured[1]["id"] == "train_00007"  # from all of the split
+    with pytest.raises(InputError, match="run `tag-rewards quality` on this dataset again"):
+        without_rejected(load_protocol(PROTOCOL, faces), out)
