@@ -267,7 +267,7 @@ def _coded(
     if not data.config.get("codes"):
         return {}
     faces = [
-        (mentions(read_trace(face.target, one and one.completion)), face.target.by_au)
+        (mentions(read_trace(face.target, one.completion if one else None)), face.target.by_au)
         for face, one in zip(data.faces, completions, strict=True)
         if not face.left_out
     ]

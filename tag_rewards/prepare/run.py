@@ -325,10 +325,8 @@ class SplitFiles:
         protocol, annotation = loaded.protocol, config.annotation
         self._config, self._evaluated = config, protocol.split
         form = form_named(annotation.form)
-        prompt = render_prompt(
-            *(config.template or config.prompt, protocol.labels),
-            *(annotation.space, annotation.top_k, form),
-        )
+        words = config.template or config.prompt
+        prompt = render_prompt(words, protocol.labels, annotation.space, annotation.top_k, form)
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
         names, settings = split_names(loaded), annotation.settings()
