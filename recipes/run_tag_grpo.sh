@@ -22,6 +22,9 @@
 #   NGPUS     GPUs of a node              -                      all
 #   NNODES    nodes                       1                      1
 #   TP        tensor parallelism, rollout 1                      2 (1 on a single GPU)
+#   MODE      sync; colocate_async: rollouts go on over the steps, on the same GPUs; separate_async: on
+#             GPUs of their own           sync (no other)        sync
+#   ROLLOUT_GPUS  those of a node in separate_async: half of NGPUS
 #   CANVAS    side of the images, pixels  112                    512
 #   BOX_SPACE of the boxes, as `tag-rewards prepare --help` has it; what
 #             contradicts MODEL is refused  as MODEL's files say   as MODEL's files say
@@ -85,7 +88,7 @@ begin_recipe "$@"
 
 # Without a variable's value, what recipes/config says holds; here is what this script computes with.
 begin_verl tag_grpo
-SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1}
+SFT=${SFT:-1} FREEZE_VISION=${FREEZE_VISION:-1} MODE=${MODE:-sync}
 # The steps decide how often the data is passed over, unless a number of passes is asked for.
 [[ $device == cpu || -z ${EPOCHS:-} ]] || STEPS=${STEPS:-null}
 STEPS=${STEPS:-$(configured total_training_steps)}
@@ -96,14 +99,38 @@ FORMAT_WEIGHT=${FORMAT_WEIGHT:-$(configured format_weight)}
 ACCURACY_WEIGHT=${ACCURACY_WEIGHT:-$(configured accuracy_weight)}
 GROUNDING_WEIGHT=${GROUNDING_WEIGHT:-$(configured grounding_weight)}
 CONSISTENCY_WEIGHT=${CONSISTENCY_WEIGHT:-$(configured consistency_weight)}
+
+case $MODE in
+    sync) ;;
+    colocate_async | separate_async)
+        [[ $device == gpu ]] || die "MODE=$MODE: needs GPUs; without one there is MODE=sync" ;;
+    fully_async | one_step_off)
+        die "MODE=$MODE: verl's experimental trainer of that name logs no component of the reward:" \
+            "MODE=separate_async has GPUs for rollouts alone too (docs/verl.md)" ;;
+    *) die "MODE=$MODE: there are sync, colocate_async and separate_async" ;;
+esac
+
+# separate_gpus: of a node's NGPUS those that only write rollouts, and those that train.
+separate_gpus() {
+    is_count NGPUS ROLLOUT_GPUS TRAIN_BATCH MINI_BATCH
+    ROLLOUT_GPUS=${ROLLOUT_GPUS:-$((NGPUS / 2))}
+    train_gpus=$((NGPUS - ROLLOUT_GPUS))
+    ((ROLLOUT_GPUS > 0 && train_gpus > 0)) || die "MODE=separate_async: $NGPUS GPUs of a node," \
+        "$ROLLOUT_GPUS for rollouts: one at least must be for rollouts, and one to train on"
+    ((TRAIN_BATCH % MINI_BATCH == 0)) ||
+        die "MODE=separate_async: TRAIN_BATCH=$TRAIN_BATCH must be a multiple of MINI_BATCH=$MINI_BATCH"
+}
+
 if [[ $device == gpu ]]; then
     gpu_settings
+    train_gpus=$NGPUS
+    if [[ $MODE == separate_async ]]; then separate_gpus; else ROLLOUT_GPUS=0; fi
     [[ -z ${PRESET:-} ]] || TP=${TP:-$(configured tensor_model_parallel_size)}
-    TP=${TP:-$((NGPUS > 1 ? 2 : 1))}
+    TP=${TP:-$((train_gpus % 2 || ROLLOUT_GPUS % 2 ? 1 : 2))}
     [[ -n ${DATA:-} || ${DRY_RUN:-} == 1 ]] || die "DATA is not set: with a GPU, name a dataset's" \
         "folder in RAF-DB's layout (or TAG_DEVICE=cpu for the embedded default)"
 else
-    NGPUS=1 TP=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-7200}
+    NGPUS=1 TP=1 train_gpus=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-7200}
 fi
 [[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
 data_settings "$([[ $SFT == 0 ]] && say model || say tag)" # without SFT it writes as it does already
@@ -122,15 +149,21 @@ gcd() {
     say "$a"
 }
 
-# batch_sizes PROMPTS: what a step takes. Without a GPU micro-batches have a fixed size, which must
-# divide the batch.
+# batch_sizes PROMPTS: what a step takes, in `step_prompts`. Without a GPU micro-batches have a fixed
+# size, which must divide the batch.
 batch_sizes() {
-    local prompts=$1 update=$(($1 < MINI_BATCH ? $1 : MINI_BATCH)) actor=actor_rollout_ref.actor micro
-    for_verl+=("data.train_batch_size=$prompts" "$actor.ppo_mini_batch_size=$update")
+    local update=$(($1 < MINI_BATCH ? $1 : MINI_BATCH)) actor=actor_rollout_ref.actor micro
+    step_prompts=$1
+    if [[ $MODE == separate_async ]]; then
+        # Between two updates of the rollouts' weights lie whole updates of the actor.
+        step_prompts=$(($1 / update * update))
+        for_verl+=("trainer.v1.separate_async.parameter_sync_step=$(($1 / update))")
+    fi
+    for_verl+=("data.train_batch_size=$step_prompts" "$actor.ppo_mini_batch_size=$update")
     [[ $device == cpu ]] || return 0
     micro=$(gcd $((update * ROLLOUT_N)) "$(configured ppo_micro_batch_size_per_gpu)")
     for_verl+=("$actor.ppo_micro_batch_size_per_gpu=$micro")
-    micro=$(gcd $((prompts * ROLLOUT_N)) "$(configured log_prob_micro_batch_size_per_gpu)")
+    micro=$(gcd $((step_prompts * ROLLOUT_N)) "$(configured log_prob_micro_batch_size_per_gpu)")
     for_verl+=("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=$micro")
 }
 
@@ -148,7 +181,7 @@ for_verl+=(
     "$weights.consistency_weight=$CONSISTENCY_WEIGHT"
     "trainer.experiment_name=$(quoted "$(basename "$OUT")")"
     ${LOGGER:+"trainer.logger=[console,file,$LOGGER]"}
-    "trainer.n_gpus_per_node=$NGPUS"
+    "trainer.n_gpus_per_node=$train_gpus"
     "trainer.total_training_steps=$STEPS"
     "trainer.default_local_dir=$(quoted "$OUT/checkpoints")"
     "trainer.validation_data_dir=$(quoted "$OUT/validation")"
@@ -162,6 +195,17 @@ set_where_given \
     SAVE_FREQ trainer.save_freq \
     TEST_FREQ trainer.test_freq
 batch_sizes "$TRAIN_BATCH"
+# Rollouts of weights before: the probability that they were written with is the old policy's.
+[[ $MODE == sync ]] || for_verl+=(
+    "trainer.v1.trainer_mode=tag_$MODE"
+    actor_rollout_ref.rollout.calculate_log_probs=True
+    algorithm.rollout_correction.bypass_mode=True
+)
+[[ $MODE != separate_async ]] || for_verl+=(
+    "actor_rollout_ref.rollout.nnodes=${NNODES:-1}"
+    "actor_rollout_ref.rollout.n_gpus_per_node=$ROLLOUT_GPUS"
+    actor_rollout_ref.rollout.checkpoint_engine.backend=nccl
+)
 set_model actor_rollout_ref.model
 set_thinking
 
@@ -228,11 +272,11 @@ grpo() {
     prompts=$(parquet_rows "$parquet/rl_train.parquet")
     if ((prompts < TRAIN_BATCH)); then
         # verl drops an incomplete batch: with fewer prompts than a batch it would train no step.
-        say "   only $prompts prompts: a step takes all of them"
         batch_sizes "$prompts"
+        say "   only $prompts prompts: a step takes $step_prompts"
     fi
-    [[ $STEPS == null ]] || say "   $STEPS steps take $((STEPS * (prompts < TRAIN_BATCH ? prompts : TRAIN_BATCH)))" \
-        "prompts: $prompts faces, each about $((STEPS * (prompts < TRAIN_BATCH ? prompts : TRAIN_BATCH) / prompts)) times"
+    [[ $STEPS == null ]] || say "   $STEPS steps take $((STEPS * step_prompts)) prompts: $prompts faces," \
+        "each about $((STEPS * step_prompts / prompts)) times"
     export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $policy ]] && echo 1 || echo 0)}
     export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
     # verl overwrites the file of its file logger, so each launch gets its own; the report joins them.

@@ -41,6 +41,9 @@ CASES = {
     "grpo cpu": CPU,
     "grpo gpu small": GPU | SMALL | JOINED,
     "grpo gpu set": GPU | SET_GRPO,
+    "grpo gpu colocate": GPU | {"MODE": "colocate_async"},
+    "grpo gpu separate": GPU | {"MODE": "separate_async", "TRAIN_BATCH": 96, "MINI_BATCH": 48},
+    "grpo gpu odd": GPU | {"MODE": "separate_async", "NGPUS": 4, "ROLLOUT_GPUS": 3, "NNODES": 2},
     "grpo cpu joined": CPU | JOINED,
     "grpo cpu set": CPU | SET_GRPO,
 }

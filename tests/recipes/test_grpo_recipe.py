@@ -187,6 +187,56 @@ def test_verl_accepts_the_configuration(composed, tiny_vlm, device, flash_attent
     assert config.actor_rollout_ref.actor.use_kl_loss
 
 
+@pytest.mark.stack
+@pytest.mark.parametrize("mode", ["colocate_async", "separate_async"])
+def test_verl_accepts_each_mode(composed, tiny_vlm, mode):
+    """Our trainer of the mode can be made, which is where verl asserts; no GPU is asked for."""
+    pytest.importorskip("verl")
+    from verl.trainer.ppo.v1 import get_trainer_cls
+    from verl.utils.config import omega_conf_to_dataclass, validate_config
+
+    import tag_rewards.integrations.verl.trainer  # noqa: F401  (verl's plugin, in a run)
+
+    settings = {"TAG_DEVICE": "gpu", "NGPUS": 8, "FLASH_ATTENTION": 1, "MODEL": tiny_vlm, "SFT": 0}
+    config = composed("run_tag_grpo.sh", MODE=mode, **settings)
+    policy, v1 = config.actor_rollout_ref, config.trainer.v1
+    validate_config(config, use_reference_policy=True, use_critic=False)
+    for node in (config.algorithm, policy.actor, policy.rollout, policy.model):
+        omega_conf_to_dataclass(node)
+    assert v1.trainer_mode == f"tag_{mode}"
+    trainer = get_trainer_cls(v1.trainer_mode)(config)
+    assert trainer.trainer_mode == mode
+    assert type(trainer.replay_buffer).__name__ == "ReplayBufferAsync"
+    # The parts that are ours, as in the synchronous mode.
+    assert config.reward.reward_manager.name == "TagRewardManager"
+    assert policy.model.external_lib == "tag_rewards.integrations.verl.frozen_vision"
+    assert policy.rollout.max_model_len == 4096
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"MODE": "async"}, "MODE=async: there are sync, colocate_async and separate_async"),
+        ({"MODE": "fully_async"}, "verl's experimental trainer of that name logs no component"),
+        ({"MODE": "one_step_off"}, "MODE=separate_async has GPUs for rollouts alone too"),
+        ({"MODE": "colocate_async", "TAG_DEVICE": "cpu"}, "MODE=colocate_async: needs GPUs"),
+        ({"MODE": "separate_async", "NGPUS": 1}, "1 GPUs of a node, 0 for rollouts"),
+        ({"MODE": "separate_async", "ROLLOUT_GPUS": 8}, "8 GPUs of a node, 8 for rollouts"),
+        ({"MODE": "separate_async", "ROLLOUT_GPUS": "x"}, "ROLLOUT_GPUS=x: must be a whole"),
+        (
+            {"MODE": "separate_async", "TRAIN_BATCH": 100},
+            "TRAIN_BATCH=100 must be a multiple of MINI_BATCH=128",
+        ),
+    ],
+)
+def test_a_mode_that_cannot_be(recipe, settings, sentence):
+    given = {"TAG_DEVICE": "gpu", "NGPUS": 8, "DRY_RUN": 1} | settings
+    run = recipe("run_tag_grpo.sh", **given)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert sentence in run.stderr
+
+
 def _metrics(out: Path) -> dict[int, dict[str, float]]:
     lines = (out / "metrics.jsonl").read_text().splitlines()
     return {record["step"]: record["data"] for record in map(json.loads, lines)}
