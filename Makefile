@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export VENV
 
-.PHONY: help setup test quick test-oldest test-newest lint docs fuzz bench mutants clean
+.PHONY: help setup test quick test-oldest test-newest constraints lint docs fuzz bench mutants clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,6 +29,9 @@ test-oldest:  ## what needs no training stack, with the oldest versions that pyp
 
 test-newest:  ## the same with the newest
 	bash tests/versions.sh newest
+
+constraints: setup  ## recipes/constraints resolved anew; CONSTRAINTS="--upgrade" takes the newest, "--upgrade-package ray" one
+	bash recipes/constraints/regenerate.sh $(CONSTRAINTS)
 
 lint: setup  ## ruff, mypy, and the direction of imports
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -347,3 +348,64 @@ def test_pins_cover_what_is_asked_for(path: Path) -> None:
 def test_every_python_has_its_sets() -> None:
     names = {f"{device}-py3.{minor}.txt" for device in ("cpu", "gpu") for minor in (10, 11, 12)}
     assert {path.name for path in SETS} == names
+
+
+# Notes each call, and what it finds in the folder of --find-links; takes a newer `rich`.
+UV = r"""#!/usr/bin/env bash
+while (($#)); do
+    case $1 in
+        --find-links) echo "links $(cd "$2" && echo *.whl)" ;;
+        --torch-backend) echo "index $2" ;;
+        --upgrade*) echo "option $1" ;;
+        --output-file) sed -i '1d; s/^rich==.*/rich==99.0/' "$2" ;;
+    esac
+    shift
+done >>"$CALLS"
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "installed", "source"),
+    [
+        ({}, "2.13.0+cpu", "links torch-2.13.0+cpu-py3-none-any.whl"),
+        ({}, "2.11.0", "index cpu"),
+        ({"TORCH_LINKS": "wheels"}, "2.13.0+cpu", "links some.whl"),
+    ],
+)
+def test_constraints_are_made_anew(tmp_path, settings, installed, source) -> None:
+    """In a copy of the repository, with a stand-in for uv and for the environment's PyTorch."""
+    repo, venv, calls = tmp_path / "repo", tmp_path / "venv", tmp_path / "calls"
+    shutil.copytree(CONSTRAINTS, repo / "recipes" / "constraints")
+    (repo / "wheels").mkdir()
+    (repo / "wheels" / "some.whl").touch()
+    info = tmp_path / "packages" / f"torch-{installed}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {installed}\n")
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "uv").write_text(UV)
+    (venv / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    for name in ("uv", "python"):
+        (venv / "bin" / name).chmod(0o755)
+    run = subprocess.run(
+        ["bash", str(repo / "recipes" / "constraints" / "regenerate.sh"), "--upgrade-package=rich"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(info.parent),
+            "VENV": str(venv),
+            "CALLS": str(calls),
+            **settings,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    said = calls.read_text().splitlines()
+    assert said.count(source) == 3  # the CPU's sets; those for GPUs come from the index
+    assert said.count("option --upgrade-package=rich") == 6
+    assert len(said) == 9
+    before = pins(CONSTRAINTS / "gpu-py3.12.txt")["rich"]
+    assert run.stdout.endswith(f"packages\n  - rich=={before}\n  + rich==99.0\n")
+    for path in SETS:
+        after = repo / "recipes" / "constraints" / path.name
+        assert pins(after) == pins(path) | {"rich": "99.0"}
+        assert after.read_text().splitlines()[0] == path.read_text().splitlines()[0]
