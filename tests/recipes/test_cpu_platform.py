@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import importlib.util
 import inspect
 import os
 import re
@@ -65,7 +66,7 @@ def test_nothing_happens_where_it_is_not_wanted() -> None:
         VERL_PLATFORM="nvidia",
     )
     loaded = set(re.findall(r"tag_rewards_verl_cpu\.(\w+)", run.stdout))
-    assert loaded <= {"plugin", "torchvision_guard"}, run.stdout + run.stderr
+    assert loaded <= {"plugin", "torchvision_guard", "torchaudio_guard"}, run.stdout + run.stderr
 
 
 @cpu_only
@@ -108,19 +109,46 @@ def test_declared_operators_compute_nothing() -> None:
         torch.ops.torchvision.nms(boxes, torch.zeros(1), 0.5)
 
 
-@pytest.mark.parametrize("situation", ["accelerator", "no torchvision", "a torchvision that loads"])
-def test_guard_is_off_where_not_needed(monkeypatch, situation: str) -> None:
-    from tag_rewards_verl_cpu import torchvision_guard
+@cpu_only
+def test_a_torchaudio_that_does_not_load_is_none() -> None:
+    """Beside torch's CPU build the index's torchaudio breaks whatever imports it."""
+    bare = python("import torchaudio", TORCH_DEVICE_BACKEND_AUTOLOAD="0")
+    if "No module named 'torchaudio'" in bare.stderr:
+        pytest.skip("there is no torchaudio")
+    code = (
+        "from tag_rewards_verl_cpu import torchaudio_guard as guard; guard.install()\n"
+        "from importlib.util import find_spec\n"
+        "print(guard.applied(), find_spec('torchaudio') is None)\n"
+        "import torchaudio"
+    )
+    run = python(code)
+    if bare.returncode == 0:
+        assert (run.stdout, run.returncode) == ("False False\n", 0)
+    else:
+        assert run.stdout == "True True\n"
+        assert "ModuleNotFoundError: import of torchaudio halted" in run.stderr
 
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
-    spec = SimpleNamespace(submodule_search_locations=["/torchvision"])
-    monkeypatch.setattr(torchvision_guard.importlib.util, "find_spec", lambda _: spec)
-    monkeypatch.setattr(torch.ops, "load_library", lambda _: None)
-    if situation == "accelerator":
-        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: "cuda")
-    if situation == "no torchvision":
-        monkeypatch.setattr(torchvision_guard.importlib.util, "find_spec", lambda _: None)
-    assert not torchvision_guard.needed()
+
+@pytest.mark.parametrize("name", ["torchvision", "torchaudio"])
+@pytest.mark.parametrize("situation", ["accelerator", "not there", "one that loads", "broken"])
+def test_a_guard_is_on_where_it_is_needed_alone(monkeypatch, tmp_path, name, situation) -> None:
+    guard = importlib.import_module(f"tag_rewards_verl_cpu.{name}_guard")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libtorchaudio.abi3.so").touch()
+
+    def load(_: str) -> None:
+        if situation == "broken":
+            raise OSError
+
+    accelerator = "cuda" if situation == "accelerator" else None
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: accelerator)
+    monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
+    monkeypatch.setattr(torch.ops, "load_library", load)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda _: None if situation == "not there" else spec
+    )
+    assert guard.needed() is (situation == "broken")
 
 
 # --- platform and device -----------------------------------------------------------------------

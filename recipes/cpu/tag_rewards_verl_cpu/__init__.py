@@ -5,6 +5,7 @@ nothing where it is not needed:
 
 ====================  ==========================================================================
 `torchvision_guard`   lets `import torchvision` succeed beside a CPU build of torch
+`torchaudio_guard`    hides a torchaudio that does not load into it
 `platform`            verl's "cpu" platform (with `device`, its stand-in for `torch.cuda`)
 `engine_device`       lets verl find its FSDP engine on a CPU
 `process_group`       a process-group backend string without a duplicate
@@ -16,8 +17,8 @@ How they get into each process (driver, Ray workers, vLLM's engine core, torchru
 through entry points, so no environment variable has to travel, no `.pth` or `sitecustomize` is
 needed, and every Python process that uses this environment has them:
 
-- the guard through `torch.backends`, the group that `import torch` loads: it is the only hook
-  which surely runs before torchvision, in processes that never import verl too;
+- the guards through `torch.backends`, the group that `import torch` loads: it is the only hook
+  which surely runs before torchvision and torchaudio, in processes that never import verl too;
 - the rest through `verl.plugins` (`plugin.py`), the group that `import verl` loads;
 - the vLLM worker by its name in the configuration,
   `worker_extension_cls=tag_rewards_verl_cpu.vllm_worker.CpuWorkerExtension`.
@@ -40,7 +41,7 @@ def wanted() -> bool:
     built for no accelerator at all: on a GPU machine a process that sees no device (a CPU-only Ray
     actor) still has an accelerator build, so installing this package there changes nothing.
     """
-    import torch  # here, because the guard's module is loaded by torch itself
+    import torch  # here, because the guards' modules are loaded by torch itself
 
     chosen = os.environ.get("VERL_PLATFORM", "").strip().lower()
     if chosen:

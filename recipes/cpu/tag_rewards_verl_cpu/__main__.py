@@ -13,6 +13,7 @@ from tag_rewards_verl_cpu import wanted
 
 _WORKAROUNDS = (
     "torchvision_guard",
+    "torchaudio_guard",
     "platform",
     "engine_device",
     "process_group",
