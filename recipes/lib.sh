@@ -163,7 +163,7 @@ gpu_settings() {
         MODEL=${MODEL:-$(configured path)} LORA=${LORA:-$(configured lora_rank)}
         NGPUS=${NGPUS:-$(configured n_gpus_per_node)} NNODES=${NNODES:-$(configured nnodes)}
     fi
-    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct} TIMEOUT=${TIMEOUT:-604800}
+    NGPUS=${NGPUS:-$(count_gpus)} MODEL=${MODEL:-Qwen/Qwen3-VL-8B-Instruct} TIMEOUT=${TIMEOUT:-604800}
     FLASH_ATTENTION=${FLASH_ATTENTION:-$(has_flash_attention && echo 1 || echo 0)}
 }
 

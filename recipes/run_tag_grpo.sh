@@ -7,7 +7,7 @@
 # moment and in any way, goes on from its last checkpoint when the same command is given again.
 #
 # Without a GPU: an embedded default of made faces and a tiny Qwen2.5-VL, about 11 minutes on
-# 2 cores. With GPUs: Qwen2.5-VL-7B-Instruct on your data.
+# 2 cores. With GPUs: Qwen3-VL-8B-Instruct on your data.
 #
 # Settings, as environment variables      without a GPU          with one
 #   DATA      the dataset's folder        made faces             required
@@ -18,7 +18,7 @@
 #   EVIDENCE  instead: what `tag-rewards
 #             annotate` wrote
 #   OUT       where everything goes       runs/tag               runs/tag
-#   MODEL     Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
+#   MODEL     Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen3-VL-8B-Instruct
 #   NGPUS     GPUs of a node              -                      all
 #   NNODES    nodes                       1                      1
 #   TP        tensor parallelism, rollout 1                      2 (1 on a single GPU)

@@ -13,7 +13,7 @@
 #               less than once in an epoch: TRACES="built/traces:2 parquet/data:0.5"
 #   SEED        chooses the rows of a fractional weight            0          0
 #   OUT         where everything goes       runs/tag               runs/tag
-#   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen2.5-VL-7B-Instruct
+#   MODEL       Hugging Face folder or name recipes/tiny_vlm/base  Qwen/Qwen3-VL-8B-Instruct
 #   ENABLE_THINKING  true or false, as run_tag_grpo.sh has it      as MODEL's chat template has it
 #   NGPUS       GPUs of a node              -                      all
 #   NNODES      nodes, of the Ray cluster that this node or RAY_ADDRESS is of; or start this on each

@@ -134,6 +134,27 @@ def test_its_own_model_fits(of_preset, estimates, preset) -> None:
 
 
 @pytest.mark.stack
+def test_the_default_model_fits_without_a_preset(composed) -> None:
+    """On eight GPUs of 80 GB and on four, with the figures of the page."""
+    from omegaconf import OmegaConf
+
+    from tag_rewards.integrations.verl.memory import GIB, estimate, size_of
+
+    def most(gpus: int, name: str) -> int:
+        given = {"TAG_DEVICE": "gpu", "FLASH_ATTENTION": 1, "NGPUS": gpus, "OUT": "/runs/tag"}
+        config = OmegaConf.to_container(composed("run_tag_grpo.sh", **given), resolve=True)
+        assert config["actor_rollout_ref"]["model"]["path"].endswith("sft/hf")
+        found = estimate(config, size_of(configuration(name)), 80 * GIB)
+        assert not found.fault
+        return round(found.most / GIB)
+
+    page = " ".join((REPO / "docs/recipes.md").read_text().split())
+    new, old = ([most(gpus, name) for gpus in (8, 4)] for name in ("Qwen3-VL-8B", "Qwen2.5-VL-7B"))
+    assert f"{new[0]} GiB of each of eight GPUs and {new[1]} of each of four" in page
+    assert f"Qwen2.5-VL-7B takes {old[0]} and {old[1]};" in page
+
+
+@pytest.mark.stack
 def test_the_table_of_the_page_is_that_of_the_estimates(estimates) -> None:
     def row(preset, name):
         sft, grpo = estimates[preset, name]
