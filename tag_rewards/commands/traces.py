@@ -194,7 +194,12 @@ def status(
 
 @traces.command()
 def export(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a build.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="Folder of a build; with --format any that has sft_train.parquet."
+        ),
+    ],
     prompt: TrainingPrompt = "tag",
     template: Annotated[
         Path | None,
@@ -204,17 +209,37 @@ def export(
         float,
         typer.Option(help="Share that goes to sft_test where the dataset's splits put none there."),
     ] = 0.05,
+    for_trainer: Annotated[
+        Literal["sharegpt", "messages"] | None,
+        typer.Option(
+            "--format",
+            help="What another trainer needs beside the parquet files. sharegpt: dataset_info.json "
+            "(LLaMA-Factory); messages: JSON lines with embedded images (axolotl).",
+        ),
+    ] = None,
 ) -> None:
     """Write traces/ of a build: SFT parquet, rejected traces and the card. `build` ends with it.
 
-    It can be done at any time, also while a build runs.
+    It can be done at any time, also while a build runs. With --format, files for other trainers
+    are written beside the parquet files; a folder of `prepare` or `sft-data` will do, too.
 
-    **Example**
+    **Examples**
 
         tag-rewards traces export built --prompt short
+
+        tag-rewards traces export built --format sharegpt
+
+        tag-rewards traces export parquet --format messages
     """
-    _export(out, options.prompt_of(template) or prompt, held_out)
-    print(f"Written to {out / 'traces'}")
+    from tag_rewards.sft_data.other_trainers import write_for_trainer
+
+    folder = out
+    if for_trainer is None or not (out / "sft_train.parquet").exists():
+        _export(out, options.prompt_of(template) or prompt, held_out)
+        folder = out / "traces"
+    if for_trainer is not None:
+        write_for_trainer(folder, for_trainer)
+    print(f"Written to {folder}")
 
 
 def _export(

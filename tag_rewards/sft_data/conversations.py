@@ -185,7 +185,7 @@ class SequenceLengths:
         ]
 
     def _text(self, messages: Iterable[tuple[str, str]]) -> str:
-        turns = [{"role": role, "content": _parts(content)} for role, content in messages]
+        turns = [{"role": role, "content": message_parts(content)} for role, content in messages]
         text: str = self._processor.apply_chat_template(turns, tokenize=False, **self._said)
         return text
 
@@ -209,8 +209,13 @@ class SequenceLengths:
         return self._of_size[size]
 
 
-def _parts(content: str) -> list[dict[str, Any]]:
-    """A message's content as chat templates have it: text and images in turn."""
+def message_parts(content: str) -> list[dict[str, Any]]:
+    """A message's content as chat templates have it: text and images in turn.
+
+    Example:
+        >>> message_parts("<image>Which?")
+        [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]
+    """
     parts: list[dict[str, Any]] = []
     for index, text in enumerate(content.split(IMAGE_TAG)):
         if index:
