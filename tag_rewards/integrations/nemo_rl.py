@@ -97,10 +97,11 @@ def register(name: str = "vlm") -> None:
     """
     from nemo_rl.distributed.ray_actor_environment_registry import ACTOR_ENVIRONMENT_REGISTRY
     from nemo_rl.distributed.virtual_cluster import PY_EXECUTABLES
-    from nemo_rl.environments.utils import ENV_REGISTRY
+    from nemo_rl.environments.utils import ENV_REGISTRY, register_env
 
     ACTOR_ENVIRONMENT_REGISTRY[ACTOR_CLASS] = PY_EXECUTABLES.SYSTEM
-    ENV_REGISTRY[name] = {"actor_class_fqn": ACTOR_CLASS}
+    ENV_REGISTRY.pop(name, None)  # `register_env` refuses a name that is taken
+    register_env(name, ACTOR_CLASS)
 
 
 def __getattr__(name: str) -> Any:

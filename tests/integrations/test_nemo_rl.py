@@ -53,6 +53,13 @@ class EnvironmentInterface(abc.ABC):
 @pytest.fixture
 def registries(monkeypatch):
     """The parts of NeMo-RL that the adapter imports."""
+    environments = {"math": {"actor_class_fqn": "nemo_rl.environments.Math"}}
+
+    def register_env(env_name, actor_class_fqn):
+        if env_name in environments:
+            raise ValueError(f"Env name {env_name} already registered")
+        environments[env_name] = {"actor_class_fqn": actor_class_fqn}
+
     contents = {
         "nemo_rl": {},
         "nemo_rl.environments": {},
@@ -61,7 +68,8 @@ def registries(monkeypatch):
             "EnvironmentReturn": EnvironmentReturn,
         },
         "nemo_rl.environments.utils": {
-            "ENV_REGISTRY": {"math": {"actor_class_fqn": "nemo_rl.environments.Math"}}
+            "ENV_REGISTRY": environments,
+            "register_env": register_env,
         },
         "nemo_rl.distributed": {},
         "nemo_rl.distributed.ray_actor_environment_registry": {"ACTOR_ENVIRONMENT_REGISTRY": {}},
@@ -162,7 +170,8 @@ def test_options_are_in_the_environments_configuration(environment):
 
 
 def test_registering_keeps_the_other_environments(registries):
-    nemo_rl.register("tag")
+    for _ in range(2):  # a name that is taken is ours from then on
+        nemo_rl.register("tag")
     assert set(registries[0]) == {"math", "tag"}
     assert actor_class(registries, "tag") is nemo_rl.TagEnvironment
 

@@ -3,7 +3,8 @@
 Replayed from THUDM/slime at commit 0b420f1: `slime/rollout/rm_hub/__init__.py` (`async_rm`,
 `batched_async_rm`), and from `slime/utils/types.py` (`Sample`, `get_reward_value`) and
 `slime/utils/misc.py` (`load_function`). `response` is SGLang's text, with special tokens unless
-`--rollout-skip-special-tokens` is set; `label` is the column `--label-key`. The hook for logging
+`--rollout-skip-special-tokens` is set; `label` is the column `--label-key`. Evaluation is that of
+`eval_rollout_single_dataset` in `slime/rollout/sglang_rollout.py` at 0044b40. The hook for logging
 is that of `_log_rollout_data` in `slime/ray/rollout.py`.
 """
 
@@ -54,7 +55,9 @@ def load_function(path):
 
 
 async def async_rm(args, sample, **kwargs):
-    return await load_function(args.custom_rm_path)(args, sample, **kwargs)
+    """A path of the sample's own, which its evaluation dataset gave it, comes first."""
+    path = sample.custom_rm_path or args.custom_rm_path
+    return await load_function(path)(args, sample, **kwargs)
 
 
 async def batched_async_rm(args, samples, **kwargs):
@@ -133,6 +136,18 @@ def test_components_are_logged_with_slimes_own_metrics():
     assert logged["perf/rollout_time"] == 1.5
     for metrics in ({}, None):
         assert set(log_rollout_data(log, [Sample(reward=0.5)], metrics)) == {"perf/rollout_time"}
+
+
+@pytest.mark.parametrize(
+    ("reward_key", "eval_reward_key", "logged"),
+    [("score", None, "score"), ("score", "grounding", "grounding"), ("accuracy", None, "accuracy")],
+)
+def test_an_evaluation_dataset_has_a_path_and_a_key(reward_key, eval_reward_key, logged):
+    """As `eval_rollout_single_dataset` takes the reward of a sample."""
+    args = SimpleNamespace(custom_rm_path="math.no_such", reward_key=reward_key)
+    args.eval_reward_key = eval_reward_key
+    reward = asyncio.run(async_rm(args, Sample(custom_rm_path=PATH)))
+    assert reward[args.eval_reward_key or args.reward_key] == EXPECTED[logged]
 
 
 def test_it_is_a_coroutine_function():

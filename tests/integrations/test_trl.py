@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
+import importlib
 import inspect
 import io
 import json
 import multiprocessing
 import pickle
 import re
+import runpy
 import subprocess
 import sys
 from collections import defaultdict
@@ -270,6 +273,28 @@ def test_it_imports_nothing_heavy():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "trl", "datasets", "PIL", "transformers", "pandas", "pyarrow", "cv2"}
     assert not heavy & set(run.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["format", "accuracy", "grounding", "consistency", "tag"])
+def test_axolotl_finds_a_function_by_its_path(name):
+    """As axolotl 0.19.0 does (`core/trainers/grpo/__init__.py`, `get_reward_func`)."""
+    module, _, attribute = f"tag_rewards.integrations.trl.{name}_reward".rpartition(".")
+    function = getattr(importlib.import_module(module), attribute)
+    assert len(inspect.signature(function).parameters) >= 2
+    assert function(prompts=["?"], completions=[HONEST], ground_truth=[TRUTH]) != [None]
+
+
+def test_the_unsloth_example_has_settings_that_trl_knows():
+    trl = pytest.importorskip("trl")
+    path = Path(__file__).parents[2] / "examples" / "trl" / "unsloth_grpo.py"
+    example = runpy.run_path(str(path))
+    settings = example["TRAINING"]
+    assert settings.keys() <= {field.name for field in dataclasses.fields(trl.GRPOConfig)}
+    assert len(settings["reward_weights"]) == 3
+    batch = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"]
+    assert batch % settings["num_generations"] == 0
+    taken = inspect.signature(trl.GRPOTrainer).parameters
+    assert {"model", "processing_class", "reward_funcs", "args", "train_dataset"} <= set(taken)
 
 
 class TestPage:
