@@ -1,12 +1,14 @@
-"""The baselines of the faithfulness table: the true AUs, put where nobody has looked.
+"""The baselines of the faithfulness table: AUs that are put where nobody has looked.
 
 Faces in a dataset are cropped alike and AU boxes are small, so that a box which is the same for
-every face may score well. A model looks at the face if it does better than these. They are told
-the AUs of each face, so that what is left to compare is the places.
+every face may score well. A model looks at the face if it does better than these. All but the last
+are told the AUs of each face, so that what is left to compare is the places; the last is told the
+expression and says what is true of another face of it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import numpy as np
 
 from tag_rewards.evaluation.faithfulness import HIT_IOU
 from tag_rewards.evaluation.measures import JudgedFaces
+from tag_rewards.evaluation.results import ANOTHER_FACE
 from tag_rewards.facs import ACTION_UNITS, AREAS, named_areas
 from tag_rewards.geometry import BoxSpace, box_area, convert_boxes
 from tag_rewards.geometry.boxes import face_area
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from tag_rewards.target import Target
 
 #: The names of the baselines, in the order of every table.
-BOX_BASELINES = ("random boxes", "mean boxes", "whole face")
+BOX_BASELINES = ("random boxes", "mean boxes", "whole face", ANOTHER_FACE)
 
 _THOUSANDTHS = BoxSpace.normalized_1000()
 _AREA_OF_AU = {
@@ -105,7 +108,9 @@ def baseline_faces(
     sizes = [map(round, target.box_space.extent) for target in targets]
     faces = [face_area(points, *size) for points, size in zip(landmarks, sizes, strict=True)]
     boxes["whole face"] = np.array(faces, dtype=np.float64)[seen.face]
-    return {name: replace(placed_faces(seen, of), blind_iou=blind) for name, of in boxes.items()}
+    found = {name: placed_faces(seen, of) for name, of in boxes.items()}
+    found[ANOTHER_FACE] = other_faces(targets, seen)
+    return {name: replace(of, blind_iou=blind) for name, of in found.items()}
 
 
 def blind_faces(seen: SeenAUs) -> JudgedFaces:
@@ -124,6 +129,46 @@ def blind_iou(targets: Sequence[Target]) -> NDArray[np.float64]:
     """The mean AU-IoU of `blind_faces` on each target, shape (n,); 0 on one without AUs."""
     nowhere = np.full((len(targets), len(AREAS), 4), np.nan)
     return blind_faces(SeenAUs.of(targets, nowhere)).mean_iou
+
+
+def other_faces(targets: Sequence[Target], seen: SeenAUs) -> JudgedFaces:
+    """What the perfect trace of another face is worth: of the next one with AUs and the same label.
+
+    What it says is right for an expression, and nobody looked at this face. A face that is alone
+    with its label has no trace, which is worth 0. Text-box agreement is not judged.
+    """
+    by_face: list[dict[int, int]] = [{} for _ in targets]
+    for row, (face, au) in enumerate(zip(seen.face.tolist(), seen.au.tolist(), strict=True)):
+        by_face[face][au] = row
+    of_label = defaultdict[str, list[int]](list)
+    for face, target in enumerate(targets):
+        if target.evidence:
+            of_label[target.label].append(face)
+    others: list[dict[int, int]] = [{} for _ in targets]
+    for alike in of_label.values():
+        for face, other in zip(alike, (*alike[1:], alike[0]), strict=True):
+            others[face] = by_face[other] if other != face else {}
+    pairs = zip(seen.face.tolist(), seen.au.tolist(), strict=True)
+    rows = np.array([others[face].get(au, -1) for face, au in pairs], dtype=np.intp)
+    scale = np.tile(seen.extents, 2)
+    boxes = (seen.boxes / scale)[rows] * scale
+    boxes[rows < 0] = np.nan
+    found = placed_faces(seen, boxes)
+    right = np.array([len(own.keys() & of) for own, of in zip(by_face, others, strict=True)])
+    named = np.array([len(of) for of in others])
+    unseen = [
+        of.keys() - one.by_au.keys() - one.ignored for of, one in zip(others, targets, strict=True)
+    ]
+    return replace(
+        found,
+        written=(named > 0).astype(np.float64),
+        au_precision=right / np.maximum(named, 1),
+        au_recall=right / np.maximum(found.n_aus, 1),
+        au_f1=2 * right / np.maximum(named + found.n_aus, 1),
+        n_mentions=named.astype(np.float64),
+        n_hallucinated=np.array([len(of) for of in unseen], dtype=np.float64),
+        claim_agrees=np.full(len(found.claim_face), np.nan),
+    )
 
 
 def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:

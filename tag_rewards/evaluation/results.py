@@ -89,6 +89,9 @@ _REMEDY = "run `tag-rewards eval` again"
 #: The name of the model's own row among the baselines in `Results.faithfulness`.
 MODEL = "model"
 
+#: The only baseline that is not told the AUs of a face.
+ANOTHER_FACE = "another face of the label"
+
 #: Parser -> what the names of its figures begin with.
 PARSERS: Mapping[str, str] = {STRICT: "", FERBENCH: "compat_"}
 

@@ -27,7 +27,13 @@ from tag_rewards.evaluation.compare import (
     read_model,
 )
 from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, SLOPE, Figure
-from tag_rewards.evaluation.results import MODEL, RESULTS_FILE, read_gallery, read_results
+from tag_rewards.evaluation.results import (
+    ANOTHER_FACE,
+    MODEL,
+    RESULTS_FILE,
+    read_gallery,
+    read_results,
+)
 from tag_rewards.facs import au_name
 from tag_rewards.files.text import csv_text, visible
 from tag_rewards.files.whole import unchanged
@@ -359,7 +365,7 @@ def faithfulness_table(entry: Entry) -> Table:
         (
             measure_name(name),
             *(
-                "told" if measure.told and who != MODEL else figures.get(name)
+                "told" if measure.told and who not in (MODEL, ANOTHER_FACE) else figures.get(name)
                 for who, figures in columns.items()
             ),
         )
@@ -368,8 +374,8 @@ def faithfulness_table(entry: Entry) -> Table:
     ]
     caption = (
         f"Faithfulness of {entry.name} over the {entry.results.faces.with_evidence} faces on which "
-        "the detector saw an AU, beside baselines that are told the AUs and put their boxes "
-        "without a look at the face; with 95 % intervals."
+        "the detector saw an AU, beside baselines that put their boxes without a look at the face: "
+        "most are told the AUs, the last the expression; with 95 % intervals."
     )
     names = ("", *(entry.name if who == MODEL else who for who in columns))
     return Table.of(f"faithfulness-{entry.slug}", caption, names, rows)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from tag_rewards.evaluation.box_baselines import (
     BOX_BASELINES,
     SeenAUs,
     baseline_faces,
+    other_faces,
     placed_faces,
     random_boxes,
 )
@@ -15,10 +18,17 @@ from tag_rewards.evaluation.faithfulness import (
     judge,
 )
 from tag_rewards.evaluation.measures import MEASURES, measure_sums, resampled_sums
-from tag_rewards.evaluation.results import MODEL, judged_faces
+from tag_rewards.evaluation.results import ANOTHER_FACE, MODEL, judged_faces
 from tag_rewards.evaluation.run import faithfulness_figures
 from tag_rewards.facs import ACTION_UNITS
-from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, average_face, clip_boxes
+from tag_rewards.geometry import (
+    AU_REGIONS,
+    BoxSpace,
+    au_boxes,
+    average_face,
+    clip_boxes,
+    convert_boxes,
+)
 from tag_rewards.rewards import consistency_reward
 from tag_rewards.target import AUEvidence, SeenBoxes, Target
 from tag_rewards.trace import Step, Trace, parse_trace
@@ -221,7 +231,8 @@ def test_random_low_template_middling_oracle_one():
         best = 1 if measure.more_is_better else 0
         assert oracle[name] == pytest.approx(best)
         # What the baselines are told they get right; all else depends on where their boxes are.
-        assert [of[name] == best for of in found.values()] == [measure.told] * len(found)
+        told = {who: name in of and of[name] == best for who, of in found.items()}
+        assert told == {who: measure.told and who != ANOTHER_FACE for who in found}
 
 
 @pytest.mark.parametrize(("unseen", "share"), [((), 0), ((9,), 1 / 3), ((9, 17), 1 / 3)])
@@ -278,10 +289,58 @@ def test_the_baselines_figures_are_those_of_their_traces():
         assert getattr(found, name) == pytest.approx(getattr(expected, name), nan_ok=True), name
 
 
+def test_another_face_is_worth_what_its_trace_is():
+    """The next with the same label, round about; who is alone says nothing."""
+    small = BoxSpace.pixels(100, 100)
+
+    def made(label, space, boxes, unsure=()):
+        items, more = (
+            tuple(AUEvidence(au, 0.9, box) for au, box in of.items())
+            for of in (boxes, dict(unsure))
+        )
+        return Target(label, items, space, unsure=more)
+
+    targets = [
+        made("joy", SPACE, {12: (20, 120, 180, 160), 6: (20, 60, 180, 100)}),
+        Target("joy", (), SPACE),
+        made("fear", SPACE, {1: (60, 20, 140, 60)}),
+        made("joy", small, {12: (12, 60, 92, 82), 25: (30, 60, 70, 90)}),
+        made("joy", SPACE, {12: (20, 100, 180, 160)}, {25: (60, 120, 140, 180), 6: (0, 0, 9, 9)}),
+    ]
+    areas = area_boxes([None] * len(targets))
+    found = other_faces(targets, SeenAUs.of(targets, areas))
+    judged = []
+    for face, other in enumerate((3, None, None, 4, 0)):
+        if other is None:
+            judged.append(None)
+            continue
+        space = targets[other].box_space
+        boxes = {
+            au: convert_boxes([one.box], space, targets[face].box_space)[0]
+            for au, one in targets[other].by_au.items()
+        }
+        trace = replace(trace_of(targets[other], boxes), conclusion_aus=tuple(boxes))
+        judged.append(judge(trace, targets[face], None))
+    expected = columns_of(judged)
+    same = ("mean_iou", "hit_rate", "au_precision", "au_recall", "au_f1", "n_mentions")
+    for name in (*same, "n_hallucinated", "n_placed", "written"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), nan_ok=True), name
+    assert found.counted.tolist() == [1, 0, 1, 1, 1]
+    assert found.mean_iou[0] > 0.3
+    assert found.n_hallucinated.tolist() == [1, 0, 0, 0, 0]  # what is unsure is not counted
+    assert np.isnan(found.claim_agrees).all()
+
+
+def test_without_any_au_another_face_says_nothing():
+    targets = [Target("joy", (), SPACE)] * 2
+    found = other_faces(targets, SeenAUs.of(targets, area_boxes([None] * 2)))
+    assert found.written.tolist() == found.mean_iou.tolist() == [0, 0]
+
+
 def test_without_training_data_there_are_no_mean_boxes():
     target, landmarks = face(np.random.default_rng(0))
     sums = baseline_faces([target], [landmarks], area_boxes([landmarks]), None)
-    assert list(sums) == ["random boxes", "whole face"]
+    assert list(sums) == ["random boxes", "whole face", ANOTHER_FACE]
 
 
 def test_an_au_that_training_never_saw_is_not_placed():
