@@ -11,12 +11,12 @@
 #   OUT       where everything goes      runs/ablation          runs/ablation_quick
 #   ARMS      which arms, with spaces    all                    sft format_accuracy grounding
 #             (PLAN=1 names them)
-#   SEEDS     runs of an arm             5                      2
-#   STEPS     GRPO steps of a run        20                     6
-#   N_TRAIN   made faces to train on     2000                   400
+#   SEEDS     runs of an arm             5                      1
+#   STEPS     GRPO steps of a run        20                     12
+#   N_TRAIN   made faces to train on     2000                   600
 #   SFT_EPOCHS passes of stage 1         2                      2
 #   TRAIN_BATCH, ROLLOUT_N               16, 8                  8, 6
-#   FACES     of each set of faces       64                     8
+#   FACES     of each set of faces       64                     16
 #   PLAN=1    prints the plan and stops
 #   VENV      virtual environment: .venv
 #
@@ -30,8 +30,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 if [[ ${QUICK:-} == 1 ]]; then
-    OUT=${OUT:-$REPO/runs/ablation_quick} ARMS=${ARMS:-sft format_accuracy grounding} SEEDS=${SEEDS:-2}
-    STEPS=${STEPS:-6} N_TRAIN=${N_TRAIN:-400} FACES=${FACES:-8} TRAIN_BATCH=${TRAIN_BATCH:-8} ROLLOUT_N=${ROLLOUT_N:-6}
+    OUT=${OUT:-$REPO/runs/ablation_quick} ARMS=${ARMS:-sft format_accuracy grounding} SEEDS=${SEEDS:-1}
+    STEPS=${STEPS:-12} N_TRAIN=${N_TRAIN:-600} FACES=${FACES:-16} TRAIN_BATCH=${TRAIN_BATCH:-8} ROLLOUT_N=${ROLLOUT_N:-6}
 fi
 OUT=${OUT:-$REPO/runs/ablation}
 export TAG_DEVICE=cpu

@@ -96,7 +96,7 @@ class Seconds(msgspec.Struct):
 
 # On two quiet cores: starting verl, Ray and vLLM; a rollout; a trace of SFT; starting vLLM to ask;
 # an answer; a face in a file.
-_START, _ROLLOUT, _TRACE, _ASK, _ANSWER, _FACE = 110, 0.12, 0.04, 60, 0.04, 0.01
+_START, _ROLLOUT, _TRACE, _ASK, _ANSWER, _FACE = 150, 0.12, 0.04, 20, 0.04, 0.01
 
 
 def estimate(size: Size, noted: Sequence[Seconds] = ()) -> dict[str, float]:
@@ -107,7 +107,7 @@ def estimate(size: Size, noted: Sequence[Seconds] = ()) -> dict[str, float]:
     Example:
         >>> size = Size(n_train=2000, sft_epochs=2, steps=20, rollouts=128, faces=512)
         >>> round(estimate(size)["run"]), estimate(size, [Seconds("run", 99.0)])["run"]
-        (417, 99.0)
+        (457, 99.0)
     """
     usual = {
         "data": 10 + _FACE * (size.n_train + size.faces),

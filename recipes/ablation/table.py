@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student
 
 from recipes.ablation.arms import ARMS
@@ -185,6 +186,7 @@ def _points(
     axes.errorbar(
         places, at, xerr=[cell.half or 0.0 for cell in found], fmt=mark, color=colour, ms=5
     )
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
