@@ -21,7 +21,7 @@ from tag_rewards.commands.score import attack, explain, score, serve
 from tag_rewards.commands.sft_data import sft_data
 from tag_rewards.commands.show import show
 from tag_rewards.commands.traces import traces
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, os_words
 
 app = typer.Typer(
     name="tag-rewards",
@@ -46,7 +46,7 @@ def main() -> None:
             print(f"tag-rewards: stopped; {_RESUMABLE}", file=sys.stderr)
         raise
     except (InputError, OSError) as error:
-        print(f"tag-rewards: {error}", file=sys.stderr)
+        print(f"tag-rewards: {os_words(error)}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])

@@ -47,6 +47,18 @@ def escaped(text: str, longest: int = LONGEST_MESSAGE) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def os_words(error: Exception) -> str:
+    """What is wrong, without the number that `OSError` puts before it.
+
+    Example:
+        >>> print(os_words(FileNotFoundError(2, "No such file or directory", "answer.txt")))
+        answer.txt: No such file or directory
+    """
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return escaped(f"{error.filename}: {error.strerror}")
+    return str(error)
+
+
 def shown(value: object) -> str:
     """A value of any size and depth for a message: its `repr`, of which long parts are left out.
 

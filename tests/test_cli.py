@@ -1,6 +1,7 @@
 """The command line, run as a user runs it: in a process of its own where that matters."""
 
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import asdict, fields
@@ -206,3 +207,23 @@ def test_help_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", "no.txt", "--target", "no.json"],
+        ["explain", "no.txt", "no.json"],
+        ["show", "no.parquet", "--row", "0"],
+        ["eval", "--data", "no.parquet", "--predictions", "no.jsonl", "--out", "out"],
+        ["generate", "no.parquet", "--model", "m", "--engine", "openai", "--out", "a.jsonl"],
+        ["attack", "no.parquet"],
+        ["preference", "make", "no.jsonl", "no.jsonl", "--data", "no.parquet", "--out", "s.html"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_file_that_is_not_there_is_named_in_words(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, said, err = command(*arguments)
+    assert (code, said) == (2, "")
+    assert re.fullmatch(r"tag-rewards: no\.[a-z]+: No such file or directory\n", err)

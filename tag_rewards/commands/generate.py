@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from tag_rewards.commands.options import EngineName, EngineOptions, name_values
-from tag_rewards.commands.terminal import progress
+from tag_rewards.commands.terminal import LOG_SECONDS, progress
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,14 +151,15 @@ def generate(
 
 @contextmanager
 def _shown(what: str) -> "Iterator[Callbacks]":
-    """A bar on a terminal; in a log, a line at each answer or chunk of them."""
+    """A bar on a terminal; in a log, a line a minute and one at the end."""
     from tag_rewards.completions.run import Callbacks
 
     if sys.stderr.isatty():
         with progress(what, unit="faces") as bar:
             yield Callbacks(bar.start, bar.advance)
         return
-    total, done, asked, begun = 0, 0, 0, monotonic()
+    total, done, asked = 0, 0, 0
+    begun = said = monotonic()
     say = partial(print, file=sys.stderr, flush=True)
 
     def start(all_faces: int, answered: int) -> None:
@@ -167,9 +168,11 @@ def _shown(what: str) -> "Iterator[Callbacks]":
         say(f"{what}: {done} of {total} faces are answered already")
 
     def advance(count: int) -> None:
-        nonlocal done, asked
-        done, asked = done + count, asked + count
-        say(f"{what}: {done} of {total} faces, {asked / (monotonic() - begun):.1f} faces/s")
+        nonlocal done, asked, said
+        done, asked, now = done + count, asked + count, monotonic()
+        if now - said > LOG_SECONDS or done == total:
+            said = now
+            say(f"{what}: {done} of {total} faces, {asked / (now - begun):.1f} faces/s")
 
     yield Callbacks(start, advance)
 

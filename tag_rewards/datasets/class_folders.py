@@ -33,16 +33,17 @@ from tag_rewards.facs import EXPRESSIONS, canonical_expression
 from tag_rewards.files.images import IMAGE_SUFFIXES
 
 OUTSIDE = "image outside a class folder"
-NO_IMAGE = "file that is no image that is read"
+NO_IMAGE = "file that is no image"
 
-_LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
+LAYOUT = f"the layout is SPLIT/CLASS/*.jpg with train, val or test and {', '.join(EXPRESSIONS)}"
 
 
-def read_class_folders(root: str | Path) -> Dataset:
+def read_class_folders(root: str | Path, layout: str = LAYOUT) -> Dataset:
     """Read a dataset of class folders.
 
     Args:
         root: The folder that holds the splits.
+        layout: How it ought to look, for the errors.
 
     Returns:
         The samples, `train` first, then `val` and `test`, within each by class folder and file
@@ -64,7 +65,7 @@ def read_class_folders(root: str | Path) -> Dataset:
     """
     root = Path(root)
     label_of = partial(canonical_expression, synonyms=own_words(root))
-    return read_folders(root, label_of, _LAYOUT, lambda _, path: path.relative_to(root).as_posix())
+    return read_folders(root, label_of, layout, lambda _, path: path.relative_to(root).as_posix())
 
 
 def read_folders(

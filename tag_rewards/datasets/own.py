@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tag_rewards.datasets.class_folders import read_class_folders
+from tag_rewards.datasets.class_folders import LAYOUT, read_class_folders
 from tag_rewards.datasets.parquet_images import NO_LABEL, read_parquet_images, shards
 from tag_rewards.datasets.reading import (
     Builder,
@@ -29,6 +29,11 @@ from tag_rewards.errors import InputError, shown
 from tag_rewards.files.objects import read_objects
 
 TABLES = ("labels.csv", "labels.jsonl")
+
+_LAYOUT = (
+    "put a labels.csv with the columns image,label into it, or parquet files with images, or sort "
+    f"the images into folders: {LAYOUT}"
+)
 
 _COLUMNS = ("image", "label")
 _OPTIONAL = {"split": "test", "x1": "", "y1": "", "x2": "", "y2": "", "aus": ""}
@@ -56,7 +61,7 @@ def read_own(root: str | Path) -> Dataset:
         raise InputError(f"{' and '.join(map(str, tables))} are both there; remove one of them")
     if tables:
         return read_labels(tables[0])
-    return read_parquet_images(root) if shards(root) else read_class_folders(root)
+    return read_parquet_images(root) if shards(root) else read_class_folders(root, _LAYOUT)
 
 
 def read_labels(table: str | Path) -> Dataset:

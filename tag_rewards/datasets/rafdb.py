@@ -49,7 +49,8 @@ _FOLDER_LABELS = {str(number): label for number, label in RAFDB_LABELS.items()}
 _LABEL_FILE = "EmoLabel/list_patition_label.txt"
 _LAYOUT = (
     f"the dataset must be laid out as RAF-DB: {_LABEL_FILE} and Image/aligned/*_aligned.jpg "
-    "or Image/original/*.jpg, or train/1 to train/7 and test/1 to test/7"
+    "or Image/original/*.jpg, or train/1 to train/7 and test/1 to test/7; for "
+    "data of your own, --protocol own/test"
 )
 
 

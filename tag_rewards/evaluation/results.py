@@ -220,6 +220,12 @@ class Results:
                 f"fewer than {FEW} faces are labelled {few}; the intervals of UAR and macro F1 "
                 "are too narrow then"
             )
+        figures = self.figures
+        if figures.get("mean_iou") and self.faces.with_completion and not figures.get("placed_iou"):
+            yield (
+                "no box of any completion is read as one that shows an AU; `tag-rewards explain` "
+                "says of one what is missing, and `prepare --form` asks a model in its own form"
+            )
         for space, count in self.suspect_spaces.items():
             yield (
                 f"the boxes of {count} completions lie where nothing was seen, but as {space} they "

@@ -91,9 +91,7 @@ class EvidenceCounts:
         if self.waiting:
             table.caption += f"; {self.waiting} images are left: start it again for them"
         if self.passed_over:
-            table.caption += (
-                f"; files that are no image that is read: {by_suffix(self.passed_over)}"
-            )
+            table.caption += f"; other files, passed over: {by_suffix(self.passed_over)}"
         return table
 
 

@@ -205,6 +205,8 @@ def open_parquet(
 
     remedy = f"write it with `{command}`"
     settle(path.parent)
+    with path.open("rb"):  # a sentence of Python's, which names the file, where Arrow's does not
+        pass
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowException as error:

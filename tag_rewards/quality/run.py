@@ -71,8 +71,9 @@ def judge_images(
         on_image: Called after each.
 
     Raises:
-        InputError: The dataset or what a detector saw in it cannot be used, or a percentile is
-            asked of a measure that no image has; or `out` has the name of its picture.
+        InputError: The dataset or what a detector saw in it cannot be used, a percentile is asked
+            of a measure that no image has, or limits where all images are of the evaluated split
+            and kept; or `out` has the name of its picture.
         NotWrittenError: The folder of `out` cannot be written.
         OSError: A file cannot be opened.
     """
@@ -82,13 +83,19 @@ def judge_images(
     if limit is not None:
         require_at_least_1(limit=limit)
         loaded = some_of_each_split(loaded, limit)
+    kept_whole = set() if filter_evaluated else {loaded.protocol.split}
+    filtered = {sample.split for sample in loaded.samples} - kept_whole
+    if limits and not filtered:
+        raise InputError(
+            f"all images are of the split {loaded.protocol.split!r} that {loaded.protocol.name} "
+            "evaluates, of which none is rejected; --filter-evaluated rejects them too"
+        )
     if source:
         source.require_any(loaded.samples)
     if on_start:
         on_start(len(loaded.samples))
     rows = measure_samples(loaded.samples, source, on_image=on_image)
-    kept_whole = set() if filter_evaluated else {loaded.protocol.split}
-    judged = judge(rows, limits, {sample.split for sample in loaded.samples} - kept_whole)
+    judged = judge(rows, limits, filtered)
     with staged(out.parent, last=out.name) as scratch:
         draw_quality(judged).savefig(scratch / picture.name, dpi=110)
         write_quality(scratch / out.name, judged)

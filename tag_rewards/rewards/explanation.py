@@ -185,7 +185,7 @@ class Explanation:
         """What the tables leave open: the answer, the losses of grounding, mistakes of form."""
         yield _answer(self)
         if self.missing:
-            yield f"Format is 0: there is no {'; no '.join(self.missing)}."
+            yield f"Format is 0; missing: {'; '.join(self.missing)}."
         for mistake in self.errors:
             yield f"Form: {mistake}."
         if self.scores["abstained"]:

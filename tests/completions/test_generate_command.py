@@ -39,7 +39,8 @@ def generate(data, out, *arguments):
     )
 
 
-def test_completions_and_what_is_said(data, made, tmp_path):
+def test_completions_and_what_is_said(data, made, tmp_path, monkeypatch):
+    monkeypatch.setattr("tag_rewards.commands.generate.LOG_SECONDS", 0.0)
     out = tmp_path / "new" / "completions.jsonl"
     run = generate(data, out, "--chunk", "4", "-o", "max_model_len=512")
     assert run.exit_code == 0, run.output
@@ -51,6 +52,14 @@ def test_completions_and_what_is_said(data, made, tmp_path):
     assert settings["model"] == "made/model"
     assert settings["chunk"] == 4
     assert settings["engine_options"] == {"max_model_len": "512"}
+
+
+def test_a_log_has_a_line_a_minute_and_one_at_the_end(data, made, tmp_path):
+    said = generate(data, tmp_path / "a.jsonl", "--chunk", "1").stderr.splitlines()
+    assert [line.split(",")[0] for line in said] == [
+        "Asking: 0 of 6 faces are answered already",
+        "Asking: 6 of 6 faces",
+    ]
 
 
 def test_a_complete_run_makes_no_engine(data, made, tmp_path):

@@ -301,3 +301,8 @@ def test_codes_that_are_none_are_refused(write, touch, refusal, codes):
     assert refusal(read_own) == (
         f"ROOT/labels.csv: line 2 has the AUs {codes!r}, not like 1+2+5, or none"
     )
+
+
+def test_photographs_without_labels_are_told_what_is_missing(tmp_path, refusal):
+    (tmp_path / "a.jpg").write_bytes(picture(0, ".jpg"))
+    assert "put a labels.csv with the columns image,label into it" in refusal(read_own)

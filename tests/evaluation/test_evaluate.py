@@ -112,6 +112,20 @@ def test_boxes_in_another_space_and_reasoning_that_does_not_end_are_counted():
     assert results.classification[STRICT].no_answer["unclosed"] == 1
 
 
+def test_boxes_that_nothing_is_read_from_are_a_warning():
+    """A stock model writes a list of boxes, and no trace: its figures are 0, and that is said."""
+    of = data()
+    listed = '[{"bbox_2d": [1, 2, 3, 4], "label": "mouth"}] <answer>happiness</answer>'
+    told = [
+        any("no box of any completion" in warning for warning in results.warnings)
+        for results in (
+            evaluate(of, predictions, None, CONFIG).results
+            for predictions in ([Completion(one.id, listed) for one in of.faces], oracle(of))
+        )
+    ]
+    assert told == [True, False]
+
+
 def test_every_cause_of_no_answer_counts_as_wrong():
     of = data()
     predictions = oracle(of)

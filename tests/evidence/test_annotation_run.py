@@ -402,7 +402,7 @@ def test_what_is_passed_over_is_counted_by_its_name(tmp_path):
         (tmp_path / "images" / name).touch()
     counts = run(tmp_path / "images", tmp_path / "out")
     assert counts.passed_over == {".heic": 2, ".gif": 1, "no ending": 1}
-    told = "files that are no image that is read: 2 .heic, 1 .gif, 1 no ending"
+    told = "other files, passed over: 2 .heic, 1 .gif, 1 no ending"
     assert told in counts.to_table().caption
 
 

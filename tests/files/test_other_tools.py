@@ -173,3 +173,13 @@ def test_no_value_changes(tmp_path_factory, records, kinds):
         assert file.read(SCHEMA.names).to_pylist() == records
         batches = file.batches(SCHEMA.names, 2)
         assert [record for batch in batches for record in batch.to_pylist()] == records
+
+
+def test_a_file_that_is_not_there_is_named_as_the_system_names_it(tmp_path):
+    path = tmp_path / "no.parquet"
+    with pytest.raises(FileNotFoundError) as caught, open_parquet(path, SCHEMA):
+        pass
+    assert (caught.value.filename, caught.value.strerror) == (
+        str(path),
+        "No such file or directory",
+    )

@@ -59,7 +59,7 @@ def test_an_explanation_with_a_picture(here):
 def test_reasoning_can_be_required(here):
     code, told, _ = command("explain", "answer.txt", "target.json", "--reasoning", "required")
     assert code == 0
-    assert "Format is 0: there is no reasoning before the trace, which is required." in told
+    assert "Format is 0; missing: reasoning before the trace, which is required." in told
 
 
 def test_brackets_in_an_answer_are_text(here):

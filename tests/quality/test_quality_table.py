@@ -14,7 +14,7 @@ from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.quality.measures import Limit
-from tag_rewards.quality.run import draw_quality
+from tag_rewards.quality.run import draw_quality, judge_images
 from tag_rewards.quality.table import (
     QUALITY_SCHEMA,
     UNREADABLE,
@@ -111,6 +111,20 @@ def test_a_percentile_of_what_nobody_has_is_refused(faces):
     plain = measure_samples(read_rafdb(faces).samples, None)
     with pytest.raises(InputError, match="yaw>=p5: no image has a yaw; give evidence with faces"):
         judge(plain, [Limit.parse("yaw>=p5")], ["train"])
+
+
+def test_limits_that_can_reject_nothing_are_refused(faces, tmp_path):
+    """Data with an evaluated split alone, as photographs with a labels.csv are."""
+    only_test = tmp_path / "faces"
+    (only_test / "test" / "happy").mkdir(parents=True)
+    image = faces / "Image" / "aligned" / "test_0001_aligned.jpg"
+    (only_test / "test" / "happy" / "a.jpg").write_bytes(image.read_bytes())
+    limits, out = [Limit.parse("laplacian>=p5")], tmp_path / "q.parquet"
+    with pytest.raises(InputError, match="none is rejected; --filter-evaluated rejects them too"):
+        judge_images(only_test, "own/test", out, limits)
+    assert not out.exists()
+    assert judge_images(only_test, "own/test", out, limits, filter_evaluated=True).rows
+    assert judge_images(only_test, "own/test", out).rows
 
 
 class TestFile:
