@@ -38,10 +38,10 @@ from tag_rewards.integrations.verl.memory import (
     ModelSize,
     Training,
     gathered_alone,
+    in_visual_encoder,
     size_of,
     training_memory,
 )
-from tag_rewards.integrations.verl.vision import in_visual_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,7 +1,8 @@
 """Draws docs/images/report.jpg: the report of two made-up models on made faces, in Chromium.
 
-Both write the traces of `prepare`: "loose" with boxes that are too large and some wrong AUs, "tight"
-nearly exact. Run in a clone, with the extra `eval` and Chromium or Chrome in the path or in $CHROME:
+Both write the traces of `prepare`: "loose" with boxes that are too large and some wrong AUs,
+"tight" nearly exact. Run in a clone, with the extra `eval` and Chromium or Chrome in the path or in
+$CHROME:
 
     python docs/make_report_figure.py
 """

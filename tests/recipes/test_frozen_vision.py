@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tag_rewards.integrations.verl.vision import in_visual_encoder
+from tag_rewards.integrations.verl.memory import in_visual_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

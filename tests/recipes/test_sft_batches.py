@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.integrations.verl.vision import in_visual_encoder
+from tag_rewards.integrations.verl.memory import in_visual_encoder
 
 pytestmark = pytest.mark.stack
 

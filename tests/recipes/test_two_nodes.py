@@ -49,7 +49,7 @@ def test_sft_on_two_raylets(recipe, tiny_vlm, sft_parquet, tmp_path, cluster) ->
     pytest.importorskip("verl")
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from tag_rewards.integrations.verl.vision import in_visual_encoder
+    from tag_rewards.integrations.verl.memory import in_visual_encoder
 
     out = tmp_path / "out"
     run = recipe(

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from tag_rewards.integrations.verl.vision import ENCODERS, in_visual_encoder
+from tag_rewards.integrations.verl.memory import ENCODERS, in_visual_encoder
 
 if TYPE_CHECKING:
     from torch import nn
