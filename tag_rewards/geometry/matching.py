@@ -428,8 +428,12 @@ def match(
         (0.375, 2, 0.357)
     """
     overlaps: dict[Name, dict[Box, float]] = {name: {} for name in evidence}
+    nameless: list[Box] = []
     n_claims = missing
     for box, names in claims:
+        if not names:
+            nameless.append(box)
+            continue
         n_claims += len(names)
         place = None
         for name in names:
@@ -458,7 +462,6 @@ def match(
         elif of:
             gains[name] = weights[name] * _mean([*map(ramp, of.values())])
             means.append(_mean([*of.values()]))
-    nameless = [box for box, names in claims if not names]
     if nameless:
         free = set(unplaced).difference(*[names for _, names in claims])
         n_claims += max(len(nameless), len(free))

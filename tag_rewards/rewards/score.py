@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Real
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -259,7 +259,7 @@ def grounding_reward(trace: Trace, target: Target, config: GroundingConfig) -> G
     named = trace.conclusion_aus
     if unsure:
         named = tuple(au for au in named if au not in unsure)
-    right = sum(au in evidence for au in named)
+    right = sum(map(evidence.__contains__, named))
     n_named = len(named)
     if config.mentions == "anywhere":
         n_named = right + len({*named, *asserted_aus(trace)} - evidence.keys() - unsure)
@@ -511,6 +511,9 @@ def wordless_steps(trace: Trace) -> list[int]:
         >>> wordless_steps(Trace("A smile.", steps, "", (), None))
         [2, 3]
     """
+    words = [*map(itemgetter(0), trace.steps), *map(itemgetter(1), trace.steps)]
+    if all(map(_has_two_letters, words)):  # nearly always
+        return []
     return [
         number
         for number, step in enumerate(trace.steps, 1)
