@@ -182,7 +182,7 @@ def test_compare_and_table(made, tmp_path):
     [
         ([], "give one of --data and --dataset"),
         (["--data", "{data}", "--dataset", "x"], "give one of --data and --dataset"),
-        (["--data", "{data}", "--protocol", "x"], "--protocol, --openface, --evidence and"),
+        (["--data", "{data}", "--protocol", "x"], "--allow-mismatch and --codes belong"),
         (["--data", "{data}", "--resamples", "3"], "resamples is 3, not at least 100"),
         (["--data", "{root}/data/rl_test.parquet"], "rl_test.parquet has no column 'landmarks'"),
         (["--data", "{data}", "--train-data", "{data}x"], "No such file"),
