@@ -100,11 +100,11 @@ cp '{tmp_path}/pytest' "${{@: -1}}/bin"
         assert ran.returncode == 0, ran.stderr
         assert re.search("ran -m not stack .* -x$", ran.stdout.strip())
         venv, install, _ = calls.read_text().splitlines()
-        assert venv == f"venv --quiet --clear --python {python} {repo}/build/{name}-py{python}"
+        assert venv == f"venv --quiet --clear --python {python} {repo}/build/test-{name}"
         assert f"--resolution {resolution} -e .[{extra}]" in install
         calls.unlink()
     assert run("newest", PYTHON="/opt/python3.12/bin/python3.12").returncode == 0
-    assert f"{repo}/build/newest-py3.12" in calls.read_text()
+    assert "venv --quiet --clear --python /opt/python3.12/bin/python3.12 " in calls.read_text()
     assert run("middle").returncode == 2
 
 

@@ -5,7 +5,8 @@
 #   bash tests/versions.sh oldest|newest [PYTEST ARGUMENT...]
 #
 # PYTHON is a version or an interpreter (3.10 for the oldest, 3.13 for the newest): uv looks for it, and
-# fetches it where there is none. The environment, build/VERSIONS-pyPYTHON, is made anew each time.
+# fetches it where there is none. The environment, build/test-oldest or build/test-newest, is made anew
+# each time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in
@@ -13,7 +14,7 @@ case ${1:-} in
     newest) resolution=highest python=${PYTHON:-3.13} ;;
     *) sed -n '2,/^set/ s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac
-venv=$PWD/build/$1-py${python##*/python}
+venv=$PWD/build/test-$1
 uv=$(command -v uv) || {
     python3 -m venv build/uv
     build/uv/bin/pip install --quiet uv
