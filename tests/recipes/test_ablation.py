@@ -6,6 +6,10 @@ import csv
 import doctest
 import importlib
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -290,3 +294,47 @@ def test_a_model_is_asked_measured_and_put_into_the_table_once(recipe, with_sft)
     assert (with_sft / "ablation.md").read_text() == text
     other = recipe("run_ablation.sh", OUT=with_sft, **(TINY | {"FACES": 2}))
     assert "holds a run with other settings (< FACES=1 > FACES=2 )" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arm", "told", "prepared"),
+    [
+        ("soft", {"UNSURE": "present"}, {"unsure": "present"}),
+        ("aligned_always", {"PLACEMENT": "always"}, {"placement": True}),
+        ("boxless", {"ACCURACY_WEIGHT": "1"}, {"placement": None}),
+    ],
+)
+def test_a_run_is_given_its_model_its_data_and_its_reward(tmp_path, arm, told, prepared):
+    """The real script up to GRPO, which here notes what it is given, and fails as it may."""
+    repo, out = tmp_path / "repo", tmp_path / "out"
+    shutil.copytree(RECIPES, repo / "recipes", ignore=shutil.ignore_patterns("__pycache__"))
+    (repo / "recipes/run_tag_grpo.sh").write_text('env >"$OUT/env"; echo "$@" >"$OUT/told"; exit 3')
+    for start in ("sft", "boxless"):
+        (out / start / "sft").mkdir(parents=True)
+        (out / start / "sft/hf").symlink_to(RECIPES / "tiny_vlm/base")
+    settings = {"OUT": out, "ARMS": arm, "N_TRAIN": 40, "FACES": 1, "STEPS": 1, "SEEDS": 2}
+    environment = os.environ | {"VENV": sys.prefix, "TAG_SETUP": "0", "TAG_DEVICE": "gpu"}
+    environment["PYTHONPATH"] = str(RECIPES.parent)
+    run = subprocess.run(
+        ["bash", str(repo / "recipes/run_ablation.sh")],
+        env=environment | {name: str(value) for name, value in settings.items()},
+        **{"capture_output": True, "text": True, "timeout": 300},
+    )
+    assert run.returncode == 3, run.stderr
+    folder = out / "runs" / arm / "seed0"
+    assert not (folder / "result.json").exists()
+    given = dict(line.partition("=")[::2] for line in (folder / "env").read_text().splitlines())
+    start = ARMS[arm].start
+    assert given["MODEL"] == f"{out}/{start}/sft/hf"
+    assert (given["SFT"], given["TAG_DEVICE"], given["STEPS"]) == ("0", "cpu", "1")
+    assert told.items() <= given.items()
+    assert ("DATA" in given) == arm.startswith("aligned")
+    overrides = (folder / "told").read_text().split()
+    rollouts = f"trainer.rollout_data_dir={folder}/rollouts"
+    assert overrides == ["data.seed=0", rollouts, *ARMS[arm].overrides]
+    record = json.loads((folder / "data/prepare.json").read_text())["config"]
+    for name, value in prepared.items():
+        if name == "unsure":
+            assert record["annotation"]["unsure"] == value
+        else:
+            assert bool(record.get("placement")) == bool(value)
