@@ -42,6 +42,9 @@ UNSEEN = ("train_00012", "test_0008")
 SHOWN = 60
 """Lines of a difference that are told."""
 
+DRAWN_BY = "5.0."
+"""The version of OpenCV with which the goldens of commands were written."""
+
 INPUTS, EXPECTED = HERE / "inputs", HERE / "expected"
 ASTRONAUT = HERE.parent / "assets" / "astronaut.jpg"
 
@@ -403,7 +406,12 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory, endpoint):
-    """Twelve made faces to train on and eight to test on, and what becomes of them."""
+    """Twelve made faces to train on and eight to test on, and what becomes of them.
+
+    OpenCV draws the faces, and other versions of it draw other pixels: with those it skips.
+    """
+    if not cv2.__version__.startswith(DRAWN_BY):
+        pytest.skip(f"OpenCV {DRAWN_BY} drew the faces of the goldens, here is {cv2.__version__}")
     folder = tmp_path_factory.mktemp("golden")
     shutil.copytree(INPUTS, folder, dirs_exist_ok=True)
     return Project(folder, endpoint)
