@@ -98,7 +98,9 @@ def _check(rows: Iterable[Conversation]) -> None:
 def _record(row: Conversation) -> dict[str, Any]:
     """A row as messages in parts, all of one shape, as a column of a dataset must be."""
     images = iter(row.images)
-    messages = [{"role": role, "content": message_parts(content)} for role, content in row.messages]
+    messages: list[dict[str, Any]] = [
+        {"role": role, "content": message_parts(content)} for role, content in row.messages
+    ]
     for message in messages:
         for part in message["content"]:
             if part["type"] == "image":
