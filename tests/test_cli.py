@@ -175,7 +175,7 @@ def test_the_defaults_are_those_of_the_library():
         "quality": None,
         **asdict(config.annotation),
         # Without a model these are the library's; --model says them otherwise.
-        **{"box_space": None, "min_pixels": None, "max_pixels": None},
+        **{"box_space": None, "min_pixels": None, "max_pixels": None, "form": ""},
         "prompt": config.prompt,
         "template": config.template,
         "data_source": config.data_source,

@@ -122,8 +122,8 @@ def prepare(
         raise InputError("give one of --openface and --evidence")
     images = images_by_hand(model, min_pixels, max_pixels)
     annotation = TargetConfig(
-        *(canvas, box_space, top_k, min_probability, min_confidence),
-        *(polygons, min_face, images, form, codes, unsure),
+        *(canvas, box_space, top_k, min_probability, min_confidence, polygons, min_face),
+        *(images, form, codes, unsure),
     )
     config = PrepareConfig(
         annotation=annotation,
