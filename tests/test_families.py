@@ -139,8 +139,7 @@ def test_the_form_of_another_family_is_refused(made, form):
     with pytest.raises(InputError) as caught:
         images.require_form(form)
     assert str(caught.value) == (
-        f"form {form} contradicts the model: {images.family} writes {own}; take that one "
-        "(`model`), or tag"
+        f"form {form} contradicts the model: {images.family} writes {own}; take that one, or tag"
     )
 
 

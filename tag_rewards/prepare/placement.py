@@ -296,6 +296,7 @@ def blind_grounding(targets: Sequence[Target]) -> Blind:
         targets: Of a dataset; at least one with an AU.
 
     Example:
+        >>> from tag_rewards.geometry import BoxSpace
         >>> from tag_rewards.target import AUEvidence, Target
         >>> square = BoxSpace.pixels(100, 100)
         >>> boxes = ((10, 20, 30, 40), (20, 20, 40, 40))
