@@ -42,7 +42,7 @@ export MINI_BATCH=${MINI_BATCH:-$TRAIN_BATCH} TEST_FREQ=$STEPS
 base=$REPO/recipes/tiny_vlm/base
 unset DATA PROTOCOL OPENFACE EVIDENCE MODEL # what an arm is trained on is not up to the caller
 is_count SEEDS STEPS N_TRAIN SFT_EPOCHS FACES TRAIN_BATCH ROLLOUT_N MINI_BATCH
-data_settings
+data_settings tag
 
 # helper WHAT ARGUMENT...: asks recipes/ablation.
 helper() { PYTHONPATH=$REPO${PYTHONPATH:+:$PYTHONPATH} "$VENV/bin/python" -m recipes.ablation "$@"; }
@@ -68,7 +68,7 @@ prepared() (
     shift
     for setting; do declare "$setting"; done
     [[ -z ${DATA:-} ]] || unset SFT_BOX_JITTER SFT_BOX_GROWTH SFT_AU_ERROR OPENFACE
-    data_settings
+    data_settings tag
     [[ -e $folder/prepare.json ]] || make_data "$folder" "$base" >>"$OUT/data.log"
 )
 

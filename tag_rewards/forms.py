@@ -175,12 +175,6 @@ class Form:
         """Matches a box that is written so; its groups are the four numbers as they stand there."""
         return re.compile("|".join(self.patterns))
 
-    def pattern_of_box(self, number: str, name: str) -> str:
-        """A pattern of a box exactly as it is written, with these for its numbers and its name."""
-        fields = dict.fromkeys(_SIDES, number) | {"name": name}
-        pieces = _FIELD.split(self.box)
-        return "".join(fields.get(piece) or re.escape(piece) for piece in pieces)
-
     def write(self, analysis: str, steps: Iterable[str], conclusion: str, answer: str) -> str:
         """A completion with these texts in its parts.
 

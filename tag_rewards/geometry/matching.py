@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import fsum, inf, nan
 from numbers import Real
 from operator import itemgetter, mul
@@ -444,23 +444,24 @@ def match(
             # move it away from the other, and the score could fall.
             if place is None:
                 place, overlap = item.box, iou(box, item.box)
-            if item.box == place:
-                overlaps[name][box] = overlap
+            elif item.box != place:
+                continue
+            overlaps[name][box] = overlap
     if config.overlap == "polygon":
         for name, of in overlaps.items():
             if of:
                 of.update(zip(of, polygon_overlaps(of, evidence[name]), strict=True))
     weights = _weights(evidence, config)
-    ramp = partial(_ramp, config.iou_floor, config.iou_ceiling)
+    floor, ceiling = config.iou_floor, config.iou_ceiling
     gains: dict[Name, float] = {}
     means: list[float] = []
     for name, of in overlaps.items():
         if len(of) == 1:  # nearly always
             [overlap] = of.values()
-            gains[name] = weights[name] * ramp(overlap)
+            gains[name] = weights[name] * _ramp(floor, ceiling, overlap)
             means.append(overlap)
         elif of:
-            gains[name] = weights[name] * _mean([*map(ramp, of.values())])
+            gains[name] = weights[name] * _mean([*map(config.worth, of.values())])
             means.append(_mean([*of.values()]))
     if nameless:
         free = set(unplaced).difference(*[names for _, names in claims])
@@ -469,7 +470,7 @@ def match(
         if left and len(nameless) <= len(free):
             rows = _nameless_rows(nameless, [evidence[name] for name in left], config)
             scale = [weights[name] for name in left]
-            table = [[*map(mul, scale, map(ramp, row))] for row, _ in rows]
+            table = [[*map(mul, scale, map(config.worth, row))] for row, _ in rows]
             gains |= {left[j]: table[i][j] for i, j in best_pairs(table)}
             for i, j in best_pairs([row for row, _ in rows]):
                 row, box = rows[i]

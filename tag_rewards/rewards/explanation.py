@@ -24,7 +24,6 @@ from tag_rewards.rewards.score import (
     names_worth,
     score_trace,
     thinks_in_spite,
-    wordless_steps,
 )
 from tag_rewards.rewards.suspect import suspect_space
 from tag_rewards.trace import read_trace
@@ -445,7 +444,7 @@ def _words(found: Explanation) -> Iterator[str]:
 
 
 def _wordless(trace: Trace) -> Iterator[str]:
-    for number in wordless_steps(trace):
+    for number in trace.wordless_steps:
         yield f"step {number} says nothing in words"
 
 

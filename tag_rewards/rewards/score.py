@@ -11,12 +11,11 @@ are its weights: every default is ours, and `docs/rewards.md` says why it was ch
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from numbers import Real
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -33,7 +32,7 @@ from tag_rewards.geometry.matching import CONTAINED, MatchingConfig, contained_s
 from tag_rewards.mentions import asserted_labels, in_english, mentioned_aus, speaks_of
 from tag_rewards.rewards.prior import PRIOR_FORMULAS, Shown
 from tag_rewards.rewards.suspect import SUSPICIOUS, suspect_space
-from tag_rewards.trace import Claim, read_trace
+from tag_rewards.trace import Claim, has_word, read_trace
 
 if TYPE_CHECKING:
     from tag_rewards.facs import Synonyms
@@ -498,29 +497,8 @@ def format_reward(trace: Trace, reasoning: Reasoning = "allowed", synonyms: Syno
     """
     if missing_parts(trace, reasoning, synonyms):
         return 0.0
-    n_errors = len(trace.errors) + len(wordless_steps(trace)) + thinks_in_spite(trace, reasoning)
+    n_errors = len(trace.errors) + len(trace.wordless_steps) + thinks_in_spite(trace, reasoning)
     return 1.0 / (1 + n_errors)
-
-
-def wordless_steps(trace: Trace) -> list[int]:
-    """The steps, from 1, whose region or observation is there and says nothing in words.
-
-    Example:
-        >>> from tag_rewards.trace import Step, Trace
-        >>> steps = Step("lips", "parted"), Step("lips", "-"), Step("a", "parted")
-        >>> wordless_steps(Trace("A smile.", steps, "", (), None))
-        [2, 3]
-    """
-    words = [*map(itemgetter(0), trace.steps), *map(itemgetter(1), trace.steps)]
-    if all(map(_has_two_letters, words)):  # nearly always
-        return []
-    return [
-        number
-        for number, step in enumerate(trace.steps, 1)
-        if not (_has_word(step.region) and _has_word(step.observation))
-        and step.region
-        and step.observation
-    ]
 
 
 def thinks_in_spite(trace: Trace, reasoning: Reasoning) -> bool:
@@ -539,36 +517,24 @@ def missing_parts(
         ['a global analysis in words', 'a step with a region, an observation and a box']
     """
     missing = []
-    if not _has_word(trace.global_analysis):
+    if not has_word(trace.global_analysis):
         missing.append("a global analysis in words")
     if not _has_step(trace):
         missing.append("a step with a region, an observation and a box")
-    if not _has_word(trace.conclusion):
+    if not has_word(trace.conclusion):
         missing.append("a conclusion in words")
     if trace.answer is None or canonical_expression(trace.answer, synonyms) is None:
         missing.append("one answer that is a known expression")
-    if reasoning == "required" and not _has_word(trace.reasoning):
+    if reasoning == "required" and not has_word(trace.reasoning):
         missing.append("reasoning before the trace, which is required")
     return missing
 
 
 def _has_step(trace: Trace) -> bool:
     for step in trace.steps:  # nearly always the first
-        if step.box is not None and _has_word(step.region) and _has_word(step.observation):
+        if step.box is not None and has_word(step.region) and has_word(step.observation):
             return True
     return False
-
-
-_has_two_letters = re.compile(r"[^\W\d_]{2}").search
-
-
-def _has_word(text: str) -> bool:
-    if (text[:2].isalpha() and len(text) > 1) or _has_two_letters(text):
-        return True
-    # In scripts without capitals a letter may be a word, or marks may stand between the letters.
-    return not text.isascii() and any(
-        letter.isalpha() and letter.lower() == letter.upper() for letter in text
-    )
 
 
 class Consistency(NamedTuple):

@@ -16,8 +16,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import repeat
-from operator import lt
+from math import nan
+from operator import methodcaller
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.forms import MAX_BOXES as MAX_BOXES
@@ -125,6 +125,23 @@ class Trace:
             ]
         return tuple(claims)
 
+    @cached_property
+    def wordless_steps(self) -> tuple[int, ...]:
+        """The steps, from 1, whose region or observation is there and says nothing in words.
+
+        Example:
+            >>> steps = Step("lips", "parted"), Step("lips", "-"), Step("a", "parted")
+            >>> Trace("A smile.", steps, "", (), None).wordless_steps
+            (2, 3)
+        """
+        return tuple(
+            number
+            for number, step in enumerate(self.steps, 1)
+            if not (has_word(step.region) and has_word(step.observation))
+            and step.region
+            and step.observation
+        )
+
     def _repr_html_(self) -> str:
         steps = [
             (
@@ -141,6 +158,24 @@ class Trace:
             + grid.html()
             + html_lines([self.conclusion, answer, *errors])
         )
+
+
+_has_two_letters = re.compile(r"[^\W\d_]{2}").search
+
+
+def has_word(text: str) -> bool:
+    """Whether a text has a word: two letters in a row, or one of a script without capitals.
+
+    Example:
+        >>> [has_word(text) for text in ("A smile.", "a", "x y z", "笑")]
+        [True, False, False, True]
+    """
+    if (text[:2].isalpha() and len(text) > 1) or _has_two_letters(text):
+        return True
+    # In scripts without capitals a letter may be a word, or marks may stand between the letters.
+    return not text.isascii() and any(
+        letter.isalpha() and letter.lower() == letter.upper() for letter in text
+    )
 
 
 #: What stands before and behind reasoning.
@@ -622,8 +657,9 @@ def _judge(
 # What could be a mark, a box, an arrow, a title or a line.
 _ASCII_SIGNS = b"<>[]{}():#*_=\n\r"
 _SIGN = re.compile(f"[{re.escape(_ASCII_SIGNS.decode())}→⇒➔➜⟶⇨◁▷：]")
-# In a step, nothing that could be the number of an AU, or JSON, either. Bounded, since a search
-# that fails begins anew at every step.
+# In a step, nothing that could be the number of an AU, or JSON, either. Bounded, and so is a step,
+# since what one says is remembered.
+_LONGEST_STEP = 1000
 _WORDS = r"([A-Za-z](?:[A-Za-z,.; -]{0,198}[A-Za-z.])?)"
 
 
@@ -637,11 +673,11 @@ class _Numbers(dict[str, float]):
     """What digits say; looked up, where they are of an ordinary image, in a fifth of the time."""
 
     def __missing__(self, digits: str) -> float:
-        return float(digits)
+        plain = len(digits) <= 6 and digits.isascii() and digits.isdecimal()
+        return float(digits) if plain else nan  # which no box has
 
 
 _number = _Numbers((str(n), float(n)) for n in range(2049)).__getitem__
-_AUS = {str(au): au for au in range(1, 100)}
 
 #: Trained models say the same conclusions again and again.
 _aus_of = lru_cache(maxsize=1024)(mentioned_aus)
@@ -650,9 +686,11 @@ _aus_of = lru_cache(maxsize=1024)(mentioned_aus)
 class _Patterns(NamedTuple):
     """How the steps of a form look if nothing about them is out of the ordinary."""
 
-    steps: Callable[[str], list[tuple[str, ...]]]  # whole, region, AU, observation, numbers
+    opening: str  # before the numbers of a box, and the name where it comes first
+    closing: str  # behind the numbers, up to the name where it comes last
+    sides: Callable[[str], Sequence[str]]  # the numbers, the last with what stands behind it
     y_first: bool
-    names: int  # how often a step says its AU
+    words: Callable[[str, str], tuple[str, str, int, tuple[int]] | None]
     titles: tuple[str, ...]  # without their colons, in lower case
 
 
@@ -660,17 +698,46 @@ class _Patterns(NamedTuple):
 def _patterns(form: Form) -> _Patterns | None:
     """The patterns of a form; None if its marks could be prose."""
     titles = (form.analysis, form.loop, form.conclusion)
-    if not all(title.endswith(":") for title in titles) or not all(map(_is_sign, form.answer)):
+    before, *gaps, after = re.split(r"\$[xy][12]", form.box)
+    head, named_before, opening = before.rpartition("$name")
+    closing, named_after, tail = after.partition("$name")
+    if not (
+        all(title.endswith(":") for title in titles)
+        and all(map(_is_sign, form.answer))
+        and all((*gaps, closing))
+        and form.order in ((0, 1, 2, 3), (1, 0, 3, 2))
+    ):
         return None
-    box = form.pattern_of_box(number="([0-9]{1,6})", name=r"AU\3")
-    step, arrow = re.escape(form.step), re.escape(form.arrows[0])
-    written = rf"{step} {_WORDS} \(AU([1-9][0-9]?)\) {arrow} {_WORDS} {arrow} {box}"
-    return _Patterns(
-        re.compile(rf"({written}[\s…]*)").findall,
-        form.order == (1, 0, 3, 2),
-        1 + form.box.count("$name"),
-        tuple(title.rstrip(":").lower() for title in titles),
+    head, arrow, tail = map(re.escape, (head, form.arrows[0], tail))
+    left = head + r"AU\2" if named_before else ""
+    right = r"AU\2" + tail if named_after else ""
+    step = re.compile(
+        rf" {_WORDS} \(AU([1-9][0-9]?)\) {arrow} {_WORDS} {arrow} {left}\x00{right}[\s…]*"
     )
+
+    # Trained models say the same of the same places again and again.
+    @lru_cache(maxsize=4096)
+    def words(left: str, right: str) -> tuple[str, str, int, tuple[int]] | None:
+        """What a step says around its numbers: region, observation, AU."""
+        found = step.fullmatch(f"{left}\0{right}")
+        if found is None:
+            return None
+        region, au, observation = found[1], int(found[2]), found[3]
+        if "AU" in region + observation or not (has_word(region) and has_word(observation)):
+            return None
+        return region, observation, au, (au,)
+
+    plain = tuple(title.rstrip(":").lower() for title in titles)
+    return _Patterns(opening, closing, _sides(gaps), form.order[0] == 1, words, plain)
+
+
+def _sides(gaps: Sequence[str]) -> Callable[[str], Sequence[str]]:
+    """What parts the numbers of a box that have these between them."""
+    if len({*gaps}) == 1:
+        return methodcaller("split", gaps[0], 3)
+    written = "".join("([0-9]+)" + re.escape(gap) for gap in gaps)
+    parts = re.compile(f"{written}(.*)", re.DOTALL).fullmatch
+    return lambda text: found.groups() if (found := parts(text)) else ()
 
 
 def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> Trace | None:
@@ -701,39 +768,49 @@ def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> T
     for title in patterns.titles:
         if title in prose:
             return None
-    n_steps = loop.count(form.step)  # those in the words of a step, which open another, among them
-    if not 0 < n_steps <= MAX_BOXES or loop.count("AU") != patterns.names * n_steps:
+    before, *written = loop.split(form.step)  # also at one in the words of a step, which opens one
+    if before or not 0 < len(written) <= MAX_BOXES:
         return None
-    found = patterns.steps(loop)
-    if len(found) != n_steps:
-        return None
-    wholes, regions, named, observations, *sides = zip(*found, strict=True)
-    if sum(map(len, wholes)) != len(loop):
-        return None
-    x1, y1, x2, y2 = [tuple(map(_number, side)) for side in sides]
-    if patterns.y_first:
-        x1, y1, x2, y2 = y1, x1, y2, x2
+    opening, closing, sides_of, y_first, words, _ = patterns
+    new = tuple.__new__  # makes a named tuple in half the time of its own
     width, height = extent or (MAX_COORDINATE, MAX_COORDINATE)
-    if max(x2) > width or max(y2) > height or not (all(map(lt, x1, x2)) and all(map(lt, y1, y2))):
-        return None
-    aus, boxes = tuple(map(_AUS.__getitem__, named)), tuple(zip(x1, y1, x2, y2, strict=True))
-    # `tuple.__new__` makes the named tuples in half the time of their own.
-    values = zip(regions, observations, boxes, aus, repeat(()), repeat(False))
-    steps = tuple(map(tuple.__new__, repeat(Step), values))
-    claims = tuple(map(tuple.__new__, repeat(Claim), zip(boxes, zip(aus), strict=True)))
+    steps: list[Step] = []
+    claims: list[Claim] = []
+    for step in written:
+        left, _, rest = step.partition(opening)
+        sides = sides_of(rest)
+        if len(sides) != 4 or len(step) > _LONGEST_STEP:
+            return None
+        a, b, c, rest = sides
+        d, boxed, right = rest.partition(closing)
+        if not boxed:
+            return None
+        said = words(left, right)
+        if said is None:
+            return None
+        region, observation, au, aus = said
+        x1, y1, x2, y2 = _number(a), _number(b), _number(c), _number(d)
+        if y_first:
+            x1, y1, x2, y2 = y1, x1, y2, x2
+        if not (x1 < x2 <= width and y1 < y2 <= height):
+            return None
+        box = (x1, y1, x2, y2)
+        steps.append(new(Step, (region, observation, box, au, (), False)))
+        claims.append(new(Claim, (box, aus)))
     # As `Trace` makes one, in half the time, with what it finds out itself once it is asked.
     trace = object.__new__(Trace)
     trace.__dict__.update(
         global_analysis=analysis,
-        steps=steps,
+        steps=tuple(steps),
         conclusion=conclusion,
         conclusion_aus=_aus_of(conclusion),
         answer=answer,
         errors=(),
         reasoning="",
         unclosed=False,
-        claims=claims,
+        claims=tuple(claims),
         unplaced_aus=(),
+        wordless_steps=(),
     )
     return trace
 

@@ -116,6 +116,7 @@ def test_a_torchaudio_that_does_not_load_is_none() -> None:
     if "No module named 'torchaudio'" in bare.stderr:
         pytest.skip("there is no torchaudio")
     code = (
+        "import torch\n"  # which loads the guard, where it is installed
         "from tag_rewards_verl_cpu import torchaudio_guard as guard; guard.install()\n"
         "from importlib.util import find_spec\n"
         "print(guard.applied(), find_spec('torchaudio') is None)\n"
