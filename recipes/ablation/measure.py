@@ -12,6 +12,7 @@ from recipes.ablation.faces import SETS, set_of
 from tag_rewards.completions import read_completions
 from tag_rewards.evaluation import EvaluationConfig, evaluate, summarize_moved
 from tag_rewards.files.objects import read_objects
+from tag_rewards.files.whole import write_whole
 from tag_rewards.prepare import read_evaluation_set
 from tag_rewards.rewards import RewardConfig, consistency_reward, score
 from tag_rewards.trace import read_trace
@@ -44,30 +45,28 @@ def measure(data: Path, run: Path) -> None:
     """Write `result.json` of a run, whose completions are there."""
     everything = read_evaluation_set(data)
     written = read_completions(run / "completions.jsonl")
-    result = {
-        name: _of_set(_part(everything, name), written, _moved_part(run, name)) for name in SETS
-    }
+    moved = _moved_parts(run)
+    result = {name: _of_set(_part(everything, name), written, moved[name]) for name in SETS}
     within = reward_variance(sorted((run / "rollouts").glob("*.jsonl")))
     if within is not None:
         result["drawn"]["within"] = within
-    part = run / "result.json.part"
-    part.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    part.rename(run / "result.json")
+    write_whole(run / "result.json", json.dumps(result, indent=1))
 
 
 def _part(data: EvaluationSet, name: str) -> EvaluationSet:
     return replace(data, faces=tuple(face for face in data.faces if set_of(face.id) == name))
 
 
-def _moved_part(run: Path, name: str) -> Path:
-    """The lines of `moved.jsonl` about the faces of a set, as a file of their own."""
-    part = run / "moved" / f"{name}.jsonl"
-    part.parent.mkdir(exist_ok=True)
-    lines = [
-        json.dumps(one) for _, one in read_objects(run / "moved.jsonl") if set_of(one["id"]) == name
-    ]
-    part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return part
+def _moved_parts(run: Path) -> dict[str, Path]:
+    """The lines of `moved.jsonl` about the faces of each set, as files of their own."""
+    lines: dict[str, list[str]] = {name: [] for name in SETS}
+    for _, one in read_objects(run / "moved.jsonl"):
+        lines[set_of(one["id"])].append(json.dumps(one) + "\n")
+    folder = run / "moved"
+    folder.mkdir(exist_ok=True)
+    for name, of_set in lines.items():
+        (folder / f"{name}.jsonl").write_text("".join(of_set), encoding="utf-8")
+    return {name: folder / f"{name}.jsonl" for name in SETS}
 
 
 def _of_set(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from statistics import fmean, stdev, variance
@@ -17,6 +16,7 @@ from recipes.ablation.arms import ARMS
 from recipes.ablation.faces import SETS
 from recipes.ablation.measure import MEASURES
 from tag_rewards.colours import OKABE_ITO
+from tag_rewards.files.text import csv_text, markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,10 +98,9 @@ def write_table(out: Path) -> None:
         return
     settings = (out / "settings.txt").read_text(encoding="utf-8").split()
     (out / "ablation.md").write_text(_markdown(table, settings), encoding="utf-8")
-    with (out / "ablation.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("set", "arm", "measure", "seeds", "mean", "low", "high"))
-        rows.writerows(_lines(table))
+    head = ("set", "arm", "measure", "seeds", "mean", "low", "high")
+    text = csv_text([head, *_lines(table)])
+    (out / "ablation.csv").write_text(text, encoding="utf-8", newline="")
     draw_arms(table).savefig(out / "arms.png", dpi=110, metadata={"Software": None})
     draw_shifts(table).savefig(out / "shifts.png", dpi=110, metadata={"Software": None})
 
@@ -134,10 +133,8 @@ def _markdown(table: Table, settings: Sequence[str]) -> str:
             (arm, str(row["accuracy"].seeds), *(row[measure].text() for measure in COLUMNS))
             for arm, row in of_arms.items()
         ]
-        head = ("arm", "seeds", *COLUMNS.values())
-        lines = [head, ["---"] * len(head), *rows]
         parts.append(f"## Faces: {name}")
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        parts.append(markdown_table(("arm", "seeds", *COLUMNS.values()), rows))
     return "\n\n".join(parts) + "\n"
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from tag_rewards.evaluation.classification import NO_ANSWER, STRICT
 from tag_rewards.evaluation.compare import p_text
 from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, SLOPE
-from tag_rewards.evaluation.results import ANOTHER_FACE, MODEL
+from tag_rewards.evaluation.results import NOT_TOLD
 
 if TYPE_CHECKING:
     from tag_rewards.evaluation.compare import DatasetFigures, EvaluatedModel, PairedComparison
@@ -77,11 +77,10 @@ def _labels(results: Results) -> Table:
 
 def _faithfulness(results: Results) -> Table:
     table = Table("faithfulness", *results.faithfulness)
-    told = results.faithfulness.keys() - {MODEL, ANOTHER_FACE}
     for name, measure in MEASURES.items():
         if measure.count:
             cells = [
-                "told" if measure.told and who in told else _two_lines(of.get(name))
+                "told" if measure.told and who not in NOT_TOLD else _two_lines(of.get(name))
                 for who, of in results.faithfulness.items()
             ]
             table.add_row(measure.words, *cells)

@@ -92,6 +92,9 @@ MODEL = "model"
 #: The only baseline that is not told the AUs of a face.
 ANOTHER_FACE = "another face of the label"
 
+#: Who had to find the AUs of a face; the other rows of a faithfulness table are told them.
+NOT_TOLD = frozenset({MODEL, ANOTHER_FACE})
+
 #: Parser -> what the names of its figures begin with.
 PARSERS: Mapping[str, str] = {STRICT: "", FERBENCH: "compat_"}
 

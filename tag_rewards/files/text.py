@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -90,6 +90,19 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
             f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row
         )
     return text.getvalue()
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""A table in Markdown; a bar in a cell is escaped.
+
+    Example:
+        >>> print(markdown_table(("model", "IoU"), [("a|b", "0.5")]))
+        | model | IoU |
+        | --- | --- |
+        | a\|b | 0.5 |
+    """
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells))
 
 
 def duration(seconds: float) -> str:

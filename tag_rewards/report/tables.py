@@ -28,8 +28,8 @@ from tag_rewards.evaluation.compare import (
 )
 from tag_rewards.evaluation.measures import IF_CALIBRATED, MEASURES, OF_ANSWERS, SLOPE, Figure
 from tag_rewards.evaluation.results import (
-    ANOTHER_FACE,
     MODEL,
+    NOT_TOLD,
     RESULTS_FILE,
     read_gallery,
     read_results,
@@ -365,7 +365,7 @@ def faithfulness_table(entry: Entry) -> Table:
         (
             measure_name(name),
             *(
-                "told" if measure.told and who not in (MODEL, ANOTHER_FACE) else figures.get(name)
+                "told" if measure.told and who not in NOT_TOLD else figures.get(name)
                 for who, figures in columns.items()
             ),
         )

@@ -28,7 +28,7 @@ from tag_rewards.evaluation.measures import MEASURES, difference_figure, mean_fi
 from tag_rewards.evaluation.results import read_results
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image
-from tag_rewards.files.text import printable
+from tag_rewards.files.text import markdown_table, printable
 from tag_rewards.files.whole import staged
 from tag_rewards.pictures.marks import trace_marks
 from tag_rewards.pictures.sheet import FacePicture, draw_faces, whole_image
@@ -329,7 +329,7 @@ def comparison_section(differences: Sequence[Difference], held_out: HeldOut) -> 
         for one in differences
     ]
     text = (
-        f"## Held-out faces, before and after\n\n{_table(head, rows)}\n\n"
+        f"## Held-out faces, before and after\n\n{markdown_table(head, rows)}\n\n"
         f"{len(held_out.faces)} held-out faces, {held_out.n_with_aus} of them with AUs: grounding, "
         "mean IoU and AU F1 are means over those. In brackets the 95 % interval; that of the "
         f"difference is of the paired faces. {HOW_TESTED} All figures are from 0 to 1, and scored "
@@ -373,7 +373,7 @@ def baseline_section(
     ]
     head = ("", *(COMPONENTS[name] for name in COMPARED), MEASURES["skill"].words)
     return (
-        f"## Beside baselines that do not look at the face\n\n{_table(head, rows)}\n\n"
+        f"## Beside baselines that do not look at the face\n\n{markdown_table(head, rows)}\n\n"
         "Templates and mean boxes are from the training faces. What a baseline is told (the true "
         "label, the true AUs) it cannot fail on; look at its grounding and its IoU. Skill is 0 for "
         "boxes at the AUs' mean places over the other held-out faces, and 1 for perfect ones."
@@ -396,7 +396,7 @@ def slope_section(results: Path) -> str:
     rows = [(model, slope.text()) for model, slope in found.items() if slope]
     if not rows:
         return ""
-    table = _table(("model", "displacement slope"), rows)
+    table = markdown_table(("model", "displacement slope"), rows)
     return (
         f"## Do the boxes follow the picture?\n\n{table}\n\n1: they follow a picture that is moved "
         "on its canvas; 0: they stay. As it was evaluated."
@@ -409,7 +409,7 @@ def time_section(times: Sequence[tuple[str, float]]) -> str:
         return ""
     rows = [(stage, _minutes(seconds)) for stage, seconds in times]
     rows.append(("all", _minutes(sum(seconds for _, seconds in times))))
-    return f"## Times\n\n{_table(('stage', 'time'), rows)}"
+    return f"## Times\n\n{markdown_table(('stage', 'time'), rows)}"
 
 
 def speed_section(rows: Sequence[SpeedRow]) -> str:
@@ -421,7 +421,7 @@ def speed_section(rows: Sequence[SpeedRow]) -> str:
         for what, *values in rows
     ]
     return (
-        f"## Speed of GRPO\n\n{_table(('', 'a step', 'in all'), cells)}\n\n"
+        f"## Speed of GRPO\n\n{markdown_table(('', 'a step', 'in all'), cells)}\n\n"
         "In seconds where nothing else is said; of a step the median, of memory the peak. As verl "
         "logged it, which says 0 for what it cannot measure, and that is left out."
     )
@@ -432,12 +432,7 @@ def settings_section(settings: Mapping[str, str]) -> str:
     if not settings:
         return ""
     rows = [(f"`{name}`", f"`{value}`") for name, value in settings.items()]
-    return f"## Settings\n\n{_table(('setting', 'value'), rows)}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells))
+    return f"## Settings\n\n{markdown_table(('setting', 'value'), rows)}"
 
 
 def _minutes(seconds: float) -> str:

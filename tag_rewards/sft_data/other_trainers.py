@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tag_rewards.engines.base import data_url
 from tag_rewards.errors import InputError
 from tag_rewards.files.objects import read_object
-from tag_rewards.files.whole import staged
+from tag_rewards.files.whole import staged, write_whole
 from tag_rewards.sft_data.conversations import Conversation, ConversationFile, message_parts
 
 Format = Literal["sharegpt", "messages"]
@@ -83,9 +83,7 @@ def _tell_llama_factory(folder: Path, files: dict[str, ConversationFile]) -> Pat
         known.pop(f"tag_{split}", None)
     for split, file in files.items():
         known[f"tag_{split}"] = {"file_name": file.path.name, **_ENTRY}
-    with staged(folder, last=DATASET_INFO) as scratch:
-        text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
-        (scratch / DATASET_INFO).write_text(text, encoding="utf-8")
+    write_whole(path, json.dumps(known, indent=2, ensure_ascii=False) + "\n")
     return path
 
 

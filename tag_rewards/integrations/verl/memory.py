@@ -38,7 +38,6 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-
 GIB = 2**30
 _OTHER = 2 * GIB
 _BF16, _FP32 = 2, 4
