@@ -1,8 +1,8 @@
 """The rule of every Action Unit's region, as tables of anchors; `regions` puts them on a face.
 
 An *anchor* is a landmark (or a point between two), moved by multiples of r, the inner-eye distance,
-in the face's own frame. Rules are written for the left half of the face in the image; the right
-half is its mirror image.
+in the face's own frame; downwards by r as it is before the head turns. Rules are written for the
+left half of the face in the image; the right half is its mirror image.
 """
 
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ from tag_rewards.geometry import (
     jaa_centres,
     mirror_landmarks,
 )
+from tag_rewards.geometry.regions import NOSE_TIP
 
 ALL_AUS = list(AU_REGIONS)
 #: As JAA-Net's network.py has them: the two landmarks, and how far down in units of r.
@@ -130,6 +131,15 @@ def test_regions_follow_a_mirrored_face(face, au):
     not_renumbered = au_region(au, mirror_points(face, 640))
     assert same_shape(renumbered, expected, 1e-6 * expected.area)
     assert same_shape(not_renumbered, expected, 1e-6 * expected.area)
+
+
+@given(st.floats(-60, 60), st.sampled_from(ALL_AUS))
+def test_a_head_that_turns_keeps_the_height_of_its_regions(yaw, au):
+    flat, depth = average_face(), np.zeros(68)
+    depth[NOSE_TIP] = 1
+    angle = math.radians(yaw)
+    turned = flat * [math.cos(angle), 1] + np.outer(depth, [math.sin(angle), 0])
+    assert np.allclose(au_box(au, turned)[1::2], au_box(au, flat)[1::2])
 
 
 @given(faces(), st.sampled_from(sorted(JAA_TABLE)))
