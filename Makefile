@@ -1,6 +1,8 @@
 # Every target works from a fresh clone: recipes/setup.sh makes .venv the first time, and takes a second after that.
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Tests run in a worker for each core; conftest.py says which go together. WORKERS= runs them one by one.
+WORKERS ?= -n logical --maxprocesses 8 --dist loadgroup
 export VENV
 
 .PHONY: help setup test quick test-oldest test-newest constraints lint docs fuzz bench mutants clean
@@ -12,11 +14,11 @@ setup:  ## the virtual environment with the training stack and the tools
 	@bash recipes/setup.sh
 
 test: setup  ## everything: unit tests, properties, and real runs of verl, vLLM and Ray
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 # Left out: what starts many processes. Properties are tried with fewer examples than in `make test`.
 quick: setup  ## what needs no training stack, in under two minutes
-	$(BIN)/pytest -m "not stack" --hypothesis-profile=quick --ignore=tests/testing \
+	$(BIN)/pytest $(WORKERS) -m "not stack" --hypothesis-profile=quick --ignore=tests/testing \
 		--ignore=tests/integrations/test_contract_battery.py --ignore-glob='tests/evidence/test_annotation_*' \
 		--ignore=tests/integrations/test_server_process.py --ignore=tests/detectors/test_openface_program.py \
 		--ignore=tests/engines --ignore=tests/traces/test_build_kill.py --ignore=tests/traces/test_build_faults.py \

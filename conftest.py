@@ -1,14 +1,29 @@
-"""What only the training stack can import holds no doctest; collecting it would need the stack."""
+"""How properties are tried, and who runs which test; what only the training stack imports holds no doctest."""
 
+import os
+
+import pytest
 from hypothesis import settings
 
 # A deadline would make a busy machine fail.
 settings.register_profile("full", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples for one commit
 settings.register_profile("quick", deadline=None, max_examples=15)
-settings.load_profile("full")
-
+settings.load_profile("ci" if os.environ.get("CI") else "full")
 
 collect_ignore = [
     f"tag_rewards/integrations/verl/{name}.py"
     for name in ("frozen_vision", "gdpo", "plugin", "reward_manager", "trainer")
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, files stay whole, and one worker has all that starts a cluster or an engine.
+
+    Two clusters at a time would make each other late.
+    """
+    if config.getoption("dist", "no") == "loadgroup":
+        for item in items:
+            group = "stack" if item.get_closest_marker("stack") else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
