@@ -89,9 +89,6 @@ def ask(
     Yields:
         The ids of questions with their replies, in the order of the requests: a chunk in the order
         of its questions, or one at a time.
-
-    Raises:
-        InputError: The engine cannot go on, or left a question without a reply.
     """
     if chunk is None:
         for answered in _ask(engine, questions):
@@ -156,10 +153,6 @@ def ask_again(
             with.
         on_start: Called once with the number of faces to be asked and of those that are done.
         on_answers: Called with the number of faces that were just asked.
-
-    Raises:
-        InputError: The file cannot be gone on with, or the engine cannot go on.
-        OSError: A file cannot be read or written.
     """
     asked = [key for key, reason in reasons.items() if not reason]
     with Journal(out, {**settings, **config.settings()}) as journal:

@@ -192,12 +192,7 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def match_faces(
     path: Path, completions: dict[str, Completion], faces: Iterable[EvaluationFace]
 ) -> list[Completion | None]:
-    """The completion for each face, None where there is none.
-
-    Raises:
-        InputError: A completion is of no face; the file is then of other data. Or two faces
-            have one id.
-    """
+    """The completion for each face, None where there is none."""
     ids = [face.id for face in faces]
     for name, count in Counter(ids).items():
         if count > 1:
@@ -215,11 +210,7 @@ def match_faces(
 
 
 def model_name(path: Path, completions: Iterable[Completion]) -> str:
-    """The model's name, "" if no completion says it.
-
-    Raises:
-        InputError: They are of several models.
-    """
+    """The model's name, "" if no completion says it."""
     names = sorted({completion.model for completion in completions} - {""})
     if len(names) > 1:
         raise InputError(
@@ -230,15 +221,7 @@ def model_name(path: Path, completions: Iterable[Completion]) -> str:
 
 
 def completion_of(where: str, record: dict[str, Any]) -> Completion:
-    """The completion that a record says, which any script may have written.
-
-    Args:
-        where: Its place, for the error.
-        record: An object of a file of completions.
-
-    Raises:
-        InputError: A field is missing or wrong.
-    """
+    """The completion that a record says, which any script may have written."""
     if "custom_id" in record:
         return _of_batch(where, record)
     if "model_response" in record:

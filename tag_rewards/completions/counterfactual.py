@@ -107,14 +107,7 @@ class MaskedFace(NamedTuple):
 def mask_face(
     face: EvaluationFace, completion: str, image: NDArray[np.uint8], config: CounterfactualConfig
 ) -> MaskedFace:
-    """Where to mask a face; the same arguments give the same places.
-
-    Args:
-        face: The face.
-        completion: What the model wrote about it.
-        image: (height, width, 3) uint8, what the model saw.
-        config: How to mask.
-    """
+    """Where to mask a face; the same arguments give the same places."""
     height, width = image.shape[:2]
     canvas = Canvas.whole(width, height, face.target.box_space)
     boxes = [claim.box for claim in read_trace(face.target, completion).claims]
@@ -196,10 +189,6 @@ def face_colour(
 ) -> NDArray[np.uint8]:
     """The mean colour inside the hull of the landmarks, (3,); of the image where they are unknown.
 
-    Args:
-        image: (height, width, 3) uint8.
-        landmarks: (68, 2) in pixels, or None.
-
     Example:
         >>> face_colour(np.full((4, 4, 3), 7, np.uint8), None).tolist()
         [7, 7, 7]
@@ -214,13 +203,7 @@ def face_colour(
 def hide(
     image: NDArray[np.uint8], boxes: NDArray[np.int64], colour: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """A copy of an image whose pixels in the boxes have one colour.
-
-    Args:
-        image: (height, width, 3) uint8.
-        boxes: (n, 4) in whole pixels.
-        colour: (3,) uint8.
-    """
+    """A copy of an image whose pixels in the boxes have one colour."""
     hidden = np.array(image)
     height, width = image.shape[:2]
     hidden[covered(boxes, width, height)] = colour

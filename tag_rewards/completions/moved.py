@@ -142,11 +142,6 @@ def move(
 
     The same arguments give the same picture; the face and the regions of its AUs stay on it, as
     far as they were.
-
-    Args:
-        face: The face, with landmarks.
-        image: (height, width, 3) uint8, what the model saw.
-        config: How far.
     """
     height, width = image.shape[:2]
     zoom = np.divide(face.target.box_space.extent, (width, height))
