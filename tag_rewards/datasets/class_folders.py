@@ -74,17 +74,7 @@ def read_folders(
     layout: str,
     name: Callable[[str, Path], str],
 ) -> Dataset:
-    """Read images from folders that stand for a split and a label.
-
-    Args:
-        root: The folder that holds the splits.
-        label_of: The label that a folder's name means, or None.
-        layout: How the dataset ought to look, for the errors.
-        name: The id of an image, from its split and path.
-
-    Raises:
-        InputError: As `read_class_folders`, or two images have the same id.
-    """
+    """Read images from folders that stand for a split and a label."""
     builder, first = Builder(), dict[str, Path]()
     for split, folder in _split_folders(root, label_of, layout):
         drop = partial(builder.drop, split)

@@ -87,11 +87,7 @@ class GreyImage:
 
 
 def split_of_usage(usage: str, where: str) -> str:
-    """Our split for a value of `Usage`.
-
-    Raises:
-        InputError: There is no such value.
-    """
+    """Our split for a value of `Usage`."""
     split = USAGES.get(usage)
     if split is None:
         raise InputError(f"{where} has Usage {usage!r:.40}, not one of {', '.join(USAGES)}")
@@ -99,11 +95,7 @@ def split_of_usage(usage: str, where: str) -> str:
 
 
 def parse_pixels(text: str, where: str) -> bytes:
-    """The 2304 grey values of a row, row by row from the upper left.
-
-    Raises:
-        InputError: There are fewer or more, or one is no whole number from 0 to 255.
-    """
+    """The 2304 grey values of a row, row by row from the upper left."""
     others = text.encode().translate(None, b"0123456789 ")
     if others:
         raise InputError(f"{where} has {others.decode()!r:.40} among its pixels, not numbers alone")

@@ -55,9 +55,6 @@ _LAYOUT = "FERBench is the lists of github.com/zfkarl/UniFER beside the images t
 def ferbench_counts(name: str) -> Mapping[str, SplitCounts]:
     """The images of a list, by label.
 
-    Args:
-        name: One of `FERBENCH_SPLITS`.
-
     Example:
         >>> sum(ferbench_counts(name)[split].total for name, split in FERBENCH_SPLITS.items())
         11072

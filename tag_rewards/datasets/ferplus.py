@@ -143,9 +143,6 @@ _MAJORITY_TEST = dict(zip(LABELS, (1090, 893, 396, 384, 273, 18, 83, 16), strict
 def ferplus_counts(rule: str) -> Mapping[str, SplitCounts]:
     """The rows of the vote table (Barsoum et al. 2016) that have a label under a rule.
 
-    Args:
-        rule: One of `RULES`.
-
     Example:
         >>> ferplus_counts("argmax8")["test"].total
         3573

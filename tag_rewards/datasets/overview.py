@@ -118,14 +118,7 @@ def draw_label_distribution(
     found: Mapping[str, Mapping[str, int]],
     published: Mapping[str, Mapping[str, int]],
 ) -> Figure:
-    """Bars of the images by label, a panel for each split, with a mark where a count is published.
-
-    Args:
-        title: Of the picture.
-        labels: The declared labels, from top to bottom.
-        found: Images by split and label; at least one split.
-        published: Published counts by split and label, where they are known.
-    """
+    """Bars of images by label, a panel for each split, with a mark where a count is published."""
     height = 0.34 * len(labels) + 1.3
     figure = Figure(figsize=(1.4 + 3.4 * len(found), height), dpi=150, layout="constrained")
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]

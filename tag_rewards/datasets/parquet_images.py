@@ -108,11 +108,7 @@ def read_parquet_images(
 
 
 def shards(root: Path) -> list[tuple[str, Path]]:
-    """The parquet files of a dataset's folder with the split of each, in order.
-
-    Raises:
-        InputError: A file says not which split it is of, or two folders have the same split.
-    """
+    """The parquet files of a dataset's folder with the split of each, in order."""
     outer = (path for folder in (root, root / "data") for path in _files(folder))
     found = [(_split(path), path) for path in outer]
     inner = [Path(entry.path) for entry in visible(root) if entry.is_dir()]
@@ -188,11 +184,7 @@ class _File:
 
     @classmethod
     def open(cls, path: Path, image: str | None, label: str | None) -> _File:
-        """Find the columns.
-
-        Raises:
-            InputError: They are not there, or cannot be told.
-        """
+        """Find the columns."""
         with open_parquet(path, pa.schema([]), _WRITER) as file:
             there, named = file.schema, _class_names(path, file)
         kinds = dict(zip(there.names, there.types, strict=True))

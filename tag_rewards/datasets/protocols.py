@@ -194,10 +194,6 @@ def some_of_each_split(loaded: LoadedProtocol, limit: int) -> LoadedProtocol:
 
     Datasets are often in the order of their labels. `mismatches` says what was taken, so that no
     figure passes for one of the whole split.
-
-    Args:
-        loaded: A protocol's data.
-        limit: Most images of a split, at least 1.
     """
     mismatches, kept = list(loaded.mismatches), set[int]()
     for split in dict.fromkeys(sample.split for sample in loaded.samples):

@@ -135,16 +135,8 @@ def evenly(items: Sequence[T], limit: int | None) -> list[T]:
 def labelled_part(sample: FaceSample, width: int, height: int) -> Box:
     """The part of an image that a sample is about: the dataset's face box, or all of it.
 
-    Args:
-        sample: The sample.
-        width: Width of its image in pixels.
-        height: Height of its image in pixels.
-
     Returns:
         x1, y1, x2, y2 in whole pixels, cut to the image.
-
-    Raises:
-        InputError: The face box lies outside the image.
 
     Example:
         >>> from pathlib import Path
@@ -166,12 +158,7 @@ def labelled_part(sample: FaceSample, width: int, height: int) -> Box:
 
 
 def image_bytes(sample: FaceSample) -> bytes:
-    """The sample's image as a file has it, from that file or from the dataset's table.
-
-    Raises:
-        InputError: The table is damaged.
-        OSError: The file cannot be opened.
-    """
+    """The sample's image as a file has it, from that file or from the dataset's table."""
     return sample.path.read_bytes() if sample.stored is None else sample.stored.read()
 
 
@@ -247,12 +234,7 @@ class Builder:
         return path.name in self._listings[folder]
 
     def needed(self, path: Path, where: str) -> Path:
-        """A file that a label needs, such as its image; `dataset` refuses if it does not exist.
-
-        Args:
-            path: The file.
-            where: The label, for the error.
-        """
+        """A file that a label needs, such as its image; `dataset` refuses if it does not exist."""
         if not self.exists(path):
             self._missing.setdefault(path, where)
         return path
@@ -260,11 +242,7 @@ class Builder:
     def dataset(self, source: Path) -> Dataset:
         """The dataset.
 
-        Args:
-            source: The file or folder that holds the labels, for the error.
-
         Raises:
-            InputError: There is no sample.
             MissingFilesError: Files that labels need do not exist.
         """
         if not self.samples:
@@ -305,26 +283,13 @@ WORDS_FILE = "labels.yaml"
 
 
 def own_words(root: Path) -> Synonyms:
-    """The words of the file `labels.yaml` in a dataset's folder; none without it.
-
-    Raises:
-        InputError: The file is wrong.
-    """
+    """The words of the file `labels.yaml` in a dataset's folder; none without it."""
     path = root / WORDS_FILE
     return read_synonyms(path) if path.exists() else ()
 
 
 def label_of_word(word: str, words: Synonyms, where: str) -> str:
-    """The expression that a label of a dataset's own means.
-
-    Args:
-        word: The label.
-        words: The dataset's `own_words`.
-        where: The row, for the error.
-
-    Raises:
-        InputError: It is no expression.
-    """
+    """The expression that a label of a dataset's own means."""
     label = canonical_expression(word, words)
     if label is None:
         raise InputError(
@@ -336,16 +301,7 @@ def label_of_word(word: str, words: Synonyms, where: str) -> str:
 
 
 def first_existing(root: Path, choices: Sequence[str], layout: str) -> Path:
-    """The first of several places below `root` that exists.
-
-    Args:
-        root: The folder of the dataset.
-        choices: Paths below it.
-        layout: How it ought to look, for the error.
-
-    Raises:
-        InputError: None exists.
-    """
+    """The first of several places below `root` that exists."""
     for choice in choices:
         if (root / choice).exists():
             return root / choice
@@ -359,14 +315,6 @@ def named_file(folder: Path, name: str, where: str) -> Path:
 
     Tables come from elsewhere: a name must not lead to another place of the disk, be it to read
     there or to write.
-
-    Args:
-        folder: Where the file is.
-        name: The name as the table has it.
-        where: The row, for the error.
-
-    Raises:
-        InputError: The name is empty or absolute, or has `..` in it.
 
     Example:
         >>> named_file(Path("images"), "7/a.png", "line 2").as_posix()
@@ -392,17 +340,8 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
 def read_words(path: Path, example: str) -> Iterator[tuple[str, list[str]]]:
     """The lines of a text file without a header, split at white space; blank lines are passed over.
 
-    Args:
-        path: The file.
-        example: A line as it ought to be.
-
     Yields:
         Where the line is, for errors, and its fields.
-
-    Raises:
-        InputError: The file is no UTF-8 text, or a line has another number of fields than the
-            example.
-        OSError: The file cannot be opened.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -430,10 +369,6 @@ def read_table(
 
     Yields:
         Where the row is, for errors, and its fields in the order of `columns` and `optional`.
-
-    Raises:
-        InputError: The file is no CSV, lacks a column, or a row has not one field a column.
-        OSError: The file cannot be opened.
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, skipinitialspace=True)
@@ -472,16 +407,7 @@ def _not_text(path: Path, error: UnicodeDecodeError) -> NoReturn:
 
 
 def label_of_id(number: str, labels: Mapping[int, str], where: str) -> str:
-    """What a dataset means by one of its ids.
-
-    Args:
-        number: The id as the file has it.
-        labels: What each id means.
-        where: The row, for the error.
-
-    Raises:
-        InputError: There is no such id; the message lists those that are.
-    """
+    """What a dataset means by one of its ids."""
     is_number = len(number) < 4 and number.isascii() and number.isdigit()
     label = labels.get(int(number)) if is_number else None
     if label is None:
@@ -491,16 +417,7 @@ def label_of_id(number: str, labels: Mapping[int, str], where: str) -> str:
 
 
 def numbers(texts: Iterable[str], field: str, where: str) -> list[float]:
-    """Finite numbers from text.
-
-    Args:
-        texts: One text for each.
-        field: What they are, for the error.
-        where: The row, for the error.
-
-    Raises:
-        InputError: One is no finite number.
-    """
+    """Finite numbers from text."""
     values = []
     for text in texts:
         try:

@@ -102,9 +102,6 @@ def move(shape: NDArray[np.float64], intensities: Mapping[int, float]) -> NDArra
         shape: `(68, 2)` landmarks in the face's frame.
         intensities: AU number to intensity in [0, 1]; the AUs are those of `DRAWN_AUS`.
 
-    Returns:
-        `(68, 2)`: the shape plus the sum of the displacements.
-
     Raises:
         KeyError: For an AU that the face cannot show.
 
