@@ -59,9 +59,6 @@ def au_movements(landmarks: ArrayLike) -> dict[int, float]:
     Corners of the mouth go up or down against the middle of the gap between the lips, since a
     dropping jaw takes them along half its way.
 
-    Args:
-        landmarks: iBUG-68 points, shape (68, 2), in pixels.
-
     Returns:
         AU number -> movement; below 0 the other way, above 1 beyond a marked AU.
 

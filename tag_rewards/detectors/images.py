@@ -113,9 +113,6 @@ def with_border(image: NDArray[np.uint8]) -> Prepared:
     The border is `PAD` pixels wide, or a sixth of the shorter side if that is more: detectors look
     for faces with something around them.
 
-    Args:
-        image: (height, width, 3) uint8 BGR, of any size.
-
     Example:
         >>> image, transform = with_border(np.zeros((320, 600, 3), np.uint8))
         >>> image.shape, transform
@@ -127,10 +124,5 @@ def with_border(image: NDArray[np.uint8]) -> Prepared:
 
 
 def read_any(image: ImageInput) -> NDArray[np.uint8]:
-    """An image as BGR, (height, width, 3) uint8, from a file (`read_image`) or pixels (`as_bgr`).
-
-    Raises:
-        ImageError: The file or the array is no image.
-        OSError: The file cannot be opened.
-    """
+    """A file (`read_image`) or pixels (`as_bgr`) as BGR, (height, width, 3) uint8."""
     return as_bgr(image) if isinstance(image, np.ndarray) else read_image(Path(image))

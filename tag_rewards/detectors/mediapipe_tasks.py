@@ -149,9 +149,6 @@ class MediaPipeDetector(OneByOne):
 def blendshape_aus(blendshapes: Mapping[str, float]) -> dict[int, float]:
     """Blendshapes as AUs: the greatest of an AU's shapes, since one side is enough for an AU.
 
-    Args:
-        blendshapes: Name -> coefficient, 0 to 1; AUs of which no shape is there are left out.
-
     Example:
         >>> blendshape_aus({"mouthSmileLeft": 0.7, "mouthSmileRight": 0.5, "eyeLookInLeft": 0.9})
         {12: 0.7}

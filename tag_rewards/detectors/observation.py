@@ -196,10 +196,6 @@ def activated_aus(
 def au_outlines(au: int, landmarks: ArrayLike) -> Polygon:
     """The region of an AU as plain numbers, one outline for each of its parts.
 
-    Args:
-        au: A key of `tag_rewards.geometry.AU_REGIONS`.
-        landmarks: IBUG-68 points, shape (68, 2).
-
     Raises:
         ValueError: The AU is unknown, or the landmarks show no face.
 

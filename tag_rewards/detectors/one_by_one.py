@@ -48,11 +48,7 @@ class OneByOne:
     version: str
 
     def detect(self, images: Sequence[ImageInput]) -> list[Detection]:
-        """Look at images; one result for each, in order. One that cannot be read is a failure.
-
-        Raises:
-            InputError: What the detector needs cannot be loaded.
-        """
+        """Look at images; one result for each, in order. One that cannot be read is a failure."""
         return [self._detect(image) for image in images]
 
     def _look(self, prepared: Prepared) -> Sequence[FaceObservation]:
@@ -75,11 +71,7 @@ def unreadable(error: ImageError | OSError) -> Detection:
 
 @contextmanager
 def png_of(image: NDArray[np.uint8]) -> Iterator[Path]:
-    """An image as a file, for packages that take only paths; it is deleted at the end.
-
-    Args:
-        image: (height, width, 3) uint8 BGR.
-    """
+    """An image as a file, for packages that take only paths; it is deleted at the end."""
     with scratch_folder() as folder:
         path = folder / "face.png"
         write_png(path, image)
@@ -106,14 +98,6 @@ def box_around(points: NDArray[np.float64]) -> tuple[float, float, float, float]
 
 def import_for(detector: str, module: str, remedy: str) -> Any:
     """Import a detector's package when it is used.
-
-    Args:
-        detector: The detector's name.
-        module: The module's dotted name.
-        remedy: What to do when it is missing, such as `pip install ...`.
-
-    Raises:
-        InputError: It is not installed, or lacks a package of its own.
 
     Example:
         >>> try:

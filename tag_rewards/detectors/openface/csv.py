@@ -143,10 +143,6 @@ def au_probability(presence: bool, intensity: float) -> float:
     active by default: its presence alone was claimed on 12 of 16 photographs of faces. Ask for
     `min_probability=0.5` to rely on presence alone.
 
-    Args:
-        presence: The value of `AUxx_c`.
-        intensity: The value of `AUxx_r`, 0 to 5.
-
     Example:
         >>> au_probability(True, 3.0), au_probability(True, 0.0), au_probability(False, 1.0)
         (0.8, 0.5, 0.1)
@@ -239,10 +235,6 @@ def read_image_csv(path: str | Path, *, au_static: bool = False) -> list[OpenFac
     Args:
         path: The CSV file.
         au_static: Whether `FeatureExtraction` ran with `-au_static`, which its files do not say.
-
-    Raises:
-        OpenFaceError: As `read_openface_csv`, or the file is of a video.
-        OSError: The file cannot be opened.
     """
     rows, layout = _read(Path(path))
     if layout.frame is None and layout.success is None:
@@ -267,9 +259,6 @@ def says_no_face(csv: Path) -> bool:
     """Whether the program has done with an image and found no face, by the file beside its CSV.
 
     `STEM_of_details.txt` is written for every image, and names the CSV if there is a face.
-
-    Args:
-        csv: Where the CSV would be.
     """
     details = details_path(csv)
     said = details.read_text(encoding="utf-8", errors="replace") if details.exists() else ""

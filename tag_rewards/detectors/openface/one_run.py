@@ -60,17 +60,8 @@ def bound_program(
 
     It has a session of its own, so that Ctrl+C in the terminal does not reach it.
 
-    Args:
-        command: The program and its arguments.
-        output: Where its output and its errors go.
-        cwd: The folder that it runs in.
-        env: Its environment.
-
     Yields:
         The program; its exit code is one of `CANNOT_START` if it could not be started.
-
-    Raises:
-        OSError: There is no `/bin/sh`, or no room for a process.
     """
     program = _shell(_PROGRAM, *command, stdout=output, stderr=output, cwd=cwd, env=env)
     watcher = _shell(_WATCHER, str(program.pid))
@@ -125,9 +116,6 @@ def find_openface(executable: Path | None = None) -> Path:
     Args:
         executable: The program, or the folder of an OpenFace installation; None looks at the
             environment variable `OPENFACE_HOME`, then along `PATH`.
-
-    Raises:
-        InputError: It is not there, may not be executed, or is OpenFace's program for videos.
     """
     place = executable or os.environ.get(HOME)
     if place:
@@ -200,7 +188,6 @@ def run_openface(
         be read, the run ends before that one is begun.
 
     Raises:
-        InputError: The program cannot be started, or has no AU models.
         CancelledError: `stop` was set.
     """
     command = [str(program)]
