@@ -371,10 +371,6 @@ def calibration_gaps(confidence: ArrayLike, right: ArrayLike) -> NDArray[np.floa
     Bin b of `ECE_BINS` holds the confidences in :math:`((b - 1) / B, b / B]`, the first one 0 as
     well.
 
-    Args:
-        confidence: Probabilities of the answers, shape (n,), in [0, 1].
-        right: Whether they are right, shape (n,).
-
     Returns:
         Shape (n, ECE_BINS), one entry a row that is not 0.
     """
@@ -396,10 +392,6 @@ def expected_calibration_error(confidence: ArrayLike, right: ArrayLike) -> float
         \mathrm{ECE} = \sum_{b=1}^{B} \frac{|S_b|}{n}\,
             \bigl|\mathrm{acc}(S_b) - \mathrm{conf}(S_b)\bigr|
             = \frac{1}{n} \sum_b \Bigl|\sum_{i \in S_b} (y_i - p_i)\Bigr|
-
-    Args:
-        confidence: Probabilities of the answers, shape (n,), in [0, 1]; at least one.
-        right: Whether they are right, shape (n,).
 
     Example:
         >>> expected_calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 1, 0])
@@ -534,12 +526,7 @@ def calibrate(
 
 
 def brier_losses(confidence: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
-    r"""What each answer adds to the Brier score (Brier 1950): :math:`(p_i - y_i)^2`.
-
-    Args:
-        confidence: Probabilities of the answers, shape (n,), in [0, 1].
-        right: Whether they are right, shape (n,).
-    """
+    r"""What each answer adds to the Brier score (Brier 1950): :math:`(p_i - y_i)^2`."""
     gap = np.asarray(confidence, dtype=np.float64) - np.asarray(right, dtype=np.float64)
     return np.square(gap)
 

@@ -227,12 +227,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def with_p_values(
     differences: Iterable[Difference], p_values: Mapping[str, float]
 ) -> tuple[Difference, ...]:
-    """Differences with their p-values, adjusted for all that are tested.
-
-    Args:
-        differences: Of figures with different names.
-        p_values: By name, of those that are tested.
-    """
+    """Differences with their p-values, adjusted for all that are tested."""
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return tuple(
         replace(one, p=p_values.get(one.name), adjusted_p=adjusted.get(one.name))
@@ -330,14 +325,7 @@ def compare_models(
 def p_values(
     first: Sequence[FaceRow], second: Sequence[FaceRow], labels: Sequence[str], seed: int = 0
 ) -> dict[str, float]:
-    """The p-value of every measure that is tested, not adjusted; 1 where nothing counts.
-
-    Args:
-        first: The rows of a model.
-        second: Those of another one, of the same faces.
-        labels: The declared labels.
-        seed: Of the swaps.
-    """
+    """The p-value of every measure that is tested, not adjusted; 1 where nothing counts."""
     names = [name for name, measure in MEASURES.items() if measure.tested and name != "accuracy"]
 
     def figures(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -491,10 +479,6 @@ def _require_one_model(models: Sequence[EvaluatedModel]) -> None:
 def row_columns(rows: Sequence[FaceRow], labels: Sequence[str]) -> NDArray[np.float64]:
     """What `statistics` needs the sums of, one row a face.
 
-    Args:
-        rows: The faces.
-        labels: The declared labels.
-
     Returns:
         Shape (n, p): a column for each cell of the confusion matrix as the strict parser and as
         `ferbench-compat` reads it, for each gap of the calibration, for the Brier score and the
@@ -527,10 +511,6 @@ def _cells(true: NDArray[np.intp], answers: NDArray[np.intp], k: int) -> NDArray
 
 def statistics(sums: NDArray[np.float64], k: int) -> dict[str, NDArray[np.float64]]:
     """Every one of `MEASURES` from sums of the columns.
-
-    Args:
-        sums: Of `row_columns`, shape (..., p).
-        k: Number of labels.
 
     Returns:
         Name -> values of shape (...), NaN where nothing counts.

@@ -277,9 +277,6 @@ _FACES_AT_ONCE = 512  # so that what is in work fits into the processor's cache
 def area_boxes(landmarks: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64]:
     """The box of every area on each face, in the coordinates of its landmarks.
 
-    Args:
-        landmarks: (68, 2) for each face, None where there are none.
-
     Returns:
         Shape (n, len(AREAS), 4), not cut to the image; NaN where there are no landmarks, or
         landmarks that show no face.

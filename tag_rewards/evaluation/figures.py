@@ -40,14 +40,7 @@ if TYPE_CHECKING:
 def figures_of_rows(
     rows: Sequence[FaceRow], labels: Sequence[str], n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Figure | None]:
-    """The figures of a model by the names of `measures.MEASURES`, None where nothing counts.
-
-    Args:
-        rows: The faces, at least one.
-        labels: The declared labels.
-        n_resamples: Resamples of the bootstrap.
-        seed: Seed of the bootstrap.
-    """
+    """The figures of a model by the names of `measures.MEASURES`, None where nothing counts."""
     by_measure, _ = faithfulness_figures({MODEL: judged_faces(rows)}, [], n_resamples, seed)
     answers = answer_figures(rows, labels, n_resamples, seed)
     return figures_by_measure(answers, by_measure[MODEL])
@@ -56,14 +49,7 @@ def figures_of_rows(
 def answer_figures(
     rows: Sequence[FaceRow], labels: Sequence[str], n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Classification]:
-    """As both parsers read the answers; none for `FERBENCH` where it drops every face.
-
-    Args:
-        rows: The faces, at least one.
-        labels: The declared labels.
-        n_resamples: Resamples of the bootstrap.
-        seed: Seed of the bootstrap.
-    """
+    """As both parsers read the answers; none for `FERBENCH` where it drops every face."""
     found = {
         STRICT: classify(
             [row.label for row in rows],
@@ -141,12 +127,6 @@ def faithfulness_figures(
     """Every measure of the model and of the baselines, and the figures of every AU.
 
     One bootstrap draws the faces for all of them.
-
-    Args:
-        faces: Of `MODEL` and of each baseline.
-        judged: The model's traces, None for a face without evidence.
-        n_resamples: Resamples of the bootstrap.
-        seed: Seed of the bootstrap.
     """
     seen = sorted({au for one in judged if one for au in (*one.iou_by_au, *one.mentions)})
     pairs = {

@@ -245,12 +245,7 @@ class Results:
 def figures_by_measure(
     classification: Mapping[str, Classification], faithfulness: Mapping[str, Figure | None]
 ) -> dict[str, Figure | None]:
-    """The figures of a model by the names of `MEASURES`, None where there is none.
-
-    Args:
-        classification: Parser -> figures.
-        faithfulness: Of the model, by measure.
-    """
+    """The figures of a model by the names of `MEASURES`, None where there is none."""
     found: dict[str, Figure | None] = dict.fromkeys(MEASURES)
     for parser, prefix in PARSERS.items():
         one = classification.get(parser)
@@ -613,10 +608,6 @@ def choose(rows: Sequence[FaceRow], seed: int = 0) -> list[Choice]:
     score is the whole reward with its default weights; among equals the mean IoU decides, then the
     order of the data. A face may be there as one of two kinds.
 
-    Args:
-        rows: All faces.
-        seed: Of the random ones.
-
     Returns:
         At most `FACES_OF_A_KIND` of each of `best`, `worst` and `random`.
     """
@@ -639,14 +630,7 @@ def write_evaluation(
 ) -> None:
     """Write all three files; a folder that had them has the old ones or the new, not some of each.
 
-    Args:
-        folder: Made if needed.
-        results: Every figure.
-        rows: One for each face.
-        gallery: The faces to look at.
-
     Raises:
-        InputError: Another process writes there.
         NotWrittenError: The folder cannot be written.
     """
     with staged(folder, last=RESULTS_FILE) as scratch:
@@ -667,16 +651,7 @@ def write_gallery(folder: Path, faces: Sequence[GalleryFace]) -> Path:
 
 
 def read_gallery(folder: Path, results: Results | None = None) -> list[GalleryFace]:
-    """Read the `gallery.parquet` of a folder, in its order; nothing if there is no such file.
-
-    Args:
-        folder: The folder.
-        results: As `read_face_rows` takes them.
-
-    Raises:
-        InputError: A column is missing or of another type, or a value is wrong or contradicts
-            another.
-    """
+    """Read the `gallery.parquet` of a folder, in its order; nothing if there is no such file."""
     settle(folder)
     path = folder / GALLERY_FILE
     if not path.exists():
