@@ -39,9 +39,6 @@ class EvidenceCache:
     """Evidence by image content, detector and version; failures are not kept.
 
     It can be pickled; each process opens the file for itself.
-
-    Args:
-        folder: Where its file lies; made by `create`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,11 +49,7 @@ class EvidenceCache:
         return {"path": self.path, "_connection": None}
 
     def create(self) -> None:
-        """Make the file if it is not there.
-
-        Raises:
-            InputError: It cannot be made, or is something else.
-        """
+        """Make the file if it is not there."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

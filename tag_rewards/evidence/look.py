@@ -52,14 +52,7 @@ class Looked(NamedTuple):
 
 @dataclass(slots=True)
 class Looker:
-    """Looks at images of a folder: reads, asks the cache, else the detector. Can be pickled.
-
-    Attributes:
-        root: The folder.
-        detector: The detector; it loads its models when it is first used.
-        cache: What was seen before, or None.
-        n_raised: Images in a row, up to now, on which the detector raised.
-    """
+    """Looks at images of a folder: reads, asks the cache, else the detector. Can be pickled."""
 
     root: Path
     detector: Detector
@@ -74,9 +67,6 @@ class Looker:
         Returns:
             One row for each image, in order; of the first ones alone if the detector has raised on
             `MOST_FAILURES` in a row.
-
-        Raises:
-            InputError: The detector says that it cannot work.
         """
         rows: dict[str, EvidenceRow] = {}
         contents: dict[str, bytes] = {}
@@ -129,13 +119,7 @@ class Looker:
         return alone
 
     def fail(self, image: str, reason: str, kind: str = "") -> Looked:
-        """A row for an image that cannot be looked at.
-
-        Args:
-            image: Relative to the folder.
-            reason: Why, one sentence.
-            kind: As `Detection.kind`.
-        """
+        """A row for an image that cannot be looked at."""
         try:
             data = (self.root / image).read_bytes()
         except OSError:

@@ -178,9 +178,6 @@ def evidence_files(
     Args:
         source: A folder, a file, or several of either.
         finished: Whether a folder in which `annotate` has more to do is refused.
-
-    Raises:
-        InputError: There is none, something does not exist, or it is not finished.
     """
     sources = [source] if isinstance(source, (str, Path)) else source
     files: list[Path] = []
@@ -230,21 +227,12 @@ def read_evidence(source: str | Path | Sequence[str | Path]) -> Iterator[Evidenc
 
 
 def open_evidence(path: Path) -> AbstractContextManager[ParquetColumns]:
-    """Open one file and check its schema; use it with `with`.
-
-    Raises:
-        InputError: It is no evidence parquet.
-        OSError: It cannot be opened.
-    """
+    """Open one file and check its schema; use it with `with`."""
     return open_parquet(path, EVIDENCE_SCHEMA, "tag-rewards annotate", optional=("kind",))
 
 
 def read_group(path: Path, file: ParquetColumns, group: int) -> list[EvidenceRow]:
-    """The rows of one row group of an open file.
-
-    Raises:
-        InputError: A row is wrong; the message names it.
-    """
+    """The rows of one row group of an open file."""
     records = file.group(group, EVIDENCE_SCHEMA.names).to_pylist()
     return [
         _parse(record, f"{path}: row group {group}, row {number}")

@@ -69,9 +69,6 @@ class EvidenceFolder:
         shard_rows: Rows of a shard, at least 1.
         shard_seconds: Seconds after which a smaller one is written, so that a slow detector loses
             no more than that when it is killed.
-
-    Raises:
-        InputError: Another run writes to it, or it holds something else.
     """
 
     def __init__(

@@ -67,9 +67,6 @@ def look_at(
         workers: Processes, at least 1; None is this one, and with `ray` every core of the cluster.
         batch_size: Images that a detector is given at a time, at least 1.
         ray: Whether Ray Data starts the processes.
-
-    Raises:
-        InputError: As `Looker.look`, `WorkerPool.run` and `look_on_ray`.
     """
     if not images:
         return
@@ -112,12 +109,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Looks at batches of images in processes of its own; use it with `with`.
-
-    Args:
-        looker: What is done for each image; it is pickled.
-        workers: Number of processes, at least 1.
-    """
+    """Looks at batches of images in processes of its own; use it with `with`."""
 
     def __init__(self, looker: Looker, workers: int) -> None:
         self._looker = looker
@@ -145,10 +137,6 @@ class WorkerPool:
 
         Only a few batches are asked for ahead, so that a slow reader does not fill the memory.
         After an error the pool is of no further use.
-
-        Raises:
-            InputError: The processes cannot start or die whatever the image, or the detector says
-                that it cannot work.
         """
         source = iter(batches)
         while True:
@@ -286,16 +274,6 @@ def look_on_ray(
 
     Joins the cluster of `RAY_ADDRESS`, or starts one on this machine for the time. When a machine
     is lost, Ray does its images again elsewhere: a row can come twice.
-
-    Args:
-        looker: What is done for each image.
-        images: Relative to the looker's folder.
-        batch_size: Images that a detector is given at a time.
-        workers: Actors, one core each; None takes every core of the cluster.
-
-    Raises:
-        InputError: Ray is not installed or stops, a machine does not have the images, or as
-            `WorkerPool.run`.
     """
     try:
         import ray
