@@ -55,15 +55,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def pixels_of(data: bytes, path: Path) -> NDArray[np.uint8]:
-    """The bytes of an image file as `read_image` gives it.
-
-    Args:
-        data: The bytes.
-        path: What the error calls them.
-
-    Raises:
-        ImageError: They are no image that OpenCV knows, or one that is cut.
-    """
+    """The bytes of an image file as `read_image` gives it."""
     is_jpeg = data.startswith(_JPEG)
     # OpenCV 4 fills the missing part of a cut JPEG with grey and says nothing.
     if is_jpeg and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
@@ -88,9 +80,6 @@ def as_bgr(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
         pixels: (height, width) or (height, width, 1) grey, (height, width, 3) BGR, or
             (height, width, 4) BGRA; uint8, or uint16 with 65535 as white. What is transparent is
             laid on black, as the canvas is.
-
-    Raises:
-        ImageError: Another shape or type, or no pixels.
 
     Example:
         >>> as_bgr(np.full((1, 1, 4), (65535, 0, 32768, 32768), np.uint16)).tolist()
@@ -161,10 +150,6 @@ def oriented_size(path: Path, data: bytes) -> tuple[int, int]:
     """Width and height of an image as `read_image` gives it; (0, 0) if it cannot be read.
 
     From the header where that is enough: decoding takes a few per cent of a detector's time.
-
-    Args:
-        path: The image.
-        data: Its bytes.
     """
     size = image_size(data)
     if size is None or (not data.startswith(_JPEG) and b"eXIf" in data):

@@ -57,14 +57,6 @@ def _finite(text: str) -> float:
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
     """The JSON object that a file holds; numbers in it are finite.
 
-    Args:
-        path: The file.
-        remedy: What to do if it holds something else, for the error.
-
-    Raises:
-        InputError: It holds something else; names the file.
-        OSError: It cannot be opened.
-
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -90,10 +82,6 @@ def read_objects(
 
     Yields:
         The number of the line, from 1, and its object.
-
-    Raises:
-        InputError: A line is no JSON object; names file and line.
-        OSError: The file cannot be opened.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

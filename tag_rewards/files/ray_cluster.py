@@ -14,9 +14,6 @@ def ray_cluster(ray: Any) -> Iterator[None]:
     """Ray's cluster: the one that this program has, that of RAY_ADDRESS, or one of this machine.
 
     What was joined or started here is left again, and a cluster of this machine leaves no files.
-
-    Args:
-        ray: The module, which the caller imports when it is sure to need it.
     """
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if ray.is_initialized():

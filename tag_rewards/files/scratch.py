@@ -22,9 +22,6 @@ def scratch_folder() -> Iterator[Path]:
     A process that is killed leaves its folder behind. The first folder of a later process, of the
     same user and with the same `TMPDIR`, sweeps it away: the lock on it went with its owner.
 
-    Raises:
-        OSError: It cannot be made.
-
     Example:
         >>> with scratch_folder() as folder:
         ...     _ = (folder / "face.png").write_bytes(b"")
@@ -43,11 +40,7 @@ def scratch_folder() -> Iterator[Path]:
 
 @lru_cache(maxsize=1)
 def sweep(temporary: Path) -> None:
-    """Delete the folders of dead processes, once in the life of this one.
-
-    Args:
-        temporary: The folder that they lie in.
-    """
+    """Delete the folders of dead processes, once in the life of this one."""
     for folder in temporary.glob(f"{PREFIX}*"):
         with suppress(OSError):  # somebody else's, or just gone
             if folder.stat().st_uid != os.getuid():

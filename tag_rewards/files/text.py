@@ -22,10 +22,6 @@ def encodable(text: str) -> str:
 def one_line(text: object, longest: int = 300) -> str:
     r"""A message in one line, the same whenever the same thing goes wrong.
 
-    Args:
-        text: What somebody else's code says, or its exception.
-        longest: Characters after which it is cut.
-
     Example:
         >>> one_line("Bad\n  Gateway <object at 0x7f958491db70>")
         'Bad Gateway <object>'
@@ -72,9 +68,6 @@ _FORMULA = re.compile(r"[=@\t\r\n]|[+-](?!\d+(\.\d+)?(e[+-]?\d+)?$)", re.IGNOREC
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
     r"""Rows as CSV for people: a text that a spreadsheet would take for a formula begins with `'`.
-
-    Args:
-        rows: Cells; None is an empty one.
 
     Example:
         >>> print(csv_text([("model", "change"), ("=A1+A2", -0.5), ("-1.5", None)]))

@@ -41,11 +41,6 @@ def explained(
 
     Errors of other files, such as those that are read meanwhile, stay as they are.
 
-    Args:
-        place: The file or folder that is written in the block.
-        scratch: Files and folders that are written on the way there.
-        also: What else to say.
-
     Raises:
         NotWrittenError: It cannot be written.
 
@@ -176,11 +171,7 @@ _TRIES = 5
 
 
 def lock_file(file: IO[str] | int, refusal: str) -> None:
-    """Hold an open file, or its descriptor, alone until it is closed.
-
-    Raises:
-        InputError: Another process holds it; the message is `refusal`.
-    """
+    """Hold an open file, or its descriptor, alone until it is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -305,9 +296,6 @@ def unchanged(*paths: Path) -> Iterator[None]:
     Args:
         paths: The files; of a folder written by `staged`, the one that moves last is enough. They
             need not exist.
-
-    Raises:
-        InputError: A file was changed, made or removed meanwhile; names it.
     """
     before = [_identity(path) for path in paths]
     yield
