@@ -269,10 +269,6 @@ def resolve(
 ) -> tuple[Limit, ...]:
     """The limits with their bounds.
 
-    Args:
-        limits: What is asked for.
-        columns: The values of each measure over the images that the limits are for.
-
     Raises:
         ValueError: A percentile is asked of a measure that no image has.
 

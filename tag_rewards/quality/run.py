@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 def picture_of(out: Path) -> Path:
     """The picture that goes beside a table.
 
-    Raises:
-        InputError: The table itself is called so, and would be overwritten.
-
     Example:
         >>> picture_of(Path("rafdb/quality.parquet")).name
         'quality.png'

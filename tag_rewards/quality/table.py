@@ -289,14 +289,6 @@ def without_rejected(loaded: LoadedProtocol, path: Path) -> LoadedProtocol:
 
     Rejected images are counted among `dropped`. Where images of the evaluated split are rejected,
     `mismatches` says how many and by which limits, so that every result says it too.
-
-    Args:
-        loaded: A protocol's data.
-        path: The quality file of the same dataset.
-
-    Raises:
-        InputError: The file is none, or was made before an image was added.
-        OSError: It cannot be opened.
     """
     rejected = read_rejected(path)
     for sample in loaded.samples:
