@@ -46,11 +46,7 @@ _LONGEST_LABEL = 24  # characters beside a matrix
 
 
 def draw_au_iou(by_name: Mapping[str, Sequence[AUFigures]]) -> Drawing:
-    """Mean IoU of each AU's box with its interval, for each of several results.
-
-    Args:
-        by_name: Name of the results -> its AUs; AUs that no face shows are left out.
-    """
+    """Mean IoU of each AU's box with its interval, for each of several results."""
     shown = {
         name: {one.au: one.iou for one in figures if one.iou is not None}
         for name, figures in by_name.items()
@@ -345,15 +341,7 @@ class Card(NamedTuple):
 
 
 def face_cards(faces: Sequence[GalleryFace], where: str) -> list[Card]:
-    """A card for each face, in the order of the gallery; one that is shown for two reasons is once.
-
-    Args:
-        faces: The gallery.
-        where: The file it is from, for errors.
-
-    Raises:
-        InputError: An image or a target cannot be read.
-    """
+    """A card for each face, in the order of the gallery; one shown for two reasons is once."""
     by_id: dict[str, list[GalleryFace]] = {}
     for face in faces:
         by_id.setdefault(face.row.id, []).append(face)
@@ -379,12 +367,7 @@ def face_cards(faces: Sequence[GalleryFace], where: str) -> list[Card]:
 
 
 def sheet_pictures(faces: Sequence[GalleryFace], cards: Sequence[Card]) -> list[FacePicture]:
-    """The first faces of each kind, for `tag_rewards.pictures.sheet.draw_faces`.
-
-    Args:
-        faces: The gallery.
-        cards: Its `face_cards`.
-    """
+    """The first faces of each kind, for `tag_rewards.pictures.sheet.draw_faces`."""
     by_id = {card.row.id: card for card in cards}
     pictures = []
     for face in faces:

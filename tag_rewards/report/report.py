@@ -220,11 +220,7 @@ def _headline(entries: Sequence[Entry]) -> Drawing:
 
 
 def make_content(entries: Sequence[Entry], metrics: Sequence[StepMetrics] | None = None) -> Content:
-    """All tables and faces of the results, and of a GRPO run's metrics.
-
-    Raises:
-        InputError: A face of a gallery cannot be read.
-    """
+    """All tables and faces of the results, and of a GRPO run's metrics."""
     names = " and ".join(entry.name for entry in entries) if len(entries) < 3 else "models"
     protocols = list(dict.fromkeys(entry.results.protocol for entry in entries))
     where = " and ".join(protocols) if len(protocols) < 3 else f"{len(protocols)} protocols"

@@ -232,11 +232,7 @@ class Entry(NamedTuple):
 
 
 def read_entries(folders: Sequence[Path]) -> list[Entry]:
-    """Read the results of each folder; they are called as their folders.
-
-    Raises:
-        InputError: A folder holds no results, or is given twice.
-    """
+    """Read the results of each folder; they are called as their folders."""
     places = [folder.resolve() for folder in folders]
     for place in places:
         if places.count(place) > 1:
