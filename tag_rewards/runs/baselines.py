@@ -50,9 +50,6 @@ def fit_template(training: Sequence[Target]) -> Template:
 
     Boxes are the mean over all faces that show the AU. AUs are taken in the order of how often
     they occur, as many as give the highest mean grounding reward.
-
-    Raises:
-        InputError: There is no target, or none has evidence.
     """
     if not any(target.evidence for target in training):
         raise InputError(f"none of the {len(training)} training targets has an AU")
@@ -75,11 +72,6 @@ def baseline_completions(
 
     All but the first are told the true label, and the last three the true AUs as well, so that
     they show what boxes without any look at the image are worth.
-
-    Args:
-        template: From the training targets.
-        targets: The held-out ones.
-        seed: Seed of the random boxes.
     """
     extents = np.array([target.box_space.extent for target in targets for _ in target.by_au])
     drawn = map(tuple, random_boxes(extents.reshape(-1, 2), np.random.default_rng(seed)).tolist())

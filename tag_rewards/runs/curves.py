@@ -88,11 +88,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def logged_curves(metrics: Sequence[StepMetrics]) -> dict[str, Curve]:
-    """The curve of each of `COMPONENTS` that was logged.
-
-    Raises:
-        InputError: No component was logged.
-    """
+    """The curve of each of `COMPONENTS` that was logged."""
     curves = {
         component: Curve(training_series(metrics, component), validation_series(metrics, component))
         for component in COMPONENTS

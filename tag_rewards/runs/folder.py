@@ -70,11 +70,7 @@ def write_metrics(out: Path, metrics: Sequence[StepMetrics]) -> Path:
 
 
 def validation_files(folder: Path) -> dict[int, Path]:
-    """The files of verl's `validation_data_dir` by step, in order of steps.
-
-    Raises:
-        InputError: There are none.
-    """
+    """The files of verl's `validation_data_dir` by step, in order of steps."""
     files = {int(path.stem): path for path in folder.glob("*.jsonl") if path.stem.isdecimal()}
     if not files:
         raise InputError(
@@ -111,9 +107,6 @@ def align(
     verl writes completions in the order of random ids, so they are found by their target. Rows
     with the same target (faces without any AU) cannot be told apart and take theirs in turn; their
     scores as a whole are exact, since a score depends on nothing but completion and target.
-
-    Raises:
-        InputError: A completion belongs to no row, or there are several for one row.
     """
     waiting: dict[Target, deque[int]] = defaultdict(deque)
     for index, target in enumerate(targets):

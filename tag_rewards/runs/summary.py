@@ -144,11 +144,7 @@ def write_summary(run: Path, data: Path) -> SummaryPaths:
 
 
 def read_held_out(validation: Path, parquet: Path) -> HeldOut:
-    """The held-out faces with the completions of the first and the last validation.
-
-    Raises:
-        InputError: As `write_summary`.
-    """
+    """The held-out faces with the completions of the first and the last validation."""
     files = validation_files(validation)
     first, last = min(files), max(files)
     if first == last:
@@ -189,15 +185,7 @@ def choose_faces(faces: Sequence[Face], count: int = 12) -> list[Face]:
 
 
 def draw_overlays(faces: Sequence[Face], steps: tuple[int, int]) -> Drawing:
-    """Each face twice, with the detector's boxes and those of the model before and after training.
-
-    Args:
-        faces: The faces, see `choose_faces`; at least one.
-        steps: The training steps of before and after.
-
-    Raises:
-        InputError: There is no face, or an image cannot be read; the message names the face.
-    """
+    """Each face twice, with the detector's boxes and the model's before and after training."""
     if not faces:
         raise InputError("there is no face to draw: none has AUs and a target of its own")
     pictures = []
@@ -225,10 +213,6 @@ def _verdict(text: str, target: Target) -> str:
 
 def measure(texts: Sequence[str], targets: Sequence[Target]) -> dict[str, list[float]]:
     """The values of each of `COMPARED` on the faces that count for it, with the default reward.
-
-    Args:
-        texts: Completions.
-        targets: Their targets.
 
     Example:
         >>> from tag_rewards.geometry import BoxSpace
@@ -343,10 +327,6 @@ def comparison_section(differences: Sequence[Difference], held_out: HeldOut) -> 
 def skill(ious: Sequence[float], blind: Sequence[float]) -> float:
     """What boxes are worth beyond those that never looked, as `MEASURES["skill"]`.
 
-    Args:
-        ious: Mean IoU of each face that has AUs.
-        blind: The same of boxes at the AUs' mean places over the other faces (`blind_iou`).
-
     Example:
         >>> skill([0.9, 0.7], [0.6, 0.6]), skill([0.6, 0.6], [0.6, 0.6])
         (0.5, 0.0)
@@ -358,12 +338,7 @@ def skill(ious: Sequence[float], blind: Sequence[float]) -> float:
 def baseline_section(
     values: Mapping[str, Mapping[str, Sequence[float]]], blind: Sequence[float]
 ) -> str:
-    """The mean of each component for the model and for each baseline, and the skill of its boxes.
-
-    Args:
-        values: What `measure` gives of each.
-        blind: What `skill` compares with.
-    """
+    """The mean of each component for the model and each baseline, and the skill of its boxes."""
     rows = [
         (
             *(who, *(f"{np.mean(of[name]):.3f}" for name in COMPARED)),
@@ -385,9 +360,6 @@ def slope_section(results: Path) -> str:
 
     Args:
         results: A folder with a folder of results for each model, as run_tag_eval.sh leaves it.
-
-    Raises:
-        InputError: Results cannot be read; the message names the file.
     """
     found = {
         path.parent.name: read_results(path.parent).moved.get("slope")
