@@ -68,10 +68,6 @@ class ConversationFile:
     Attributes:
         path: The file.
         n_rows: Its rows.
-
-    Raises:
-        ParquetError: It is no parquet file, or lacks a column or has it in another type.
-        OSError: It cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,20 +80,12 @@ class ConversationFile:
         return open_parquet(self.path, SFT_SCHEMA, _WRITERS, optional)
 
     def tables(self) -> Iterator[pa.RecordBatch]:
-        """Its columns of `SFT_SCHEMA`, those that there are, `ROWS_AT_A_TIME` rows at a time.
-
-        Raises:
-            ParquetError: A column holds what cannot become what the schema has.
-        """
+        """Its columns of `SFT_SCHEMA`, those that there are, `ROWS_AT_A_TIME` rows at a time."""
         with self._open() as file:
             yield from file.batches(SFT_SCHEMA.names, ROWS_AT_A_TIME)
 
     def __iter__(self) -> Iterator[Conversation]:
-        """Its rows in order.
-
-        Raises:
-            ParquetError: A row has a value that verl would stumble over, hours later.
-        """
+        """Its rows in order."""
         row = 0
         for table in self.tables():
             for record in table.to_pylist():

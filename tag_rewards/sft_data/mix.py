@@ -258,15 +258,6 @@ def write_mixed(
     A row keeps its columns; `index` is its position in the new file. Columns that a file lacks are
     filled: `trace_source` and `data_source` with the name of its folder, so that every row still
     says where it comes from. The order is that of the files, since the trainer shuffles.
-
-    Args:
-        path: The new file; overwritten.
-        parts: The files, each with the number of times that each of its rows comes.
-        split: `train` or `test`, for files without that column.
-        on_rows: Called with the number of rows read, time and again.
-
-    Returns:
-        The number of rows written.
     """
     written = 0
     with pq.ParquetWriter(path, with_pictures(SFT_SCHEMA)) as writer:
@@ -310,15 +301,7 @@ def _identity(record: dict[str, Any]) -> list[object]:
 
 
 def same_as_before(out: Path, record: dict[str, Any]) -> bool:
-    """Whether a folder was made of the same data before.
-
-    Args:
-        out: The folder.
-        record: What `sft_data.json` is to hold.
-
-    Raises:
-        InputError: It was made of other data, or its record cannot be read.
-    """
+    """Whether a folder was made of the same data before."""
     path = out / RECORD_FILE
     if not path.exists():
         return False
