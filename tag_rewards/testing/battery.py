@@ -47,11 +47,7 @@ class Sample(NamedTuple):
 
 
 def samples(targets: Sequence[Target], hacks: Sequence[Hack]) -> list[Sample]:
-    """Honest, hacked, malformed and hostile completions for each target; the same every time.
-
-    Raises:
-        InputError: Hypothesis is not installed.
-    """
+    """Honest, hacked, malformed and hostile completions for each target; the same every time."""
     found = []
     for target in targets:
         truth, form = target.to_json(), form_named(target.form)
@@ -135,10 +131,6 @@ class Battery:
         hacks: Ways of gaming it that are tried.
         key: Where the reward stands in a mapping.
         seconds: CPU time that one completion may take.
-
-    Raises:
-        InputError: The function's results do not have the key, or it can neither be pickled nor be
-            forked.
 
     Attributes:
         other: The function in another process.

@@ -164,15 +164,7 @@ class Isolated:
         return self._ask([(completion, ground_truth)], 1, self._seconds)[0]
 
     def call_in_threads(self, calls: Sequence[Call], usual_seconds: float) -> list[list[Outcome]]:
-        """All calls, several times over from several threads at once.
-
-        Args:
-            calls: Completions and ground truths.
-            usual_seconds: CPU time of all calls, one after the other.
-
-        Returns:
-            The outcomes of each call.
-        """
+        """All calls, several times over from several threads at once."""
         if self._process is None:
             self._start()
         limit = self._seconds + 10 * usual_seconds * THREADS * ROUNDS

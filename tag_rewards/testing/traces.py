@@ -71,12 +71,7 @@ def ordered_trace(target: Target) -> Trace:
 
 
 def shared_trace(target: Target, names: bool = True) -> Trace:
-    """The honest trace with one step for each box, whatever the number of its AUs.
-
-    Args:
-        target: What an AU detector saw.
-        names: Whether the steps name their AUs.
-    """
+    """The honest trace with one step for each box, whatever the number of its AUs."""
     places: dict[Box, list[int]] = {}
     for item in target.evidence:
         places.setdefault(item.box, []).append(item.au)
