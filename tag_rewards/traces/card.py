@@ -212,11 +212,7 @@ class Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write README.md and its pictures into a folder.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
+    """Write README.md and its pictures into a folder."""
     figures = (
         draw_acceptance(card.tally),
         draw_reasons(card.tally),

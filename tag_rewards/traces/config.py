@@ -162,11 +162,7 @@ class BuildConfig:
 
 
 def require_same_build(out: Path, record: dict[str, Any]) -> None:
-    """Refuse to go on with another build's ledger.
-
-    Raises:
-        InputError: `out` holds another build.
-    """
+    """Refuse to go on with another build's ledger."""
     if not (out / BUILD_FILE).exists():
         return
     before = read_object(out / BUILD_FILE, _REMEDY)
@@ -205,11 +201,7 @@ class BuildRecord(BuildData):
 
 
 def read_build_record(out: Path) -> BuildRecord:
-    """The `build.json` of a folder, as `BuildConfig.to_record` made it.
-
-    Raises:
-        InputError: There is none, or a field is missing or wrong; names the file.
-    """
+    """The `build.json` of a folder, as `BuildConfig.to_record` made it."""
     path = out / BUILD_FILE
     if not path.exists():
         raise InputError(f"{out} holds no build of traces; `tag-rewards traces build` makes one")
@@ -249,10 +241,6 @@ def read_face(
 
     Returns:
         The face, or why it is left out.
-
-    Raises:
-        InputError: What a detector saw cannot be trusted; one sentence.
-        OSError: A file other than the image cannot be opened.
     """
     try:
         sha256 = content_hash(image_bytes(sample))

@@ -104,9 +104,6 @@ class ExportConfig:
         annotation: Canvas and box space of the traces, as the files to train on record them; None
             records nothing.
         template: What the prompt is written with, if it is one of yours; recorded too.
-
-    Raises:
-        InputError: A value is out of range; the message names option and value.
     """
 
     prompt: str
@@ -191,10 +188,6 @@ def export_ledger(
         config: What to make of it.
         on_start: As of `export`.
         on_sample: As of `export`.
-
-    Raises:
-        InputError: The ledger cannot be used, or holds no sample.
-        OSError: A file cannot be read or written.
     """
     splits = Counter(sample.split for sample in ledger.samples())
     run = ledger.last_run()

@@ -322,13 +322,7 @@ class Ledger(LedgerReader):
         self._turn = threading.RLock()
 
     def start_run(self, verifier: str, config: str, about: str = "{}") -> None:
-        """Note that a run begins.
-
-        Args:
-            verifier: Hash of its verifier.
-            config: What the hash is of, JSON.
-            about: What else there is to know of the run, a JSON object.
-        """
+        """Note that a run begins."""
         with self.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO verifiers (hash, config) VALUES (?, ?)", (verifier, config)
@@ -344,10 +338,6 @@ class Ledger(LedgerReader):
 
         An attempt whose sample and number are there already is passed over with its verdict: the
         first one holds.
-
-        Args:
-            rows: The attempts and what the verifier says of them.
-            verifier: Its hash, known from `start_run`.
         """
         new = 0
         number = self._verifier_id(verifier)
@@ -451,11 +441,7 @@ def read_ledger(path: str | Path) -> Iterator[LedgerReader]:
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """Open the file and check that it is a ledger of this version; with `write`, make it if needed.
-
-    Raises:
-        InputError: It cannot be opened, is something else, or a ledger of another version.
-    """
+    """Open the file, a ledger of this version; with `write`, make it if needed."""
     mode = "rwc" if write else "ro"
     # Without a log nobody has it open; a reader in a folder that it may not write to must say so.
     log = path.with_name(f"{path.name}-wal")

@@ -124,12 +124,6 @@ def next_question(
 ) -> Question | Settled:
     """What to ask next, or why nothing.
 
-    Args:
-        history: Numbers of the attempts so far and what the verifier says of them, by number.
-        labels: All candidates, in their order.
-        mode: Whether the label is shown.
-        config: How often to ask.
-
     Example:
         >>> next_question([], ("fear", "anger"), "blind", PolicyConfig())
         Question(number=1, candidates=('fear', 'anger'), eliminated=(), errors=())

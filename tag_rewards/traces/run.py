@@ -161,13 +161,7 @@ class _Asked:
 
 @dataclass(slots=True)
 class Rounds:
-    """The rounds of one run of `build`.
-
-    Attributes:
-        face: Gives a sample's image and target, or why there is none.
-        reader: The ledger, for this alone to read.
-        recorder: Records into the same.
-    """
+    """The rounds of one run of `build`."""
 
     config: BuildConfig
     prompt: WriterPrompt
