@@ -15,12 +15,6 @@ OKABE_ITO = ("#0072b2", "#d55e00", "#56b4e9", "#f0e442", "#cc79a7", "#e69f00", "
 def assign_colours(groups: Iterable[Iterable[int]]) -> dict[int, str]:
     """A colour of `OKABE_ITO` for each AU, such that AUs of one group share none if possible.
 
-    Args:
-        groups: The AUs of each picture of a sheet.
-
-    Returns:
-        AU number -> colour, by rising AU number.
-
     Example:
         >>> assign_colours([[12, 6], [12, 4]])
         {4: '#0072b2', 6: '#0072b2', 12: '#d55e00'}

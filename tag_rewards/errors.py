@@ -32,10 +32,6 @@ def escaped(text: str, longest: int = LONGEST_MESSAGE) -> str:
 
     Line breaks, control characters, those that reorder text, and halves of characters are escaped.
 
-    Args:
-        text: Any.
-        longest: Characters after which it is cut.
-
     Example:
         >>> print(escaped("a\nb \x1b[31m \ud800"), escaped("abc", longest=2))
         a\nb \x1b[31m \ud800 ab...

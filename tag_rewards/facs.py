@@ -150,10 +150,6 @@ def canonical_expression(word: str, synonyms: Synonyms = ()) -> str | None:
     The whole word (`bare_word`) is compared with a closed list; a label that merely occurs in a
     longer text does not count, and neither does "not happy".
 
-    Args:
-        word: Any text.
-        synonyms: Words of the user's own, beside the library's.
-
     Example:
         >>> canonical_expression(" Sad. "), canonical_expression("happy or sad")
         ('sadness', None)
@@ -174,9 +170,6 @@ def canonical_expression(word: str, synonyms: Synonyms = ()) -> str | None:
 @lru_cache(maxsize=16)
 def words_for_labels(synonyms: Synonyms = ()) -> Mapping[str, str]:
     """Every word for a label, in lower case, with the label that it means.
-
-    Args:
-        synonyms: Words of the user's own, beside the library's.
 
     Example:
         >>> words_for_labels()["joy"], words_for_labels((("calm", "neutral"),))["calm"]
@@ -277,13 +270,6 @@ def read_synonyms(path: Path | str) -> Synonyms:
 
     Args:
         path: YAML (with PyYAML installed) or JSON: a mapping from labels to lists of words.
-
-    Returns:
-        As `as_synonyms` gives them.
-
-    Raises:
-        InputError: The file cannot be read, is no such mapping, or `as_synonyms` refuses it; the
-            message names the file.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -295,16 +281,8 @@ def read_synonyms(path: Path | str) -> Synonyms:
 def as_synonyms(content: Any, where: str = "") -> Synonyms:
     """Check words for labels, and put them into a form that is compared and hashed.
 
-    Args:
-        content: A mapping from labels to lists of words, or what this function gives.
-        where: What error messages begin with.
-
     Returns:
         Pairs of a word, in lower case, and its label, in the order of the words.
-
-    Raises:
-        InputError: It is no such mapping, has an unknown label or an empty word, or a word means
-            two labels.
 
     Example:
         >>> as_synonyms({"neutral": ["calm"], "happiness": ["amused"]})

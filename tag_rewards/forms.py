@@ -332,9 +332,6 @@ def form_named(name: str) -> Form:
     Args:
         name: A key of `FORMS`, or `package.module:NAME` for one of your own, which is imported.
 
-    Raises:
-        InputError: There is no such form; the message says which there are.
-
     Example:
         >>> form_named("tag") is TAG, form_named("tag_rewards.forms:TAG") is TAG
         (True, True)
@@ -393,10 +390,6 @@ def split_boxes(text: str, form: Form) -> list[str | Written]:
 
     Words come first and last, and between two boxes; they may be empty. What begins as a box and
     is none is a `Written` without one.
-
-    Args:
-        text: What a step says.
-        form: How its boxes should be written.
 
     Example:
         >>> from tag_rewards.forms import TAG

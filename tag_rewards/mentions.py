@@ -681,10 +681,6 @@ def read_mentions(text: str, *, names: bool = False) -> Mentions:
 def speaks_of(au: int, text: str) -> bool:
     """Whether a text says that an AU shows: by its number or in words for it, and not denied.
 
-    Args:
-        au: One of `tag_rewards.facs.SIGNS`.
-        text: Any text, such as the observation of a step.
-
     Example:
         >>> [speaks_of(12, text) for text in ("corners pulled up", "a grin", "AU12", "movement")]
         [True, True, True, False]
@@ -696,10 +692,6 @@ def speaks_of(au: int, text: str) -> bool:
 
 def asserted_labels(text: str, synonyms: Synonyms = ()) -> tuple[str, ...]:
     """The expressions that a text names, and neither denies nor doubts; each once.
-
-    Args:
-        text: Any text, such as a conclusion.
-        synonyms: Words of the user's own for the labels.
 
     Example:
         >>> asserted_labels("AU12 indicates joy rather than contempt.")
@@ -767,10 +759,6 @@ def in_english(text: str) -> bool:
 
 def find_aus(text: str, *, names: bool = False) -> list[Spelling]:
     """Where AUs are written in a text, in order, whether denied or not.
-
-    Args:
-        text: Any text.
-        names: As in `read_mentions`.
 
     Example:
         >>> find_aus("cheeks (AU6+12)")

@@ -90,9 +90,6 @@ class ModelImages:
         resizing: How its processor resizes images; None where that is another way than that of
             Qwen and GLM, and a box does not depend on it.
 
-    Raises:
-        InputError: Its boxes depend on the size, and `resizing` is None.
-
     Example:
         >>> ModelImages("qwen2_5_vl", "resized", "qwen2_5_vl", Resizing()).space(1024, 1024).words
         'pixels of 1036x1036'
@@ -169,12 +166,6 @@ class ModelImages:
         """Refuse the form of another family; TAG's and one of your own can be learnt.
 
         That of an earlier training can be asked for, too.
-
-        Args:
-            form: As `tag_rewards.forms.form_named` takes it.
-
-        Raises:
-            InputError: It is another family's; the sentence names both.
         """
         if self.known and form in FORMS and form not in ("tag", self.form, self.family_form):
             raise InputError(
@@ -234,11 +225,6 @@ def read_model_images(model: str | Path, processor: Mapping[str, Any] | None = N
             the cache, and fetched if they are not there.
         processor: Settings of the image processor that are said besides its files, and go before
             them, such as `{"max_pixels": 401408}`.
-
-    Raises:
-        InputError: There is no such model, or a file has a value that is none; one sentence that
-            names file, field and value.
-        OSError: A file cannot be opened.
     """
     config = read_model_file(model, "config.json", fetch=True)
     if config is None:
@@ -288,10 +274,6 @@ def images_by_hand(
 
     Returns:
         None where nothing is said.
-
-    Raises:
-        InputError: A limit is not the model's, or as `read_model_images`.
-        OSError: As `read_model_images`.
 
     Example:
         >>> images_by_hand(None, max_pixels=401_408).space(1024, 1024).words
@@ -378,24 +360,13 @@ def _require_same_patches(model: str | Path, config: Mapping[str, Any], resizing
 
 
 def model_file(model: str | Path, name: str, *, fetch: bool) -> Path | None:
-    """A file of a model, in its folder or in the cache of the Hub; None if there is none.
-
-    Args:
-        model: As `read_model_images` takes it.
-        name: The file's.
-        fetch: Whether to ask the Hub for it where it is not here.
-    """
+    """A file of a model, in its folder or in the cache of the Hub; None if there is none."""
     path = Path(model) / name if Path(model).is_dir() else _cached(str(model), name, fetch)
     return path if path is not None and path.is_file() else None
 
 
 def read_model_file(model: str | Path, name: str, *, fetch: bool) -> Mapping[str, Any] | None:
-    """A JSON file of a model as an object; None if there is none. Arguments as `model_file`.
-
-    Raises:
-        InputError: It holds something else.
-        OSError: It cannot be opened.
-    """
+    """A JSON file of a model as an object; None if there is none. Arguments as `model_file`."""
     path = model_file(model, name, fetch=fetch)
     if path is None:
         return None

@@ -13,15 +13,8 @@ def load_named(option: str, named: str) -> Any:
     """What `package.module:name` stands for.
 
     The module is installed, or lies in the working directory, which is put at the end of the search
-    path; processes that are started from here inherit it.
-
-    Args:
-        option: What the name is the value of, such as `--detector`; the message begins with it.
-        named: The module and the name in it, such as `my_package.detectors:MyDetector`.
-
-    Raises:
-        InputError: It is written otherwise, there is no such module, the module cannot be imported,
-            or has no such name. Whatever else the module raises keeps its traceback.
+    path; processes that are started from here inherit it. What else the module raises keeps its
+    traceback.
 
     Example:
         >>> load_named("--detector", "fractions:Fraction")

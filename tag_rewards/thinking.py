@@ -39,14 +39,7 @@ class Thinking:
     unless_told: bool | None
 
     def with_setting(self, enable_thinking: bool | None) -> bool | None:
-        """Whether the model is to reason, None where that is up to the model.
-
-        Args:
-            enable_thinking: As it was set; None where it was not.
-
-        Raises:
-            InputError: The template does something else whatever it is told.
-        """
+        """Whether the model is to reason, None where that is up to the model."""
         if enable_thinking is None:
             return self.unless_told
         if not self.switch and enable_thinking != bool(self.unless_told):
@@ -75,13 +68,7 @@ class Thinking:
 def read_thinking(model: str | Path) -> Thinking:
     """Read what a model's chat template says of reasoning.
 
-    Args:
-        model: Its Hugging Face folder or name, as `tag_rewards.model_images.read_model_images`
-            takes it.
-
     Raises:
-        InputError: It has no chat template, or one that cannot be rendered; one sentence.
-        OSError: A file cannot be opened.
         ImportError: jinja2 is not installed.
     """
     template = _chat_template(model)
@@ -100,7 +87,6 @@ def thinking_of(template: str) -> Thinking:
     """What a chat template says of reasoning.
 
     Raises:
-        InputError: It cannot be rendered.
         ImportError: jinja2 is not installed.
     """
     usual, on, off = (_prompt(template, **said) for said in ({}, {SWITCH: True}, {SWITCH: False}))

@@ -160,35 +160,21 @@ EngineOptions = Annotated[
 
 
 def prompt_of(template: Path | None) -> PromptTemplate | None:
-    """The template of the file of `PromptFile`; None without one.
-
-    Raises:
-        InputError: It is no template of a prompt; one sentence.
-        OSError: It cannot be opened.
-    """
+    """The template of the file of `PromptFile`; None without one."""
     from tag_rewards.prepare.texts import read_prompt
 
     return read_prompt(template) if template else None
 
 
 def words_of(synonyms: Path | None) -> Synonyms:
-    """The words of the file of `SynonymsFile`; none without one.
-
-    Raises:
-        InputError: It cannot be read, or is no such file; one sentence.
-    """
+    """The words of the file of `SynonymsFile`; none without one."""
     return read_synonyms(synonyms) if synonyms else ()
 
 
 def face_source(
     dataset: Path, openface: Path | None, evidence: list[Path] | None
 ) -> FaceSource | None:
-    """What a detector saw in a dataset, of the option that is given; None without one.
-
-    Raises:
-        InputError: Both are given, or what is given cannot be used; one sentence.
-        OSError: A file cannot be opened.
-    """
+    """What a detector saw in a dataset, of the option that is given; None without one."""
     from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
 
     if openface and evidence:
@@ -200,13 +186,6 @@ def face_source(
 
 def name_values(option: str, given: Sequence[str] | None) -> dict[str, str]:
     """The values by name; of a name that is given twice the last counts.
-
-    Args:
-        option: What the option is called, for the message.
-        given: Its values; None is none.
-
-    Raises:
-        InputError: A value is not NAME=VALUE.
 
     Example:
         >>> name_values("--option", ["folder=a", "mode=b=c"])
@@ -222,22 +201,13 @@ def name_values(option: str, given: Sequence[str] | None) -> dict[str, str]:
 
 
 def read_text(path: Path) -> str:
-    """A model's answer, in any bytes, from a file, or from stdin for `-`.
-
-    Raises:
-        OSError: The file cannot be opened.
-    """
+    """A model's answer, in any bytes, from a file, or from stdin for `-`."""
     written = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     return written.decode("utf-8", errors="replace")
 
 
 def read_target(path: Path) -> Target:
-    """The target of a JSON file.
-
-    Raises:
-        InputError: It holds something else.
-        OSError: It cannot be opened.
-    """
+    """The target of a JSON file."""
     from tag_rewards.target import Target
 
     try:

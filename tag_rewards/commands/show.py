@@ -152,12 +152,7 @@ def require_png(out: Path) -> None:
 
 
 def write_picture(pictures: "Sequence[FacePicture]", out: Path, columns: int | None = None) -> None:
-    """Draw faces into a PNG file.
-
-    Raises:
-        InputError: As `draw_faces`.
-        OSError: The file cannot be written.
-    """
+    """Draw faces into a PNG file."""
     from tag_rewards.files.whole import whole
     from tag_rewards.pictures.sheet import draw_faces
 

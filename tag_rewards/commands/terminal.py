@@ -44,13 +44,7 @@ def terminal(*, stderr: bool = False) -> Console:
 def tell(
     as_json: bool, record: Callable[[], Any], parts: Callable[[], Iterable[RenderableType]]
 ) -> None:
-    """Print what a command found, for people or for a program.
-
-    Args:
-        as_json: Whether it is for a program.
-        record: Gives what `tag_rewards.looks.plain` makes JSON of.
-        parts: Gives tables and sentences.
-    """
+    """Print what a command found, for people or for a program."""
     if as_json:
         print(json.dumps(plain(record()), indent=2, ensure_ascii=False, allow_nan=False))
         return

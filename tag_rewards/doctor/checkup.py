@@ -179,11 +179,7 @@ def _same_prompt(files: Sequence[_File]) -> Finding:
 
 
 def _form(model: str, files: Sequence[_File]) -> str:
-    """Whether completions are asked for as this family writes, or in TAG's form or one's own.
-
-    Raises:
-        InputError: They are asked for as another family writes, or in several forms.
-    """
+    """Whether completions are asked for as this family writes, or in TAG's form or one's own."""
     images = read_model_images(model)
     used = sorted(set[str]().union(*(file.forms for file in files)))
     if len(used) > 1:
@@ -217,11 +213,7 @@ def _lengths(model: str, files: Sequence[_File], max_length: int | None) -> Iter
 
 
 def _longest(count: SequenceLengths, file: _File, limit: int) -> str:
-    """The longest sequence of a file: a prompt with its image, and in SFT its trace.
-
-    Raises:
-        InputError: It is too long, or the model has no template for it.
-    """
+    """The longest sequence of a file: a prompt with its image, and in SFT its trace."""
     longest, at = 0, ""
     rows = iter(_conversations(file))
     while batch := list(islice(rows, 128)):

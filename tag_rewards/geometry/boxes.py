@@ -131,11 +131,6 @@ _FOREHEAD = 0.25
 def whole_pixels(boxes: ArrayLike, width: int, height: int) -> NDArray[np.int64]:
     """Boxes cut to an image and rounded outwards to whole pixels; without those outside it.
 
-    Args:
-        boxes: (n, 4) in pixels.
-        width: Of the image.
-        height: Of the image.
-
     Returns:
         (m, 4): x1, y1, x2, y2 with x1 < x2 and y1 < y2; pixel x2 is the first not covered.
 
@@ -175,11 +170,6 @@ def means_of_others(names: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
 
 def face_area(landmarks: NDArray[np.float64] | None, width: int, height: int) -> NDArray[np.int64]:
     """The box of a face from jaw to forehead in whole pixels, (4,); the image where it is unknown.
-
-    Args:
-        landmarks: (68, 2) in pixels, or None.
-        width: Of the image.
-        height: Of the image.
 
     Example:
         >>> points = np.tile([[20.0, 40.0], [60.0, 80.0]], (34, 1))

@@ -117,9 +117,6 @@ def face_frames(
     a corner. Which way is down is read from the mouth, so that a face mirrored without renumbering
     its landmarks still has its chin below.
 
-    Args:
-        faces: Their landmarks, shape (n, 68, 2), as `as_faces` gives them.
-
     Returns:
         R, the distance of the inner eye corners (landmarks 39 and 42), in pixels, shape (n,); unit
         vectors along the eyes from the left one to the right one, (n, 2); and unit vectors at a

@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 
 def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detection]:
-    """What OpenFace's CSV files say of images.
-
-    Args:
-        source: The folder that OpenFace wrote, or the CSV of the one image.
-        images: Image files.
-
-    Raises:
-        InputError: The source is missing or wrong, or one CSV is given for several images.
-    """
+    """What OpenFace's CSV files say of images."""
     from tag_rewards.detectors.openface.csv import OpenFaceFolder, read_image_csv, successful_faces
 
     if not source.is_file():
@@ -46,15 +38,7 @@ def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detecti
 
 
 def detections_in_evidence(source: Path, images: Sequence[Path]) -> list[Detection]:
-    """What evidence parquet (`tag-rewards annotate`) says of images, found by their content.
-
-    Args:
-        source: A parquet file, or a folder of them.
-        images: Image files, wherever they lie now.
-
-    Raises:
-        InputError: The evidence cannot be read, or has no row of an image.
-    """
+    """What evidence parquet (`tag-rewards annotate`) says of images, found by their content."""
     from tag_rewards.evidence.rows import read_evidence
 
     digests = [hashlib.sha256(image.read_bytes()).hexdigest() for image in images]
@@ -75,11 +59,7 @@ def detections_in_evidence(source: Path, images: Sequence[Path]) -> list[Detecti
 
 
 def detections_in(source: Path, images: Sequence[Path]) -> list[Detection]:
-    """What OpenFace's CSV files or evidence parquet say of images, whichever the source is.
-
-    Raises:
-        InputError: As `detections_in_openface` and `detections_in_evidence`.
-    """
+    """What OpenFace's CSV files or evidence parquet say of images, whichever the source is."""
     parquet = source.suffix == ".parquet" or any(source.glob("*.parquet"))
     return (detections_in_evidence if parquet else detections_in_openface)(source, images)
 
@@ -127,13 +107,6 @@ def picture_of_detection(
     """The largest face of an image with its AUs, or a note that says why there is none.
 
     Faces that the detector is unsure of are drawn only where there is no other.
-
-    Args:
-        title: What to write above it.
-        image: (height, width, 3) uint8 BGR.
-        detection: What the detector saw in it.
-        min_probability: Least probability of an AU that is drawn.
-        aus: The AUs to draw instead, active or not.
     """
     if detection.failure:
         return FacePicture(title, detection.failure, image)

@@ -84,11 +84,7 @@ class ModelView(NamedTuple):
         return cls(BoxSpace.pixels(canvas or width, canvas or height), width, height, canvas)
 
     def check(self) -> None:
-        """See that the coordinates can be those of the image.
-
-        Raises:
-            InputError: They are pixels of an image of another shape.
-        """
+        """See that the coordinates can be those of the image."""
         width, height = self.space.extent
         seen = (self.canvas, self.canvas) if self.canvas else (self.width, self.height)
         # A side is rounded to whole pixels.
@@ -115,13 +111,7 @@ class ModelView(NamedTuple):
 
 
 def trace_marks(image: NDArray[np.uint8], target: Target, completion: str) -> tuple[Mark, ...]:
-    """What the detector saw and then what a trace claims, on the image that the model saw.
-
-    Args:
-        image: (height, width, 3) uint8.
-        target: What the completion is about.
-        completion: What the model wrote.
-    """
+    """What the detector saw and then what a trace claims, on the image that the model saw."""
     view = ModelView.of(target, image)
     return target_marks(target, view) + claim_marks(completion, view)
 
@@ -155,11 +145,7 @@ def claim_marks(completion: str, view: ModelView) -> tuple[Mark, ...]:
 
 
 def mark_colours(groups: Iterable[Iterable[Mark]]) -> dict[int | None, str]:
-    """The colour of each AU, such that the AUs of one face differ if possible; `NO_AU` for None.
-
-    Args:
-        groups: The marks of each face.
-    """
+    """The colour of each AU, such that the AUs of one face differ if possible; `NO_AU` for None."""
     aus = ([mark.au for mark in marks if mark.au is not None] for marks in groups)
     return dict([(None, NO_AU), *assign_colours(aus).items()])
 

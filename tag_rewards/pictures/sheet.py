@@ -141,15 +141,7 @@ def lay_labels(
     colours: Mapping[int | None, str],
     font: float = FONT,
 ) -> list[Label]:
-    """A label for each mark, where it can be read.
-
-    Args:
-        marks: The marks.
-        texts: What to write of each.
-        view: What is shown of the image.
-        colours: See `tag_rewards.pictures.marks.mark_colours`.
-        font: Height of the text in pixels of the panel.
-    """
+    """A label for each mark, where it can be read."""
     sizes = [(text_width(text, bold=True) * font / FONT + 8, font + 6) for text in texts]
     places = place_labels([view.box_in_panel(mark.box) for mark in marks], sizes, PANEL, PANEL)
     labels = []

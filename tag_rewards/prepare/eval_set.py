@@ -211,12 +211,7 @@ def _parse(
 
 
 def read_targets(path: Path) -> list[Target]:
-    """The targets of an RL file, such as `rl_train.parquet`.
-
-    Raises:
-        ParquetError: It is no such file, or a target is wrong; names file, row and field.
-        OSError: It cannot be opened.
-    """
+    """The targets of an RL file, such as `rl_train.parquet`."""
     with open_parquet(path, RL_SCHEMA) as file:
         batches = file.batches(["reward_model"], _ROWS_AT_ONCE)
         texts = [batch["reward_model"].field("ground_truth").to_pylist() for batch in batches]
@@ -225,12 +220,7 @@ def read_targets(path: Path) -> list[Target]:
 
 
 def read_images(path: Path, rows: Collection[int]) -> dict[int, bytes]:
-    """The encoded images of some rows; only the row groups that hold them are read.
-
-    Raises:
-        ParquetError: It is no RL or evaluation file.
-        OSError: It cannot be opened.
-    """
+    """The encoded images of some rows; only the row groups that hold them are read."""
     images: dict[int, bytes] = {}
     with open_parquet(path, RL_SCHEMA) as file:
         first = 0

@@ -546,11 +546,6 @@ def face_on_canvas(
 
     Returns:
         The target and the canvas, (canvas, canvas, 3) uint8 BGR, or why there is none.
-
-    Raises:
-        InputError: The face box lies outside the image.
-        ImageError: The image cannot be read.
-        OSError: It cannot be opened.
     """
     if isinstance(faces, LeftOut):
         return faces

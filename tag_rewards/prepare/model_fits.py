@@ -104,12 +104,7 @@ def _shown(path: Path) -> Iterator[_Shown]:
 
 
 def recorded_config(path: Path) -> TargetConfig | None:
-    """How a parquet file says that its targets were made; None if it does not say.
-
-    Raises:
-        ParquetError: It is no parquet file, or says something else there.
-        OSError: It cannot be opened.
-    """
+    """How a parquet file says that its targets were made; None if it does not say."""
     recorded = _recorded(path)
     if not recorded:
         return None
@@ -120,16 +115,7 @@ def recorded_config(path: Path) -> TargetConfig | None:
 
 
 def recorded_form(paths: Iterable[Path]) -> str | None:
-    """The form in which files say that their completions are; None if none says it.
-
-    Args:
-        paths: Parquet files for one model: of SFT, or of SFT and of RL.
-
-    Raises:
-        InputError: They are in different forms, so that one training would undo the other.
-        ParquetError: A file is no parquet file, or says something else there.
-        OSError: A file cannot be opened.
-    """
+    """The form in which files say that their completions are; None if none says it."""
     said = {path: config.form for path in paths if (config := recorded_config(path)) is not None}
     for path, form in said.items():
         first, form_of_first = next(iter(said.items()))
@@ -145,14 +131,6 @@ def note_form(folder: Path, form: str) -> None:
     """Note in a model's `config.json` in which form it was trained to write.
 
     `tag_rewards.model_images.read_model_images` finds it there.
-
-    Args:
-        folder: The model's.
-        form: As `tag_rewards.forms.form_named` takes it.
-
-    Raises:
-        InputError: The folder holds no model.
-        OSError: A file cannot be opened or written.
     """
     if read_model_images(folder).form == form:
         return
@@ -161,12 +139,7 @@ def note_form(folder: Path, form: str) -> None:
 
 
 def recorded_thinking(path: Path) -> bool | None:
-    """What a parquet file says of `enable_thinking`; None if it says nothing.
-
-    Raises:
-        ParquetError: It is no parquet file, or says something else there.
-        OSError: It cannot be opened.
-    """
+    """What a parquet file says of `enable_thinking`; None if it says nothing."""
     said = _recorded(path).get("enable_thinking")
     if said is not None and not isinstance(said, bool):
         raise ParquetError(

@@ -169,15 +169,7 @@ class EvalRow(ShortRepr):
 
 
 def as_target(text: str, where: str = "") -> Target:
-    """The field `reward_model.ground_truth` of a row.
-
-    Args:
-        text: The field.
-        where: What the error begins with.
-
-    Raises:
-        ParquetError: It is no target.
-    """
+    """The field `reward_model.ground_truth` of a row."""
     try:
         return Target.from_json(text)
     except ValueError as error:
@@ -185,11 +177,7 @@ def as_target(text: str, where: str = "") -> Target:
 
 
 def as_points(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The field `landmarks` of a row as (68, 2); None if it is empty.
-
-    Raises:
-        ParquetError: Another number of values.
-    """
+    """The field `landmarks` of a row as (68, 2); None if it is empty."""
     if not len(values):
         return None
     if len(values) != 2 * N_LANDMARKS:
@@ -345,10 +333,6 @@ def with_pictures(schema: pa.Schema) -> pa.Schema:
 class RecordFile:
     """A parquet file written as its rows come, a row group at a time; use it with `with`.
 
-    Args:
-        path: The file; overwritten.
-        schema: Its columns; `images` becomes pictures (`with_pictures`).
-
     Attributes:
         n_rows: Rows so far.
 
@@ -422,11 +406,7 @@ class ParquetRows(RecordFile, Generic[RowT]):
         self._kind: type[RowT] = kind
 
     def write(self, row: RowT) -> None:
-        """Add a row.
-
-        Raises:
-            ParquetError: The row would be refused when read back.
-        """
+        """Add a row."""
         record = row.to_record()
         _parse(self.path, self.n_rows, record, self._kind)
         super().write(record)

@@ -313,13 +313,7 @@ def split_names(loaded: LoadedProtocol) -> dict[str, str]:
 
 
 class SplitFiles:
-    """RL and SFT rows of each split, and the evaluated split whole; use it with `with`.
-
-    Args:
-        folder: Where the files go.
-        loaded: The protocol's data.
-        config: What to make.
-    """
+    """RL and SFT rows of each split, and the evaluated split whole; use it with `with`."""
 
     def __init__(self, folder: Path, loaded: LoadedProtocol, config: PrepareConfig) -> None:
         protocol, annotation = loaded.protocol, config.annotation
@@ -364,10 +358,6 @@ class SplitFiles:
 
         Returns:
             The file that an image without evidence is in all the same, if there is one.
-
-        Raises:
-            ImageError: An evaluated image cannot be read.
-            OSError: It cannot be opened, or a file cannot be written.
         """
         is_evaluated = sample.split == self._evaluated
         if isinstance(result, LeftOut):

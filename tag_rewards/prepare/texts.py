@@ -258,18 +258,7 @@ def _line(error: Exception, name: str) -> int:
 def read_template(
     file: Traversable, kind: str, fields: tuple[str, ...], trials: Iterable[Mapping[str, Any]]
 ) -> PromptTemplate:
-    """A template of a file, tried on values of every kind that it may tell apart.
-
-    Args:
-        file: The template.
-        kind: As of `PromptTemplate`; so are the fields.
-        fields: The names that it may use.
-        trials: Values for them.
-
-    Raises:
-        InputError: It is no template that gives a prompt; one sentence that names file and line.
-        OSError: The file cannot be read.
-    """
+    """A template of a file, tried on values of every kind that it may tell apart."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -345,16 +345,7 @@ def _aus_of(
     reward: float | None,
     config: GroundingConfig,
 ) -> Iterator[AUPart]:
-    """The AUs of a target.
-
-    Args:
-        trace: The trace.
-        target: The target.
-        matching: Of the two.
-        boxes: Those of the trace.
-        reward: The grounding reward, to be shared out; None if it is of another formula.
-        config: Its options.
-    """
+    """The AUs of a target."""
     scale = _scale(matching, config)
     weights, gains = fsum(matching.weights.values()), fsum(matching.gains.values())
     for au, seen in target.by_au.items():

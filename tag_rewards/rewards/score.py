@@ -378,11 +378,6 @@ def soft_score(trace: Trace, target: Target, matching: Matching) -> float:
     of no AU, cost one half each. 1 if all AUs above one half, and no others, are in their place.
     Where none lies above one half, the score is that of the matching.
 
-    Args:
-        trace: The parsed completion.
-        target: Its target.
-        matching: Of the two, without weights.
-
     Example:
         >>> from tag_rewards.geometry.boxes import BoxSpace
         >>> from tag_rewards.target import AUEvidence, Target

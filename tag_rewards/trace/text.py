@@ -741,13 +741,7 @@ def _sides(gaps: Sequence[str]) -> Callable[[str], Sequence[str]]:
 
 
 def read_quickly(text: str, extent: tuple[float, float] | None, form: Form) -> Trace | None:
-    """The trace of a well-formed text; None if it takes a closer look.
-
-    Args:
-        text: The completion.
-        extent: Largest x and y inside the image.
-        form: How it is written.
-    """
+    """The trace of a well-formed text; None if it takes a closer look."""
     patterns = _patterns(form)
     if patterns is None or len(text) > MAX_CHARS:
         return None

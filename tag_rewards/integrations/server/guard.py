@@ -68,11 +68,6 @@ class Guard:
 
     A body is read whole and within the limit, whether or not its length was announced; `body_of`
     gives it to the endpoint.
-
-    Args:
-        app: The next layer.
-        config: Limits and API key, and whether each request is logged.
-        metrics: Where requests are counted.
     """
 
     def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics) -> None:

@@ -126,13 +126,6 @@ class OwnSocket(socket.socket):
     connections, and keeps them as long as the clients do. With a socket each (`SO_REUSEPORT`) the
     kernel deals the connections out.
 
-    Args:
-        host: Name or address to bind to.
-        port: Port to bind to; 0 chooses a free one.
-
-    Raises:
-        OSError: The address cannot be used.
-
     Example:
         >>> import pickle
         >>> with OwnSocket("127.0.0.1", 0) as mine, pickle.loads(pickle.dumps(mine)) as theirs:
@@ -191,11 +184,7 @@ class Supervisor(Multiprocess):
     """
 
     def run(self) -> None:
-        """Until SIGINT or SIGTERM.
-
-        Raises:
-            InputError: A worker cannot serve, and said why.
-        """
+        """Until SIGINT or SIGTERM."""
         resource_tracker.ensure_running()  # when it is started, it ends the blocking of signals
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         super().run()

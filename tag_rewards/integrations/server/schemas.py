@@ -73,11 +73,7 @@ class Samples(BaseModel, ABC):
     @property
     @abstractmethod
     def texts(self) -> list[str | None]:
-        """The text of each completion; None where there is none.
-
-        Raises:
-            InputError: One cannot be told from what it was sent with.
-        """
+        """The text of each completion; None where there is none."""
 
     @property
     @abstractmethod
