@@ -1,10 +1,8 @@
 from .checkup import (
     Checkup,
-    examine,
-)
-from .installation import (
     Extra,
     Finding,
+    examine,
 )
 
 __all__ = [

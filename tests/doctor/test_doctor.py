@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tag_rewards.doctor import Extra, examine, installation
+from tag_rewards.doctor import Extra, checkup, examine
 from tag_rewards.errors import InputError
 from tag_rewards.prepare import TargetConfig
 from tag_rewards.prepare.run import PrepareConfig, prepare
@@ -65,7 +65,7 @@ ALL = {"numpy": "2.0", "pyarrow": "16.0", "opencv_python_headless": "4.10", "trl
 def test_what_an_extra_lacks(installed, changes, missing):
     here = {name: version for name, version in {**ALL, **changes}.items() if version}
     installed(**here)
-    found = {extra.name: extra.missing for extra in installation.extras()}
+    found = {extra.name: extra.missing for extra in checkup.extras()}
     assert set(found) == {"", "data", "trl"}
     assert {name: found[name] for name in missing} == missing
 
