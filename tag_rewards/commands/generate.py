@@ -96,8 +96,7 @@ def generate(
         tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
     """
     from tag_rewards.completions.asking import GenerationConfig
-    from tag_rewards.completions.counterfactual import CounterfactualConfig
-    from tag_rewards.completions.moved import MovedConfig
+    from tag_rewards.completions.counterfactual import CounterfactualConfig, MovedConfig
     from tag_rewards.completions.run import (
         CHUNK,
         Model,

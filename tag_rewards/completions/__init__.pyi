@@ -5,10 +5,8 @@ from .completion import (
 )
 from .counterfactual import (
     CounterfactualConfig,
-    ask_counterfactuals,
-)
-from .moved import (
     MovedConfig,
+    ask_counterfactuals,
     ask_moved,
 )
 from .run import (

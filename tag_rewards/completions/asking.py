@@ -9,7 +9,7 @@ are kept one by one, as they come: they cost money, and it mixes them with other
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,6 @@ from zlib import crc32
 
 from tag_rewards.engines.base import Request
 from tag_rewards.errors import InputError, require_at_least_1
-from tag_rewards.files.journal import Journal
 
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Engine, Reply
@@ -122,61 +121,6 @@ def _ask(engine: Engine, questions: Iterable[Question]) -> Iterator[tuple[str, t
             f"engine {engine.name} gave no reply to {len(waiting)} questions, the first of them "
             f"{next(iter(waiting))!r}; start again, and only they are asked"
         )
-
-
-NO_COMPLETION = "no completion"
-NO_CLAIM = "no claimed box in the image"
-FAILED = "no answer of the engine"
-
-
-def ask_again(
-    out: Path,
-    engine: Callable[[], Engine],
-    reasons: Mapping[str, str],
-    questions: Callable[[Collection[str]], Iterable[Question]],
-    record: Callable[[str, tuple[Reply, ...]], dict[str, Any]],
-    config: GenerationConfig,
-    settings: Mapping[str, Any],
-    on_start: Callable[[int, int], None] | None = None,
-    on_answers: Callable[[int], None] | None = None,
-) -> None:
-    """Ask about faces that were asked about before, into a file of one record a face.
-
-    Args:
-        out: The file to write, `*.jsonl`.
-        engine: Gives the started engine; not called if there is nothing to ask.
-        reasons: For each face, in the order of the file, why it is left out; empty if it is asked.
-        questions: Gives the questions about some of the faces.
-        record: What is kept of a face's replies; `left_out` is `FAILED` where there are none.
-        config: How to ask.
-        settings: What else decides the answers; a file that was begun with others is not gone on
-            with.
-        on_start: Called once with the number of faces to be asked and of those that are done.
-        on_answers: Called with the number of faces that were just asked.
-    """
-    asked = [key for key, reason in reasons.items() if not reason]
-    with Journal(out, {**settings, **config.settings()}) as journal:
-        answered = {
-            key
-            for key, kept in journal.records.items()
-            if not (config.retry_failed and kept.get("left_out") == FAILED)
-        }
-        journal.append(
-            [
-                {"id": key, "left_out": reason}
-                for key, reason in reasons.items()
-                if reason and key not in answered
-            ]
-        )
-        wanted = unanswered(asked, answered, config.chunk)
-        if on_start:
-            on_start(len(asked), len(asked) - len(wanted))
-        if wanted:
-            for group in ask(engine(), questions(wanted), config.chunk):
-                journal.append([record(key, replies) for key, replies in group])
-                if on_answers:
-                    on_answers(len(group))
-        journal.finish(list(reasons))
 
 
 def request(key: str, sample: str, prompt: str, image: bytes, config: GenerationConfig) -> Request:

@@ -1,9 +1,10 @@
-"""Asks a model again about faces on which a part is hidden: does the answer depend on the claims?
+"""Asks a model again about changed pictures: does it look where it says?
 
-The boxes that a trace claims are hidden in the image and the same question is asked again; and, for
-comparison, as much is hidden elsewhere on the face. If the answer changes more often in the first
-case than in the second, the claimed regions are what the model looks at, and not a story told after
-the fact. `tag_rewards.evaluation.summarize_counterfactual` counts.
+With a part hidden, does the answer depend on the claims? The boxes that a trace claims are hidden
+in the image and the same question is asked again; and, for comparison, as much is hidden elsewhere
+on the face. If the answer changes more often in the first case than in the second, the claimed
+regions are what the model looks at, and not a story told after the fact.
+`tag_rewards.evaluation.summarize_counterfactual` counts.
 
 What is hidden gets the mean colour of the face. A blur would let through what it is to hide: a
 blurred open mouth is still a dark spot. That a flat patch looks unnatural does not matter here,
@@ -17,6 +18,15 @@ because the same patches are laid on the face elsewhere for comparison.
 
 Answers are canonical labels, null where there is none; `masked` is the hidden share of the face,
 `overlap` the share of what is hidden elsewhere that is claimed, for want of room.
+
+Moved, do the boxes go where the face goes? Each picture is shifted on its canvas by a seeded
+distance, as far as the face stays on it. The boxes of a model that looks move with the picture;
+those of one that knows where faces lie in the dataset stay. `summarize_moved` of the same room has
+the slope of the one on the other. `moved.jsonl`::
+
+    {"id": "test_0001", "left_out": "", "shift": [-41.0, 23.5], "completion": "Global analysis ..."}
+
+`shift` is in the units of the target's box space.
 """
 
 from __future__ import annotations
@@ -31,23 +41,17 @@ import cv2
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from tag_rewards.completions.asking import (
-    FAILED,
-    NO_CLAIM,
-    NO_COMPLETION,
-    Question,
-    ask_again,
-    file_fingerprint,
-    request,
-)
+from tag_rewards.completions.asking import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.completions.completion import read_completions
-from tag_rewards.errors import require_at_least_1
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
+from tag_rewards.files.journal import Journal
 from tag_rewards.geometry import box_area
 from tag_rewards.geometry.boxes import face_area, whole_pixels
 from tag_rewards.prepare.eval_set import read_evaluation_set
 from tag_rewards.prepare.face_target import Canvas
+from tag_rewards.prepare.placement import Placement
 from tag_rewards.prepare.rows import read_rl_parquet
 from tag_rewards.trace import read_trace
 
@@ -59,7 +63,91 @@ if TYPE_CHECKING:
     from tag_rewards.prepare.eval_set import EvaluationFace
     from tag_rewards.trace import Trace
 
+NO_COMPLETION = "no completion"
+NO_CLAIM = "no claimed box in the image"
 NO_ANSWER = "no answer"
+NO_LANDMARKS = "no landmarks"
+FAILED = "no answer of the engine"
+
+
+class _Asked(NamedTuple):
+    """What is asked again of a face and what a model wrote about it."""
+
+    #: Why it is left out; empty if it is asked.
+    left_out: Callable[[EvaluationFace, str | None], str]
+    #: The changed pictures of its image, and what to note of them.
+    pictures: Callable[
+        [EvaluationFace, str, NDArray[np.uint8]], tuple[list[NDArray[np.uint8]], dict[str, Any]]
+    ]
+    #: What is kept, of the answers about the pictures and of the note.
+    found: Callable[[EvaluationFace, str, list[str | None], dict[str, Any]], dict[str, Any]]
+
+
+def _ask_again(
+    data: Path,
+    completions: Path,
+    out: Path,
+    engine: Callable[[], Engine],
+    asked: _Asked,
+    generation: GenerationConfig,
+    settings: Mapping[str, Any],
+    on_start: Callable[[int, int], None] | None,
+    on_answers: Callable[[int], None] | None,
+) -> None:
+    """Ask about the faces of a file of completions, into a file of one record a face."""
+    faces = {face.id: face for face in read_evaluation_set(data).faces}
+    read = read_completions(completions, [*faces.values()])
+    texts = {key: one.completion or "" for key, one in read.items()}
+    reasons = {key: asked.left_out(face, texts.get(key)) for key, face in faces.items()}
+    notes: dict[str, dict[str, Any]] = {}
+
+    def questions(wanted: Collection[str]) -> Iterator[Question]:
+        for row in read_rl_parquet(data):
+            if row.id not in wanted:
+                continue
+            image = decode_image(row.image, f"{data}: the image of {row.id!r}")
+            pictures, notes[row.id] = asked.pictures(faces[row.id], texts[row.id], image)
+            requests = (
+                request(f"{row.id} {number}", row.id, row.prompt, encode_image(one), generation)
+                for number, one in enumerate(pictures)
+            )
+            yield Question(row.id, tuple(requests))
+
+    def record(key: str, replies: tuple[Reply, ...]) -> dict[str, Any]:
+        note = notes.pop(key)
+        if any(reply.error for reply in replies):
+            return {"id": key, "left_out": FAILED}
+        answers = [reply.text for reply in replies]
+        return {"id": key, "left_out": "", **asked.found(faces[key], texts[key], answers, note)}
+
+    files = {"data": file_fingerprint(data), "completions": file_fingerprint(completions)}
+    with Journal(out, {**files, **settings, **generation.settings()}) as journal:
+        answered = {
+            key
+            for key, kept in journal.records.items()
+            if not (generation.retry_failed and kept.get("left_out") == FAILED)
+        }
+        journal.append(
+            [
+                {"id": key, "left_out": reason}
+                for key, reason in reasons.items()
+                if reason and key not in answered
+            ]
+        )
+        ask_about = [key for key, reason in reasons.items() if not reason]
+        wanted = unanswered(ask_about, answered, generation.chunk)
+        if on_start:
+            on_start(len(ask_about), len(ask_about) - len(wanted))
+        if wanted:
+            for group in ask(engine(), questions(wanted), generation.chunk):
+                journal.append([record(key, replies) for key, replies in group])
+                if on_answers:
+                    on_answers(len(group))
+        journal.finish(list(reasons))
+
+
+# --- a part hidden --------------------------------------------------------------------------------
+
 
 _CANDIDATES = 1024
 """Places that are tried for a group of boxes."""
@@ -239,32 +327,29 @@ def ask_counterfactuals(
             or the engine cannot go on.
         OSError: A file cannot be read or written.
     """
-    faces = {face.id: face for face in read_evaluation_set(data).faces}
-    read = read_completions(completions, [*faces.values()])
-    texts = {key: one.completion or "" for key, one in read.items()}
-    notes: dict[str, dict[str, Any]] = {}
 
-    def questions(wanted: Collection[str]) -> Iterator[Question]:
-        chosen = {key: face for key, face in faces.items() if key in wanted}
-        return _questions(data, chosen, texts, notes, config, generation)
+    def pictures(
+        face: EvaluationFace, text: str, image: NDArray[np.uint8]
+    ) -> tuple[list[NDArray[np.uint8]], dict[str, Any]]:
+        masked = mask_face(face, text, image, config)
+        hidden = [hide(image, boxes, masked.colour) for boxes in (masked.claimed, *masked.draws)]
+        return hidden, _areas(masked, image)
 
-    ask_again(
-        out,
-        engine,
-        {key: _left_out(face, texts.get(key)) for key, face in faces.items()},
-        questions,
-        lambda key, replies: _record(faces[key], texts[key], notes.pop(key), replies),
-        generation,
-        {
-            "data": file_fingerprint(data),
-            "completions": file_fingerprint(completions),
-            "draws": config.draws,
-            "masking_seed": config.seed,
-            **settings,
-        },
-        on_start,
-        on_answers,
-    )
+    def found(
+        face: EvaluationFace, text: str, texts: list[str | None], areas: dict[str, Any]
+    ) -> dict[str, Any]:
+        traces = (read_trace(face.target, one) for one in (text, *texts))
+        answer, claimed, *others = map(_answer, traces)
+        return {
+            "answer": answer,
+            "answer_claimed_masked": claimed,
+            "answers_elsewhere_masked": others,
+            **areas,
+        }
+
+    asked = _Asked(_not_hidden, pictures, found)
+    said = {"draws": config.draws, "masking_seed": config.seed, **settings}
+    _ask_again(data, completions, out, engine, asked, generation, said, on_start, on_answers)
 
 
 def _answer(trace: Trace) -> str | None:
@@ -272,8 +357,7 @@ def _answer(trace: Trace) -> str | None:
     return None if trace.answer is None else canonical_expression(trace.answer)
 
 
-def _left_out(face: EvaluationFace, text: str | None) -> str:
-    """Why a face is not asked about again; empty if it is."""
+def _not_hidden(face: EvaluationFace, text: str | None) -> str:
     if text is None:
         return NO_COMPLETION
     trace = read_trace(face.target, text)
@@ -282,29 +366,6 @@ def _left_out(face: EvaluationFace, text: str | None) -> str:
     width, height = face.target.box_space.extent
     boxes = whole_pixels([claim.box for claim in trace.claims], int(width), int(height))
     return "" if len(boxes) else NO_CLAIM
-
-
-def _questions(
-    data: Path,
-    faces: Mapping[str, EvaluationFace],
-    texts: Mapping[str, str],
-    notes: dict[str, dict[str, Any]],
-    config: CounterfactualConfig,
-    generation: GenerationConfig,
-) -> Iterator[Question]:
-    """What is asked about each of the faces; fills `notes` with how much of it is hidden."""
-    for row in read_rl_parquet(data):
-        if row.id not in faces:
-            continue
-        image = decode_image(row.image, f"{data}: the image of {row.id!r}")
-        masked = mask_face(faces[row.id], texts[row.id], image, config)
-        notes[row.id] = _areas(masked, image)
-        images = [hide(image, boxes, masked.colour) for boxes in (masked.claimed, *masked.draws)]
-        requests = (
-            request(f"{row.id} {number}", row.id, row.prompt, encode_image(hidden), generation)
-            for number, hidden in enumerate(images)
-        )
-        yield Question(row.id, tuple(requests))
 
 
 def _areas(masked: MaskedFace, image: NDArray[np.uint8]) -> dict[str, Any]:
@@ -316,24 +377,6 @@ def _areas(masked: MaskedFace, image: NDArray[np.uint8]) -> dict[str, Any]:
         "masked": round(float(claimed.sum()) / face, 4),
         "masked_elsewhere": [round(float(draw.sum()) / face, 4) for draw in draws],
         "overlap": [round(float((draw & claimed).sum() / draw.sum()), 4) for draw in draws],
-    }
-
-
-def _record(
-    face: EvaluationFace, text: str, areas: Mapping[str, Any], replies: tuple[Reply, ...]
-) -> dict[str, Any]:
-    if any(reply.error for reply in replies):
-        return {"id": face.id, "left_out": FAILED}
-    answer, claimed, *others = (
-        _answer(read_trace(face.target, one)) for one in (text, *(reply.text for reply in replies))
-    )
-    return {
-        "id": face.id,
-        "left_out": "",
-        "answer": answer,
-        "answer_claimed_masked": claimed,
-        "answers_elsewhere_masked": others,
-        **areas,
     }
 
 
@@ -360,3 +403,84 @@ def _pixels_shared(boxes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArr
     each = groups[:, :, None]
     sides = np.minimum(each[..., 2:], boxes[:, 2:]) - np.maximum(each[..., :2], boxes[:, :2])
     return np.asarray(sides.clip(0).prod(axis=-1).sum(axis=(1, 2)))
+
+
+# --- moved ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MovedConfig:
+    """How pictures are moved.
+
+    Attributes:
+        shift: How far at most, along each axis, as a share of the canvas; above 0, at most 1.
+        seed: Decides how far; each face has its own shift, made of this and its id.
+
+    Raises:
+        InputError: A value is out of range; the message names field and value.
+    """
+
+    shift: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shift <= 1:
+            raise InputError(f"shift is {self.shift}, not above 0 and at most 1")
+
+
+def ask_moved(
+    data: Path,
+    completions: Path,
+    out: Path,
+    engine: Callable[[], Engine],
+    config: MovedConfig,
+    generation: GenerationConfig,
+    settings: Mapping[str, Any],
+    on_start: Callable[[int, int], None] | None = None,
+    on_answers: Callable[[int], None] | None = None,
+) -> None:
+    """Ask a model again about moved pictures; go on where a run was stopped.
+
+    Arguments and errors are those of `ask_counterfactuals`.
+    """
+
+    def pictures(
+        face: EvaluationFace, _: str, image: NDArray[np.uint8]
+    ) -> tuple[list[NDArray[np.uint8]], dict[str, Any]]:
+        moved, shift = move(face, image, config)
+        return [moved], {"shift": shift}
+
+    def found(
+        face: EvaluationFace, _: str, texts: list[str | None], shift: dict[str, Any]
+    ) -> dict[str, Any]:
+        return {**shift, "completion": texts[0]}
+
+    asked = _Asked(_not_moved, pictures, found)
+    said = {"shift": config.shift, "moving_seed": config.seed, **settings}
+    _ask_again(data, completions, out, engine, asked, generation, said, on_start, on_answers)
+
+
+def move(
+    face: EvaluationFace, image: NDArray[np.uint8], config: MovedConfig
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """The moved picture of a face, and how far it was moved, in units of the box space.
+
+    The same arguments give the same picture; the face and the regions of its AUs stay on it, as
+    far as they were.
+    """
+    height, width = image.shape[:2]
+    zoom = np.divide(face.target.box_space.extent, (width, height))
+    landmarks = np.asarray(face.landmarks) / zoom
+    placed = Placement(0, 0, config.shift).apply(
+        face.id, landmarks, image, (0, 0, width, height), (width, height), config.seed
+    )
+    x, y = ((placed.landmarks[0] - landmarks[0]) * zoom).tolist()
+    return placed.board, (round(x, 3), round(y, 3))
+
+
+def _not_moved(face: EvaluationFace, text: str | None) -> str:
+    if face.landmarks is None:
+        return NO_LANDMARKS
+    if text is None:
+        return NO_COMPLETION
+    return "" if any(claim.aus for claim in read_trace(face.target, text).claims) else NO_CLAIM

@@ -22,8 +22,12 @@ from tag_rewards.completions.asking import (
     unanswered,
 )
 from tag_rewards.completions.completion import Completion, completion_of
-from tag_rewards.completions.counterfactual import CounterfactualConfig, ask_counterfactuals
-from tag_rewards.completions.moved import MovedConfig, ask_moved
+from tag_rewards.completions.counterfactual import (
+    CounterfactualConfig,
+    MovedConfig,
+    ask_counterfactuals,
+    ask_moved,
+)
 from tag_rewards.engines.make import (
     ENGINE_OPTIONS,
     deciding_options,

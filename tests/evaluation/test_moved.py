@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from tag_rewards.cli import app
-from tag_rewards.completions.asking import FAILED, NO_CLAIM, GenerationConfig
+from tag_rewards.completions.asking import GenerationConfig
 from tag_rewards.completions.completion import read_completions
-from tag_rewards.completions.moved import NO_LANDMARKS, MovedConfig, ask_moved, move
+from tag_rewards.completions.counterfactual import (
+    FAILED,
+    NO_CLAIM,
+    NO_LANDMARKS,
+    MovedConfig,
+    ask_moved,
+    move,
+)
 from tag_rewards.completions.run import generate
 from tag_rewards.errors import InputError
 from tag_rewards.evaluation.results import read_results
@@ -128,7 +135,7 @@ def test_other_settings_are_refused(folder):
 
 
 def test_faces_that_say_nothing_are_left_out_and_counted(folder):
-    engine = FakeEngine(answer=looks, fails=("face_0003",))
+    engine = FakeEngine(answer=looks, fails=("face_0003 0",))
     faces = read_evaluation_set(folder / "eval.parquet").faces
     lines = [
         json.dumps({"id": face.id, "completion": looks_at(folder, i)})
@@ -140,7 +147,7 @@ def test_faces_that_say_nothing_are_left_out_and_counted(folder):
         *(folder / "eval.parquet", folder / "completions.jsonl", folder / "moved.jsonl"),
         *(lambda: engine, MovedConfig(), GenerationConfig(max_tokens=64), {"model": "fake"}),
     )
-    assert "face_0001" not in engine.asked
+    assert "face_0001 0" not in engine.asked
     found = summary(folder)
     assert found.left_out == {NO_CLAIM: 1, FAILED: 1}
     assert found.n == FACES - 2
