@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tag_rewards.detectors import geometric_aus
-from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    box_around,
     file_digest,
     import_for,
     package_version,
@@ -28,6 +28,7 @@ from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
+    from tag_rewards.detectors.observation import FaceObservation
 
 REMEDY = "pip install 'tag-rewards[detect]'"
 
@@ -93,23 +94,21 @@ class DlibDetector(OneByOne):
         rgb = np.ascontiguousarray(prepared.image[:, :, ::-1])
         boxes, scores, _ = find_faces.run(rgb, 0, self.config.min_score)
         return [
-            self._face(box, predict(rgb, box), score, prepared.transform)
+            self._observed(box, predict(rgb, box), score, prepared.transform)
             for box, score in zip(boxes, scores, strict=True)
         ]
 
-    def _face(self, box: Any, shape: Any, score: float, transform: Transform) -> FaceObservation:
+    def _observed(
+        self, box: Any, shape: Any, score: float, transform: Transform
+    ) -> FaceObservation:
         corners = [[box.left(), box.top()], [box.right(), box.bottom()]]
-        (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
         points = transform.to_original([[point.x, point.y] for point in shape.parts()])
-        movements = geometric_aus.au_movements(points)
-        return FaceObservation(
-            box=(x1, y1, x2, y2),
-            landmarks=points,
-            probabilities=geometric_aus.movement_probabilities(movements),
-            raw={geometric_aus.MOVEMENT_SCALE: movements},
-            confidence=score_confidence(score),
-            detector=self.name,
-            version=self.version,
+        return self._face(
+            box_around(transform.to_original(corners)),
+            points,
+            geometric_aus.MOVEMENT_SCALE,
+            geometric_aus.au_movements(points),
+            score_confidence(score),
         )
 
 

@@ -14,7 +14,6 @@ shortening of a nodding one, and differences in the width of the face and the le
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -93,16 +92,6 @@ def au_movements(landmarks: ArrayLike) -> dict[int, float]:
         26: (gap + now.chin - average.chin) / 2 / 0.30,
         43: -opening / average.eye_opening,
     }
-
-
-def movement_probabilities(movements: Mapping[int, float]) -> dict[int, float]:
-    """Movements as evidence: cut to [0, 1].
-
-    Example:
-        >>> movement_probabilities({1: -0.2, 12: 0.7, 25: 1.8})
-        {1: 0.0, 12: 0.7, 25: 1.0}
-    """
-    return {au: min(max(movement, 0.0), 1.0) for au, movement in movements.items()}
 
 
 class _Measures(NamedTuple):

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
-from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
@@ -31,6 +30,7 @@ from tag_rewards.errors import InputError, require_at_least_1
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared
+    from tag_rewards.detectors.observation import FaceObservation
 
 
 REMEDY = "pip install 'mediapipe>=0.10.30'"
@@ -134,14 +134,7 @@ class MediaPipeDetector(OneByOne):
             mesh = prepared.transform.to_original(mesh)
             aus = blendshape_aus({c.category_name: c.score for c in categories})
             observations.append(
-                FaceObservation(
-                    box=box_around(mesh),
-                    landmarks=mesh_to_ibug(mesh),
-                    probabilities={au: min(max(aus[au], 0.0), 1.0) for au in aus},
-                    raw={BLENDSHAPE_SCALE: aus},
-                    detector=self.name,
-                    version=self.version,
-                )
+                self._face(box_around(mesh), mesh_to_ibug(mesh), BLENDSHAPE_SCALE, aus)
             )
         return observations
 

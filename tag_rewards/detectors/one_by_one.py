@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import metadata
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any
-from tag_rewards.detectors.observation import Detection
+from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import ImageError
 from tag_rewards.files.scratch import scratch_folder
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tag_rewards.detectors.images import Prepared
-    from tag_rewards.detectors.observation import FaceObservation, ImageInput
+    from tag_rewards.detectors.observation import ImageInput
 
 
 PREPARATION = f"enlarged below {MIN_SIDE}, border {PAD}"
@@ -61,6 +61,35 @@ class OneByOne:
         except (ImageError, OSError) as error:
             return unreadable(error)
         return Detection(tuple(self._look(prepared)))
+
+    def _face(
+        self,
+        box: tuple[float, float, float, float],
+        landmarks: NDArray[np.float64],
+        scale: str,
+        aus: Mapping[int, float],
+        confidence: float = 1.0,
+    ) -> FaceObservation:
+        """A face of a package that says one value of each AU, on a scale of its own."""
+        return FaceObservation(
+            box=box,
+            landmarks=landmarks,
+            probabilities=as_probabilities(aus),
+            raw={scale: aus},
+            confidence=min(max(confidence, 0.0), 1.0),
+            detector=self.name,
+            version=self.version,
+        )
+
+
+def as_probabilities(values: Mapping[int, float]) -> dict[int, float]:
+    """Values of AUs as evidence: cut to [0, 1].
+
+    Example:
+        >>> as_probabilities({1: -0.2, 12: 0.7, 25: 1.8})
+        {1: 0.0, 12: 0.7, 25: 1.0}
+    """
+    return {au: min(max(value, 0.0), 1.0) for au, value in values.items()}
 
 
 def unreadable(error: ImageError | OSError) -> Detection:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tag_rewards.detectors.landmark_maps import wflw_to_ibug
-from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    box_around,
     file_digest,
     import_for,
     package_version,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from tag_rewards.detectors.images import Prepared, Transform
+    from tag_rewards.detectors.observation import FaceObservation
 
 REMEDY = (
     "pip install openface-test 'pyarrow<26' into an environment of its own: it pins numpy 1.26.4 "
@@ -110,16 +111,12 @@ class OpenFace3Detector(OneByOne):
             transform: Of the image that they are of.
         """
         corners, score = np.asarray(box)[:4].reshape(2, 2), float(np.asarray(box)[4])
-        (x1, y1), (x2, y2) = transform.to_original(corners).tolist()
-        aus = dict(zip(OPENFACE3_AUS, np.asarray(scores, np.float64).tolist(), strict=True))
-        return FaceObservation(
-            box=(x1, y1, x2, y2),
-            landmarks=transform.to_original(wflw_to_ibug(wflw)),
-            probabilities={au: min(max(value, 0.0), 1.0) for au, value in aus.items()},
-            raw={SCORE_SCALE: aus},
-            confidence=min(max(score, 0.0), 1.0),
-            detector=self.name,
-            version=self.version,
+        return self._face(
+            box_around(transform.to_original(corners)),
+            transform.to_original(wflw_to_ibug(wflw)),
+            SCORE_SCALE,
+            dict(zip(OPENFACE3_AUS, np.asarray(scores, np.float64).tolist(), strict=True)),
+            score,
         )
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tag_rewards.detectors.landmark_maps import mesh_to_ibug
-from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
@@ -27,6 +26,7 @@ from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.images import Prepared, Transform
+    from tag_rewards.detectors.observation import FaceObservation
 
 REMEDY = "pip install 'py-feat>=2.1'"
 WEIGHTS_REMEDY = (
@@ -90,9 +90,9 @@ class PyFeatDetector(OneByOne):
                 `mesh_y_477`.
             transform: Of the image that they are of.
         """
-        return [self._face(row, transform) for row in rows if np.isfinite(row["FaceRectX"])]
+        return [self._observed(row, transform) for row in rows if np.isfinite(row["FaceRectX"])]
 
-    def _face(self, row: Mapping[str, Any], transform: Transform) -> FaceObservation:
+    def _observed(self, row: Mapping[str, Any], transform: Transform) -> FaceObservation:
         mesh = transform.to_original(
             [[row[f"mesh_{axis}_{i}"] for axis in "xy"] for i in range(478)]
         )
@@ -101,15 +101,8 @@ class PyFeatDetector(OneByOne):
             for column, value in row.items()
             if column[:2] == "AU" and column[2:].isdigit() and np.isfinite(value)
         }
-        return FaceObservation(
-            box=box_around(mesh),
-            landmarks=mesh_to_ibug(mesh),
-            probabilities={au: min(max(value, 0.0), 1.0) for au, value in aus.items()},
-            raw={PROBABILITY_SCALE: aus},
-            confidence=min(max(float(row["FaceScore"]), 0.0), 1.0),
-            detector=self.name,
-            version=self.version,
-        )
+        confidence = float(row["FaceScore"])
+        return self._face(box_around(mesh), mesh_to_ibug(mesh), PROBABILITY_SCALE, aus, confidence)
 
 
 @lru_cache(maxsize=2)

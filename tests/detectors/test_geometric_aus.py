@@ -6,11 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag_rewards.datasets.made_faces.shape import DRAWN_AUS, move, neutral_shape
-from tag_rewards.detectors.geometric_aus import (
-    GEOMETRIC_AUS,
-    au_movements,
-    movement_probabilities,
-)
+from tag_rewards.detectors.geometric_aus import GEOMETRIC_AUS, au_movements
+from tag_rewards.detectors.one_by_one import as_probabilities
 from tag_rewards.geometry import average_face, mirror_landmarks
 
 ACTIVE = 0.6
@@ -19,7 +16,7 @@ ALSO = {26: {25}}
 
 
 def active(movements):
-    probabilities = movement_probabilities(movements)
+    probabilities = as_probabilities(movements)
     return {au for au in probabilities if probabilities[au] >= ACTIVE}
 
 
