@@ -231,7 +231,7 @@ def export(
 
         tag-rewards traces export parquet --format messages
     """
-    from tag_rewards.sft_data.other_trainers import write_for_trainer
+    from tag_rewards.sft_data.conversations import write_for_trainer
 
     folder = out
     if for_trainer is None or not (out / "sft_train.parquet").exists():

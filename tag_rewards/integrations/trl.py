@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from tag_rewards.errors import InputError
 from tag_rewards.integrations.scorer import default_scorer
 from tag_rewards.rewards.score import RewardConfig
+from tag_rewards.trace.message import message_parts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -246,19 +247,9 @@ def grpo_dataset(path: str | Path) -> Dataset:
 def _as_trl(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     if "prompt" in batch:
         batch["prompt"] = [
-            [{**message, "content": _parts(message["content"])} for message in messages]
+            [{**message, "content": message_parts(message["content"])} for message in messages]
             for messages in batch["prompt"]
         ]
     if "images" in batch:
         batch["images"] = [[image.convert("RGB") for image in row] for row in batch["images"]]
     return batch
-
-
-def _parts(content: str) -> list[dict[str, str]]:
-    parts = []
-    for index, text in enumerate(content.split("<image>")):
-        if index:
-            parts.append({"type": "image"})
-        if text:
-            parts.append({"type": "text", "text": text})
-    return parts

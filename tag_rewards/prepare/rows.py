@@ -22,6 +22,7 @@ from tag_rewards.files.objects import ParquetError, open_parquet
 from tag_rewards.geometry.regions import N_LANDMARKS
 from tag_rewards.looks import ShortRepr
 from tag_rewards.target import Target
+from tag_rewards.trace.message import IMAGE_TAG as IMAGE_TAG
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,7 +39,6 @@ ROWS_IN_GROUP = 128  # about 10 MB of 512 px JPEG images
 METADATA_KEY = "tag_rewards"
 """Of the JSON in the metadata of each file."""
 
-IMAGE_TAG = "<image>"
 ABILITY = "facial_expression_recognition"
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))

@@ -1,10 +1,9 @@
-from .conversations import SequenceLengths
+from .conversations import SequenceLengths, write_for_trainer
 from .mix import (
     SFTDataConfig,
     WeightedDataset,
     prepare_sft_data,
 )
-from .other_trainers import write_for_trainer
 
 __all__ = [
     "SFTDataConfig",

@@ -1,4 +1,4 @@
-"""The text of a chat message: its content, with what the model thought in front of it.
+"""A chat message as one text, with what the model thought in front of it, and in parts.
 
 A server that tells reasoning from the rest hands it out beside the content, in a field `reasoning`
 (vLLM, OpenRouter, Ollama) or `reasoning_content` (DeepSeek, older vLLM). Here it stands where the
@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tag_rewards.trace.text import MARKS
+
+IMAGE_TAG = "<image>"
+"""Where an image stands in a message that is one text."""
 
 _FIELDS = ("reasoning_content", "reasoning")
 _THINKING = ("thinking", "reasoning")
@@ -55,6 +58,22 @@ def message_text(message: Any, cut_off: bool = False) -> str | None:
     if cut_off and not written.strip():
         return f"{before}{reasoning}"
     return f"{before}{reasoning}{behind}{written}"
+
+
+def message_parts(content: str) -> list[dict[str, Any]]:
+    """A message's content as chat templates have it: text and images in turn.
+
+    Example:
+        >>> message_parts("<image>Which?")
+        [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]
+    """
+    parts: list[dict[str, Any]] = []
+    for index, text in enumerate(content.split(IMAGE_TAG)):
+        if index:
+            parts.append({"type": "image"})
+        if text:
+            parts.append({"type": "text", "text": text})
+    return parts
 
 
 def _parts(content: Any) -> list[Mapping[str, Any]] | None:
