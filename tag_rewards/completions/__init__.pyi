@@ -1,31 +1,11 @@
-from .asking import GenerationConfig
-from .completion import (
-    Completion,
-    read_completions,
-)
-from .counterfactual import (
-    CounterfactualConfig,
-    MovedConfig,
-    ask_counterfactuals,
-    ask_moved,
-)
-from .run import (
-    Model,
-    ask_model,
-    generate,
-    write_batch,
-)
-
-__all__ = [
-    "Completion",
-    "CounterfactualConfig",
-    "GenerationConfig",
-    "Model",
-    "MovedConfig",
-    "ask_counterfactuals",
-    "ask_model",
-    "ask_moved",
-    "generate",
-    "read_completions",
-    "write_batch",
-]
+from .asking import GenerationConfig as GenerationConfig
+from .completion import Completion as Completion
+from .completion import read_completions as read_completions
+from .counterfactual import CounterfactualConfig as CounterfactualConfig
+from .counterfactual import MovedConfig as MovedConfig
+from .counterfactual import ask_counterfactuals as ask_counterfactuals
+from .counterfactual import ask_moved as ask_moved
+from .run import Model as Model
+from .run import ask_model as ask_model
+from .run import generate as generate
+from .run import write_batch as write_batch

@@ -1,61 +1,27 @@
-from .affectnet import read_affectnet
-from .ckplus import read_ckplus
-from .class_folders import read_class_folders
-from .expw import read_expw
-from .fer2013 import read_fer2013
-from .ferbench import read_ferbench
-from .ferplus import read_ferplus
-from .made_faces import (
-    MadeFace,
-    make_face,
-    observe,
-    write_dataset,
-)
-from .own import read_labels, read_own
-from .parquet_images import read_parquet_images
-from .protocols import (
-    PROTOCOLS,
-    LoadedProtocol,
-    Protocol,
-    load_protocol,
-    protocol_named,
-)
-from .rafdb import RAFDB_LABELS, read_rafdb
-from .reading import (
-    Dataset,
-    FaceSample,
-    LeftOut,
-    SplitCounts,
-    load_image,
-    unpack,
-)
-
-__all__ = [
-    "PROTOCOLS",
-    "RAFDB_LABELS",
-    "Dataset",
-    "FaceSample",
-    "LeftOut",
-    "LoadedProtocol",
-    "MadeFace",
-    "Protocol",
-    "SplitCounts",
-    "load_image",
-    "load_protocol",
-    "make_face",
-    "observe",
-    "protocol_named",
-    "read_affectnet",
-    "read_ckplus",
-    "read_class_folders",
-    "read_expw",
-    "read_fer2013",
-    "read_ferbench",
-    "read_ferplus",
-    "read_labels",
-    "read_own",
-    "read_parquet_images",
-    "read_rafdb",
-    "unpack",
-    "write_dataset",
-]
+from .affectnet import read_affectnet as read_affectnet
+from .ckplus import read_ckplus as read_ckplus
+from .class_folders import read_class_folders as read_class_folders
+from .expw import read_expw as read_expw
+from .fer2013 import read_fer2013 as read_fer2013
+from .ferbench import read_ferbench as read_ferbench
+from .ferplus import read_ferplus as read_ferplus
+from .made_faces import MadeFace as MadeFace
+from .made_faces import make_face as make_face
+from .made_faces import observe as observe
+from .made_faces import write_dataset as write_dataset
+from .own import read_labels as read_labels
+from .own import read_own as read_own
+from .parquet_images import read_parquet_images as read_parquet_images
+from .protocols import PROTOCOLS as PROTOCOLS
+from .protocols import LoadedProtocol as LoadedProtocol
+from .protocols import Protocol as Protocol
+from .protocols import load_protocol as load_protocol
+from .protocols import protocol_named as protocol_named
+from .rafdb import RAFDB_LABELS as RAFDB_LABELS
+from .rafdb import read_rafdb as read_rafdb
+from .reading import Dataset as Dataset
+from .reading import FaceSample as FaceSample
+from .reading import LeftOut as LeftOut
+from .reading import SplitCounts as SplitCounts
+from .reading import load_image as load_image
+from .reading import unpack as unpack

@@ -1,73 +1,26 @@
-from .dlib68 import (
-    DlibConfig,
-    DlibDetector,
-)
-from .landmark_maps import (
-    mesh_to_ibug,
-    wflw_to_ibug,
-)
-from .libreface import (
-    LibreFaceConfig,
-    LibreFaceDetector,
-)
-from .mediapipe_tasks import (
-    MediaPipeConfig,
-    MediaPipeDetector,
-)
-from .observation import (
-    Detection,
-    Detector,
-    FaceObservation,
-    Pose,
-    activated_aus,
-    main_face,
-)
-from .openface import (
-    OpenFaceConfig,
-    OpenFaceDetector,
-    OpenFaceFolder,
-    read_openface_csv,
-    write_openface_csv,
-)
-from .openface3 import (
-    OpenFace3Config,
-    OpenFace3Detector,
-)
-from .pyfeat import (
-    PyFeatConfig,
-    PyFeatDetector,
-)
-from .registry import (
-    DETECTOR_NAMES,
-    DETECTOR_OPTIONS,
-    make_detector,
-)
-
-__all__ = [
-    "DETECTOR_NAMES",
-    "DETECTOR_OPTIONS",
-    "Detection",
-    "Detector",
-    "DlibConfig",
-    "DlibDetector",
-    "FaceObservation",
-    "LibreFaceConfig",
-    "LibreFaceDetector",
-    "MediaPipeConfig",
-    "MediaPipeDetector",
-    "OpenFace3Config",
-    "OpenFace3Detector",
-    "OpenFaceConfig",
-    "OpenFaceDetector",
-    "OpenFaceFolder",
-    "Pose",
-    "PyFeatConfig",
-    "PyFeatDetector",
-    "activated_aus",
-    "main_face",
-    "make_detector",
-    "mesh_to_ibug",
-    "read_openface_csv",
-    "wflw_to_ibug",
-    "write_openface_csv",
-]
+from .dlib68 import DlibConfig as DlibConfig
+from .dlib68 import DlibDetector as DlibDetector
+from .landmark_maps import mesh_to_ibug as mesh_to_ibug
+from .landmark_maps import wflw_to_ibug as wflw_to_ibug
+from .libreface import LibreFaceConfig as LibreFaceConfig
+from .libreface import LibreFaceDetector as LibreFaceDetector
+from .mediapipe_tasks import MediaPipeConfig as MediaPipeConfig
+from .mediapipe_tasks import MediaPipeDetector as MediaPipeDetector
+from .observation import Detection as Detection
+from .observation import Detector as Detector
+from .observation import FaceObservation as FaceObservation
+from .observation import Pose as Pose
+from .observation import activated_aus as activated_aus
+from .observation import main_face as main_face
+from .openface import OpenFaceConfig as OpenFaceConfig
+from .openface import OpenFaceDetector as OpenFaceDetector
+from .openface import OpenFaceFolder as OpenFaceFolder
+from .openface import read_openface_csv as read_openface_csv
+from .openface import write_openface_csv as write_openface_csv
+from .openface3 import OpenFace3Config as OpenFace3Config
+from .openface3 import OpenFace3Detector as OpenFace3Detector
+from .pyfeat import PyFeatConfig as PyFeatConfig
+from .pyfeat import PyFeatDetector as PyFeatDetector
+from .registry import DETECTOR_NAMES as DETECTOR_NAMES
+from .registry import DETECTOR_OPTIONS as DETECTOR_OPTIONS
+from .registry import make_detector as make_detector

@@ -1,13 +1,4 @@
-from .checkup import (
-    Checkup,
-    Extra,
-    Finding,
-    examine,
-)
-
-__all__ = [
-    "Checkup",
-    "Extra",
-    "Finding",
-    "examine",
-]
+from .checkup import Checkup as Checkup
+from .checkup import Extra as Extra
+from .checkup import Finding as Finding
+from .checkup import examine as examine

@@ -1,37 +1,13 @@
-from .base import (
-    Engine,
-    Reply,
-    Request,
-    TokenLogprob,
-)
-from .make import (
-    ENGINE_NAMES,
-    ENGINE_OPTIONS,
-    make_engine,
-)
-from .openai_endpoint import OpenAIEngine
-from .openai_protocol import OpenAIConfig
-from .ray_data import (
-    RayConfig,
-    RayEngine,
-)
-from .vllm_offline import (
-    VLLMConfig,
-    VLLMEngine,
-)
-
-__all__ = [
-    "ENGINE_NAMES",
-    "ENGINE_OPTIONS",
-    "Engine",
-    "OpenAIConfig",
-    "OpenAIEngine",
-    "RayConfig",
-    "RayEngine",
-    "Reply",
-    "Request",
-    "TokenLogprob",
-    "VLLMConfig",
-    "VLLMEngine",
-    "make_engine",
-]
+from .base import Engine as Engine
+from .base import Reply as Reply
+from .base import Request as Request
+from .base import TokenLogprob as TokenLogprob
+from .make import ENGINE_NAMES as ENGINE_NAMES
+from .make import ENGINE_OPTIONS as ENGINE_OPTIONS
+from .make import make_engine as make_engine
+from .openai_endpoint import OpenAIEngine as OpenAIEngine
+from .openai_protocol import OpenAIConfig as OpenAIConfig
+from .ray_data import RayConfig as RayConfig
+from .ray_data import RayEngine as RayEngine
+from .vllm_offline import VLLMConfig as VLLMConfig
+from .vllm_offline import VLLMEngine as VLLMEngine

@@ -1,85 +1,35 @@
-from .classification import (
-    Answer,
-    classify,
-    ferbench_answer,
-    strict_answer,
-)
-from .compare import (
-    Difference,
-    PairedComparison,
-    compare_models,
-    cross_dataset,
-    holm,
-    mcnemar,
-    read_model,
-    swap_test,
-)
-from .faithfulness import (
-    AREAS,
-    judge,
-)
-from .measures import (
-    MEASURES,
-    Figure,
-    JudgedFaces,
-    Measure,
-    difference_figure,
-    mean_figure,
-)
-from .results import (
-    ClaimRow,
-    FaceRow,
-    Results,
-    read_face_rows,
-    read_results,
-    write_face_rows,
-    write_results,
-)
-from .run import (
-    CounterfactualSummary,
-    Evaluation,
-    EvaluationConfig,
-    MovedSummary,
-    evaluate,
-    evaluate_files,
-    summarize_counterfactual,
-    summarize_moved,
-)
-
-__all__ = [
-    "AREAS",
-    "MEASURES",
-    "Answer",
-    "ClaimRow",
-    "CounterfactualSummary",
-    "Difference",
-    "Evaluation",
-    "EvaluationConfig",
-    "FaceRow",
-    "Figure",
-    "JudgedFaces",
-    "Measure",
-    "MovedSummary",
-    "PairedComparison",
-    "Results",
-    "classify",
-    "compare_models",
-    "cross_dataset",
-    "difference_figure",
-    "evaluate",
-    "evaluate_files",
-    "ferbench_answer",
-    "holm",
-    "judge",
-    "mcnemar",
-    "mean_figure",
-    "read_face_rows",
-    "read_model",
-    "read_results",
-    "strict_answer",
-    "summarize_counterfactual",
-    "summarize_moved",
-    "swap_test",
-    "write_face_rows",
-    "write_results",
-]
+from .classification import Answer as Answer
+from .classification import classify as classify
+from .classification import ferbench_answer as ferbench_answer
+from .classification import strict_answer as strict_answer
+from .compare import Difference as Difference
+from .compare import PairedComparison as PairedComparison
+from .compare import compare_models as compare_models
+from .compare import cross_dataset as cross_dataset
+from .compare import holm as holm
+from .compare import mcnemar as mcnemar
+from .compare import read_model as read_model
+from .compare import swap_test as swap_test
+from .faithfulness import AREAS as AREAS
+from .faithfulness import judge as judge
+from .measures import MEASURES as MEASURES
+from .measures import Figure as Figure
+from .measures import JudgedFaces as JudgedFaces
+from .measures import Measure as Measure
+from .measures import difference_figure as difference_figure
+from .measures import mean_figure as mean_figure
+from .results import ClaimRow as ClaimRow
+from .results import FaceRow as FaceRow
+from .results import Results as Results
+from .results import read_face_rows as read_face_rows
+from .results import read_results as read_results
+from .results import write_face_rows as write_face_rows
+from .results import write_results as write_results
+from .run import CounterfactualSummary as CounterfactualSummary
+from .run import Evaluation as Evaluation
+from .run import EvaluationConfig as EvaluationConfig
+from .run import MovedSummary as MovedSummary
+from .run import evaluate as evaluate
+from .run import evaluate_files as evaluate_files
+from .run import summarize_counterfactual as summarize_counterfactual
+from .run import summarize_moved as summarize_moved

@@ -1,37 +1,13 @@
-from .counts import (
-    EvidenceCounts,
-    count_evidence,
-    draw_counts,
-)
-from .of_dataset import (
-    EvidenceRows,
-    FaceSource,
-    OpenFaceCsvs,
-)
-from .rows import (
-    EVIDENCE_SCHEMA,
-    EvidenceRow,
-    read_evidence,
-    write_evidence_table,
-)
-from .run import (
-    AnnotateConfig,
-    ImageFolder,
-    annotate,
-)
-
-__all__ = [
-    "EVIDENCE_SCHEMA",
-    "AnnotateConfig",
-    "EvidenceCounts",
-    "EvidenceRow",
-    "EvidenceRows",
-    "FaceSource",
-    "ImageFolder",
-    "OpenFaceCsvs",
-    "annotate",
-    "count_evidence",
-    "draw_counts",
-    "read_evidence",
-    "write_evidence_table",
-]
+from .counts import EvidenceCounts as EvidenceCounts
+from .counts import count_evidence as count_evidence
+from .counts import draw_counts as draw_counts
+from .of_dataset import EvidenceRows as EvidenceRows
+from .of_dataset import FaceSource as FaceSource
+from .of_dataset import OpenFaceCsvs as OpenFaceCsvs
+from .rows import EVIDENCE_SCHEMA as EVIDENCE_SCHEMA
+from .rows import EvidenceRow as EvidenceRow
+from .rows import read_evidence as read_evidence
+from .rows import write_evidence_table as write_evidence_table
+from .run import AnnotateConfig as AnnotateConfig
+from .run import ImageFolder as ImageFolder
+from .run import annotate as annotate

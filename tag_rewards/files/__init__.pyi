@@ -1,39 +1,14 @@
-from .images import (
-    ImageError,
-    decode_image,
-    encode_image,
-    read_image,
-)
-from .journal import (
-    Journal,
-    read_records,
-)
-from .objects import (
-    ParquetError,
-    open_parquet,
-)
-from .whole import (
-    NotWrittenError,
-    settle,
-    staged,
-    write_lock,
-    write_whole,
-    writer_of,
-)
-
-__all__ = [
-    "ImageError",
-    "Journal",
-    "NotWrittenError",
-    "ParquetError",
-    "decode_image",
-    "encode_image",
-    "open_parquet",
-    "read_image",
-    "read_records",
-    "settle",
-    "staged",
-    "write_lock",
-    "write_whole",
-    "writer_of",
-]
+from .images import ImageError as ImageError
+from .images import decode_image as decode_image
+from .images import encode_image as encode_image
+from .images import read_image as read_image
+from .journal import Journal as Journal
+from .journal import read_records as read_records
+from .objects import ParquetError as ParquetError
+from .objects import open_parquet as open_parquet
+from .whole import NotWrittenError as NotWrittenError
+from .whole import settle as settle
+from .whole import staged as staged
+from .whole import write_lock as write_lock
+from .whole import write_whole as write_whole
+from .whole import writer_of as writer_of

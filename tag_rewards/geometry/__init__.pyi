@@ -1,76 +1,38 @@
-from .au_rules import AU_REGIONS, Anchor, RegionRule
-from .boxes import (
-    KINDS,
-    BoxSpace,
-    Kind,
-    Resizing,
-    as_boxes,
-    box_area,
-    box_iou,
-    clip_boxes,
-    convert_boxes,
-    means_of_others,
-    scale_boxes,
-    smart_resize,
-)
-from .matching import Box, Matching, MatchingConfig, Polygon, Region, match
-from .regions import (
-    INNER_LIP,
-    JAW,
-    LEFT_BROW,
-    LEFT_EYE,
-    OUTER_LIP,
-    RIGHT_BROW,
-    RIGHT_EYE,
-    as_landmarks,
-    au_box,
-    au_boxes,
-    au_region,
-    au_regions,
-    average_face,
-    face_roll,
-    inner_eye_distance,
-    jaa_centres,
-    mirror_landmarks,
-)
-
-__all__ = [
-    "AU_REGIONS",
-    "INNER_LIP",
-    "JAW",
-    "KINDS",
-    "LEFT_BROW",
-    "LEFT_EYE",
-    "OUTER_LIP",
-    "RIGHT_BROW",
-    "RIGHT_EYE",
-    "Anchor",
-    "Box",
-    "BoxSpace",
-    "Kind",
-    "Matching",
-    "MatchingConfig",
-    "Polygon",
-    "Region",
-    "RegionRule",
-    "Resizing",
-    "as_boxes",
-    "as_landmarks",
-    "au_box",
-    "au_boxes",
-    "au_region",
-    "au_regions",
-    "average_face",
-    "box_area",
-    "box_iou",
-    "clip_boxes",
-    "convert_boxes",
-    "face_roll",
-    "inner_eye_distance",
-    "jaa_centres",
-    "match",
-    "means_of_others",
-    "mirror_landmarks",
-    "scale_boxes",
-    "smart_resize",
-]
+from .au_rules import AU_REGIONS as AU_REGIONS
+from .au_rules import Anchor as Anchor
+from .au_rules import RegionRule as RegionRule
+from .boxes import KINDS as KINDS
+from .boxes import BoxSpace as BoxSpace
+from .boxes import Kind as Kind
+from .boxes import Resizing as Resizing
+from .boxes import as_boxes as as_boxes
+from .boxes import box_area as box_area
+from .boxes import box_iou as box_iou
+from .boxes import clip_boxes as clip_boxes
+from .boxes import convert_boxes as convert_boxes
+from .boxes import means_of_others as means_of_others
+from .boxes import scale_boxes as scale_boxes
+from .boxes import smart_resize as smart_resize
+from .matching import Box as Box
+from .matching import Matching as Matching
+from .matching import MatchingConfig as MatchingConfig
+from .matching import Polygon as Polygon
+from .matching import Region as Region
+from .matching import match as match
+from .regions import INNER_LIP as INNER_LIP
+from .regions import JAW as JAW
+from .regions import LEFT_BROW as LEFT_BROW
+from .regions import LEFT_EYE as LEFT_EYE
+from .regions import OUTER_LIP as OUTER_LIP
+from .regions import RIGHT_BROW as RIGHT_BROW
+from .regions import RIGHT_EYE as RIGHT_EYE
+from .regions import as_landmarks as as_landmarks
+from .regions import au_box as au_box
+from .regions import au_boxes as au_boxes
+from .regions import au_region as au_region
+from .regions import au_regions as au_regions
+from .regions import average_face as average_face
+from .regions import face_roll as face_roll
+from .regions import inner_eye_distance as inner_eye_distance
+from .regions import jaa_centres as jaa_centres
+from .regions import mirror_landmarks as mirror_landmarks

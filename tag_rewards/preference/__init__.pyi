@@ -1,31 +1,12 @@
-from .judge import ask_judge
-from .ratings import (
-    Item,
-    Key,
-    Preferences,
-    Ratings,
-    bradley_terry,
-    krippendorff_alpha,
-    read_key,
-    read_ratings,
-    score_ratings,
-)
-from .study import (
-    StudyConfig,
-    make_study,
-)
-
-__all__ = [
-    "Item",
-    "Key",
-    "Preferences",
-    "Ratings",
-    "StudyConfig",
-    "ask_judge",
-    "bradley_terry",
-    "krippendorff_alpha",
-    "make_study",
-    "read_key",
-    "read_ratings",
-    "score_ratings",
-]
+from .judge import ask_judge as ask_judge
+from .ratings import Item as Item
+from .ratings import Key as Key
+from .ratings import Preferences as Preferences
+from .ratings import Ratings as Ratings
+from .ratings import bradley_terry as bradley_terry
+from .ratings import krippendorff_alpha as krippendorff_alpha
+from .ratings import read_key as read_key
+from .ratings import read_ratings as read_ratings
+from .ratings import score_ratings as score_ratings
+from .study import StudyConfig as StudyConfig
+from .study import make_study as make_study

@@ -1,69 +1,27 @@
-from .eval_set import (
-    EvaluationFace,
-    EvaluationSet,
-    evaluation_set,
-    read_evaluation_set,
-)
-from .face_target import (
-    Canvas,
-    TargetConfig,
-    image_target,
-)
-from .model_fits import check_model_fits
-from .placement import (
-    Blind,
-    Placement,
-    blind_grounding,
-)
-from .rows import (
-    IMAGE_TAG,
-    EvalRow,
-    RLRow,
-    SFTRow,
-    read_rl_parquet,
-    read_sft_parquet,
-)
-from .run import (
-    PrepareConfig,
-    PreparedCounts,
-    prepare,
-)
-from .texts import (
-    AUBox,
-    Imprecision,
-    PromptTemplate,
-    describe_space,
-    read_prompt,
-    render_prompt,
-    write_trace,
-)
-
-__all__ = [
-    "IMAGE_TAG",
-    "AUBox",
-    "Blind",
-    "Canvas",
-    "EvalRow",
-    "EvaluationFace",
-    "EvaluationSet",
-    "Imprecision",
-    "Placement",
-    "PrepareConfig",
-    "PreparedCounts",
-    "PromptTemplate",
-    "RLRow",
-    "SFTRow",
-    "TargetConfig",
-    "blind_grounding",
-    "check_model_fits",
-    "describe_space",
-    "evaluation_set",
-    "image_target",
-    "prepare",
-    "read_evaluation_set",
-    "read_prompt",
-    "read_rl_parquet",
-    "read_sft_parquet",
-    "render_prompt",
-    "write_trace",
-]
+from .eval_set import EvaluationFace as EvaluationFace
+from .eval_set import EvaluationSet as EvaluationSet
+from .eval_set import evaluation_set as evaluation_set
+from .eval_set import read_evaluation_set as read_evaluation_set
+from .face_target import Canvas as Canvas
+from .face_target import TargetConfig as TargetConfig
+from .face_target import image_target as image_target
+from .model_fits import check_model_fits as check_model_fits
+from .placement import Blind as Blind
+from .placement import Placement as Placement
+from .placement import blind_grounding as blind_grounding
+from .rows import IMAGE_TAG as IMAGE_TAG
+from .rows import EvalRow as EvalRow
+from .rows import RLRow as RLRow
+from .rows import SFTRow as SFTRow
+from .rows import read_rl_parquet as read_rl_parquet
+from .rows import read_sft_parquet as read_sft_parquet
+from .run import PrepareConfig as PrepareConfig
+from .run import PreparedCounts as PreparedCounts
+from .run import prepare as prepare
+from .texts import AUBox as AUBox
+from .texts import Imprecision as Imprecision
+from .texts import PromptTemplate as PromptTemplate
+from .texts import describe_space as describe_space
+from .texts import read_prompt as read_prompt
+from .texts import render_prompt as render_prompt
+from .texts import write_trace as write_trace

@@ -1,29 +1,12 @@
-from .measures import (
-    FaceQuality,
-    Limit,
-    head_pose,
-    measure_quality,
-)
-from .run import draw_quality, judge_images, quality_table
-from .table import (
-    Judged,
-    QualityRow,
-    measure_samples,
-    read_rejected,
-    write_quality,
-)
-
-__all__ = [
-    "FaceQuality",
-    "Judged",
-    "Limit",
-    "QualityRow",
-    "draw_quality",
-    "head_pose",
-    "judge_images",
-    "measure_quality",
-    "measure_samples",
-    "quality_table",
-    "read_rejected",
-    "write_quality",
-]
+from .measures import FaceQuality as FaceQuality
+from .measures import Limit as Limit
+from .measures import head_pose as head_pose
+from .measures import measure_quality as measure_quality
+from .run import draw_quality as draw_quality
+from .run import judge_images as judge_images
+from .run import quality_table as quality_table
+from .table import Judged as Judged
+from .table import QualityRow as QualityRow
+from .table import measure_samples as measure_samples
+from .table import read_rejected as read_rejected
+from .table import write_quality as write_quality

@@ -1,5 +1,1 @@
-from .report import write_report
-
-__all__ = [
-    "write_report",
-]
+from .report import write_report as write_report

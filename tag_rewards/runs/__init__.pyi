@@ -1,35 +1,13 @@
-from .curves import (
-    SpeedRow,
-    draw_curves,
-    speed_rows,
-    training_series,
-    validation_series,
-)
-from .folder import (
-    Generation,
-    StepMetrics,
-    read_generations,
-    read_metrics,
-    read_settings,
-    read_timings,
-)
-from .summary import (
-    SummaryPaths,
-    write_summary,
-)
-
-__all__ = [
-    "Generation",
-    "SpeedRow",
-    "StepMetrics",
-    "SummaryPaths",
-    "draw_curves",
-    "read_generations",
-    "read_metrics",
-    "read_settings",
-    "read_timings",
-    "speed_rows",
-    "training_series",
-    "validation_series",
-    "write_summary",
-]
+from .curves import SpeedRow as SpeedRow
+from .curves import draw_curves as draw_curves
+from .curves import speed_rows as speed_rows
+from .curves import training_series as training_series
+from .curves import validation_series as validation_series
+from .folder import Generation as Generation
+from .folder import StepMetrics as StepMetrics
+from .folder import read_generations as read_generations
+from .folder import read_metrics as read_metrics
+from .folder import read_settings as read_settings
+from .folder import read_timings as read_timings
+from .summary import SummaryPaths as SummaryPaths
+from .summary import write_summary as write_summary

@@ -1,14 +1,5 @@
-from .conversations import SequenceLengths, write_for_trainer
-from .mix import (
-    SFTDataConfig,
-    WeightedDataset,
-    prepare_sft_data,
-)
-
-__all__ = [
-    "SFTDataConfig",
-    "SequenceLengths",
-    "WeightedDataset",
-    "prepare_sft_data",
-    "write_for_trainer",
-]
+from .conversations import SequenceLengths as SequenceLengths
+from .conversations import write_for_trainer as write_for_trainer
+from .mix import SFTDataConfig as SFTDataConfig
+from .mix import WeightedDataset as WeightedDataset
+from .mix import prepare_sft_data as prepare_sft_data

@@ -1,32 +1,14 @@
-from . import strategies
-from .attack import (
-    AttackConfig,
-    AttackResult,
-    attack_reward,
-)
-from .contract import (
-    PROMISES,
-    ContractViolation,
-    RewardContract,
-    assert_reward_contract,
-    from_batch,
-)
-from .hacks import HACKS, Hack, hacks_against
-from .traces import TARGETS, honest_text
-
-__all__ = [
-    "HACKS",
-    "PROMISES",
-    "TARGETS",
-    "AttackConfig",
-    "AttackResult",
-    "ContractViolation",
-    "Hack",
-    "RewardContract",
-    "assert_reward_contract",
-    "attack_reward",
-    "from_batch",
-    "hacks_against",
-    "honest_text",
-    "strategies",
-]
+from . import strategies as strategies
+from .attack import AttackConfig as AttackConfig
+from .attack import AttackResult as AttackResult
+from .attack import attack_reward as attack_reward
+from .contract import PROMISES as PROMISES
+from .contract import ContractViolation as ContractViolation
+from .contract import RewardContract as RewardContract
+from .contract import assert_reward_contract as assert_reward_contract
+from .contract import from_batch as from_batch
+from .hacks import HACKS as HACKS
+from .hacks import Hack as Hack
+from .hacks import hacks_against as hacks_against
+from .traces import TARGETS as TARGETS
+from .traces import honest_text as honest_text

@@ -1,31 +1,13 @@
-from .message import message_text
-from .text import (
-    MAX_BOXES,
-    MAX_CHARS,
-    MAX_REASONING,
-    Claim,
-    Step,
-    Trace,
-    has_word,
-    parse_trace,
-    read_trace,
-    render,
-    text_of,
-    without_reasoning,
-)
-
-__all__ = [
-    "MAX_BOXES",
-    "MAX_CHARS",
-    "MAX_REASONING",
-    "Claim",
-    "Step",
-    "Trace",
-    "has_word",
-    "message_text",
-    "parse_trace",
-    "read_trace",
-    "render",
-    "text_of",
-    "without_reasoning",
-]
+from .message import message_text as message_text
+from .text import MAX_BOXES as MAX_BOXES
+from .text import MAX_CHARS as MAX_CHARS
+from .text import MAX_REASONING as MAX_REASONING
+from .text import Claim as Claim
+from .text import Step as Step
+from .text import Trace as Trace
+from .text import has_word as has_word
+from .text import parse_trace as parse_trace
+from .text import read_trace as read_trace
+from .text import render as render
+from .text import text_of as text_of
+from .text import without_reasoning as without_reasoning

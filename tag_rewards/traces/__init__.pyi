@@ -1,49 +1,17 @@
-from .config import (
-    BuildConfig,
-    BuildData,
-)
-from .exported import export
-from .ledger import (
-    LedgerReader,
-    open_ledger,
-    read_ledger,
-)
-from .progress import (
-    BuildStatus,
-    status,
-)
-from .prompts import (
-    PolicyConfig,
-    WriterPrompt,
-    load_prompt,
-)
-from .records import (
-    Attempt,
-    TraceSample,
-)
-from .run import build
-from .verifier import (
-    Verdict,
-    VerifyConfig,
-    verify,
-)
-
-__all__ = [
-    "Attempt",
-    "BuildConfig",
-    "BuildData",
-    "BuildStatus",
-    "LedgerReader",
-    "PolicyConfig",
-    "TraceSample",
-    "Verdict",
-    "VerifyConfig",
-    "WriterPrompt",
-    "build",
-    "export",
-    "load_prompt",
-    "open_ledger",
-    "read_ledger",
-    "status",
-    "verify",
-]
+from .config import BuildConfig as BuildConfig
+from .config import BuildData as BuildData
+from .exported import export as export
+from .ledger import LedgerReader as LedgerReader
+from .ledger import open_ledger as open_ledger
+from .ledger import read_ledger as read_ledger
+from .progress import BuildStatus as BuildStatus
+from .progress import status as status
+from .prompts import PolicyConfig as PolicyConfig
+from .prompts import WriterPrompt as WriterPrompt
+from .prompts import load_prompt as load_prompt
+from .records import Attempt as Attempt
+from .records import TraceSample as TraceSample
+from .run import build as build
+from .verifier import Verdict as Verdict
+from .verifier import VerifyConfig as VerifyConfig
+from .verifier import verify as verify

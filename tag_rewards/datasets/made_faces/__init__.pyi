@@ -1,25 +1,9 @@
-from .dataset import (
-    DISTRACTORS,
-    MadeFace,
-    aligned,
-    make_face,
-    observe,
-    warped,
-    write_dataset,
-)
-from .shape import (
-    DRAWN_AUS,
-    neutral_shape,
-)
-
-__all__ = [
-    "DISTRACTORS",
-    "DRAWN_AUS",
-    "MadeFace",
-    "aligned",
-    "make_face",
-    "neutral_shape",
-    "observe",
-    "warped",
-    "write_dataset",
-]
+from .dataset import DISTRACTORS as DISTRACTORS
+from .dataset import MadeFace as MadeFace
+from .dataset import aligned as aligned
+from .dataset import make_face as make_face
+from .dataset import observe as observe
+from .dataset import warped as warped
+from .dataset import write_dataset as write_dataset
+from .shape import DRAWN_AUS as DRAWN_AUS
+from .shape import neutral_shape as neutral_shape
