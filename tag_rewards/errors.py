@@ -1,4 +1,8 @@
-"""What the library raises when its input is at fault, and not the library."""
+"""What the library raises when its input is at fault, and not the library.
+
+What opens a file raises `OSError` where that cannot be opened, read or written, as everywhere in
+Python; docstrings say it only where there is more to say.
+"""
 
 from reprlib import Repr
 

@@ -143,7 +143,6 @@ def read_completions(path: Path, faces: Sequence[EvaluationFace] = ()) -> dict[s
     Raises:
         InputError: A line is no completion, or a face has two; or lines name no face, and are not
             as many as the faces, or of other labels.
-        OSError: The file cannot be opened.
     """
     completions: dict[str, Completion] = {}
     unnamed = 0

@@ -325,7 +325,6 @@ def ask_counterfactuals(
     Raises:
         InputError: The data or the completions cannot be used, or the file cannot be gone on with,
             or the engine cannot go on.
-        OSError: A file cannot be read or written.
     """
 
     def pictures(

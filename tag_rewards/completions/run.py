@@ -85,7 +85,6 @@ class Model:
 
         Raises:
             InputError: They are others, or the model's files cannot be read; one sentence.
-            OSError: A file cannot be opened.
         """
         processor = processor_settings(self.engine, self.options)
         if processor is not None:
@@ -96,7 +95,6 @@ class Model:
 
         Raises:
             InputError: The engine's option `enable_thinking` says something else.
-            OSError: The file cannot be opened.
         """
         prepared = recorded_thinking(data)
         if prepared is None or self.engine not in ENGINE_OPTIONS:
@@ -160,7 +158,6 @@ def ask_model(
     Raises:
         InputError: The data cannot be used, the model does not write boxes as they are in the data,
             a file cannot be gone on with, or the engine cannot go on.
-        OSError: A file cannot be read or written.
     """
     if config is None:
         config = GenerationConfig(chunk=CHUNK if model.engine == "vllm" else None)
@@ -254,7 +251,6 @@ def generate(
     Raises:
         InputError: The data cannot be used, the file cannot be gone on with, or the engine cannot
             go on.
-        OSError: A file cannot be read or written.
     """
     require_at_least_1(limit=limit)
     faces = _faces_by_id(data)
@@ -349,7 +345,6 @@ def write_batch(
 
     Raises:
         InputError: The data cannot be used, or two faces have one id, by which answers are known.
-        OSError: A file cannot be read or written.
     """
     require_at_least_1(limit=limit)
     config, endpoint = config or GenerationConfig(), endpoint or OpenAIConfig()

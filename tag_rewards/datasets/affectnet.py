@@ -71,7 +71,6 @@ def read_affectnet(root: str | Path, release: Release | None = None) -> Dataset:
     Raises:
         InputError: Nothing of either release is there, a row is malformed, or an image or an
             annotation does not exist.
-        OSError: A file cannot be opened.
     """
     root = Path(root)
     found: Release = "new" if any((root / name).is_dir() for name in _SETS.values()) else "old"

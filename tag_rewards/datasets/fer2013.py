@@ -46,7 +46,6 @@ def read_fer2013(root: str | Path) -> Dataset:
 
     Raises:
         InputError: The file is missing or no such table, or a field is malformed.
-        OSError: It cannot be opened.
 
     Example:
         >>> import tempfile

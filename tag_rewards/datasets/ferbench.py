@@ -86,7 +86,6 @@ def read_ferbench(root: str | Path, name: str) -> Dataset:
     Raises:
         InputError: The list is not there or is none, it names an image twice, a label is no
             expression, or an image is missing or there twice.
-        OSError: A file cannot be opened.
     """
     root, builder = Path(root), Builder()
     by_name = cache(_by_name)

@@ -193,7 +193,6 @@ def read_ferplus(root: str | Path, rule: str = "majority") -> Dataset:
     Raises:
         InputError: A file is missing, a row or a vote is malformed, the two tables do not belong
             together, or a row's image does not exist.
-        OSError: A file cannot be opened.
         ValueError: There is no such rule.
     """
     if rule not in RULES:

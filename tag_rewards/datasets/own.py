@@ -51,7 +51,6 @@ def read_own(root: str | Path) -> Dataset:
 
     Raises:
         InputError: As they raise it, or there are two tables.
-        OSError: A file cannot be opened.
     """
     root = Path(root)
     if not root.is_dir():

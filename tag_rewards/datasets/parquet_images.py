@@ -71,7 +71,6 @@ def read_parquet_images(
         InputError: There is no such file, its columns are others, or a row has no image or a label
             that is none; names file, row and value.
         MissingFilesError: Files that rows name do not exist.
-        OSError: A file cannot be opened.
 
     Example:
         >>> import json, tempfile, pyarrow.parquet as pq

@@ -155,7 +155,6 @@ def load_protocol(
     Raises:
         InputError: There is no such protocol, the folder is not the dataset, counts differ, or no
             image is left.
-        OSError: A file cannot be opened.
     """
     if isinstance(protocol, str):
         protocol = protocol_named(protocol)

@@ -167,7 +167,6 @@ def load_image(sample: FaceSample) -> NDArray[np.uint8]:
 
     Raises:
         InputError: It is no image that OpenCV can read, or the table that holds it is damaged.
-        OSError: A file cannot be opened.
     """
     return pixels_of(image_bytes(sample), sample.path)
 
@@ -185,7 +184,6 @@ def unpack(samples: Iterable[FaceSample]) -> int:
 
     Raises:
         InputError: The table is damaged.
-        OSError: A file cannot be written.
     """
     written = 0
     for sample in samples:

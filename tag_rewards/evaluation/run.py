@@ -141,7 +141,6 @@ def evaluate_files(
         InputError: The completions are not of these faces or of several models, or a file is
             wrong, or was changed while it was read. Nothing is written.
         NotWrittenError: `out` cannot be written; it is as it was before.
-        OSError: A file cannot be read.
     """
     config = config or EvaluationConfig()
     read = (completions, train_data, counterfactual, moved, Path(source))
@@ -344,7 +343,6 @@ def summarize_counterfactual(
 
     Raises:
         InputError: The file is another; the message names file and line.
-        OSError: It cannot be opened.
     """
     claimed, others, masked, overlap = [], [], [], []
     left_out: Counter[str] = Counter()
@@ -428,7 +426,6 @@ def summarize_moved(
 
     Raises:
         InputError: The file is another or of other faces; the message names file and line.
-        OSError: It cannot be opened.
     """
     targets = {face.id: face.target for face in faces}
     sums: list[tuple[float, float]] = []

@@ -85,7 +85,6 @@ class OpenFaceCsvs:
 
         Raises:
             OpenFaceError: The CSV cannot be trusted, or is of a video.
-            OSError: It cannot be opened.
         """
         if not self._csvs.has_csv(sample.path):
             return NO_CSV if self._csvs.has_details else NO_CSV_NOR_DETAILS
@@ -143,7 +142,6 @@ class EvidenceRows:
         Raises:
             FaceSourceError: The image is not the one that was looked at.
             InputError: The row is wrong.
-            OSError: A file cannot be opened.
         """
         place = self._places.get(self._name(sample))
         if place is None:

@@ -162,9 +162,6 @@ def write_evidence_table(path: Path, table: pa.Table) -> None:
     Args:
         path: The file.
         table: What `evidence_table` made.
-
-    Raises:
-        OSError: It cannot be written.
     """
     with whole(path) as file:
         pq.write_table(table, file, row_group_size=ROWS_IN_GROUP, compression="zstd")
@@ -209,7 +206,6 @@ def read_evidence(source: str | Path | Sequence[str | Path]) -> Iterator[Evidenc
 
     Raises:
         InputError: A file is no evidence parquet, or a row is wrong.
-        OSError: A file cannot be opened.
 
     Example:
         >>> import tempfile

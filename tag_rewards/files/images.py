@@ -49,7 +49,6 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         ImageError: The file is no image that OpenCV knows, or one that is cut.
-        OSError: The file cannot be opened.
     """
     return pixels_of(path.read_bytes(), path)
 

@@ -161,7 +161,6 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
     Raises:
         InputError: A line is no JSON object with an `id`; names file and line.
-        OSError: The file cannot be opened.
     """
     records = []
     for number, record in read_objects(path, "remove the line", finite=True):

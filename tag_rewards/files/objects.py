@@ -186,7 +186,6 @@ def open_parquet(
     Raises:
         ParquetError: It is no parquet file, or a column is missing or of another kind; or what is
             read of it in the block is damaged, or has no value of the schema's type.
-        OSError: It cannot be opened.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -139,7 +139,6 @@ def alone(path: Path, refusal: str) -> Iterator[IO[bytes]]:
 
     Raises:
         InputError: Another process has it.
-        OSError: It cannot be opened.
     """
     until = time.monotonic() + _PATIENCE
     while True:

@@ -229,7 +229,6 @@ def grpo_dataset(path: str | Path) -> Dataset:
 
     Raises:
         ValueError: The file has no column `prompt` or `images`.
-        OSError: The file cannot be opened.
     """
     from datasets import Dataset, Image, List
 

@@ -52,7 +52,6 @@ def draw(
 
     Raises:
         InputError: The image cannot be read, or the target is of an image of another shape.
-        OSError: The file cannot be opened.
 
     Example:
         >>> import numpy as np
@@ -136,7 +135,6 @@ def prepared_face(path: Path, number: int | None = None, id: str | None = None) 
 
     Raises:
         InputError: There is no such row, both are given, or the file is none of these.
-        OSError: A file cannot be opened.
     """
     if number is not None and id is not None:
         raise InputError("--row and --id say both which row it is; give one")

@@ -81,7 +81,6 @@ def ask_judge(
 
     Raises:
         InputError: The data are others, the engine cannot go on, or no answer could be read.
-        OSError: A file cannot be read.
     """
     config = config or GenerationConfig(max_tokens=512)
     require_at_least_1(limit=limit)

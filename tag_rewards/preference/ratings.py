@@ -111,7 +111,6 @@ def read_key(path: Path) -> Key:
 
     Raises:
         InputError: The file holds something else.
-        OSError: It cannot be opened.
     """
     return _read(path, Key, "give the .key.json that `tag-rewards preference make` wrote")
 
@@ -121,7 +120,6 @@ def read_ratings(path: Path) -> Ratings:
 
     Raises:
         InputError: The file holds something else.
-        OSError: It cannot be opened.
     """
     ratings = _read(path, Ratings, "give a file that the page of the study saved")
     if not ratings.rater.strip():
@@ -314,7 +312,6 @@ def score_ratings(
     Raises:
         InputError: A file is wrong, of another study or a second one of the same rater, or no rater
             is left. The message names the file.
-        OSError: A file cannot be opened.
     """
     if not 0 <= least_checks <= 1:
         raise InputError(f"the least share of checks is {least_checks}, not in [0, 1]")

@@ -115,7 +115,6 @@ def make_study(
     Raises:
         InputError: A file is wrong, or there is no face to compare; one sentence.
         NotWrittenError: The files cannot be written.
-        OSError: A file cannot be read.
     """
     config = config or StudyConfig()
     if out.suffix != ".html":

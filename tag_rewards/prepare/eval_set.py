@@ -90,7 +90,6 @@ def evaluation_set(
 
     Raises:
         ValueError: An image or what a detector saw in it cannot be trusted; one sentence.
-        OSError: A file cannot be opened.
     """
     protocol, samples = loaded.protocol, loaded.evaluated
     if not samples:
@@ -135,7 +134,6 @@ def read_evaluation_set(path: str | Path) -> EvaluationSet:
 
     Raises:
         ParquetError: The file is another, or a value is missing or wrong; names file, row, field.
-        OSError: The file cannot be opened.
     """
     path = Path(path)
     with open_parquet(path, EVAL_SCHEMA) as file:

@@ -504,7 +504,6 @@ def image_target(image: Path, detection: Detection, label: str, config: TargetCo
     Raises:
         InputError: There is no face to make a target of, and why; or the label is none.
         ImageError: The image cannot be read.
-        OSError: It cannot be opened.
     """
     try:
         sample = FaceSample(image.stem, image, require_expression(label), "test")

@@ -59,7 +59,6 @@ def check_model_fits(
     Raises:
         InputError: They are others, or the model cannot be looked up; one sentence.
         ParquetError: The file is another, or a value is missing or wrong.
-        OSError: A file cannot be opened.
     """
     images = read_model_images(model, processor)
     seen: dict[tuple[BoxSpace, str, tuple[int, int]], str] = {}

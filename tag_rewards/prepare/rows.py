@@ -426,7 +426,6 @@ def read_rl_parquet(path: str | Path) -> Iterator[RLRow]:
     Raises:
         ParquetError: The file is no parquet file, a column is missing or has another type, or a
             value is missing or wrong.
-        OSError: The file cannot be opened.
     """
     return _read(Path(path), RLRow)
 

@@ -187,7 +187,6 @@ def prepare(
     Raises:
         InputError: The input is unusable; one sentence that names file, row, field and value.
         NotWrittenError: `out` cannot be written.
-        OSError: A file cannot be read.
     """
     dataset, out = Path(dataset), Path(out)
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)

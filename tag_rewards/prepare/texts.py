@@ -274,7 +274,6 @@ def read_prompt(file: Traversable) -> PromptTemplate:
 
     Raises:
         InputError: It is no template that gives a prompt; one sentence that names file and line.
-        OSError: The file cannot be read.
 
     Example:
         >>> import tempfile

@@ -72,7 +72,6 @@ def judge_images(
             of a measure that no image has, or limits where all images are of the evaluated split
             and kept; or `out` has the name of its picture.
         NotWrittenError: The folder of `out` cannot be written.
-        OSError: A file cannot be opened.
     """
     out = Path(out)
     picture = picture_of(out)

@@ -157,7 +157,6 @@ def measure_samples(
 
     Raises:
         ValueError: What the detector saw cannot be trusted; one sentence.
-        OSError: A file cannot be opened.
     """
     waiting = iter(samples)
     with ThreadPoolExecutor() as pool:  # OpenCV works outside of Python's lock
@@ -269,7 +268,6 @@ def read_rejected(path: Path) -> Rejected:
 
     Raises:
         InputError: The file is no quality parquet.
-        OSError: It cannot be opened.
     """
     schema = pa.schema([QUALITY_SCHEMA.field(name) for name in ("id", "rejected")])
     try:

@@ -131,7 +131,6 @@ def write_report(folders: Sequence[Path], out: Path, run: Path | None = None) ->
     Raises:
         InputError: A folder holds no results, or its files are malformed; the message names it.
         NotWrittenError: `out` cannot be written.
-        OSError: A file cannot be read.
     """
     entries = read_entries(folders)
     metrics = None if run is None else read_metrics(run)

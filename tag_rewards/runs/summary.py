@@ -123,7 +123,6 @@ def write_summary(run: Path, data: Path) -> SummaryPaths:
         InputError: A file is missing or malformed, or the run was validated on other data; the
             message names file, line or row, and field.
         NotWrittenError: The run's folder cannot be written.
-        OSError: A file cannot be read.
     """
     metrics = read_metrics(run)
     held_out = read_held_out(run / "validation", data / "rl_test.parquet")

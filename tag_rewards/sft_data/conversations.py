@@ -252,7 +252,6 @@ def write_for_trainer(folder: Path, form: Format) -> list[Path]:
     Raises:
         InputError: There is no `sft_train.parquet`, a row cannot be trained on, or
             `dataset_info.json` is there and holds no JSON object.
-        OSError: A file cannot be read or written.
     """
     files = {
         split: ConversationFile(path)

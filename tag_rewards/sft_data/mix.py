@@ -123,7 +123,6 @@ def prepare_sft_data(
     Raises:
         InputError: A dataset is unusable, or `out` was made of something else; one sentence that
             says which and what to do.
-        OSError: A file cannot be read or written.
     """
     on_start, on_rows = on_start or (lambda _: None), on_rows or (lambda _: None)
     files = {split: _existing(datasets, split) for split in SPLITS}

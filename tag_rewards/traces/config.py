@@ -79,7 +79,6 @@ class BuildData:
 
         Raises:
             InputError: The dataset is not as its protocol says.
-            OSError: A file cannot be opened.
         """
         return load_protocol(
             self.protocol, self.dataset, allow_mismatch=self.allow_mismatch, splits=self.splits
@@ -90,7 +89,6 @@ class BuildData:
 
         Raises:
             InputError: It is not as expected, or of other images; one sentence.
-            OSError: A file cannot be opened.
         """
         source: FaceSource = (
             EvidenceRows(self.evidence, self.dataset)

@@ -144,7 +144,6 @@ def export(
     Raises:
         InputError: There is no build, its dataset is gone, its ledger holds no sample, or
             `held_out` is out of range.
-        OSError: A file cannot be read or written.
     """
     data = read_build_record(out)
     loaded, annotation = data.load(), data.annotation

@@ -241,7 +241,6 @@ def load_prompt(mode: Mode, file: Path | None = None) -> WriterPrompt:
         InputError: It is no jinja2 template, uses a field that there is not, reaches for what is
             behind a field in Python, or does not have `<image>` exactly once; the message names
             file, line and field.
-        OSError: The file cannot be read.
 
     Example:
         >>> load_prompt("blind").mode

@@ -81,7 +81,6 @@ def build(
     Raises:
         InputError: The input is unusable, another process builds here, the engine cannot go on, or
             the disk is full; one sentence. What was recorded is kept.
-        OSError: A file cannot be opened.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder to write to")

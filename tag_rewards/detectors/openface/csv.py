@@ -183,7 +183,6 @@ def read_openface_csv(path: str | Path) -> list[OpenFaceRow]:
     Raises:
         OpenFaceError: The file is empty or cut, the header lacks a column, a row has another
             number of fields, or a value that is used is no number or out of range.
-        OSError: The file cannot be opened.
 
     Example:
         >>> import tempfile
@@ -521,7 +520,6 @@ class OpenFaceFolder:
 
         Raises:
             OpenFaceError: The CSV cannot be trusted, or is of a video.
-            OSError: It cannot be opened.
         """
         rows = read_image_csv(self._csv(image), au_static=self._au_static)
         return tuple(successful_faces(rows, self.name, self.version))
