@@ -7,8 +7,6 @@ up: it is honest but for noise of 2 % of the image in each side of a box, one AU
 another one, and one answer in seven. Seven minutes on a busy core.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from pathlib import Path

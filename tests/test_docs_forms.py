@@ -1,7 +1,5 @@
 """docs/forms.md: its examples run, and its table is what each form writes and earns."""
 
-from __future__ import annotations
-
 import doctest
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The four tutorials, block for block as they stand, each in an empty folder."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

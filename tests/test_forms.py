@@ -1,7 +1,5 @@
 """The form: its words, what a wrong one is told, and a form of one's own from target to score."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

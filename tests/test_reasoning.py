@@ -1,7 +1,5 @@
 """Reasoning: set apart in every marking, never paid, and asked for or not."""
 
-from __future__ import annotations
-
 import re
 from types import SimpleNamespace
 

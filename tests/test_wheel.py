@@ -4,8 +4,6 @@ The clean environment has the wheel, and of the packages of this one only those 
 for without extras. Nothing is downloaded.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import shutil

@@ -1,7 +1,5 @@
 """A real HTTP server that misbehaves as told, for the engine that asks endpoints."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import threading

@@ -1,7 +1,5 @@
 """The example without a face, and the page that shows it."""
 
-from __future__ import annotations
-
 import doctest
 import re
 import runpy

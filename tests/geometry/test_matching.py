@@ -1,7 +1,5 @@
 """The matching knows no faces, and keeps its promises for names of any kind."""
 
-from __future__ import annotations
-
 import math
 import random
 import subprocess

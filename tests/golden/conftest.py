@@ -9,8 +9,6 @@ written anew by
 and whoever changes a number says so in CHANGELOG.md.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -4,8 +4,6 @@ Imports an adapter when it is called, and nothing but the library, so that the t
 run it where no stack is installed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import threading

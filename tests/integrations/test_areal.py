@@ -5,8 +5,6 @@ Replayed from areal 1.0.4: `areal/workflow/vision_rlvr.py` (the call, with every
 timeout the reward is 0) and `areal/utils/dynamic_import.py`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import multiprocessing

@@ -1,7 +1,5 @@
 """Every adapter keeps every promise of `tag_rewards.testing`."""
 
-from __future__ import annotations
-
 import pkgutil
 from functools import partial
 

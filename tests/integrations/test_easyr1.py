@@ -6,8 +6,6 @@ sequential managers, chosen by `worker.reward.reward_type`), and as AutoRewardMa
 (`verl/utils/dataset.py`), out of a NumPy array of objects.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from collections import defaultdict

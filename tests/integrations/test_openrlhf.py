@@ -8,8 +8,6 @@ and `examples/python/reward_func.py` (the signature and the types of the result)
 column `--data.label_key`. Tokens and prompts are those of the repository's own tiny Qwen2.5-VL.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 import json

@@ -7,8 +7,6 @@ verl's configuration; before, verl's NaiveRewardManager got the function itself)
 that of its naive manager.
 """
 
-from __future__ import annotations
-
 import enum
 import importlib
 import inspect

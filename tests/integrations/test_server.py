@@ -1,7 +1,5 @@
 """The server's app: what each endpoint answers, and what it refuses."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

@@ -1,7 +1,5 @@
 """The server as users run it: processes on a port, and clients that do not behave."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ With skyrl-gym (run with 0.4.0) through its own `register` and `make`; else repl
 `envs/registration.py` (`make` calls the entry point with its keywords) and `envs/base_text_env.py`.
 """
 
-from __future__ import annotations
-
 import runpy
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The examples of the stacks: their options are the defaults, and their data is what they read."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """TRL's contract for a reward function, as `GRPOTrainer._calculate_rewards` of 1.16 calls it."""
 
-from __future__ import annotations
-
 import dataclasses
 import doctest
 import importlib

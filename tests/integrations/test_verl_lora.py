@@ -1,7 +1,5 @@
 """LoRA's adapter in the weights: the folder loads as the model that PEFT has in memory."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """TagRewardManager through verl's own code: its loader, its worker, its managers, its metrics."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import functools

@@ -1,7 +1,5 @@
 """verl's contract for a reward function, trap by trap."""
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import inspect

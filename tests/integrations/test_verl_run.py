@@ -1,7 +1,5 @@
 """Two steps of a real GRPO run: verl, vLLM and Ray; two datasets; TensorBoard's files."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """verl's adapter without verl: its settings, its batches and its curves."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import threading

@@ -3,8 +3,6 @@
 A whole training run is in test_verl_run.py.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The grammar of denial: a case for each of its rules, and sentences in varied wording."""
 
-from __future__ import annotations
-
 import csv
 import time
 from collections import Counter

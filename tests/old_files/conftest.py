@@ -1,7 +1,5 @@
 """Files that an older version wrote, in a folder of their own where today's commands are run."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

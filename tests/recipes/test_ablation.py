@@ -1,7 +1,5 @@
 """run_ablation.sh: its arms, its faces, what it measures, its table; and what it does again."""
 
-from __future__ import annotations
-
 import csv
 import doctest
 import importlib

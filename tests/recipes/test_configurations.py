@@ -1,7 +1,5 @@
 """What verl is given: recipes/config and the scripts' overrides, composed with verl's own files."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What verl's SFT trainer computes the loss on: the assistant's tokens, in verl's own batches."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What SFT trains on: lengths are verl's own, too long ones are told, other data is refused."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

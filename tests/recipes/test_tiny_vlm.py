@@ -1,7 +1,5 @@
 """The tiny VLM: its shortcuts compute what transformers does; its base is what its log says."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Single rewards and their options, on cases worked out by hand."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whether the words of a trace fit its boxes, its AUs and its answer."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

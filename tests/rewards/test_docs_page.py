@@ -1,7 +1,5 @@
 """The examples and the numbers of docs/rewards.md, and the example script."""
 
-from __future__ import annotations
-
 import doctest
 import runpy
 from pathlib import Path

@@ -3,8 +3,6 @@
 Boxes without a name are compared with every way of naming them, tried one by one.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise, permutations
 
 import pytest

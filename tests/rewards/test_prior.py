@@ -1,7 +1,5 @@
 """The formulas of other projects, on cases worked out by hand from their sources."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

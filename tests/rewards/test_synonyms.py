@@ -1,7 +1,5 @@
 """Words of the user's own for the labels, from the file to every reading of an answer."""
 
-from __future__ import annotations
-
 import builtins
 import json
 import pickle

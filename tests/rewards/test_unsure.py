@@ -1,7 +1,5 @@
 """AUs of which the detector is unsure: what naming them is worth."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """What is claimed wrongly is never free: the options `mentions`, `denominator` and `unnamed`."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

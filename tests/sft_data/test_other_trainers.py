@@ -6,8 +6,6 @@ axolotl 0.19.0 (`processing_strategies.py`, `ProcessingStrategy.__call__`). docs
 was run with the packages themselves.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

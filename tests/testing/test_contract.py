@@ -1,7 +1,5 @@
 """The battery: what it passes, and what each promise catches."""
 
-from __future__ import annotations
-
 import multiprocessing
 import pickle
 from functools import partial

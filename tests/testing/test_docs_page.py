@@ -1,7 +1,5 @@
 """docs/testing.md: its output is what the example prints, and its snippets run."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

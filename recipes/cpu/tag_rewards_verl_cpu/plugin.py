@@ -1,7 +1,5 @@
 """What `import verl` loads in every process (entry-point group `verl.plugins`)."""
 
-from __future__ import annotations
-
 from tag_rewards_verl_cpu import wanted
 
 if wanted():
