@@ -5,6 +5,7 @@ Python; docstrings say it only where there is more to say.
 """
 
 from reprlib import Repr
+from typing import Any, get_args
 
 LONGEST_MESSAGE = 2000
 """Characters after which the message of an `InputError` is cut."""
@@ -71,6 +72,25 @@ def shown(value: object) -> str:
 
 def require_at_least_1(**settings: int | None) -> None:
     """Raise `InputError` for the first setting below 1; one that is None is passed over."""
+    require_at_least(1, **settings)
+
+
+def require_at_least(least: int, **settings: float | None) -> None:
+    """Raise `InputError` for the first setting below `least`; one that is None is passed over."""
     for name, value in settings.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name} is {value}, not at least 1")
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}, not at least {least}")
+
+
+def require_one_of(kind: Any, **settings: object) -> None:
+    """Raise `InputError` for the first setting that is none of the values of a `Literal`.
+
+    Example:
+        >>> require_one_of(Literal["box", "polygon"], overlap="line")
+        Traceback (most recent call last):
+        ...
+        tag_rewards.errors.InputError: overlap is 'line', not one of box, polygon
+    """
+    for name, value in settings.items():
+        if value not in get_args(kind):
+            raise InputError(f"{name} is {value!r}, not one of {', '.join(get_args(kind))}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, Union
 
 import numpy as np
 
+from tag_rewards.errors import require_at_least_1
 from tag_rewards.geometry import AU_REGIONS, au_box, au_region
 from tag_rewards.looks import ShortRepr
 from tag_rewards.target import AUEvidence
@@ -172,8 +173,7 @@ def activated_aus(
         >>> [(evidence.au, evidence.probability) for evidence in activated_aus(face)]
         [(12, 1.0), (6, 0.65)]
     """
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}, not at least 1")
+    require_at_least_1(top_k=top_k)
     if not 0 < min_probability <= 1:
         raise ValueError(f"min_probability is {min_probability}, not above 0 and at most 1")
     if face.landmarks is None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from tag_rewards.completions.completion import (
     model_name,
     read_completions,
 )
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least, require_one_of
 from tag_rewards.evaluation.box_baselines import BOX_BASELINES, baseline_faces
 from tag_rewards.evaluation.classification import ECE_BINS, dialect_of
 from tag_rewards.evaluation.faithfulness import (
@@ -93,13 +93,9 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "synonyms", as_synonyms(self.synonyms, "synonyms: "))
-        if self.reasoning not in get_args(Reasoning):
-            raise InputError(
-                f"reasoning is {self.reasoning!r}, not one of {', '.join(get_args(Reasoning))}"
-            )
-        for name, least in (("resamples", 100), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}, not at least {least}")
+        require_one_of(Reasoning, reasoning=self.reasoning)
+        require_at_least(100, resamples=self.resamples)
+        require_at_least(0, seed=self.seed)
 
 
 _AS_ALWAYS = ((), "allowed")  # options that results are not told to have

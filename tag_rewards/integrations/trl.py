@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_one_of
 from tag_rewards.integrations.scorer import default_scorer
 from tag_rewards.rewards.score import RewardConfig
 from tag_rewards.trace.message import message_parts
@@ -93,9 +93,7 @@ set GRPOConfig(reward_weights=...), in the order of reward_funcs
     """
 
     def __init__(self, component: Component = "score", **options: Any) -> None:
-        if component not in get_args(Component):
-            known = ", ".join(get_args(Component))
-            raise InputError(f"component is {component!r}, not one of {known}")
+        require_one_of(Component, component=component)
         if component != "score":
             for name in filter(options.__contains__, _WEIGHTS):
                 raise InputError(

@@ -20,7 +20,7 @@ from matplotlib.patches import Polygon as Outline
 from matplotlib.textpath import text_to_path
 
 from tag_rewards.colours import ink_on
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1
 from tag_rewards.files.text import visible
 from tag_rewards.geometry import box_area
 from tag_rewards.pictures.marks import APPROXIMATE, describe_marks, mark_colours
@@ -256,8 +256,7 @@ def draw_faces(pictures: Sequence[FacePicture], columns: int | None = None) -> D
         raise InputError("there is no face to draw; give at least one image")
     if columns is None:
         columns = min(len(pictures), 4)
-    if columns < 1:
-        raise InputError(f"columns is {columns}, not at least 1")
+    require_at_least_1(columns=columns)
     rows = -(-len(pictures) // columns)
     cell = PANEL + GAP
     most_lines = max(len(describe_marks(picture.marks)) for picture in pictures)

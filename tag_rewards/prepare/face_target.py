@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import msgspec
@@ -27,7 +27,7 @@ from tag_rewards.detectors.observation import (
     activated_aus,
     main_face,
 )
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least_1, require_one_of
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
 from tag_rewards.facs import require_expression
 from tag_rewards.forms import form_named
@@ -255,10 +255,7 @@ class TargetConfig:
     unsure: UnsureAUs = "none"
 
     def __post_init__(self) -> None:
-        if self.unsure not in get_args(UnsureAUs):
-            raise InputError(
-                f"unsure is {self.unsure!r}, not one of {', '.join(get_args(UnsureAUs))}"
-            )
+        require_one_of(UnsureAUs, unsure=self.unsure)
         if self.codes and self.unsure != "none":
             raise InputError(
                 f"unsure is {self.unsure!r} beside codes, of which people are sure; leave one out"
@@ -275,8 +272,7 @@ class TargetConfig:
             raise InputError(f"box space {self.box_space!r} is not one of {', '.join(KINDS)}")
         if self.model is None and self.box_space == "resized":
             object.__setattr__(self, "model", RELEASED)
-        if self.top_k < 1:
-            raise InputError(f"top_k is {self.top_k}, not at least 1")
+        require_at_least_1(top_k=self.top_k)
         if not 0 < self.min_probability <= 1:
             raise InputError(
                 f"min_probability is {self.min_probability}, not above 0 and at most 1"

@@ -17,8 +17,9 @@ from math import isfinite
 from numbers import Real
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from tag_rewards.errors import require_one_of
 from tag_rewards.facs import (
     AREAS,
     SEEN_IN,
@@ -87,14 +88,9 @@ class GroundingConfig(MatchingConfig):
         if self.formula != "ramp" and self.formula not in PRIOR_FORMULAS:
             known = ", ".join(("ramp", *PRIOR_FORMULAS))
             raise ValueError(f"formula is {self.formula!r}, not one of {known}")
-        for name, known_values in (
-            *(("mentions", Mentions), ("unnamed", Unnamed), ("unsure", Unsure)),
-        ):
-            if getattr(self, name) not in get_args(known_values):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, not one of "
-                    f"{', '.join(get_args(known_values))}"
-                )
+        require_one_of(Mentions, mentions=self.mentions)
+        require_one_of(Unnamed, unnamed=self.unnamed)
+        require_one_of(Unsure, unsure=self.unsure)
         for name in ("au_weight", "au_beta"):
             _require_number(name, getattr(self, name))
         if not 0 <= self.au_weight <= 1:
@@ -152,10 +148,7 @@ class RewardConfig:
                 f"{', '.join(names)} add up to {total:g}; at least one must be above 0, "
                 "and none beyond all bounds"
             )
-        if self.reasoning not in get_args(Reasoning):
-            raise ValueError(
-                f"reasoning is {self.reasoning!r}, not one of {', '.join(get_args(Reasoning))}"
-            )
+        require_one_of(Reasoning, reasoning=self.reasoning)
         if not isinstance(self.grounding, GroundingConfig):
             raise ValueError(f"grounding is {self.grounding!r}, not a GroundingConfig")
 

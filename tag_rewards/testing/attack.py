@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tag_rewards.errors import InputError, shown
+from tag_rewards.errors import InputError, require_at_least, shown
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, canonical_expression
 from tag_rewards.forms import form_named
 from tag_rewards.geometry.boxes import clip_boxes, convert_boxes
@@ -60,9 +60,8 @@ class AttackConfig:
     key: str = "score"
 
     def __post_init__(self) -> None:
-        for name, least in (("budget", 1000), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}, not at least {least}")
+        require_at_least(1000, budget=self.budget)
+        require_at_least(0, seed=self.seed)
 
 
 class Found(NamedTuple):

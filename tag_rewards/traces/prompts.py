@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from tag_rewards.errors import InputError
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, PROTOTYPES
 from tag_rewards.forms import form_named
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, as_boxes, au_box, average_face, clip_boxes
@@ -84,9 +84,8 @@ class PolicyConfig:
     temperatures: tuple[float, ...] = (0.7, 0.9, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("format_retries", "label_retries", "engine_retries"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}, not at least 0")
+        require_at_least(0, format_retries=self.format_retries)
+        require_at_least(0, label_retries=self.label_retries, engine_retries=self.engine_retries)
         if not self.temperatures:
             raise InputError("temperatures is empty; give one or more, such as 0.7,0.9,1.0")
         for temperature in self.temperatures:

@@ -18,7 +18,7 @@ from math import ceil, isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any, with_
 from tag_rewards.detectors.observation import Detection, main_face
 from tag_rewards.detectors.one_by_one import unreadable
 from tag_rewards.detectors.openface.one_run import find_openface, fingerprint, run_openface
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least_1, require_one_of
 from tag_rewards.files.images import ImageError, read_image
 from tag_rewards.files.scratch import scratch_folder
 
@@ -96,8 +96,7 @@ class OpenFaceConfig:
         require_at_least_1(processes=self.processes)
         if not (self.seconds_per_image > 0 and isfinite(self.seconds_per_image)):
             raise InputError(f"seconds_per_image is {self.seconds_per_image}, not above 0")
-        if self.faces not in get_args(Faces):
-            raise InputError(f"faces is {self.faces!r}, not one of {', '.join(get_args(Faces))}")
+        require_one_of(Faces, faces=self.faces)
         if ours := _OURS.intersection(self.arguments):
             raise InputError(f"arguments hold {min(ours)}, which the detector gives itself")
         if refused := REFUSED.keys() & set(self.arguments):
