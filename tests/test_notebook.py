@@ -4,10 +4,6 @@ import ast
 import json
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("matplotlib", reason="the pictures are matplotlib's")
-
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebook" / "first_steps.ipynb"
 
 

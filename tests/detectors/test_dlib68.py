@@ -22,8 +22,6 @@ POINTS = {
 }
 """Pupils, corners of the mouth, tip of the nose, read off the picture by eye: their landmarks."""
 
-pytest.importorskip("dlib", reason="pip install 'tag-rewards[detect]'")
-
 
 @pytest.fixture(scope="module")
 def detector():

@@ -18,8 +18,6 @@ from tag_rewards.engines.ray_data import RayEngine
 from tag_rewards.engines.vllm_offline import VLLMConfig, VLLMEngine
 from tag_rewards.errors import InputError
 
-pytest.importorskip("httpx")
-
 
 def test_the_names():
     assert tuple(ENGINE_NAMES) == ("openai", "vllm", "ray")

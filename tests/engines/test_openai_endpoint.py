@@ -18,10 +18,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("httpx")
-pytest.importorskip("tenacity")
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

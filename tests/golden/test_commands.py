@@ -99,7 +99,6 @@ def test_annotate(project, golden, rows, listing):
 
 
 def test_annotate_with_dlib(project, golden, rows, photograph):
-    pytest.importorskip("dlib")
     (project / "photos").mkdir()
     (project / "photos" / "a.jpg").write_bytes(photograph)
     (project / "photos" / "b.jpg").write_bytes(b"no image")

@@ -1,4 +1,4 @@
-"""How six training stacks call their reward function, as one table.
+"""How training stacks call their reward function, as one table.
 
 Each call has the arguments, positional or by name, that the stack itself passes; where that was
 read is said in the tests of the adapter, `test_<stack>.py`.
@@ -11,7 +11,7 @@ import inspect
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from tag_rewards.integrations import areal, easyr1, nemo_rl, openrlhf, oumi, slime
+from tag_rewards.integrations import areal, easyr1, ms_swift, nemo_rl, openrlhf, oumi, slime, trl
 from tests.builders.trace import honest, target
 
 if TYPE_CHECKING:
@@ -90,7 +90,24 @@ def oumi_call(text: str | None, truth: Any) -> Call:
     return Call(oumi.compute_score, (), dict(zip(names, values, strict=True)))
 
 
+def trl_calls(texts: Sequence[str | None], truths: Sequence[Any]) -> list[Call]:
+    columns = {"prompts": ["?"] * len(texts), "completion_ids": [[1, 2]] * len(texts)}
+    columns |= {"completions": list(texts), "ground_truth": list(truths)}
+    return [Call(trl.tag_reward, (), columns)]
+
+
+def ms_swift_calls(texts: Sequence[str | None], truths: Sequence[Any]) -> list[Call]:
+    return [Call(ms_swift.ORMS["tag"](args=None), (list(texts),), {"solution": list(truths)})]
+
+
+def left_out(result: list[float | None]) -> list[float]:
+    """What the stack leaves out, which then adds nothing."""
+    return [reward or 0.0 for reward in result]
+
+
 STACKS = [
+    Stack("trl", trl_calls, left_out),
+    Stack("ms_swift", ms_swift_calls, left_out),
     Stack("easyr1", easyr1_calls, lambda result: [sample["overall"] for sample in result]),
     Stack("openrlhf", each(openrlhf_call), lambda result: result["rewards"]),
     Stack(

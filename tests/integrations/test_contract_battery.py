@@ -24,8 +24,6 @@ def test_every_adapter_keeps_every_promise(name):
 
 
 def test_the_server_keeps_every_promise():
-    pytest.importorskip("fastapi")
-    pytest.importorskip("httpx")
     assert not broken(adapter_table.server)
 
 

@@ -1,4 +1,4 @@
-"""What EasyR1, OpenRLHF, NeMo-RL, slime, AReaL and Oumi all rely on, in the calls of each."""
+"""What training stacks rely on, in the calls of each; verl's are those of Oumi."""
 
 import json
 import pickle
@@ -24,6 +24,7 @@ WITHOUT_STACKS = """
 import asyncio, inspect, json, pickle, sys
 
 ABSENT = {"torch", "ray", "transformers", "verl", "openrlhf", "nemo_rl", "slime", "areal", "oumi"}
+ABSENT |= {"trl", "swift", "datasets", "PIL", "cv2", "pandas", "pyarrow", "scipy"}
 
 class Absent:
     def find_spec(self, name, path=None, target=None):

@@ -8,11 +8,8 @@ import re
 import time
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("fastapi")
-
 import httpx
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given

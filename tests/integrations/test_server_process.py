@@ -16,9 +16,6 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-
-pytest.importorskip("uvicorn")
-
 from prometheus_client.parser import text_string_to_metric_families
 
 from tag_rewards import score

@@ -10,8 +10,6 @@ import multiprocessing
 import pickle
 import re
 import runpy
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -105,12 +103,6 @@ def test_the_numbers_are_those_of_score(function, form):
     assert len(set(expected)) > 1
 
 
-@pytest.mark.parametrize("completion", [None, [], [{}], [{"role": "assistant", "content": None}]])
-def test_no_completion_is_an_error(completion):
-    for function in (tag_reward, *COMPONENTS):
-        assert call(function, [completion], ground_truth=[TRUTH]) == [0.0]
-
-
 def test_the_weighted_components_are_the_whole():
     """What TRL makes of them: reward_weights times the rewards, summed."""
     truths = [TRUTH] * len(TEXTS)
@@ -163,12 +155,6 @@ def test_a_dataset_that_does_not_fit(columns, message):
         call(format_reward, [HONEST, HONEST], **columns)
 
 
-def test_a_run_without_one_valid_target_stops():
-    fresh = TagReward("accuracy", iou_floor=0.123)  # options of its own: a scorer of its own
-    with pytest.raises(ValueError, match="none of the first 2 ground truths is a target"):
-        call(fresh, [HONEST] * 2, ground_truth=["a", "b"])
-
-
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
@@ -190,13 +176,6 @@ def test_options_are_those_of_the_reward():
     config = RewardConfig.from_options(options)
     expected = [score(text, TARGET, config)["score"] for text in TEXTS]
     assert call(TagReward(**options), TEXTS, ground_truth=[TRUTH] * len(TEXTS)) == expected
-
-
-def test_options_in_the_environment(monkeypatch):
-    """For `trl grpo --reward_funcs tag_rewards.integrations.trl.tag_reward`, which passes none."""
-    wrong = [HONEST.replace("> happiness <", "> fear <")]
-    monkeypatch.setenv("TAG_REWARDS_OPTIONS", '{"accuracy_weight": 0}')
-    assert call(tag_reward, wrong, ground_truth=[TRUTH]) == [1.0]
 
 
 def test_names_under_which_trl_logs():
@@ -261,16 +240,6 @@ def test_the_same_twice():
     rewards = call(tag_reward, TEXTS, ground_truth=truths, **first.hooks)
     assert rewards == call(tag_reward, TEXTS, ground_truth=truths, **second.hooks)
     assert (first.columns, first.metrics) == (second.columns, second.metrics)
-
-
-def test_it_imports_nothing_heavy():
-    code = (
-        "import sys, tag_rewards.integrations.trl;"
-        "print(*{name.partition('.')[0] for name in sys.modules})"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"torch", "trl", "datasets", "PIL", "transformers", "pandas", "pyarrow", "cv2"}
-    assert not heavy & set(run.stdout.split())
 
 
 @pytest.mark.parametrize("name", ["format", "accuracy", "grounding", "consistency", "tag"])

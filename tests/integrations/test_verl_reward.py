@@ -5,10 +5,6 @@ import importlib.util
 import inspect
 import json
 import math
-import pickle
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -106,13 +102,6 @@ def test_the_first_broken_ground_truth_is_named_in_the_log(extra_info, name, cap
     assert message.startswith(f"the ground truth of {name}: label: 'boredom' is not an expression")
 
 
-def test_a_run_without_any_valid_ground_truth_is_stopped():
-    for _ in range(scorer.PATIENCE):
-        assert call(truth="sadness")["invalid_target"] == 1
-    with pytest.raises(ValueError, match="none of the first 33 ground truths is a target"):
-        call(truth="sadness")
-
-
 def test_options_come_through_reward_kwargs():
     """verl merges `reward_kwargs` over the arguments of the call."""
     text = HONEST.replace("> disgust <", "> joy <")
@@ -160,33 +149,12 @@ def test_it_is_a_plain_function():
     assert tag_rewards.integrations.verl.compute_score is adapter.compute_score
 
 
-def test_it_can_be_pickled():
-    assert pickle.loads(pickle.dumps(compute_score)) is compute_score
-
-
-def test_threads_give_the_same_numbers():
-    work = TEXTS * 20
-    expected = [call(text) for text in work]
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(call, work)) == expected
-
-
 def test_it_loads_from_a_file_path_too():
     """verl loads a path under a made-up module name, in which relative imports would fail."""
     spec = importlib.util.spec_from_file_location("custom_module_1", adapter.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.compute_score("rafdb", HONEST, TRUTH)["score"] == 1
-
-
-def test_it_imports_nothing_heavy():
-    code = (
-        "import sys, tag_rewards.integrations.verl;"
-        "print(*{name.partition('.')[0] for name in sys.modules})"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"torch", "ray", "verl", "cv2", "transformers", "pandas", "pyarrow", "scipy"}
-    assert not heavy & set(run.stdout.split())
 
 
 @pytest.mark.stack

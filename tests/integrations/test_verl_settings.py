@@ -4,6 +4,7 @@ import asyncio
 import re
 import threading
 
+import numpy as np
 import pytest
 
 from tag_rewards import RewardConfig
@@ -186,7 +187,6 @@ class TestComponentMeans:
         }
 
     def test_numbers_of_numpy_are_numbers(self):
-        np = pytest.importorskip("numpy")
         values = (np.float32(0.5), np.int64(1), True, float("1"))
         fields = [{"reward_extra_info": {"score": value}} for value in values]
         assert component_means(fields) == {"reward/score/mean": 0.875}

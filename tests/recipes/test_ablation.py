@@ -23,7 +23,6 @@ SIZE = Size(n_train=32, sft_epochs=1, steps=2, rollouts=8, faces=16)
 
 @pytest.mark.parametrize("name", ["arms", "boxless", "faces", "table"])
 def test_examples(name):
-    pytest.importorskip("matplotlib")
     found = doctest.testmod(importlib.import_module(f"recipes.ablation.{name}"))
     assert found.attempted
     assert not found.failed
@@ -182,7 +181,6 @@ def record(out, arm, seed, **drawn):
 
 @pytest.fixture
 def recorded(tmp_path):
-    pytest.importorskip("matplotlib")
     (tmp_path / "settings.txt").write_text("STEPS=2\nN_TRAIN=32\n")
     record(tmp_path, "sft", 0, accuracy=0.5, mean_iou=0.4, score=0.6)
     for seed, (iou, score) in enumerate([(0.5, 0.7), (0.6, 0.9), (0.7, 0.8)]):
