@@ -3,6 +3,7 @@
 import io
 import os
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -15,10 +16,23 @@ def command(*arguments, columns=200):
     told, error = io.StringIO(), io.StringIO()
     with (
         mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
-        mock.patch.dict(os.environ, {"COLUMNS": str(columns)}),
+        mock.patch.dict(os.environ, {"COLUMNS": str(columns), "NO_COLOR": "1"}),
         redirect_stdout(told),
         redirect_stderr(error),
         pytest.raises(SystemExit) as end,
     ):
         main()
     return end.value.code or 0, told.getvalue(), error.getvalue()
+
+
+def told_in(folder, *arguments, columns=200):
+    """Standard output of `tag-rewards ARGUMENTS` in a folder, which must go well."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        code, told, error = command(*arguments, columns=columns)
+    finally:
+        os.chdir(before)
+    if code:
+        pytest.fail(f"tag-rewards {' '.join(map(str, arguments))}: {error}")
+    return told

@@ -25,6 +25,7 @@ from tag_rewards.detectors.openface.one_run import find_openface
 from tag_rewards.detectors.openface.program import OpenFaceConfig, OpenFaceDetector
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import average_face
+from tests.builders.kill_openface import is_alive
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-in ends itself by signals")
 
@@ -308,17 +309,9 @@ def assert_all_have_ended(calls):
     assert calls
     deadline = time.monotonic() + 10  # a killed orphan is there until init has reaped it
     for call in calls:
-        while is_running(call["pid"]) and time.monotonic() < deadline:
+        while is_alive(call["pid"]) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert not is_running(call["pid"])
-
-
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+        assert not is_alive(call["pid"])
 
 
 def test_a_program_that_never_works_is_an_error_and_leaves_no_process(tmp_path):

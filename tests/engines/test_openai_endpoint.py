@@ -42,6 +42,13 @@ def request(key, prompt=None, **settings):
     return Request(str(key), f"<image>{key}" if prompt is None else prompt, PNG, **settings)
 
 
+def endless(taken):
+    """Requests without end; those that were taken are noted."""
+    for key in itertools.count():
+        taken.append(key)
+        yield request(key)
+
+
 def engine_for(endpoint, **options):
     return make_engine("openai", MODEL, {"url": endpoint.url, **HASTE, **options})
 
@@ -254,18 +261,13 @@ def test_an_endpoint_that_only_fails_is_given_up():
     """All failed replies are given before, and no further request is taken than is held."""
     taken = []
 
-    def endless():
-        for key in itertools.count():
-            taken.append(key)
-            yield request(key)
-
     script = lambda prompt, number: [http(500, b"out of memory")]  # noqa: E731
     replies = []
     with (
         engine_and(script, attempts="1", give_up_after="20", concurrency="4") as (engine, _),
         pytest.raises(InputError, match=r"last 20 requests .*HTTP 500: out of memory"),
     ):
-        replies.extend(engine.generate(endless()))
+        replies.extend(engine.generate(endless(taken)))
     assert len(replies) == 20
     assert len(taken) <= 20 + 2 * 4
 
@@ -492,13 +494,8 @@ def test_every_request_gets_one_reply(plans, concurrency, seed):
 def test_requests_are_taken_as_they_are_needed():
     taken = []
 
-    def endless():
-        for key in itertools.count():
-            taken.append(key)
-            yield request(key)
-
     with engine_and(fine, concurrency="3") as (engine, endpoint):
-        replies = engine.generate(endless())
+        replies = engine.generate(endless(taken))
         for count in range(1, 50):
             next(replies)
             assert len(taken) <= count + 2 * 3

@@ -10,7 +10,6 @@ and whoever changes a number says so in CHANGELOG.md.
 """
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -18,12 +17,10 @@ import shutil
 import sys
 import threading
 from collections import Counter
-from contextlib import redirect_stderr, redirect_stdout
 from difflib import unified_diff
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -31,7 +28,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tag_rewards import __version__
-from tag_rewards.cli import main
+from tests.builders.command import told_in
 
 HERE = Path(__file__).parent
 UNSEEN = ("train_00012", "test_0008")
@@ -89,23 +86,8 @@ def _line(record):
 
 def tag_rewards(folder, *arguments):
     """Standard output of `tag-rewards ARGUMENTS` in a folder, which must go well."""
-    told, error = io.StringIO(), io.StringIO()
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        with (
-            mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
-            mock.patch.dict(os.environ, {"COLUMNS": "160", "NO_COLOR": "1"}),
-            redirect_stdout(told),
-            redirect_stderr(error),
-        ):
-            main()
-    except SystemExit as end:
-        if end.code:
-            pytest.fail(f"tag-rewards {' '.join(map(str, arguments))}: {error.getvalue()}")
-    finally:
-        os.chdir(before)
-    return "".join(f"{line.rstrip()}\n" for line in told.getvalue().splitlines())
+    told = told_in(folder, *arguments, columns=160)
+    return "".join(f"{line.rstrip()}\n" for line in told.splitlines())
 
 
 # --- a model -----------------------------------------------------------------------------------

@@ -34,12 +34,7 @@ def trl(completion, ground_truth):
 
 
 def trl_messages(completion, ground_truth):
-    from tag_rewards.integrations.trl import tag_reward
-
-    message = {"role": "assistant", "content": completion}
-    return tag_reward(
-        prompts=["?"], completions=[[message]], completion_ids=[[]], ground_truth=[ground_truth]
-    )[0]
+    return trl([{"role": "assistant", "content": completion}], ground_truth)
 
 
 def call_trl(function, completions, ground_truths):
@@ -95,11 +90,8 @@ def verifiers(completion, ground_truth):
 
 
 def oumi(completion, ground_truth):
-    from tag_rewards.integrations.verl import compute_score
-
-    return compute_score(
-        data_source="rafdb", solution_str=completion, ground_truth=ground_truth, extra_info={}
-    )
+    """verl's function, under Oumi's name."""
+    return verl(completion, ground_truth)
 
 
 _client = threading.local()

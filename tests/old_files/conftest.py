@@ -1,15 +1,12 @@
 """Files that an older version wrote, in a folder of their own where today's commands are run."""
 
-import io
 import os
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from tag_rewards.cli import main
+from tests.builders.command import told_in
 
 HERE = Path(__file__).parent
 
@@ -25,23 +22,7 @@ class Old:
 
     def run(self, *arguments):
         """Standard output of `tag-rewards ARGUMENTS`, which must go well."""
-        told, error = io.StringIO(), io.StringIO()
-        before = Path.cwd()
-        os.chdir(self.folder)
-        try:
-            with (
-                mock.patch("sys.argv", ["tag-rewards", *map(str, arguments)]),
-                mock.patch.dict(os.environ, {"COLUMNS": "200", "NO_COLOR": "1"}),
-                redirect_stdout(told),
-                redirect_stderr(error),
-            ):
-                main()
-        except SystemExit as end:
-            if end.code:
-                pytest.fail(f"tag-rewards {' '.join(map(str, arguments))}: {error.getvalue()}")
-        finally:
-            os.chdir(before)
-        return told.getvalue()
+        return told_in(self.folder, *arguments)
 
 
 @pytest.fixture(params=sorted(path.name for path in HERE.glob("[0-9]*")))
