@@ -3,6 +3,7 @@
 Commands import what they need when they run, so that `--help` is quick.
 """
 
+import gc
 import sys
 from typing import Annotated
 
@@ -39,6 +40,8 @@ def main() -> None:
     The library raises `InputError` for input that it refuses and the system `OSError` for files
     that it cannot open; anything else is a bug and keeps its traceback.
     """
+    # A command keeps nearly all that it makes. The collector would look through it again and again.
+    gc.set_threshold(100_000)
     try:
         app(prog_name="tag-rewards")
     except SystemExit as end:

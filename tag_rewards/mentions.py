@@ -700,7 +700,7 @@ def asserted_labels(text: str, synonyms: Synonyms = ()) -> tuple[str, ...]:
         ((), ('fear', 'surprise'))
     """
     words = words_for_labels(synonyms)
-    named = _judged(_words_pattern(tuple(words)), _DENIED_AU.sub("", _plain(text[:_MAX_READ])))
+    named = _judged(_words_of_labels(synonyms), _DENIED_AU.sub("", _plain(text[:_MAX_READ])))
     return tuple(dict.fromkeys(words[word] for word, verdict in named if verdict is not DENIED))
 
 
@@ -714,6 +714,8 @@ def _judged(pattern: re.Pattern[str], text: str) -> list[tuple[str, Verdict]]:
     matches = [*islice(pattern.finditer(plain), _MAX_JUDGED)]
     if not matches:
         return []
+    if not may_deny(plain, words_of(plain)):
+        return [(match[0], NAMED) for match in matches]
     starts = [0, *(match.end() for match in matches)]
     ends = [*(match.start() for match in matches), len(plain)]
     gaps = [plain[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -727,8 +729,8 @@ def _signs_of(au: int) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=16)
-def _words_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted(words, key=len, reverse=True)
+def _words_of_labels(synonyms: Synonyms) -> re.Pattern[str]:
+    longest_first = sorted(words_for_labels(synonyms), key=len, reverse=True)
     return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b")
 
 
@@ -750,11 +752,12 @@ def in_english(text: str) -> bool:
         >>> in_english("A broad smile."), in_english("Les coins de la bouche"), in_english("微笑")
         (True, False, False)
     """
-    n_letters = sum(map(str.isalpha, text))
-    n_ascii = sum(letter.isascii() for letter in text if letter.isalpha())
+    if not text.isascii():
+        letters = [*filter(str.isalpha, text)]
+        if 2 * sum(map(str.isascii, letters)) < len(letters):
+            return False
     words = words_of(text)
-    n_foreign = sum(word in _FOREIGN for word in words)
-    return 2 * n_ascii >= n_letters and n_foreign <= sum(word in _ENGLISH for word in words)
+    return sum(map(_FOREIGN.__contains__, words)) <= sum(map(_ENGLISH.__contains__, words))
 
 
 def find_aus(text: str, *, names: bool = False) -> list[Spelling]:

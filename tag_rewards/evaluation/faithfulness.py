@@ -11,7 +11,7 @@ AU is named after. The words and the areas are ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import exp
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,6 +54,7 @@ def face_row(
     labels: Sequence[str],
     dialect: Dialect,
     reward: RewardConfig = _DEFAULT,
+    blind_iou: float = 0.0,
 ) -> tuple[FaceRow, Judged | None]:
     """The row of a face, and what its trace is worth.
 
@@ -64,6 +65,7 @@ def face_row(
         labels: The declared labels.
         dialect: The words that the UniFER evaluator looks for.
         reward: Weights and options of the scores, and the user's own words for labels.
+        blind_iou: What boxes are worth on it that never looked (`box_baselines.blind_faces`).
 
     Returns:
         The row, and the judged trace, None if the target has no evidence.
@@ -98,6 +100,7 @@ def face_row(
         score=scores["score"],
         format=scores["format"],
         grounding=scores["grounding"],
+        blind_iou=blind_iou,
         **({} if judged is None else judged.columns()),
     )
     return row, judged
@@ -315,7 +318,7 @@ def _boxes_where_possible(faces: NDArray[np.float64]) -> NDArray[np.float64]:
         return boxes
 
 
-def areas_of_faces(boxes: NDArray[np.float64]) -> list[Areas | None]:
+def areas_of_faces(boxes: NDArray[np.float64]) -> Iterator[Areas | None]:
     """The boxes of each face of `area_boxes` by area, None where they are not known.
 
     Example:
@@ -324,8 +327,6 @@ def areas_of_faces(boxes: NDArray[np.float64]) -> list[Areas | None]:
         >>> [round(value) for value in areas["chin"]]
         [181, 466, 331, 577]
     """
-    known = ~np.isnan(boxes[:, 0, 0])
-    return [
-        dict(zip(AREAS, of_face, strict=True)) if is_known else None
-        for of_face, is_known in zip(boxes.tolist(), known, strict=True)
-    ]
+    for of_face in boxes:
+        known = not np.isnan(of_face[0, 0])
+        yield dict(zip(AREAS, of_face.tolist(), strict=True)) if known else None

@@ -128,19 +128,21 @@ def faithfulness_figures(
 
     One bootstrap draws the faces for all of them.
     """
-    seen = sorted({au for one in judged if one for au in (*one.iou_by_au, *one.mentions)})
+    traces = [one for one in judged if one]
+    shown = Counter(au for one in traces for au in one.iou_by_au)
+    named = Counter(au for one in traces for au in one.mentions)
+    named_and_shown = Counter(au for one in traces for au in one.mentions & one.iou_by_au.keys())
+    seen = sorted({*shown, *named})
     pairs = {
         (who, name): pair for who, of in faces.items() for name, pair in measure_sums(of).items()
     }
     counted = faces[MODEL].counted > 0
     # Of each AU the sum of its IoU, and the number of the faces that show it.
-    of_aus = [
-        np.array(
-            [(one.iou_by_au[au], 1) if one and au in one.iou_by_au else (0, 0) for one in judged]
-        )
-        for au in seen
-    ]
-    sums = [column[counted] for column in (*pairs.values(), *of_aus)]
+    of_aus = {au: np.zeros((len(judged), 2)) for au in seen}
+    for index, one in enumerate(judged):
+        for au, iou in one.iou_by_au.items() if one else ():
+            of_aus[au][index] = iou, 1
+    sums = [column[counted] for column in (*pairs.values(), *of_aus.values())]
     drawn = resampled_sums(np.concatenate(sums, axis=1), n_resamples, seed)
     signed = [*(MEASURES[name].signed for _, name in pairs), *(False for _ in of_aus)]
     figures = [
@@ -154,9 +156,9 @@ def faithfulness_figures(
         AUFigures(
             au=au,
             iou=found,
-            seen=sum(au in one.iou_by_au for one in judged if one),
-            named=sum(au in one.mentions for one in judged if one),
-            named_and_seen=sum(au in one.mentions and au in one.iou_by_au for one in judged if one),
+            seen=shown[au],
+            named=named[au],
+            named_and_seen=named_and_shown[au],
         )
         for au, found in zip(seen, figures[len(pairs) :], strict=True)
     )

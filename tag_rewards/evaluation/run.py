@@ -200,12 +200,6 @@ def evaluate(
     areas = area_boxes([face.landmarks for face in faces])
     dialect = dialect_of(data.protocol, data.labels)
     reward = RewardConfig(synonyms=config.synonyms, reasoning=config.reasoning)
-    judged: list[Judged | None] = []
-    rows: list[FaceRow] = []
-    for face, completion, where in zip(faces, completions, areas_of_faces(areas), strict=True):
-        row, verdict = face_row(face, completion, where, data.labels, dialect, reward)
-        rows.append(row)
-        judged.append(verdict)
     baselines = baseline_faces(
         [face.target for face in faces],
         [face.landmarks for face in faces],
@@ -214,7 +208,13 @@ def evaluate(
         config.seed,
     )
     blind = baselines[BOX_BASELINES[0]].blind_iou.tolist()
-    rows = [replace(row, blind_iou=iou) for row, iou in zip(rows, blind, strict=True)]
+    judged: list[Judged | None] = []
+    rows: list[FaceRow] = []
+    of_faces = zip(faces, completions, areas_of_faces(areas), blind, strict=True)
+    for face, completion, where, iou in of_faces:
+        row, verdict = face_row(face, completion, where, data.labels, dialect, reward, iou)
+        rows.append(row)
+        judged.append(verdict)
     columns = {MODEL: judged_faces(rows), **baselines}
     faithfulness, by_au = faithfulness_figures(columns, judged, config.resamples, config.seed)
     results = Results(
@@ -235,7 +235,7 @@ def evaluate(
         classification=answer_figures(rows, data.labels, config.resamples, config.seed),
         faithfulness=faithfulness,
         by_au=by_au,
-        coded=_coded(data, completions, config),
+        coded=_coded(data, completions, judged, config),
         suspect_spaces=Counter(str(one.suspect) for one in judged if one and one.suspect),
         config={
             **{name: value for name, value in asdict(config).items() if value not in _AS_ALWAYS},
@@ -256,14 +256,22 @@ def evaluate(
 
 
 def _coded(
-    data: EvaluationSet, completions: Sequence[Completion | None], config: EvaluationConfig
+    data: EvaluationSet,
+    completions: Sequence[Completion | None],
+    judged: Sequence[Judged | None],
+    config: EvaluationConfig,
 ) -> dict[str, Figure]:
     """The figures against what people coded; nothing where a detector says which AUs there are."""
     if not data.config.get("codes"):
         return {}
     faces = [
-        (mentions(read_trace(face.target, one.completion if one else None)), face.target.by_au)
-        for face, one in zip(data.faces, completions, strict=True)
+        (
+            known.mentions
+            if known
+            else mentions(read_trace(face.target, one.completion if one else None)),
+            face.target.by_au,
+        )
+        for face, one, known in zip(data.faces, completions, judged, strict=True)
         if not face.left_out
     ]
     return code_figures(faces, config.resamples, config.seed)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -177,11 +177,14 @@ def face_area(landmarks: NDArray[np.float64] | None, width: int, height: int) ->
         ([20, 30, 60, 80], [0, 0, 100, 100])
     """
     if landmarks is not None:
-        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-        low[1] -= _FOREHEAD * (high[1] - low[1])
-        inside = whole_pixels([*low, *high], width, height)
-        if len(inside):
-            return np.asarray(inside[0])
+        (left, top), (right, bottom) = (
+            landmarks.min(axis=0).tolist(),
+            landmarks.max(axis=0).tolist(),
+        )
+        top -= _FOREHEAD * (bottom - top)
+        x1, y1, x2, y2 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        if x1 < x2 and y1 < y2:
+            return np.array([math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)])
     return np.array([0, 0, width, height])
 
 
@@ -331,7 +334,8 @@ class BoxSpace:
             >>> BoxSpace.pixels(512, 512).to_dict()
             {'kind': 'pixels', 'width': 512, 'height': 512}
         """
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in values if value is not None}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> BoxSpace:

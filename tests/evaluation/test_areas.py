@@ -94,7 +94,7 @@ faces = st.builds(
 
 @given(faces)
 def test_the_box_of_an_au_lies_in_the_area_it_is_named_after(face):
-    boxes = areas_of_faces(area_boxes([face]))[0]
+    boxes = next(areas_of_faces(area_boxes([face])))
     for au in AU_REGIONS:
         [area] = named_areas(ACTION_UNITS[au].area)
         box = tuple(au_box(au, face))

@@ -80,7 +80,7 @@ def parse(text, aus="AU12"):
 @pytest.fixture
 def one():
     target, landmarks = face(np.random.default_rng(0), spread=0)
-    return target, areas_of_faces(area_boxes([landmarks]))[0]
+    return target, next(areas_of_faces(area_boxes([landmarks])))
 
 
 def test_a_perfect_trace_is_worth_one_throughout(one):
@@ -188,7 +188,7 @@ def test_no_landmarks_no_agreement():
 def test_the_disagreement_of_the_papers_own_figure():
     """ "Inspect eye region" over the band of AU14 at the mouth corners."""
     landmarks = average_face() * 76 + [245, 235]
-    areas = areas_of_faces(area_boxes([landmarks]))[0]
+    areas = next(areas_of_faces(area_boxes([landmarks])))
     eyes = Step("eye region", "heavy eyelids and drooping lower lid", (80, 323, 416, 407))
     corners = eyes._replace(region="mouth corners")
     assert agreement(eyes, areas) is False
