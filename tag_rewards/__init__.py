@@ -1,20 +1,7 @@
 """Rewards that tie a vision-language model's reasoning over Action Units to the face."""
 
-from tag_rewards.geometry.boxes import BoxSpace
-from tag_rewards.rewards.score import RewardConfig, score, score_batch
-from tag_rewards.target import AUEvidence, Target
-from tag_rewards.trace import parse_trace, read_trace, render
-
-__all__ = [
-    "AUEvidence",
-    "BoxSpace",
-    "RewardConfig",
-    "Target",
-    "parse_trace",
-    "read_trace",
-    "render",
-    "score",
-    "score_batch",
-]
+import lazy_loader
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

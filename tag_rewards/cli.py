@@ -1,31 +1,154 @@
 """The command line `tag-rewards`; `tag-rewards --help` lists its commands.
 
-Commands import what they need when they run, so that `--help` is quick.
+A command is imported when it is called, and imports what it needs when it runs.
 """
 
 import gc
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import tag_rewards
-from tag_rewards.commands.annotate import annotate
-from tag_rewards.commands.datasets import datasets, made_faces
-from tag_rewards.commands.doctor import doctor
-from tag_rewards.commands.evaluate import compare, eval_table, evaluate
-from tag_rewards.commands.generate import generate
-from tag_rewards.commands.prepare import prepare, target
-from tag_rewards.commands.quality import quality
-from tag_rewards.commands.report import preference, report, summarize
-from tag_rewards.commands.score import attack, explain, score, serve
-from tag_rewards.commands.sft_data import sft_data
-from tag_rewards.commands.show import show
-from tag_rewards.commands.traces import traces
 from tag_rewards.errors import InputError, os_words
+
+#: By panel the commands, each with its place in `commands/` and the sentence that its help begins
+#: with, which `--help` prints without importing it.
+_COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "From images to data": {
+        "annotate": (
+            "annotate.annotate",
+            "Look at a folder of images with an AU detector and write evidence parquet.",
+        ),
+        "quality": (
+            "quality.quality",
+            "Measure how good a dataset's face images are, and reject those below limits of yours.",
+        ),
+        "prepare": (
+            "prepare.prepare",
+            "Turn a dataset and what a detector saw in it into parquet files for SFT, RL and "
+            "evaluation.",
+        ),
+        "made-faces": (
+            "datasets.made_faces",
+            "Draw a dataset of made faces in RAF-DB's layout, with OpenFace CSV files beside it.",
+        ),
+        "datasets": (
+            "datasets.datasets",
+            "List the protocols: datasets, splits and labels that a figure is about.",
+        ),
+    },
+    "Traces and training": {
+        "sft-data": (
+            "sft_data.sft_data",
+            "Mix SFT datasets by weight and see that every sequence fits, before a model is "
+            "loaded.",
+        ),
+        "summarize": (
+            "report.summarize",
+            "Write summary.md, curves.png, overlays.png and metrics.jsonl of a run into RUN.",
+        ),
+        "traces": (
+            "traces.traces",
+            "Have a model write traces, verify them, and train on those that hold.",
+        ),
+    },
+    "Evaluation": {
+        "generate": ("generate.generate", "Ask a model about every face of an evaluation set."),
+        "eval": (
+            "evaluate.evaluate",
+            "Evaluate completions: accuracy and faithfulness, with intervals and beside baselines.",
+        ),
+        "compare": (
+            "evaluate.compare",
+            "Compare two models face by face: is B better than A, or could it be the draw of "
+            "the faces?",
+        ),
+        "eval-table": (
+            "evaluate.eval_table",
+            "One model on several protocols: each of them, and all faces pooled.",
+        ),
+        "report": (
+            "report.report",
+            "Write evaluations as one HTML file that needs nothing else, with its figures "
+            "and tables.",
+        ),
+        "preference": (
+            "report.preference",
+            "Have people compare the traces of two models, blinded, and count what they prefer.",
+        ),
+    },
+    "Rewards and pictures": {
+        "score": (
+            "score.score",
+            "Score one completion against a target, with the default weights, and say what "
+            "is wrong in it.",
+        ),
+        "explain": (
+            "score.explain",
+            "Say why a completion scores what it scores: each reward, each AU, each box, "
+            "each mistake.",
+        ),
+        "attack": (
+            "score.attack",
+            "Search for texts that earn much without a look at the face, seeing the score alone.",
+        ),
+        "target": (
+            "prepare.target",
+            "Make the target of one image, as `prepare` makes that of each image of a dataset.",
+        ),
+        "serve": (
+            "score.serve",
+            "Serve the rewards over HTTP, for stacks that call a reward by URL.",
+        ),
+        "show": ("show.show", "Draw the regions, boxes, names and probabilities of AUs on faces."),
+    },
+    "This installation": {
+        "doctor": (
+            "doctor.doctor",
+            "Say what is installed and what is missing; before a run, whether model and data "
+            "agree.",
+        ),
+    },
+}
+
+
+class Commands(TyperGroup):
+    """The commands: stubs for `--help`, until one is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        stubs = {
+            name: TyperCommand(name, help=says, rich_help_panel=panel)
+            for panel, commands in _COMMANDS.items()
+            for name, (_, says) in commands.items()
+        }
+        super().__init__(**{**settings, "commands": stubs})
+        self._places = {name: place for of in _COMMANDS.values() for name, (place, _) in of.items()}
+
+    def load(self, name: str) -> Any:
+        """Import a command, in the place of its stub."""
+        module, _, attribute = self._places[name].partition(".")
+        found = getattr(import_module(f"tag_rewards.commands.{module}"), attribute)
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+            app.command(name)(found)
+            found = app
+        self.commands[name] = typer.main.get_command(found)
+        return self.commands[name]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer does it."""
+        if args[0] in self._places:
+            self.load(args[0])
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="tag-rewards",
+    cls=Commands,
     help="Targets, traces and scores for facial expression recognition grounded in Action Units.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -102,30 +225,3 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-_DATA, _TRAINING = "From images to data", "Traces and training"
-_EVALUATION, _REWARDS = "Evaluation", "Rewards and pictures"
-_ITSELF = "This installation"
-
-app.add_typer(datasets, name="datasets", rich_help_panel=_DATA)
-app.command(rich_help_panel=_DATA)(annotate)
-app.command(rich_help_panel=_DATA)(quality)
-app.command(rich_help_panel=_DATA)(prepare)
-app.command(rich_help_panel=_DATA)(made_faces)
-app.add_typer(traces, name="traces", rich_help_panel=_TRAINING)
-app.command(rich_help_panel=_TRAINING)(sft_data)
-app.command(rich_help_panel=_TRAINING)(summarize)
-app.command(rich_help_panel=_EVALUATION)(generate)
-app.command("eval", rich_help_panel=_EVALUATION)(evaluate)
-app.command(rich_help_panel=_EVALUATION)(compare)
-app.command(rich_help_panel=_EVALUATION)(eval_table)
-app.command(rich_help_panel=_EVALUATION)(report)
-app.add_typer(preference, name="preference", rich_help_panel=_EVALUATION)
-app.command(rich_help_panel=_REWARDS)(score)
-app.command(rich_help_panel=_REWARDS)(explain)
-app.command(rich_help_panel=_REWARDS)(attack)
-app.command(rich_help_panel=_REWARDS)(target)
-app.command(rich_help_panel=_REWARDS)(serve)
-app.command(rich_help_panel=_REWARDS)(show)
-app.command(rich_help_panel=_ITSELF)(doctor)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, fields
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from tag_rewards.cli import app, main
@@ -15,7 +16,7 @@ from tag_rewards.commands.score import serve
 from tag_rewards.prepare.rows import read_rl_parquet, read_sft_parquet
 from tag_rewards.prepare.run import PrepareConfig
 from tag_rewards.rewards.score import GroundingConfig, RewardConfig
-from tests.builders.command import command
+from tests.builders.command import command, every_command
 
 
 def run(*arguments):
@@ -198,15 +199,25 @@ def test_the_defaults_are_those_of_the_library():
     }
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_no_command_and_nothing_heavy():
     code = (
-        "import sys, tag_rewards.cli; "
-        "print([m for m in ('cv2', 'pandas', 'pyarrow', 'torch', 'scipy') if m in sys.modules])"
+        "import sys, tag_rewards.cli; sys.argv[1:] = ['--help']\n"
+        "try: tag_rewards.cli.main()\n"
+        "except SystemExit: print(*sys.modules, sep=chr(10), file=sys.stderr)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout.strip() == "[]"
+    loaded = result.stderr.split()
+    assert not {"cv2", "numpy", "pandas", "pyarrow", "torch", "scipy"} & {*loaded}
+    assert not [name for name in loaded if name.startswith("tag_rewards.commands.")]
+
+
+def test_the_list_of_commands_says_what_each_begins_with():
+    listed = typer.main.get_command(app).commands
+    for name, one in every_command().commands.items():
+        assert listed[name].help == inspect.cleandoc(one.help).split("\n\n")[0].replace("\n", " ")
+        assert name == one.name or one.commands
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 
 from tag_rewards import score
-from tag_rewards.cli import app
+from tests.builders.command import every_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -73,7 +72,7 @@ def words_of(line: str) -> list[str]:
 def test_what_is_called_is_there(line):
     words = words_of(line)
     if words[:1] == ["tag-rewards"]:
-        command = typer.main.get_command(app)
+        command = every_command()
         while hasattr(command, "commands") and len(words) > 1 and words[1] in command.commands:
             command = command.commands[words.pop(1)]
         known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}

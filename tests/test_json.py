@@ -3,11 +3,9 @@
 import json
 
 import pytest
-from typer.main import get_command
 
-from tag_rewards.cli import app
 from tag_rewards.prepare import read_rl_parquet, read_sft_parquet
-from tests.builders.command import command
+from tests.builders.command import command, every_command
 from tests.builders.results import made, write_made
 
 #: What prints sentences or files alone, or runs until it is stopped.
@@ -22,7 +20,7 @@ TRIED_ELSEWHERE = {"traces status", "preference score", "attack"}
 
 
 def commands(group=None, name=""):
-    for own, one in (group or get_command(app)).commands.items():
+    for own, one in (group or every_command()).commands.items():
         yield f"{name}{own}", one
         if hasattr(one, "commands"):
             yield from commands(one, f"{own} ")

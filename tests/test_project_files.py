@@ -9,11 +9,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
 import tag_rewards
-from tag_rewards.cli import app
+from tests.builders.command import every_command
 
 REPO = Path(__file__).parents[1]
 WORKFLOWS = sorted(REPO.glob(".github/workflows/*.yml"))
@@ -127,7 +126,7 @@ def test_the_container_copies_what_there_is_and_serves_with_options_that_there_a
     assert program in project()["scripts"]
     [extra] = re.findall(r'"\.\[(\w+)\]"', text)
     assert extra in project()["optional-dependencies"]
-    known = typer.main.get_command(app).commands[command].params
+    known = every_command().commands[command].params
     assert {name for name in options if name.startswith("--")} <= {o for p in known for o in p.opts}
     assert f"EXPOSE {options[options.index('--port') + 1]}" in text
 

@@ -9,6 +9,7 @@ from tag_rewards.commands.terminal import AsJson, progress, tell
 from tag_rewards.errors import InputError
 
 datasets = typer.Typer(
+    add_completion=False,
     help="List the protocols: datasets, splits and labels that a figure is about.",
     rich_markup_mode="markdown",
 )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from tag_rewards.commands.options import EngineName, EngineOptions, name_values
+from tag_rewards.commands.options import name_values
 from tag_rewards.commands.terminal import LOG_SECONDS, progress
+from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from tag_rewards.completions.run import Callbacks
     from tag_rewards.engines import OpenAIEngine
     from tag_rewards.evaluation.run import CounterfactualSummary, MovedSummary
+
+
+EngineName = Annotated[
+    str,
+    typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)} or package.module:NAME."),
+]
+EngineOptions = Annotated[
+    list[str] | None,
+    typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of the engine."),
+]
 
 
 def generate(

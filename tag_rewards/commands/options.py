@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tag_rewards.engines.make import ENGINE_NAMES
 from tag_rewards.errors import InputError
 from tag_rewards.facs import read_synonyms
 from tag_rewards.forms import FORMS
@@ -147,15 +146,6 @@ PromptFile = Annotated[
 LimitOfSplit = Annotated[
     int | None,
     typer.Option(help="Most images of each split, taken evenly from all of it: for a first look."),
-]
-
-EngineName = Annotated[
-    str,
-    typer.Option(help=f"What runs the model: {', '.join(ENGINE_NAMES)} or package.module:NAME."),
-]
-EngineOptions = Annotated[
-    list[str] | None,
-    typer.Option("--engine-option", "-o", metavar="NAME=VALUE", help="An option of the engine."),
 ]
 
 

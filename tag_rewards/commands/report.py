@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tag_rewards.commands import options
+from tag_rewards.commands.generate import EngineName, EngineOptions
 from tag_rewards.commands.terminal import AsJson, grid_table, progress, tell
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def summarize(
 
 
 preference = typer.Typer(
+    add_completion=False,
     help="Have people compare the traces of two models, blinded, and count what they prefer.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -118,8 +120,8 @@ def judge(
         typer.Option(help="Its name on the endpoint, or a Hugging Face name or folder."),
     ],
     out: Annotated[Path, typer.Option(help="The file of its answers, *.json.")],
-    engine: options.EngineName = "openai",
-    engine_option: options.EngineOptions = None,
+    engine: EngineName = "openai",
+    engine_option: EngineOptions = None,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the sampling, which is greedy.")] = 0,
     limit: Annotated[

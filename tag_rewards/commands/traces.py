@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tag_rewards.commands import options
+from tag_rewards.commands.generate import EngineName, EngineOptions
 from tag_rewards.commands.terminal import AsJson, build_bar, progress, tell
 from tag_rewards.errors import InputError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tag_rewards.prepare.texts import PromptTemplate
 
 traces = typer.Typer(
+    add_completion=False,
     help="Have a model write traces, verify them, and train on those that hold.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -37,8 +39,8 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder of the build; the same one goes on with it.")],
     evidence: options.EvidencePaths = None,
     openface: options.OpenFaceFolder = None,
-    engine: options.EngineName = "openai",
-    engine_option: options.EngineOptions = None,
+    engine: EngineName = "openai",
+    engine_option: EngineOptions = None,
     mode: Annotated[
         Literal["blind", "rationalised"],
         typer.Option(help="blind: the label is never shown, as in the paper; rationalised: it is."),

@@ -7,8 +7,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import typer
 
-from tag_rewards.cli import main
+from tag_rewards.cli import app, main
 
 
 def command(*arguments, columns=200):
@@ -36,3 +37,11 @@ def told_in(folder, *arguments, columns=200):
     if code:
         pytest.fail(f"tag-rewards {' '.join(map(str, arguments))}: {error}")
     return told
+
+
+def every_command():
+    """The group of all commands, each imported."""
+    group = typer.main.get_command(app)
+    for name in [*group.commands]:
+        group.load(name)
+    return group

@@ -7,9 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from typer.main import get_command
 
-from tag_rewards.cli import app
 from tag_rewards.colours import OKABE_ITO
 from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
@@ -17,7 +15,7 @@ from tag_rewards.evidence.rows import EvidenceRow, evidence_table, write_evidenc
 from tag_rewards.geometry import BoxSpace, average_face
 from tag_rewards.pictures import sheet as face_pictures
 from tag_rewards.target import Target
-from tests.builders.command import command
+from tests.builders.command import command, every_command
 from tests.builders.trace import loop, step, target
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
@@ -156,9 +154,7 @@ def test_the_page_names_options_that_there_are():
     if not page.exists():
         pytest.skip("docs are not part of this distribution")
     known = {
-        option
-        for parameter in get_command(app).commands["show"].params
-        for option in parameter.opts
+        option for parameter in every_command().commands["show"].params for option in parameter.opts
     }
     named = set(re.findall(r"--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     assert named == known - {"images", "--help"}

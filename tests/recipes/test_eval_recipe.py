@@ -97,9 +97,9 @@ ASKED = {"ENDPOINT": "http://x", "BOX_SPACE": "pixels"}
 
 @pytest.mark.parametrize("settings", [{}, {"TAG_DEVICE": "gpu", "TP": 2}, ASKED])
 def test_every_command_exists_and_knows_its_options(recipe, tmp_path, settings) -> None:
-    typer = pytest.importorskip("typer")
-    from tag_rewards.cli import app
+    pytest.importorskip("typer")
     from tag_rewards.engines.make import ENGINE_OPTIONS
+    from tests.builders.command import every_command
 
     run = recipe(
         *("run_tag_eval.sh", "some/a", "some/b"),
@@ -112,7 +112,7 @@ def test_every_command_exists_and_knows_its_options(recipe, tmp_path, settings) 
     assert [name for name, *_ in found] == [
         *("made-faces", "prepare", "generate", "eval", "generate", "eval", "compare", "report")
     ]
-    group = typer.main.get_command(app)
+    group = every_command()
     for name, *arguments in found:
         group.commands[name].make_context(name, arguments)
     [engine] = option(found[2], "--engine")
