@@ -31,7 +31,7 @@ the slope of the one on the other. `moved.jsonl`::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,7 +80,7 @@ class _Asked(NamedTuple):
         [EvaluationFace, str, NDArray[np.uint8]], tuple[list[NDArray[np.uint8]], dict[str, Any]]
     ]
     #: What is kept, of the answers about the pictures and of the note.
-    found: Callable[[EvaluationFace, str, list[str | None], dict[str, Any]], dict[str, Any]]
+    found: Callable[[EvaluationFace, str, Sequence[str | None], dict[str, Any]], dict[str, Any]]
 
 
 def _ask_again(
@@ -335,7 +335,7 @@ def ask_counterfactuals(
         return hidden, _areas(masked, image)
 
     def found(
-        face: EvaluationFace, text: str, texts: list[str | None], areas: dict[str, Any]
+        face: EvaluationFace, text: str, texts: Sequence[str | None], areas: dict[str, Any]
     ) -> dict[str, Any]:
         traces = (read_trace(face.target, one) for one in (text, *texts))
         answer, claimed, *others = map(_answer, traces)
@@ -450,7 +450,7 @@ def ask_moved(
         return [moved], {"shift": shift}
 
     def found(
-        face: EvaluationFace, _: str, texts: list[str | None], shift: dict[str, Any]
+        face: EvaluationFace, _: str, texts: Sequence[str | None], shift: dict[str, Any]
     ) -> dict[str, Any]:
         return {**shift, "completion": texts[0]}
 
