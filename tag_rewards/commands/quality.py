@@ -53,7 +53,7 @@ def quality(
         --quality q.parquet --out parquet
     """
     from tag_rewards.quality.measures import Limit
-    from tag_rewards.quality.run import judge_images, picture_of, quality_table
+    from tag_rewards.quality.table import judge_images, picture_of, quality_table
 
     try:
         limits = [Limit.parse(text) for text in require or []]

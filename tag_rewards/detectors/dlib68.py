@@ -19,6 +19,8 @@ from tag_rewards.detectors import geometric_aus
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    Prepared,
+    Transform,
     box_around,
     file_digest,
     import_for,
@@ -27,7 +29,6 @@ from tag_rewards.detectors.one_by_one import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from tag_rewards.detectors.images import Prepared, Transform
     from tag_rewards.detectors.observation import FaceObservation
 
 REMEDY = "pip install 'tag-rewards[detect]'"
@@ -58,7 +59,7 @@ class DlibDetector(OneByOne):
     """Finds faces and landmarks with dlib and judges AUs by them; a `Detector`.
 
     Faces smaller than about 80 pixels are found only in images small enough to be enlarged
-    (`images.prepare`).
+    (`one_by_one.prepare`).
 
     Args:
         config: How it is run.

@@ -7,7 +7,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tag_rewards.detectors.observation import FaceObservation
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    Prepared,
     box_around,
     import_for,
     package_version,
@@ -28,9 +29,6 @@ from tag_rewards.detectors.openface.csv import (
     au_probability,
 )
 from tag_rewards.errors import InputError
-
-if TYPE_CHECKING:
-    from tag_rewards.detectors.images import Prepared
 
 REMEDY = (
     "pip install libreface 'numpy<2' 'pyarrow<26' into an environment of its own with Python 3.10 "

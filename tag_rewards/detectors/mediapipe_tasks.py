@@ -21,6 +21,7 @@ from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    Prepared,
     box_around,
     file_digest,
     import_for,
@@ -29,7 +30,6 @@ from tag_rewards.detectors.one_by_one import (
 from tag_rewards.errors import InputError, require_at_least_1
 
 if TYPE_CHECKING:
-    from tag_rewards.detectors.images import Prepared
     from tag_rewards.detectors.observation import FaceObservation
 
 

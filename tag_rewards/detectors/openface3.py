@@ -15,6 +15,8 @@ from tag_rewards.detectors.landmark_maps import wflw_to_ibug
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    Prepared,
+    Transform,
     box_around,
     file_digest,
     import_for,
@@ -26,7 +28,6 @@ from tag_rewards.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from tag_rewards.detectors.images import Prepared, Transform
     from tag_rewards.detectors.observation import FaceObservation
 
 REMEDY = (

@@ -17,6 +17,8 @@ from tag_rewards.detectors.landmark_maps import mesh_to_ibug
 from tag_rewards.detectors.one_by_one import (
     PREPARATION,
     OneByOne,
+    Prepared,
+    Transform,
     box_around,
     import_for,
     package_version,
@@ -25,7 +27,6 @@ from tag_rewards.detectors.one_by_one import (
 from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
-    from tag_rewards.detectors.images import Prepared, Transform
     from tag_rewards.detectors.observation import FaceObservation
 
 REMEDY = "pip install 'py-feat>=2.1'"

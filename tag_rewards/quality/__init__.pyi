@@ -2,11 +2,11 @@ from .measures import FaceQuality as FaceQuality
 from .measures import Limit as Limit
 from .measures import head_pose as head_pose
 from .measures import measure_quality as measure_quality
-from .run import draw_quality as draw_quality
-from .run import judge_images as judge_images
-from .run import quality_table as quality_table
 from .table import Judged as Judged
 from .table import QualityRow as QualityRow
+from .table import draw_quality as draw_quality
+from .table import judge_images as judge_images
 from .table import measure_samples as measure_samples
+from .table import quality_table as quality_table
 from .table import read_rejected as read_rejected
 from .table import write_quality as write_quality

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tag_rewards.detectors.images import MIN_SIDE, PAD, Transform, prepare, read_any
+from tag_rewards.detectors.one_by_one import MIN_SIDE, PAD, Transform, prepare, read_any
 from tag_rewards.files.images import ImageError, as_bgr, read_image
 
 # What OpenCV does to an image for each EXIF orientation.

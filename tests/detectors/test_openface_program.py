@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tag_rewards.detectors.images import MIN_SIDE, Transform
+from tag_rewards.detectors.one_by_one import MIN_SIDE, Transform
 from tag_rewards.detectors.openface import program
 from tag_rewards.detectors.openface.csv import OpenFaceRow, write_openface_csv
 from tag_rewards.detectors.openface.one_run import find_openface

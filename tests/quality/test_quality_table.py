@@ -14,11 +14,12 @@ from tag_rewards.datasets.rafdb import read_rafdb
 from tag_rewards.errors import InputError
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.quality.measures import Limit
-from tag_rewards.quality.run import draw_quality, judge_images
 from tag_rewards.quality.table import (
     QUALITY_SCHEMA,
     UNREADABLE,
+    draw_quality,
     judge,
+    judge_images,
     measure_samples,
     read_rejected,
     without_rejected,

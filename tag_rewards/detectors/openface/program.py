@@ -23,9 +23,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import cv2
 import numpy as np
 
-from tag_rewards.detectors.images import MIN_SIDE, PAD, prepare, read_any, with_border
 from tag_rewards.detectors.observation import Detection, main_face
-from tag_rewards.detectors.one_by_one import unreadable
+from tag_rewards.detectors.one_by_one import (
+    MIN_SIDE,
+    PAD,
+    Transform,
+    prepare,
+    read_any,
+    unreadable,
+    with_border,
+)
 from tag_rewards.detectors.openface.one_run import find_openface, fingerprint, run_openface
 from tag_rewards.errors import InputError, require_at_least_1, require_one_of
 from tag_rewards.files.images import ImageError, read_image
@@ -34,7 +41,6 @@ from tag_rewards.files.scratch import scratch_folder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tag_rewards.detectors.images import Transform
     from tag_rewards.detectors.observation import ImageInput
     from tag_rewards.detectors.openface.csv import OpenFaceRow
     from tag_rewards.detectors.openface.one_run import Look
