@@ -62,13 +62,7 @@ def _short(value: object) -> str:
 
 
 class Grid(NamedTuple):
-    """A table of texts.
-
-    Attributes:
-        header: Names of the columns.
-        rows: A text for each column.
-        title: What it is of; empty without one.
-    """
+    """A table of texts."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]

@@ -606,13 +606,7 @@ class Mentions(NamedTuple):
 
 
 class Spelling(NamedTuple):
-    """AUs as they are written at one place of a text, whether denied or not.
-
-    Attributes:
-        start: Index of the first character.
-        end: Index behind the last one.
-        aus: FACS numbers in the order in which they stand there.
-    """
+    """AUs as they are written at one place of a text, whether denied or not."""
 
     start: int
     end: int

@@ -101,12 +101,7 @@ class SplitCounts:
 
 
 class MissingFilesError(InputError):
-    """Files that labels need do not exist; the message names the first and their number.
-
-    Attributes:
-        dataset: All labels, with and without files.
-        missing: The files, in the dataset's order.
-    """
+    """Files that labels need do not exist; the message names the first and their number."""
 
     def __init__(self, message: str, dataset: Dataset, missing: tuple[Path, ...]) -> None:
         super().__init__(message)

@@ -183,16 +183,7 @@ def gpus() -> str:
 
 @dataclass(slots=True)
 class _File:
-    """What a prepared file holds, in short.
-
-    Attributes:
-        path: The file.
-        rows: How many there are.
-        forms: The forms that completions are asked for in.
-        spaces: The box spaces, in words.
-        prompts: The user's messages.
-        wrong_traces: Traces to learn that are not written in the form.
-    """
+    """What a prepared file holds, in short."""
 
     path: Path
     rows: int = 0

@@ -72,15 +72,7 @@ class SummaryPaths(NamedTuple):
 
 
 class Face(NamedTuple):
-    """A held-out face and what the model wrote about it.
-
-    Attributes:
-        id: Name of the sample.
-        image: The encoded image.
-        target: Label and detector's evidence.
-        before: Completion before training.
-        after: Completion after it.
-    """
+    """A held-out face and what the model wrote about it."""
 
     id: str
     image: bytes
@@ -90,13 +82,7 @@ class Face(NamedTuple):
 
 
 class HeldOut(NamedTuple):
-    """The held-out faces that have a completion before and after training.
-
-    Attributes:
-        faces: The faces.
-        steps: The steps of before and after.
-        n_left_out: Faces without a completion in one of them.
-    """
+    """The held-out faces that have a completion before and after training."""
 
     faces: list[Face]
     steps: tuple[int, int]

@@ -70,12 +70,7 @@ class Conversation:
 
 
 class ConversationFile:
-    """A parquet file of conversations.
-
-    Attributes:
-        path: The file.
-        n_rows: Its rows.
-    """
+    """A parquet file of conversations."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

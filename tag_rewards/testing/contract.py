@@ -95,12 +95,7 @@ class RewardContract:
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken promise.
-
-    Attributes:
-        promise: Its name, a key of `PROMISES`.
-        finding: The smallest example that was found.
-    """
+    """A broken promise."""
 
     promise: str
     finding: Finding
