@@ -11,8 +11,6 @@ Nothing here depends on how they are seen or scored. Numbers, names and muscles 
 Ekman, Friesen and Hager, *Facial Action Coding System* (2002).
 """
 
-from __future__ import annotations
-
 import json
 import re
 import string

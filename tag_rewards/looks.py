@@ -1,7 +1,5 @@
 """How what the library hands out looks: as JSON, as a short repr, as a table in a notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from html import escape

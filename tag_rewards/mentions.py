@@ -17,8 +17,6 @@ clause, it is named but unsure. A pattern looks at a bounded number of words, so
 linear.
 """
 
-from __future__ import annotations
-
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence

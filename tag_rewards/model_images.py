@@ -7,8 +7,6 @@ transformers nor a weight is loaded. A model that was trained to write in anothe
 itself, in its `config.json` (`prepare.model_fits.note_form`).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ its Instruct models never do, and Qwen3.5 has a switch, `enable_thinking`, that 
 told otherwise. So the template is rendered as a prompt, and looked at.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -67,24 +67,18 @@ BoxSpaceOfModel = Annotated[
     Kind | None,
     typer.Option(help=f"{_BOX_SPACE_HELP} Those of --model or --form if left out."),
 ]
-FormOption = Annotated[
-    str,
-    typer.Option(
-        "--form",
-        metavar="NAME",
-        help=f"How completions are written: {', '.join(FORMS)}, or package.module:NAME.",
-    ),
-]
+_FORM_HELP = f"How completions are written: {', '.join(FORMS)}, or package.module:NAME."
+FormOption = Annotated[str, typer.Option("--form", metavar="NAME", help=_FORM_HELP)]
 FormOfModel = Annotated[
     str,
     typer.Option(
         "--form",
         metavar="NAME",
-        help=f"How completions are written: {', '.join(FORMS)}, or package.module:NAME. That of "
-        "--model if left out, and tag without one.",
+        help=f"{_FORM_HELP} That of --model if left out, and tag without one.",
         show_default=False,
     ),
 ]
+
 ModelOfImages = Annotated[
     str | None,
     typer.Option(

@@ -6,8 +6,6 @@
 Without a table, `parquet_images` or `class_folders` reads the folder, whichever it is.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

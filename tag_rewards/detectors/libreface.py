@@ -1,7 +1,5 @@
 """AUs by LibreFace: the presence of 12 and the intensity of 12, and MediaPipe's mesh."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass

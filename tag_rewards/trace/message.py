@@ -5,8 +5,6 @@ A server that tells reasoning from the rest hands it out beside the content, in 
 model wrote it, between marks. Parts of the content that are reasoning (Mistral) are left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A body of more than `SMALL_BYTES` is worked on in a thread of its own, one at a 
 sends little does not wait for who sends much.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Sequence
