@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, Union
 import numpy as np
 
 from tag_rewards.errors import require_at_least_1
-from tag_rewards.geometry import AU_REGIONS, au_box, au_region
+from tag_rewards.geometry import AU_REGIONS, au_boxes, au_region
 from tag_rewards.looks import ShortRepr
 from tag_rewards.target import AUEvidence
 
@@ -185,9 +185,10 @@ def activated_aus(
     active = [au for au in probabilities if au in AU_REGIONS]
     active = [au for au in active if probabilities[au] >= min_probability]
     active.sort(key=lambda au: (-probabilities[au], au))
+    active = active[:top_k]
     evidence = []
-    for au in active[:top_k]:
-        x1, y1, x2, y2 = au_box(au, face.landmarks).tolist()
+    for au, box in zip(active, au_boxes(active, face.landmarks).tolist(), strict=True):
+        x1, y1, x2, y2 = box
         outlines = au_outlines(au, face.landmarks) if polygons else None
         evidence.append(AUEvidence(au, probabilities[au], (x1, y1, x2, y2), outlines))
     return tuple(evidence)

@@ -29,6 +29,8 @@ resolution are as large as a mouth corner, and PNG costs little."""
 JPEG_QUALITY = 95
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_COLOURS = 25  # where the header has the kind of colour: grey, RGB, palette, or with alpha
+_PNG_WITHOUT_ALPHA = frozenset((b"\0", b"\2", b"\3"))
 _JPEG, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 # Start of frame, which holds the size; C4, C8 and CC are other segments.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -61,7 +63,7 @@ def pixels_of(data: bytes, path: Path) -> NDArray[np.uint8]:
         raise ImageError(f"{path} is cut ({len(data)} bytes without a JPEG end); copy it again")
     try:
         image = _decode(data, cv2.IMREAD_COLOR)
-        stored = None if is_jpeg else _decode(data, cv2.IMREAD_UNCHANGED)
+        stored = _decode(data, cv2.IMREAD_UNCHANGED) if _may_be_transparent(data) else None
         if image is not None and stored is not None and stored.shape[2:] == (4,):
             plain = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
             image = _turn_like(as_bgr(stored), np.asarray(plain), image)
@@ -70,6 +72,13 @@ def pixels_of(data: bytes, path: Path) -> NDArray[np.uint8]:
     if image is None:
         raise ImageError(f"{path} is not an image that OpenCV can read; replace it")
     return np.asarray(image, np.uint8)
+
+
+def _may_be_transparent(data: bytes) -> bool:
+    """Whether an image may have an alpha channel, as far as a header tells without decoding it."""
+    if data.startswith(_PNG):
+        return data[_PNG_COLOURS : _PNG_COLOURS + 1] not in _PNG_WITHOUT_ALPHA or b"tRNS" in data
+    return not data.startswith(_JPEG)
 
 
 def as_bgr(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:

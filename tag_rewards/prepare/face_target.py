@@ -132,8 +132,12 @@ class Canvas:
 
     def box(self, box: ArrayLike) -> Box | None:
         """A box of the image in the box space, in integers; None when nothing of it is left."""
-        x1, y1, x2, y2 = (int(value) for value in np.rint(self.boxes(box)[0]))
-        return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+        return self.whole_boxes(box)[0]
+
+    def whole_boxes(self, boxes: ArrayLike) -> list[Box | None]:
+        """`box` of several boxes (n, 4), in one computation."""
+        whole = np.rint(self.boxes(boxes)).astype(np.int64).tolist()
+        return [(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None for x1, y1, x2, y2 in whole]
 
     def polygon(self, region: shapely.Geometry, box: Box) -> Polygon:
         """A region of the image in the box space, cut to what is shown, to one decimal.
@@ -460,9 +464,10 @@ def _target_of(
         present = activated_aus(face, top_k=len(AU_REGIONS), min_probability=least)
 
     def on_canvas(items: Iterable[AUEvidence]) -> list[AUEvidence]:
-        found = []
-        for item in items:
-            box = _written(canvas, item.box, config)
+        found, items = [], list(items)
+        for item, box in zip(
+            items, _written(canvas, [of.box for of in items], config), strict=True
+        ):
             if box is not None:
                 region = au_region(item.au, landmarks) if config.polygons else None
                 polygon = None if region is None else canvas.polygon(region, box)
@@ -472,18 +477,15 @@ def _target_of(
     evidence = on_canvas(active)
     unsure = on_canvas(item for item in present if item not in active)
     known = sorted(AU_REGIONS.keys() & face.probabilities)
-    boxes = {
-        au: _written(canvas, box, config)
-        for au, box in zip(known, au_boxes(known, landmarks), strict=True)
-    }
+    around = [*landmarks.min(axis=0), *landmarks.max(axis=0)]
+    face_box, *boxes = _written(canvas, [around, *au_boxes(known, landmarks)], config)
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in config.space.extent)
     return FaceTarget(
         target=config.target(label, evidence, unsure),
         landmarks=canvas.points(landmarks),
-        face_box=_written(canvas, [landmarks.min(axis=0), landmarks.max(axis=0)], config)
-        or (0, 0, width, height),
-        au_boxes={au: box for au, box in boxes.items() if box is not None},
+        face_box=face_box or (0, 0, width, height),
+        au_boxes={au: box for au, box in zip(known, boxes, strict=True) if box is not None},
         n_outside=len(active) - len(evidence),
     )
 
@@ -514,13 +516,10 @@ def image_target(image: Path, detection: Detection, label: str, config: TargetCo
     return face
 
 
-def _written(canvas: Canvas, box: ArrayLike, config: TargetConfig) -> Box | None:
-    """A box of the image as its form writes it; None when nothing of it is left."""
-    found = canvas.box(box)
-    if found is None:
-        return None
-    x1, y1, x2, y2 = (int(side) for side in form_named(config.form).nearest(found))
-    return x1, y1, x2, y2
+def _written(canvas: Canvas, boxes: ArrayLike, config: TargetConfig) -> list[Box | None]:
+    """Boxes of the image as their form writes them; None where nothing of one is left."""
+    nearest = form_named(config.form).nearest
+    return [None if box is None else nearest(box) for box in canvas.whole_boxes(boxes)]
 
 
 def face_on_canvas(
