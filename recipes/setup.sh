@@ -12,9 +12,11 @@
 #   DRIVER_CHECK     0: install for GPUs whatever driver is here
 #   FLASH_ATTENTION  0: do not look for a wheel of flash-attention
 #   TORCH_INDEX_URL  one more package index to look for PyTorch's CPU build in
+#   UV               0: install with pip alone
 #
-# Versions are pinned in recipes/constraints. The log is VENV/setup.log. A run that was killed is
-# repaired by the next one. GPU: flash-attention is taken from its own release where that has a wheel
+# Versions are pinned in recipes/constraints. Packages come from where pip is configured to take them, by
+# uv, or where that fails, by pip. The log is VENV/setup.log. A run that was killed is repaired by the
+# next one. GPU: flash-attention is taken from its own release where that has a wheel
 # for this PyTorch, CUDA and Python; else training goes without, unless you install one.
 
 set -euo pipefail
@@ -35,7 +37,7 @@ FLASH_ATTENTION_VERSION=2.8.3.post2
 
 # Everything that decides what is installed.
 fingerprint() {
-    local inputs=(pyproject.toml recipes/setup.sh recipes/cpu/pyproject.toml
+    local inputs=(pyproject.toml recipes/setup.sh recipes/uv_install.py recipes/cpu/pyproject.toml
         recipes/cpu/vllm_alias/pyproject.toml recipes/constraints/*.{in,txt})
     { sha256sum "${inputs[@]}" && say "$DEVICE" "$REPO" "${PYTHON:-}"; } | sha256sum | cut -d' ' -f1
 }
@@ -76,7 +78,21 @@ step() {
 
 pip() { "$VENV/bin/python" -m pip install --progress-bar off -c "$CONSTRAINTS" "$@"; }
 
-make_venv() { "$1" -m venv "$VENV" && pip -r recipes/constraints/tools.in; }
+uv() { "$VENV/bin/python" recipes/uv_install.py -c "$CONSTRAINTS" "$@"; }
+
+# install ARGUMENT...: with uv, which fetches and unpacks many packages at a time; or with pip, for which
+# the arguments are the same.
+install() {
+    [[ ${UV:-1} == 0 ]] || ! uv "$@" || return 0
+    say "--- with pip: $*"
+    pip "$@"
+}
+
+# Where uv cannot be had, all goes without.
+make_venv() {
+    "$1" -m venv "$VENV"
+    pip -r recipes/constraints/tools.in || pip -r <(grep -vx uv recipes/constraints/tools.in)
+}
 
 has_cpu_torch() {
     [[ $("$VENV/bin/python" -m pip list --format freeze 2>/dev/null) == *"$TORCH_CPU"* ]]
@@ -89,11 +105,10 @@ install_cpu_torch() {
     has_cpu_torch && return
     TORCH_FROM="from pip as it is configured${TORCH_INDEX_URL:+, with TORCH_INDEX_URL}"
     say "--- $TORCH_CPU $TORCH_FROM?"
-    pip ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH_CPU" && return
+    install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "$TORCH_CPU" && return
     TORCH_FROM="from PyTorch's own index, through uv"
     say "--- $TORCH_CPU $TORCH_FROM?"
-    "$VENV/bin/uv" pip install --python "$VENV/bin/python" --torch-backend cpu \
-        -c "$CONSTRAINTS" "$TORCH_CPU" && return
+    uv --torch-backend cpu "$TORCH_CPU" && return
     say "ERROR: found no CPU build of PyTorch ($TORCH_CPU for Python $PYTHON_VERSION): not with pip" \
         "as it is configured, nor with uv in PyTorch's own index; set TORCH_INDEX_URL to an index" \
         "that has it and run this again"
@@ -102,9 +117,9 @@ install_cpu_torch() {
 
 install_stack() {
     if [[ $DEVICE == cpu ]]; then
-        pip --no-build-isolation recipes/cpu/vllm_alias -r recipes/constraints/cpu.in
+        install --no-build-isolation recipes/cpu/vllm_alias -r recipes/constraints/cpu.in
     else
-        pip -r recipes/constraints/gpu.in
+        install -r recipes/constraints/gpu.in
     fi
 }
 
@@ -139,7 +154,15 @@ try_flash_attention() {
 install_here() {
     local packages=(-e '.[dev]')
     [[ $DEVICE == gpu ]] || packages+=(-e recipes/cpu)
-    pip --no-build-isolation "${packages[@]}"
+    install --no-build-isolation "${packages[@]}"
+}
+
+# uv leaves compiling to the first import. What each of a run's many processes imports is compiled here, on
+# all cores; a file that is no Python of this version is none that is imported.
+compile() {
+    local site
+    site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    "$VENV/bin/python" -m compileall -q -j 0 "$site"/{ray,torch,transformers,verl,vllm} || true
 }
 
 check() {
@@ -169,7 +192,8 @@ check_driver() {
 # --- up to date? -------------------------------------------------------------------------------
 mkdir -p "$VENV"
 VENV=$(cd "$VENV" && pwd)
-exec 9>"$VENV/.lock"
+LOCK=.setup.lock # not .lock, which is uv's
+exec 9>"$VENV/$LOCK"
 flock --nonblock 9 || { say "waiting for another setup of $VENV" && flock 9; }
 
 WANTED=$(fingerprint)
@@ -177,7 +201,7 @@ state=$(cat "$STATE" 2>/dev/null || true)
 [[ $state != "$WANTED" ]] || exit 0
 
 # --- no: install -------------------------------------------------------------------------------
-if [[ -z $state && $(ls -A "$VENV") != .lock ]]; then
+if [[ -z $state && $(ls -A "$VENV") != "$LOCK" ]]; then
     die "$VENV was not made by this script: remove it, choose another with VENV, or keep it as it" \
         "is with TAG_SETUP=0"
 fi
@@ -189,7 +213,7 @@ check_driver
 # What a killed run left is not worth guessing about; what another Python or device made does not fit.
 fits="$DEVICE $PYTHON_VERSION"
 if [[ $state == unfinished || $(cat "$VENV/.made-for" 2>/dev/null || true) != "$fits" ]]; then
-    find "$VENV" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf {} +
+    find "$VENV" -mindepth 1 -maxdepth 1 ! -name "$LOCK" -exec rm -rf {} +
 fi
 say unfinished >"$STATE"
 say "$fits" >"$VENV/.made-for"
@@ -197,6 +221,9 @@ say "$fits" >"$VENV/.made-for"
 
 say "Setting up $VENV ($DEVICE, Python $PYTHON_VERSION; log: $LOG)"
 start=$SECONDS
+# A wheel that is built here to be unpacked at once is not compressed: 100 MB of a face detector's models.
+printf '[bdist_wheel]\ncompression = stored\n' >"$VENV/.build.cfg"
+export DIST_EXTRA_CONFIG=$VENV/.build.cfg
 step "virtual environment" make_venv "$base"
 if [[ $DEVICE == cpu ]]; then
     step "PyTorch, CPU build" install_cpu_torch
@@ -205,6 +232,7 @@ fi
 step "verl, vLLM, Ray" install_stack
 try_flash_attention
 step "tag-rewards" install_here
+step "bytecode" compile
 step "check" check
 say "$WANTED" >"$STATE"
 say "Done in $((SECONDS - start)) s."

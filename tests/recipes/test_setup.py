@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 
+import pip
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -24,6 +26,7 @@ printf '%s\n' "$*" | head -n 1 >>"$CALLS"
 [[ -z ${FAIL:-} || ! "$*" =~ $FAIL ]] || { echo "ERROR: no luck with $FAIL"; exit 1; }
 sleep "${SLEEP:-0}"
 case "$*" in
+    recipes/uv_install.py*) [[ -n ${WITH_UV:-} ]] || exit 1 ;;
     *'%d.%d'*) echo "${VERSION:-3.11}" ;;
     *compiled_with_cxx11_abi*) echo 2.11.0 13.0 True ;;
     '-m venv '*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/uv" ;;
@@ -117,6 +120,96 @@ def test_right_set_for_the_device(setup: Setup, device: str, stack: str) -> None
     assert any("recipes/cpu" in call for call in installs) == (device == "cpu")
 
 
+def test_pip_installs_what_uv_does_not(setup: Setup) -> None:
+    """With the same arguments: the tools by pip alone, each later part by uv first."""
+
+    def asked(calls: list[str], way: str) -> list[str]:
+        return [call.partition(" -c ")[2] for call in calls if way in call]
+
+    code, output = setup.run(INSTALLED="torch==2.13.0+cpu")
+    assert code == 0, output
+    tools, *by_pip = asked(setup.calls(), "-m pip install")
+    assert tools.endswith("tools.in")
+    assert asked(setup.calls(), "uv_install.py") == by_pip
+    assert len(by_pip) == 2
+    assert "--- with pip: " in (setup.venv / "setup.log").read_text()
+
+    for name, settings, ways in (
+        ("uv", {"WITH_UV": 1}, {"uv_install.py": by_pip, "-m pip install": [tools]}),
+        ("pip", {"UV": 0}, {"uv_install.py": [], "-m pip install": [tools, *by_pip]}),
+    ):
+        again = Setup(setup.venv.parent)
+        again.venv, again.log = setup.venv.with_name(name), setup.venv.with_name(f"calls of {name}")
+        code, output = again.run(INSTALLED="torch==2.13.0+cpu", **settings)
+        assert code == 0, output
+        assert {way: asked(again.calls(), way) for way in ways} == ways
+
+
+def test_uv_itself_may_be_missing(setup: Setup) -> None:
+    code, output = setup.run(FAIL="tools.in")
+    assert code == 0, output
+    assert "check" in output
+
+
+PIP_CONFIGURATION = """
+[global]
+index-url = https://first.example/simple
+extra-index-url =
+    https://second.example/simple
+    https://third.example/simple
+find-links = elsewhere
+timeout = 9
+[install]
+find-links = one two
+"""
+
+
+def uv_call(tmp_path: Path, configuration: str, **settings: str) -> tuple[int, list[str], str]:
+    """How uv is called by an environment whose pip is so configured, and what is complained of."""
+    (tmp_path / "pip.conf").write_text(configuration)
+    if not (tmp_path / "venv").exists():
+        venv.create(tmp_path / "venv", symlinks=True)
+        folder = Path(next((tmp_path / "venv").glob("lib/python*/site-packages")))
+        shutil.copytree(Path(pip.__file__).parent, folder / "pip", symlinks=True)
+        uv = tmp_path / "venv" / "bin" / "uv"
+        uv.write_text('#!/bin/sh\nprintf "%s\\n" "cert=$SSL_CERT_FILE" "$@"\n')
+        uv.chmod(0o755)
+    run = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", REPO / "recipes" / "uv_install.py", "-c", "a b"],
+        env={"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), **settings},
+        capture_output=True,
+        text=True,
+    )
+    return run.returncode, run.stdout.splitlines(), run.stderr
+
+
+def test_uv_looks_where_pip_is_configured_to(tmp_path: Path) -> None:
+    code, called, said = uv_call(
+        tmp_path, PIP_CONFIGURATION, PIP_CERT="/a/bundle.pem", PIP_NO_CACHE_DIR="1"
+    )
+    assert code == 0, said
+    assert called[0] == "cert=/a/bundle.pem"
+    assert called[-2:] == ["-c", "a b"]
+    assert {
+        "--index-url=https://first.example/simple",
+        "--extra-index-url=https://second.example/simple",
+        "--extra-index-url=https://third.example/simple",
+        "--find-links=one",
+        "--find-links=two",
+        "--no-cache",
+    } < set(called)
+    assert not any("elsewhere" in word or "timeout" in word for word in called)
+
+    code, called, _ = uv_call(tmp_path, PIP_CONFIGURATION, PIP_FIND_LINKS="three")
+    assert [word for word in called if "find-links" in word] == ["--find-links=three"]
+
+    code, called, said = uv_call(tmp_path, "[install]\nonly-binary = torch\n")
+    assert (code, called) == (1, [])
+    assert (
+        said == "not with uv: pip is configured with only-binary=torch, of which uv is not told\n"
+    )
+
+
 def test_failure_is_told_and_repaired(setup: Setup) -> None:
     code, output = setup.run(FAIL="verl|cpu.in")
     assert code != 0
@@ -143,12 +236,15 @@ def test_torch_sources_are_tried_in_turn(setup: Setup) -> None:
 
     again = Setup(setup.venv.parent)
     again.venv = setup.venv.with_name("second")
-    code, output = again.run(FAIL=r"^-m pip install .*\+cpu$", TORCH_INDEX_URL="file:///wheels")
+    code, output = again.run(
+        FAIL=r"--extra-index-url .*\+cpu$", TORCH_INDEX_URL="file:///wheels", WITH_UV=1
+    )
     assert code == 0, output
     assert "through uv" in output
     tried = [call for call in again.calls() if call.endswith("torch==2.13.0+cpu")]
-    assert "--extra-index-url file:///wheels" in tried[0]
-    assert "--torch-backend cpu" in tried[1]
+    assert len(tried) == 3
+    assert all("--extra-index-url file:///wheels" in call for call in tried[:2])
+    assert "--torch-backend cpu" in tried[2]
 
 
 def test_changed_inputs_update_in_place(setup: Setup) -> None:
