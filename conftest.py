@@ -1,4 +1,4 @@
-"""How properties are tried, and who runs which test; what only the training stack imports holds no doctest."""
+"""How properties are tried, what holds no doctest, and which tests one worker has together."""
 
 import os
 
@@ -19,7 +19,7 @@ collect_ignore = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers, files stay whole, and one worker has all that starts a cluster or an engine.
+    """Files stay whole, and one worker has all that starts a cluster or an engine.
 
     Two clusters at a time would make each other late.
     """
