@@ -11,6 +11,7 @@ settings.register_profile("ci", deadline=None, derandomize=True)  # the same exa
 settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("ci" if os.environ.get("CI") else "full")
 
+# What only the training stack can import; collecting it would need the stack.
 collect_ignore = [
     f"tag_rewards/integrations/verl/{name}.py"
     for name in ("frozen_vision", "gdpo", "plugin", "reward_manager", "trainer")
