@@ -90,7 +90,7 @@ install() {
 
 # Where uv cannot be had, all goes without.
 make_venv() {
-    "$1" -m venv "$VENV"
+    "$1" -m venv "$VENV" || return
     pip -r recipes/constraints/tools.in || pip -r <(grep -vx uv recipes/constraints/tools.in)
 }
 
