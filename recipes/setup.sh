@@ -166,6 +166,7 @@ compile() {
 }
 
 check() {
+    unset PYTHONDONTWRITEBYTECODE # what these imports compile, later ones need not
     if [[ $DEVICE == cpu ]]; then
         VERL_PLATFORM=cpu "$VENV/bin/python" -m tag_rewards_verl_cpu
     else
