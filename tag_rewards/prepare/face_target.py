@@ -519,7 +519,12 @@ def image_target(image: Path, detection: Detection, label: str, config: TargetCo
 def _written(canvas: Canvas, boxes: ArrayLike, config: TargetConfig) -> list[Box | None]:
     """Boxes of the image as their form writes them; None where nothing of one is left."""
     nearest = form_named(config.form).nearest
-    return [None if box is None else nearest(box) for box in canvas.whole_boxes(boxes)]
+
+    def written(box: Box) -> Box:
+        x1, y1, x2, y2 = (int(side) for side in nearest(box))
+        return x1, y1, x2, y2
+
+    return [box and written(box) for box in canvas.whole_boxes(boxes)]
 
 
 def face_on_canvas(
