@@ -23,13 +23,14 @@ from tag_rewards.completions.completion import (
     read_completions,
 )
 from tag_rewards.errors import InputError, require_at_least, require_one_of
-from tag_rewards.evaluation.box_baselines import BOX_BASELINES, baseline_faces
 from tag_rewards.evaluation.classification import ECE_BINS, dialect_of
 from tag_rewards.evaluation.faithfulness import (
+    BOX_BASELINES,
     HIT_IOU,
     Judged,
     area_boxes,
     areas_of_faces,
+    baseline_faces,
     face_row,
     mentions,
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.box_baselines import in_space, random_boxes
+from tag_rewards.evaluation.faithfulness import in_space, random_boxes
 from tag_rewards.facs import ACTION_UNITS
 from tag_rewards.rewards import score_batch
 from tag_rewards.target import SeenBoxes

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError
-from tag_rewards.evaluation.box_baselines import blind_iou
 from tag_rewards.evaluation.compare import (
     HOW_TESTED,
     Difference,
@@ -24,6 +23,7 @@ from tag_rewards.evaluation.compare import (
     swap_test,
     with_p_values,
 )
+from tag_rewards.evaluation.faithfulness import blind_iou
 from tag_rewards.evaluation.measures import MEASURES, difference_figure, mean_figure, ratios
 from tag_rewards.evaluation.results import read_results
 from tag_rewards.facs import canonical_expression

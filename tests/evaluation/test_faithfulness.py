@@ -3,19 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tag_rewards.evaluation.box_baselines import (
+from tag_rewards.evaluation.faithfulness import (
     BOX_BASELINES,
     SeenAUs,
-    baseline_faces,
-    other_faces,
-    placed_faces,
-    random_boxes,
-)
-from tag_rewards.evaluation.faithfulness import (
     agreement,
     area_boxes,
     areas_of_faces,
+    baseline_faces,
     judge,
+    other_faces,
+    placed_faces,
+    random_boxes,
 )
 from tag_rewards.evaluation.measures import MEASURES, measure_sums, resampled_sums
 from tag_rewards.evaluation.results import ANOTHER_FACE, MODEL, judged_faces

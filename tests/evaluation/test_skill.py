@@ -5,9 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tag_rewards.completions.completion import Completion
-from tag_rewards.evaluation.box_baselines import SeenAUs, blind_faces
 from tag_rewards.evaluation.compare import EvaluatedModel, compare_models, row_columns, statistics
-from tag_rewards.evaluation.faithfulness import area_boxes
+from tag_rewards.evaluation.faithfulness import SeenAUs, area_boxes, blind_faces
 from tag_rewards.evaluation.measures import measure_sums, ratio_figure, ratios, resampled_sums
 from tag_rewards.evaluation.results import (
     SAMPLES_FILE,
