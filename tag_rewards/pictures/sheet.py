@@ -256,7 +256,8 @@ def draw_faces(pictures: Sequence[FacePicture], columns: int | None = None) -> D
         raise InputError("there is no face to draw; give at least one image")
     if columns is None:
         columns = min(len(pictures), 4)
-    require_at_least_1(columns=columns)
+    else:
+        require_at_least_1(columns=columns)
     rows = -(-len(pictures) // columns)
     cell = PANEL + GAP
     most_lines = max(len(describe_marks(picture.marks)) for picture in pictures)
