@@ -291,7 +291,7 @@ def face_colour(
 def hide(
     image: NDArray[np.uint8], boxes: NDArray[np.int64], colour: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """A copy of an image whose pixels in the boxes have one colour."""
+    """A copy of an image (height, width, 3), whose pixels in boxes (n, 4) have one colour (3,)."""
     hidden = np.array(image)
     height, width = image.shape[:2]
     hidden[covered(boxes, width, height)] = colour
