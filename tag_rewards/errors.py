@@ -86,6 +86,7 @@ def require_one_of(kind: Any, **settings: object) -> None:
     """Raise `InputError` for the first setting that is none of the values of a `Literal`.
 
     Example:
+        >>> from typing import Literal
         >>> require_one_of(Literal["box", "polygon"], overlap="line")
         Traceback (most recent call last):
         ...
