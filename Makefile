@@ -27,10 +27,10 @@ quick: setup  ## what needs no training stack, in under two minutes
 
 # Environments of their own in build/; PYTHON=3.12, say, chooses another than the oldest or the newest.
 test-oldest:  ## what needs no training stack, with the oldest versions that pyproject.toml allows
-	bash tests/versions.sh oldest
+	bash tests/versions.sh oldest $(WORKERS)
 
 test-newest:  ## the same with the newest
-	bash tests/versions.sh newest
+	bash tests/versions.sh newest $(WORKERS)
 
 constraints: setup  ## recipes/constraints resolved anew; CONSTRAINTS="--upgrade" takes the newest, "--upgrade-package ray" one
 	bash recipes/constraints/regenerate.sh $(CONSTRAINTS)

@@ -70,11 +70,6 @@ def shown(value: object) -> str:
     return escaped(_SHOWN.repr(value), 80)
 
 
-def require_at_least_1(**settings: int | None) -> None:
-    """Raise `InputError` for the first setting below 1; one that is None is passed over."""
-    require_at_least(1, **settings)
-
-
 def require_at_least(least: int, **settings: float | None) -> None:
     """Raise `InputError` for the first setting below `least`; one that is None is passed over."""
     for name, value in settings.items():

@@ -97,7 +97,7 @@ cp '{tmp_path}/pytest' "${{@: -1}}/bin"
     ):
         ran = run(name, "-x")
         assert ran.returncode == 0, ran.stderr
-        assert re.search("ran .* -m not stack .* -x$", ran.stdout.strip())
+        assert re.search("ran -m not stack .* -x$", ran.stdout.strip())
         venv, install, _ = calls.read_text().splitlines()
         assert venv == f"venv --quiet --clear --python {python} {repo}/build/test-{name}"
         assert f"--resolution {resolution} -e .[{extra}]" in install

@@ -26,4 +26,4 @@ uv=$(command -v uv) || {
 "$uv" pip list --python "$venv/bin/python"
 # A program of the package is found on the PATH, and no recipe may set up anything.
 unset VENV
-PATH=$venv/bin:$PATH TAG_SETUP=0 "$venv/bin/pytest" -n logical --maxprocesses 8 --dist loadgroup -m 'not stack' --hypothesis-profile=quick -p no:cacheprovider "${@:2}"
+PATH=$venv/bin:$PATH TAG_SETUP=0 "$venv/bin/pytest" -m 'not stack' --hypothesis-profile=quick -p no:cacheprovider "${@:2}"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tag_rewards.commands.terminal import AsJson, grid_table, tell
-from tag_rewards.errors import require_at_least_1
+from tag_rewards.errors import require_at_least
 
 
 def doctor(
@@ -39,7 +39,7 @@ def doctor(
     """
     from tag_rewards.doctor import examine
 
-    require_at_least_1(**{"--max-length": max_length})
+    require_at_least(1, **{"--max-length": max_length})
     found = examine(extra or (), model, data, max_length)
     tell(as_json, found.record, lambda: map(grid_table, found.grids()))
     if not found.ok:

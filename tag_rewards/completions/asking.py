@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from tag_rewards.engines.base import Request
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 
 if TYPE_CHECKING:
     from tag_rewards.engines.base import Engine, Reply
@@ -46,7 +46,7 @@ class GenerationConfig:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least_1(max_tokens=self.max_tokens, chunk=self.chunk)
+        require_at_least(1, max_tokens=self.max_tokens, chunk=self.chunk)
         if not 0 <= self.temperature < float("inf"):
             raise InputError(f"temperature is {self.temperature}, not at least 0")
 

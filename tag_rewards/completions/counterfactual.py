@@ -43,7 +43,7 @@ from scipy.sparse.csgraph import connected_components
 
 from tag_rewards.completions.asking import Question, ask, file_fingerprint, request, unanswered
 from tag_rewards.completions.completion import read_completions
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.facs import canonical_expression
 from tag_rewards.files.images import decode_image, encode_image
 from tag_rewards.files.journal import Journal
@@ -173,7 +173,7 @@ class CounterfactualConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_at_least_1(draws=self.draws)
+        require_at_least(1, draws=self.draws)
 
 
 class MaskedFace(NamedTuple):

@@ -35,7 +35,7 @@ from tag_rewards.engines.make import (
     processor_settings,
 )
 from tag_rewards.engines.openai_protocol import OpenAIConfig, request_body
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.journal import Journal
 from tag_rewards.files.whole import whole
 from tag_rewards.prepare.eval_set import read_evaluation_set
@@ -252,7 +252,7 @@ def generate(
         InputError: The data cannot be used, the file cannot be gone on with, or the engine cannot
             go on.
     """
-    require_at_least_1(limit=limit)
+    require_at_least(1, limit=limit)
     faces = _faces_by_id(data)
     ids = list(faces)
     settings = {"data": file_fingerprint(data), **settings, **config.settings()}
@@ -346,7 +346,7 @@ def write_batch(
     Raises:
         InputError: The data cannot be used, or two faces have one id, by which answers are known.
     """
-    require_at_least_1(limit=limit)
+    require_at_least(1, limit=limit)
     config, endpoint = config or GenerationConfig(), endpoint or OpenAIConfig()
     _faces_by_id(data)
     count = 0

@@ -27,7 +27,7 @@ from tag_rewards.detectors.one_by_one import (
     import_for,
     package_version,
 )
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 
 if TYPE_CHECKING:
     from tag_rewards.detectors.observation import FaceObservation
@@ -82,7 +82,7 @@ class MediaPipeConfig:
     max_faces: int = 4
 
     def __post_init__(self) -> None:
-        require_at_least_1(max_faces=self.max_faces)
+        require_at_least(1, max_faces=self.max_faces)
 
 
 class MediaPipeDetector(OneByOne):

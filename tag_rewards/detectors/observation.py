@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, Union
 
 import numpy as np
 
-from tag_rewards.errors import require_at_least_1
+from tag_rewards.errors import require_at_least
 from tag_rewards.geometry import AU_REGIONS, au_boxes, au_region
 from tag_rewards.looks import ShortRepr
 from tag_rewards.target import AUEvidence
@@ -173,7 +173,7 @@ def activated_aus(
         >>> [(evidence.au, evidence.probability) for evidence in activated_aus(face)]
         [(12, 1.0), (6, 0.65)]
     """
-    require_at_least_1(top_k=top_k)
+    require_at_least(1, top_k=top_k)
     if not 0 < min_probability <= 1:
         raise ValueError(f"min_probability is {min_probability}, not above 0 and at most 1")
     if face.landmarks is None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages, template_arguments
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.objects import json_value
 from tag_rewards.files.text import encodable, one_line
 from tag_rewards.trace import message_text
@@ -91,7 +91,7 @@ class OpenAIConfig:
         for name in _ABOVE_ZERO:
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, not above 0")
-        require_at_least_1(**{name: getattr(self, name) for name in _AT_LEAST_ONE})
+        require_at_least(1, **{name: getattr(self, name) for name in _AT_LEAST_ONE})
         if self.max_tokens_field not in get_args(MaxTokensField):
             raise ValueError(
                 f"max_tokens_field is {self.max_tokens_field!r}, "

@@ -23,7 +23,7 @@ from tag_rewards.engines.base import (
     template_arguments,
 )
 from tag_rewards.engines.vllm_offline import VLLMConfig, require_found, sampling_fields
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.ray_cluster import ray_cluster
 from tag_rewards.files.text import one_line
 
@@ -126,7 +126,7 @@ class RayConfig:
     content_format: ContentFormat = "openai"
 
     def __post_init__(self) -> None:
-        require_at_least_1(replicas=self.replicas, batch_size=self.batch_size, held=self.held)
+        require_at_least(1, replicas=self.replicas, batch_size=self.batch_size, held=self.held)
         if self.content_format not in get_args(ContentFormat):
             raise ValueError(
                 f"content_format is {self.content_format!r}, "

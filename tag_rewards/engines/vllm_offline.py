@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages, template_arguments
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.text import one_line
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class VLLMConfig:
 
     def __post_init__(self) -> None:
         parallel, longest = self.tensor_parallel_size, self.max_model_len
-        require_at_least_1(tensor_parallel_size=parallel, max_model_len=longest)
+        require_at_least(1, tensor_parallel_size=parallel, max_model_len=longest)
         if not 0 < self.gpu_memory_utilization <= 1:
             raise ValueError(
                 f"gpu_memory_utilization is {self.gpu_memory_utilization}, not above 0 and up to 1"
@@ -127,7 +127,7 @@ class VLLMEngine:
     name = "vllm"
 
     def __init__(self, model: str, config: VLLMConfig | None = None, held: int = 512) -> None:
-        require_at_least_1(held=held)
+        require_at_least(1, held=held)
         require_found(model)
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")  # read when vLLM is imported
         import vllm  # noqa: F401 - to fail early, and not after an hour of preparations

@@ -487,7 +487,7 @@ def other_faces(targets: Sequence[Target], seen: SeenAUs) -> JudgedFaces:
 def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
     """What traces are worth that name the true AUs and place them so.
 
-    The same numbers as `faithfulness.judge` gives for such traces, all faces at once.
+    The same numbers as `judge` gives for such traces, all faces at once.
 
     Args:
         seen: The true AUs.
@@ -499,7 +499,7 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
 
     placed = ~np.isnan(boxes[:, 0])
     inner = _overlap_area(boxes, seen.boxes)
-    iou = np.where(placed, inner / (box_area(boxes) + box_area(seen.boxes) - inner), 0.0)
+    ious = np.where(placed, inner / (box_area(boxes) + box_area(seen.boxes) - inner), 0.0)
     located = placed & ~np.isnan(seen.areas[:, 0])
     share = np.zeros(len(boxes))
     np.divide(_overlap_area(boxes, seen.areas), box_area(boxes), out=share, where=located)
@@ -508,8 +508,8 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
     return JudgedFaces(
         counted=counts,
         written=counts,
-        mean_iou=by_face(iou) / np.maximum(n_aus, 1),
-        hit_rate=by_face(iou >= HIT_IOU) / np.maximum(n_aus, 1),
+        mean_iou=by_face(ious) / np.maximum(n_aus, 1),
+        hit_rate=by_face(ious >= HIT_IOU) / np.maximum(n_aus, 1),
         au_precision=counts,
         au_recall=counts,
         au_f1=counts,
@@ -521,7 +521,7 @@ def placed_faces(seen: SeenAUs, boxes: NDArray[np.float64]) -> JudgedFaces:
         blind_iou=np.zeros(seen.n_faces),
         claim_face=seen.face[placed],
         claim_au=seen.au[placed].astype(np.float64),
-        claim_iou=iou[placed],
+        claim_iou=ious[placed],
         claim_agrees=np.where(located, share >= CONTAINED, np.nan)[placed],
         words=np.full((seen.n_faces, 3), np.nan),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tag_rewards.datasets.reading import evenly
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.evidence.cache import EvidenceCache
 from tag_rewards.evidence.counts import (
     EvidenceCounts,
@@ -64,8 +64,8 @@ class AnnotateConfig:
 
     def __post_init__(self) -> None:
         rows = self.shard_rows
-        require_at_least_1(
-            workers=self.workers, batch_size=self.batch_size, shard_rows=rows, limit=self.limit
+        require_at_least(
+            1, workers=self.workers, batch_size=self.batch_size, shard_rows=rows, limit=self.limit
         )
         if not self.shard_seconds > 0:
             raise InputError(f"shard_seconds is {self.shard_seconds}, not above 0")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tag_rewards.colours import assign_colours
+from tag_rewards.colours import OKABE_ITO
 from tag_rewards.errors import InputError
 from tag_rewards.facs import au_name
 from tag_rewards.forms import form_named
@@ -182,3 +183,47 @@ def _opinions(marks: Sequence[Mark]) -> str:
         iou = box_iou([mark.box for mark in claimed], seen[0].box).max()
         words.append(f"claimed, IoU {iou:.2f}")
     return ", ".join(words)
+
+
+def assign_colours(groups: Iterable[Iterable[int]]) -> dict[int, str]:
+    """A colour of `OKABE_ITO` for each AU, such that AUs of one group share none if possible.
+
+    Example:
+        >>> assign_colours([[12, 6], [12, 4]])
+        {4: '#0072b2', 6: '#0072b2', 12: '#d55e00'}
+    """
+    together: dict[int, set[int]] = {}
+    for group in groups:
+        aus = set(group)
+        for au in aus:
+            together.setdefault(au, set()).update(aus - {au})
+    colours: dict[int, str] = {}
+    for au in sorted(together):
+        taken = Counter(colours[other] for other in together[au] if other in colours)
+        colours[au] = min(OKABE_ITO, key=lambda colour: taken[colour])
+    return colours
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb` as in WCAG 2: 0 is black, 1 is white.
+
+    Example:
+        >>> luminance("#000000"), luminance("#ffffff")
+        (0.0, 1.0)
+    """
+    values = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in values
+    )
+    return round(0.2126 * red + 0.7152 * green + 0.0722 * blue, 6)
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever can be read better on a colour.
+
+    Example:
+        >>> ink_on("#f0e442"), ink_on("#0072b2")
+        ('#000000', '#ffffff')
+    """
+    light = luminance(colour)
+    return "#000000" if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else "#ffffff"

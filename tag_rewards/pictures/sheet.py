@@ -19,11 +19,10 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patches import Polygon as Outline
 from matplotlib.textpath import text_to_path
 
-from tag_rewards.colours import ink_on
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.text import visible
 from tag_rewards.geometry import box_area
-from tag_rewards.pictures.marks import APPROXIMATE, describe_marks, mark_colours
+from tag_rewards.pictures.marks import APPROXIMATE, describe_marks, ink_on, mark_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -254,10 +253,9 @@ def draw_faces(pictures: Sequence[FacePicture], columns: int | None = None) -> D
     """
     if not pictures:
         raise InputError("there is no face to draw; give at least one image")
+    require_at_least(1, columns=columns)
     if columns is None:
         columns = min(len(pictures), 4)
-    else:
-        require_at_least_1(columns=columns)
     rows = -(-len(pictures) // columns)
     cell = PANEL + GAP
     most_lines = max(len(describe_marks(picture.marks)) for picture in pictures)

@@ -21,7 +21,7 @@ from tag_rewards.completions.asking import (
     request,
 )
 from tag_rewards.datasets.reading import evenly
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.images import decode_image
 from tag_rewards.pictures.sheet import FacePicture, draw_faces, whole_image
 from tag_rewards.preference.ratings import Choice, Key, Ratings
@@ -83,7 +83,7 @@ def ask_judge(
         InputError: The data are others, the engine cannot go on, or no answer could be read.
     """
     config = config or GenerationConfig(max_tokens=512)
-    require_at_least_1(limit=limit)
+    require_at_least(1, limit=limit)
     if file_fingerprint(data) != key.data:
         raise InputError(f"{data} is not the file that the study was made of; give that one")
     pairs = [(item.face, name) for name, item in key.items.items() if item.right is None]

@@ -16,7 +16,7 @@ import numpy as np
 
 from tag_rewards.completions.asking import file_fingerprint
 from tag_rewards.completions.completion import match_faces, model_name, read_completions
-from tag_rewards.errors import InputError, require_at_least, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.images import decode_image
 from tag_rewards.files.text import visible
 from tag_rewards.files.whole import staged, unchanged
@@ -63,7 +63,7 @@ class StudyConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_at_least_1(pairs=self.pairs)
+        require_at_least(1, pairs=self.pairs)
         require_at_least(0, checks=self.checks, seed=self.seed)
 
 

@@ -27,7 +27,7 @@ from tag_rewards.detectors.observation import (
     activated_aus,
     main_face,
 )
-from tag_rewards.errors import InputError, require_at_least_1, require_one_of
+from tag_rewards.errors import InputError, require_at_least, require_one_of
 from tag_rewards.evidence.of_dataset import faces_of, lies_in
 from tag_rewards.facs import require_expression
 from tag_rewards.forms import form_named
@@ -276,7 +276,7 @@ class TargetConfig:
             raise InputError(f"box space {self.box_space!r} is not one of {', '.join(KINDS)}")
         if self.model is None and self.box_space == "resized":
             object.__setattr__(self, "model", RELEASED)
-        require_at_least_1(top_k=self.top_k)
+        require_at_least(1, top_k=self.top_k)
         if not 0 < self.min_probability <= 1:
             raise InputError(
                 f"min_probability is {self.min_probability}, not above 0 and at most 1"

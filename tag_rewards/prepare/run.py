@@ -22,7 +22,7 @@ from tag_rewards.datasets.protocols import (
 )
 from tag_rewards.datasets.rafdb import unlabelled_images
 from tag_rewards.datasets.reading import LeftOut, evenly
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
 from tag_rewards.files.images import ImageError, encode_image
 from tag_rewards.files.text import csv_text
@@ -118,7 +118,7 @@ class PrepareConfig:
             raise InputError(f"seed is {self.seed}, not 0 or more")
         if isinstance(self.placement, str) and self.placement != "aligned":
             raise InputError(f"placement is {self.placement!r}, not 'aligned', a Placement or None")
-        require_at_least_1(limit=self.limit)
+        require_at_least(1, limit=self.limit)
         if self.annotation.model is not None:
             self.annotation.model.require_form(self.annotation.form)
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from tag_rewards.datasets.protocols import SPLITS, load_protocol, some_of_each_split
 from tag_rewards.datasets.reading import LeftOut, labelled_part, load_image
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.evidence.of_dataset import faces_of
 from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.files.images import ImageError
@@ -362,7 +362,7 @@ def judge_images(
     picture = picture_of(out)
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
     if limit is not None:
-        require_at_least_1(limit=limit)
+        require_at_least(1, limit=limit)
         loaded = some_of_each_split(loaded, limit)
     kept_whole = set() if filter_evaluated else {loaded.protocol.split}
     filtered = {sample.split for sample in loaded.samples} - kept_whole

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.objects import read_object
 from tag_rewards.files.whole import staged, unchanged
 from tag_rewards.prepare.model_fits import check_model_fits
@@ -93,7 +93,7 @@ class SFTDataConfig:
     enable_thinking: bool | None = None
 
     def __post_init__(self) -> None:
-        require_at_least_1(max_length=self.max_length)
+        require_at_least(1, max_length=self.max_length)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tag_rewards.datasets.protocols import SPLITS, load_protocol
 from tag_rewards.datasets.reading import LeftOut, image_bytes
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.evidence.of_dataset import EvidenceRows, FaceSourceError, OpenFaceCsvs
 from tag_rewards.files.images import ImageError, content_hash, encode_image
 from tag_rewards.files.objects import read_object
@@ -129,7 +129,7 @@ class BuildConfig:
             raise InputError(f"mode {self.mode!r} is not one of {', '.join(MODES)}")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, not 0 or more")
-        require_at_least_1(max_tokens=self.max_tokens)
+        require_at_least(1, max_tokens=self.max_tokens)
 
     def to_record(self, labels: tuple[str, ...], prompt: WriterPrompt) -> dict[str, Any]:
         """What `build.json` holds: plain JSON values.

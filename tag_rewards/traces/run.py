@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from tag_rewards import __version__
 from tag_rewards.datasets.reading import evenly
 from tag_rewards.engines.base import Request
-from tag_rewards.errors import InputError, require_at_least_1
+from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.whole import write_whole
 from tag_rewards.target import Target
 from tag_rewards.traces.config import BUILD_FILE, read_face, require_same_build
@@ -84,7 +84,7 @@ def build(
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder to write to")
-    require_at_least_1(limit=limit)
+    require_at_least(1, limit=limit)
     prompt = load_prompt(config.mode, config.template)
     loaded = config.data.load()
     source, annotation = config.data.source(loaded.samples), config.data.annotation

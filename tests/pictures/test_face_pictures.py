@@ -5,12 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag_rewards.colours import OKABE_ITO, assign_colours, ink_on, luminance
+from tag_rewards.colours import OKABE_ITO
 from tag_rewards.detectors.observation import Detection, FaceObservation
 from tag_rewards.errors import InputError
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_box, average_face
 from tag_rewards.pictures.detected import face_marks, picture_of_detection
-from tag_rewards.pictures.marks import Mark, ModelView, claim_marks, target_marks
+from tag_rewards.pictures.marks import (
+    Mark,
+    ModelView,
+    assign_colours,
+    claim_marks,
+    ink_on,
+    luminance,
+    target_marks,
+)
 from tag_rewards.pictures.sheet import PANEL, FacePicture, draw_faces, face_view
 from tag_rewards.target import AUEvidence, Target
 from tests.builders.trace import loop, step

@@ -34,7 +34,7 @@ from tag_rewards.detectors.one_by_one import (
     with_border,
 )
 from tag_rewards.detectors.openface.one_run import find_openface, fingerprint, run_openface
-from tag_rewards.errors import InputError, require_at_least_1, require_one_of
+from tag_rewards.errors import InputError, require_at_least, require_one_of
 from tag_rewards.files.images import ImageError, read_image
 from tag_rewards.files.scratch import scratch_folder
 
@@ -99,7 +99,7 @@ class OpenFaceConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= 500:
             raise InputError(f"batch_size is {self.batch_size}, not 1 to 500")
-        require_at_least_1(processes=self.processes)
+        require_at_least(1, processes=self.processes)
         if not (self.seconds_per_image > 0 and isfinite(self.seconds_per_image)):
             raise InputError(f"seconds_per_image is {self.seconds_per_image}, not above 0")
         require_one_of(Faces, faces=self.faces)
