@@ -66,6 +66,10 @@ class Reply:
     logprobs: tuple[TokenLogprob, ...] | None = None
 
 
+BROKEN_OFF = ("abort", "error")
+"""Finish reasons of vLLM's for a text that it did not write to an end: no reply, but a failure."""
+
+
 class Engine(Protocol):
     """Something that answers requests; use it with `with`.
 

@@ -13,7 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from urllib.parse import urlsplit
 
-from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages, template_arguments
+from tag_rewards.engines.base import (
+    BROKEN_OFF,
+    Reply,
+    TokenLogprob,
+    chat_messages,
+    template_arguments,
+)
 from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.objects import json_value
 from tag_rewards.files.text import encodable, one_line
@@ -142,7 +148,8 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     and log-probabilities that are none are left out.
 
     Raises:
-        MalformedError: The body is no JSON, or lacks a choice with a message.
+        MalformedError: The body is no JSON, lacks a choice with a message, or is of a request that
+            the server broke off.
     """
     answer = _json(body)
     choices = answer.get("choices") if isinstance(answer, dict) else None
@@ -152,6 +159,8 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     text = message_text(message, cut_off=reason == "length")
     if not isinstance(message, dict) or (text is None and message.get("content") is not None):
         _refuse(body, "holds no message with text")
+    if reason in BROKEN_OFF:
+        _refuse(body, f"breaks off (finish_reason {reason!r})")
     usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
     return Reply(
         key=key,

@@ -88,7 +88,9 @@ def result(row: dict[str, Any], *, ends: frozenset[int]) -> dict[str, Any]:
 
 def reply(row: Mapping[str, Any]) -> Reply:
     """The reply of a row of `result`, or of one that failed on the way."""
-    if error := row[ERROR]:
+    # Ray passes on what vLLM broke off, without the reason; what vLLM ends itself has a token.
+    error = row[ERROR] or ("" if row["completion_tokens"] else "vLLM broke off before a token")
+    if error:
         return Reply(row["key"], "", error=one_line(error))
     fields = ("key", "text", "finish_reason", "prompt_tokens", "completion_tokens", "seconds")
     logprobs = tuple(map(TokenLogprob, row["tokens"], row["logprobs"]))
@@ -239,7 +241,12 @@ class RayEngine:
         sampling, ends = _model_defaults(self.model, trust)
         config = vLLMEngineProcessorConfig(
             model_source=self.model,
-            engine_kwargs=self.config.engine_arguments(on_gpu=on_gpu),
+            # With its cache of images, vLLM 0.28 breaks off the request that follows a refused one
+            # of the same image: it takes the image for sent.
+            engine_kwargs={
+                "mm_processor_cache_gb": 0,
+                **self.config.engine_arguments(on_gpu=on_gpu),
+            },
             batch_size=self.ray_config.batch_size,
             concurrency=self.ray_config.replicas,
             should_continue_on_error=True,

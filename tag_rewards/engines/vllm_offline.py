@@ -10,7 +10,13 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tag_rewards.engines.base import Reply, TokenLogprob, chat_messages, template_arguments
+from tag_rewards.engines.base import (
+    BROKEN_OFF,
+    Reply,
+    TokenLogprob,
+    chat_messages,
+    template_arguments,
+)
 from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.files.text import one_line
 
@@ -236,10 +242,13 @@ def sampling_fields(
 
 def _reply(item: _Held, output: Any) -> Reply:
     completion = output.outputs[0]
+    reason = completion.finish_reason or ""
+    if reason in BROKEN_OFF:
+        return Reply(item.key, "", error=f"vLLM broke off (finish_reason {reason})")
     return Reply(
         item.key,
         completion.text,
-        completion.finish_reason or "",
+        reason,
         len(output.prompt_token_ids),
         len(completion.token_ids),
         monotonic() - item.since,

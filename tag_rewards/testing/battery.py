@@ -181,8 +181,16 @@ class Battery:
         return _stopped(self.honest.outcome)
 
     def ask(self, sample: Sample) -> Outcome:
-        """What the function does with a sample, in the other process."""
-        return self.other.call(sample.completion, sample.ground_truth)
+        """What the function does with a sample, in the other process.
+
+        Where that takes too long it is asked once more: an import happens only once, and a virtual
+        machine that stood still takes the time for its own.
+        """
+        outcome = self.other.call(sample.completion, sample.ground_truth)
+        slow = isinstance(outcome, Returned) and outcome.seconds > self._seconds
+        if slow or isinstance(outcome, TimedOut):
+            outcome = self.other.call(sample.completion, sample.ground_truth)
+        return outcome
 
     @cached_property
     def answers(self) -> list[Answer]:

@@ -23,13 +23,13 @@ GREEDY, SAMPLED, AROUND = 6, 4, "Inspect <image>AUs."
 
 
 def requests():
-    for index in range(GREEDY):
+    yield Request("too long", PROMPT + " AU12" * 3000, png(0), 0, 0.0, 8)
+    for index in range(GREEDY):  # the first has the image of the request that was refused
         yield Request(f"greedy {index}", PROMPT, png(index), index, 0.0, 48)
     for index in range(SAMPLED):
         yield Request(f"sampled {index}", PROMPT, png(0), index, 1.0, 32)
     yield Request("around", AROUND, png(0), 0, 0.0, 8)
     yield Request("no image", PROMPT, b"\xff\xd8 no JPEG", 0, 0.0, 8)
-    yield Request("too long", PROMPT + " AU12" * 3000, png(0), 0, 0.0, 8)
 
 
 def png(index):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tag_rewards.completions.completion import answer_logprob
@@ -100,10 +100,19 @@ def test_any_body_is_read_or_refused(body):
 def test_whatever_else_is_beside_a_text(content, usage, logprobs, reason):
     choice = {"message": {"content": "text"}, "logprobs": {"content": logprobs}}
     body = {"choices": [{**choice, "finish_reason": reason}], "usage": usage, "other": content}
+    assume(reason not in ("abort", "error"))
     reply = parse_reply("a", json.dumps(body).encode())
     assert reply.text == "text"
     assert reply.prompt_tokens >= 0
     reply.finish_reason.encode()
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_what_a_server_breaks_off_is_no_reply(reason):
+    """As vLLM does where it is shut down or loses an image."""
+    body = {"choices": [{"message": {"content": "Global"}, "finish_reason": reason}]}
+    with pytest.raises(MalformedError, match=f"breaks off .*{reason}"):
+        parse_reply("a", json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000, "1e999", "NaN"])
