@@ -209,16 +209,18 @@ batch_sizes "$TRAIN_BATCH"
 set_model actor_rollout_ref.model
 set_thinking
 
-# token_budget THINKS: the tokens that were set for a rollout, or that fit a model that reasons first.
+# token_budget THINKS [PROMPT]: the tokens that were set for a rollout, or that fit a model that reasons
+# first; and those of the longest prompt, if they are more than is configured.
 token_budget() {
-    local tokens=${MAX_RESPONSE:-}
+    local tokens=${MAX_RESPONSE:-} prompt
+    prompt=$(configured max_prompt_length)
     [[ -n $tokens || $1 != true ]] || tokens=$((4 * $(configured max_response_length)))
+    ((${2:-0} <= prompt)) || prompt=$2 tokens=${tokens:-$(configured max_response_length)}
     [[ -n $tokens ]] || return 0
-    for_verl+=("data.max_response_length=$tokens")
+    for_verl+=("data.max_prompt_length=$prompt" "data.max_response_length=$tokens")
     # vLLM's limit, where it is set, is that of prompt and response.
-    [[ -z $(configured max_model_len) ]] || for_verl+=(
-        "actor_rollout_ref.rollout.max_model_len=$(($(configured max_prompt_length) + tokens))"
-    )
+    [[ -z $(configured max_model_len) ]] ||
+        for_verl+=("actor_rollout_ref.rollout.max_model_len=$((prompt + tokens))")
 }
 token_budget "${ENABLE_THINKING:-}"
 # A cluster that is joined already says what it has.
@@ -248,6 +250,24 @@ except ValueError as error:
 EOF
 }
 
+# longest_prompt: its tokens as MODEL counts them, the image's among them. verl would find one that does
+# not fit only once all is loaded.
+longest_prompt() {
+    "$VENV/bin/python" - "$MODEL" "${ENABLE_THINKING:-}" "$parquet"/rl_{train,test}.parquet <<'EOF'
+import sys
+from itertools import chain
+from tag_rewards.errors import InputError
+from tag_rewards.sft_data.conversations import SequenceLengths, rl_prompts
+
+model, enable_thinking, *files = sys.argv[1:]
+try:
+    count = SequenceLengths(model, {"true": True, "false": False}.get(enable_thinking))
+    print(count.longest(chain.from_iterable(map(rl_prompts, files)))[0])
+except (InputError, OSError) as error:
+    sys.exit(f"error: {error}")
+EOF
+}
+
 # stage NAME COMMAND...: runs it, and notes its seconds for the summary.
 stage() {
     local name=$1 begun=$SECONDS
@@ -268,7 +288,7 @@ sft() {
 grpo() {
     local prompts thinks
     thinks=$(model_says thinks "$MODEL")
-    token_budget "$thinks" # a template without a setting may say it too
+    token_budget "$thinks" "$prompt_tokens" # a template without a setting may say it too
     prompts=$(parquet_rows "$parquet/rl_train.parquet")
     if ((prompts < TRAIN_BATCH)); then
         # verl drops an incomplete batch: with fewer prompts than a batch it would train no step.
@@ -338,6 +358,9 @@ decided "$OUT/settings.txt" "$MODEL" "$FORM"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet
+prompt_tokens=$(longest_prompt) || exit 1
+((prompt_tokens <= $(configured max_prompt_length))) ||
+    say "   prompts have up to $prompt_tokens tokens with their image: as many are allowed"
 read -ra traces <<<"${TRACES:-}"
 [[ $SFT == 0 ]] || recorded_form "$parquet/rl_train.parquet" "${traces[@]}" >/dev/null
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +22,7 @@ from tag_rewards.model_images import read_model_images
 from tag_rewards.trace import parse_trace
 
 if TYPE_CHECKING:
-    from tag_rewards.sft_data.conversations import Conversation, SequenceLengths
+    from tag_rewards.sft_data.conversations import SequenceLengths
 
 
 # --- what is installed ---------------------------------------------------------------------------
@@ -356,18 +355,17 @@ def _lengths(model: str, files: Sequence[_File], max_length: int | None) -> Iter
 
 def _longest(count: SequenceLengths, file: _File, limit: int) -> str:
     """The longest sequence of a file: a prompt with its image, and in SFT its trace."""
-    longest, at = 0, ""
-    rows = iter(_conversations(file))
-    while batch := list(islice(rows, 128)):
-        try:
-            lengths = count(batch)
-        except ValueError as error:
-            raise InputError(
-                f"{file.path}: its rows cannot be put into the model's chat template ({error})"
-            ) from error
-        for conversation, length in zip(batch, lengths, strict=True):
-            if length > longest:
-                longest, at = length, str(conversation)
+    from tag_rewards.sft_data.conversations import ConversationFile, rl_prompts
+
+    rows = ConversationFile(file.path) if file.of_sft else rl_prompts(file.path)
+    try:
+        longest, at = count.longest(rows)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"{file.path}: its rows cannot be put into the model's chat template ({error})"
+        ) from error
     if longest > limit:
         raise InputError(
             f"{file.path}: {at} has {longest} tokens, more than {limit}; allow longer sequences, "
@@ -375,17 +373,6 @@ def _longest(count: SequenceLengths, file: _File, limit: int) -> str:
         )
     what = "the longest trace with its prompt and image" if file.of_sft else "prompt and image"
     return f"{what} has {longest} tokens ({at}), at most {limit:,} fit"
-
-
-def _conversations(file: _File) -> Iterator[Conversation]:
-    from tag_rewards.prepare.rows import read_rl_parquet
-    from tag_rewards.sft_data.conversations import Conversation, ConversationFile
-
-    if file.of_sft:
-        yield from ConversationFile(file.path)
-        return
-    for row in read_rl_parquet(file.path):
-        yield Conversation(row.index, row.id, (("user", row.prompt),), (row.image,))
 
 
 @dataclass(frozen=True, slots=True)

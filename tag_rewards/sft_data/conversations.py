@@ -19,6 +19,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,7 +50,7 @@ class Conversation:
     Attributes:
         row: Position in the file, from 0.
         id: Name of the sample; empty if the file has no such column.
-        messages: Role and content of each turn; the last one is the assistant's.
+        messages: Role and content of each turn; the last one is the assistant's; in RL, the user's.
         images: The encoded images, one for each `<image>` of the messages.
     """
 
@@ -132,8 +133,22 @@ def _mistake(conversation: Conversation) -> str:
     return ""
 
 
+def rl_prompts(path: Path) -> Iterator[Conversation]:
+    """The questions of a file for RL, each a conversation without its answer.
+
+    Raises:
+        InputError: A row is none.
+    """
+    from tag_rewards.prepare.rows import read_rl_parquet
+
+    for row in read_rl_parquet(path):
+        yield Conversation(row.index, row.id, (("user", row.prompt),), (row.image,))
+
+
 class SequenceLengths:
     """Counts the tokens of conversations as verl's `MultiTurnSFTDataset` makes them.
+
+    One that ends with a question is counted as it is put to the model in RL.
 
     Args:
         model: Hugging Face folder or name of the model.
@@ -174,9 +189,26 @@ class SequenceLengths:
             for count, conversation in zip(counts, conversations, strict=True)
         ]
 
-    def _text(self, messages: Iterable[tuple[str, str]]) -> str:
+    def longest(self, conversations: Iterable[Conversation]) -> tuple[int, str]:
+        """The tokens of the longest conversation, and which it is; 0 and "" where there is none.
+
+        Raises:
+            InputError: As for counting them.
+        """
+        most, at = 0, ""
+        rows = iter(conversations)
+        while batch := list(islice(rows, ROWS_AT_A_TIME)):
+            for conversation, length in zip(batch, self(batch), strict=True):
+                if length > most:
+                    most, at = length, str(conversation)
+        return most, at
+
+    def _text(self, messages: Sequence[tuple[str, str]]) -> str:
         turns = [{"role": role, "content": message_parts(content)} for role, content in messages]
-        text: str = self._processor.apply_chat_template(turns, tokenize=False, **self._said)
+        asked = messages[-1][0] == "user"  # then the template opens the answer
+        text: str = self._processor.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=asked, **self._said
+        )
         return text
 
     def _image_tokens(self, size: tuple[int, int]) -> int:
