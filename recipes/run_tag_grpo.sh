@@ -133,6 +133,9 @@ else
     NGPUS=1 TP=1 train_gpus=1 MODEL=${MODEL:-$REPO/recipes/tiny_vlm/base} TIMEOUT=${TIMEOUT:-7200}
 fi
 [[ -n ${DATA:-} ]] || SFT_EPOCHS=${SFT_EPOCHS:-2}
+# Settings hold from what was made with them on, not from a mistake that ended the run before.
+[[ ${DRY_RUN:-} == 1 || -n $(find "$OUT" -mindepth 1 -maxdepth 1 ! -name settings.txt ! -name timings.jsonl \
+    -print -quit 2>/dev/null) ]] || rm -f "$OUT/settings.txt"
 data_settings "$([[ $SFT == 0 ]] && say model || say tag)" # without SFT it writes as it does already
 is_count LORA MAX_RESPONSE NGPUS NNODES TP EPOCHS TRAIN_BATCH MINI_BATCH ROLLOUT_N SAVE_FREQ TEST_FREQ TIMEOUT
 [[ $STEPS == null ]] || is_count STEPS
@@ -286,17 +289,16 @@ sft() {
 }
 
 grpo() {
-    local prompts thinks
-    thinks=$(model_says thinks "$MODEL")
-    token_budget "$thinks" "$prompt_tokens" # a template without a setting may say it too
+    local prompts
     prompts=$(parquet_rows "$parquet/rl_train.parquet")
     if ((prompts < TRAIN_BATCH)); then
         # verl drops an incomplete batch: with fewer prompts than a batch it would train no step.
         batch_sizes "$prompts"
         say "   only $prompts prompts: a step takes $step_prompts"
     fi
-    [[ $STEPS == null ]] || say "   $STEPS steps take $((STEPS * step_prompts)) prompts: $prompts faces," \
-        "each about $((STEPS * step_prompts / prompts)) times"
+    [[ $STEPS == null ]] || awk -v steps="$STEPS" -v taken=$((STEPS * step_prompts)) -v faces="$prompts" 'BEGIN {
+        printf "   %d steps take %d prompts: %d faces, each about %.1f times\n", steps, taken, faces, taken / faces
+    }'
     export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-$([[ -d $policy ]] && echo 1 || echo 0)}
     export TENSORBOARD_DIR=${TENSORBOARD_DIR:-$OUT/tensorboard}
     # verl overwrites the file of its file logger, so each launch gets its own; the report joins them.
@@ -353,14 +355,18 @@ same_settings "$OUT/settings.txt" MODEL SFT ${TRACES:+TRACES} ${LORA:+LORA} $(da
 stage set-up set_up
 check_weights
 no_adapter "$MODEL"
+thinks=$(model_says thinks "$MODEL")
+token_budget "$thinks" # a template without a setting may say it too
 check_memory "$MODEL" "$@"
 decided "$OUT/settings.txt" "$MODEL" "$FORM"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet
 prompt_tokens=$(longest_prompt) || exit 1
-((prompt_tokens <= $(configured max_prompt_length))) ||
+if ((prompt_tokens > $(configured max_prompt_length))); then
     say "   prompts have up to $prompt_tokens tokens with their image: as many are allowed"
+    token_budget "$thinks" "$prompt_tokens"
+fi
 read -ra traces <<<"${TRACES:-}"
 [[ $SFT == 0 ]] || recorded_form "$parquet/rl_train.parquet" "${traces[@]}" >/dev/null
 [[ $SFT == 0 || -d $OUT/sft/hf ]] || stage sft sft

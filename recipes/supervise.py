@@ -35,15 +35,21 @@ _SHOW_EVERY = 5.0  # seconds between progress lines where the screen is not a te
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
-# What stands in front of a worker's line: colours, `(Actor pid=1, ip=...)`, torchrun's `[rank0]:`.
-_PREFIX = re.compile(r"\x1b\[[0-9;]*m|^\s*\(\w[^)]*pid=\d+[^)]*\)\s?|^\s*\[\w*rank\d+\]:\s?")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What stands in front of a worker's line, one behind the other: Ray's and vLLM's
+# `(Actor pid=1, ip=...)`, torchrun's `[rank0]:`, and how vLLM begins what it logs.
+_PREFIX = re.compile(
+    r"^(?:\s*(?:\(\w[^)]*pid=\d+[^)]*\)|\[\w*rank\d+\]:"
+    r"|ERROR \d\d-\d\d \d\d:\d\d:\d\d \[[^]]*\])\s?)+"
+)
 _EXCEPTION = re.compile(
     r"^(?:[\w<>]+\.)*\w*(?:Error|Exception|Exit|Interrupt|Timeout)(?:\([\w.]+\))?(?::|$)"
 )
 # Exceptions that only report another one.
 _WRAPPER = re.compile(
     r"ChildFailedError|RayTaskError|RayActorError|ActorDiedError|EngineDeadError|"
-    r"InstantiationException|See root cause above|SystemExit|KeyboardInterrupt"
+    r"InstantiationException|[Ss]ee (?:root cause above|stack trace)|SystemExit|KeyboardInterrupt|"
+    r"no materializable trajectories|Received an empty list as keys"  # verl, for want of rollouts
 )
 
 
@@ -62,7 +68,7 @@ def reason(lines: list[str]) -> list[str]:
     """
     found: list[str] = []
     for number, line in enumerate(lines):
-        text = _PREFIX.sub("", _PREFIX.sub("", line)).rstrip()
+        text = _PREFIX.sub("", _COLOUR.sub("", line)).rstrip()
         if _EXCEPTION.match(text) and not _WRAPPER.search(text):
             found = [text, *lines[number + 1 : number + 4]] if text.endswith(":") else [text]
     return found

@@ -124,10 +124,24 @@ def test_the_tokens_that_are_counted(made):
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Where?"}]},
         {"role": "assistant", "content": [{"type": "text", "text": "There."}]},
     ]
-    text = made.processor.apply_chat_template(chat, tokenize=False)
     size = made.images.shown(512, 512, verl=True)
-    ids = made.processor(text=[text], images=[Image.new("RGB", size)])["input_ids"]
-    assert count([conversation]) == [len(ids[0])]
+    prompt = Conversation(0, "1", turns[:1], conversation.images)
+    for counted, said, opened in ((conversation, chat, False), (prompt, chat[:1], True)):
+        text = made.processor.apply_chat_template(
+            said, tokenize=False, add_generation_prompt=opened
+        )
+        ids = made.processor(text=[text], images=[Image.new("RGB", size)])["input_ids"]
+        assert count([counted]) == [len(ids[0])]
+
+
+def test_a_switch_that_the_template_lacks_is_told_to_none(made, caplog):
+    """transformers would warn of it for every conversation."""
+    pytest.importorskip("verl")
+    from tag_rewards.sft_data.conversations import Conversation, SequenceLengths
+
+    thinks = bool(made.expected.thinks)
+    assert SequenceLengths(made.folder, thinks)([Conversation(0, "1", (("user", "?"),), ())])
+    assert "processor_kwargs" not in caplog.text
 
 
 @pytest.mark.parametrize("form", [*FORMS, "my_package.forms:MINE"])

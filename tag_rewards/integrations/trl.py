@@ -216,7 +216,8 @@ def _applicable(sample: Mapping[str, float] | None, key: str) -> float | None:
 def grpo_dataset(path: str | Path) -> Dataset:
     """An RL parquet file of `tag-rewards prepare` as `GRPOTrainer` takes it.
 
-    The rows stay on disk; images are decoded when a batch is drawn.
+    The rows stay on disk; images are decoded when a batch is drawn. `.map(dict).to_parquet(FILE)`
+    writes them in this form.
 
     Args:
         path: The file, such as `rl_train.parquet`.
@@ -243,10 +244,13 @@ def grpo_dataset(path: str | Path) -> Dataset:
 
 def _as_trl(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     if "prompt" in batch:
-        batch["prompt"] = [
-            [{**message, "content": message_parts(message["content"])} for message in messages]
-            for messages in batch["prompt"]
-        ]
+        batch["prompt"] = [[_in_parts(one) for one in messages] for messages in batch["prompt"]]
     if "images" in batch:
         batch["images"] = [[image.convert("RGB") for image in row] for row in batch["images"]]
     return batch
+
+
+def _in_parts(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with its content in parts; `Dataset.map` gives one that has them already."""
+    content = message["content"]
+    return {**message, "content": message_parts(content) if isinstance(content, str) else content}

@@ -29,6 +29,7 @@ from tag_rewards.files.images import image_size
 from tag_rewards.files.objects import ParquetColumns, ParquetError, open_parquet, read_object
 from tag_rewards.files.whole import staged, write_whole
 from tag_rewards.prepare.rows import SFT_SCHEMA
+from tag_rewards.thinking import SWITCH
 from tag_rewards.trace.message import IMAGE_TAG, message_parts
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def rl_prompts(path: Path) -> Iterator[Conversation]:
 class SequenceLengths:
     """Counts the tokens of conversations as verl's `MultiTurnSFTDataset` makes them.
 
-    One that ends with a question is counted as it is put to the model in RL.
+    One that ends with the user's message is a prompt, and has what opens the answer too.
 
     Args:
         model: Hugging Face folder or name of the model.
@@ -171,7 +172,9 @@ class SequenceLengths:
         if not hasattr(self._processor, "image_processor"):
             raise InputError(f"{model} has no image processor; give a vision-language model")
         self._model = model
-        self._said = template_arguments(enable_thinking) or {}
+        # transformers warns of what a template does not know, for every conversation.
+        known = SWITCH in str(self._processor.chat_template)
+        self._said = (template_arguments(enable_thinking) or {}) if known else {}
         self._tokenizer = self._processor.tokenizer
         self._of_size: dict[tuple[int, int], int] = {}
 

@@ -326,6 +326,17 @@ class TestDataset:
         assert data["reward_model"][0] == {"style": "rule", "ground_truth": TRUTH}
         assert pickle.loads(pickle.dumps(data))[0]["prompt"] == data[0]["prompt"]
 
+    def test_its_rows_can_be_mapped_and_written_for_trls_command_line(self, write, tmp_path):
+        datasets = pytest.importorskip("datasets")
+        message = {"role": "user", "content": "<image>Which?"}
+        data = grpo_dataset(write([{"prompt": [message], "images": [self.picture(1)]}]))
+        mapped = data.map(dict)
+        assert [part["type"] for part in mapped[0]["prompt"][0]["content"]] == ["image", "text"]
+        mapped.to_parquet(str(tmp_path / "trl" / "train.parquet"))
+        [row] = datasets.load_dataset(str(tmp_path / "trl"))["train"]
+        assert [part["type"] for part in row["prompt"][0]["content"]] == ["image", "text"]
+        assert [image.size for image in row["images"]] == [(28, 14)]
+
     def test_another_file_under_the_same_name_is_read_anew(self, write):
         row = {"prompt": [{"role": "user", "content": "<image>"}], "images": [self.picture(1)]}
         assert len(grpo_dataset(write([row]))) == 1

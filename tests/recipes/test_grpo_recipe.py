@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,9 +55,44 @@ def test_senseless_weights_end_before_any_work(recipe, tmp_path):
 
 def test_other_settings_do_not_go_on_with_an_old_run(recipe, tmp_path):
     recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=2, FORMAT_WEIGHT=-1)  # ends after its settings
+    (tmp_path / "data").mkdir()
     run = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=3, FORMAT_WEIGHT=-1)
     assert run.returncode != 0
     assert "holds a run with other settings (< N_TRAIN=2 > N_TRAIN=3 )" in run.stderr
+
+
+def test_settings_with_which_nothing_was_made_bind_nobody(recipe, tmp_path):
+    for number in (2, 3):
+        run = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=number, FORMAT_WEIGHT=-1)
+        assert "format_weight is -1.0" in run.stderr
+    assert "N_TRAIN=3" in (tmp_path / "settings.txt").read_text().splitlines()
+
+
+@pytest.mark.stack
+def test_a_prompt_that_is_longer_than_configured_is_allowed_for(recipe, tmp_path):
+    pytest.importorskip("verl")
+    given = {"OUT": tmp_path, "N_TRAIN": 2, "N_TEST": 2, "PROMPT": "tag", "SFT": 0, "TIMEOUT": 1}
+    run = recipe("run_tag_grpo.sh", **given)
+    [tokens] = re.findall(r"prompts have up to (\d+) tokens", run.stdout)
+    assert int(tokens) > 128
+    assert "stopped at its time limit of 1 s" in run.stderr
+
+
+def test_reasoning_has_its_tokens_before_the_memory_is_estimated(recipe, tmp_path):
+    """The template alone says that it reasons; an interpreter stands in for one with CUDA."""
+    python = tmp_path / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in "- "[0-9]*) exit ;; *verl.memory*) echo "$@"; exit 1 ;; esac\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    model = write_model(tmp_path / "model", "qwen3_vl", RELEASED_QWEN3)
+    (model / "chat_template.jinja").write_text("{{ '<think>' }}")
+    where = {"TAG_DEVICE": "gpu", "NGPUS": 8, "FLASH_ATTENTION": 0, "VENV": tmp_path / "venv"}
+    run = recipe("run_tag_grpo.sh", **where, OUT=tmp_path / "out", MODEL=model, DATA=tmp_path)
+    assert "data.max_response_length=8192" in run.stdout, run.stderr
+    assert "rollout.max_model_len=9216" in run.stdout
 
 
 def test_a_box_space_that_contradicts_the_model_is_refused(recipe, tmp_path):
@@ -118,6 +154,7 @@ def test_the_form_is_what_the_model_can_write_by_then(recipe, tmp_path, settings
 
 
 def test_a_run_of_an_earlier_version_goes_on_in_its_form(recipe, tmp_path):
+    (tmp_path / "data").mkdir()
     settings = {"OUT": tmp_path, "N_TRAIN": 2, "SFT": 0, "GROUNDING_WEIGHT": -1}
     recipe("run_tag_grpo.sh", **settings, FORM="tag")  # which was, and is, not noted
     run = recipe("run_tag_grpo.sh", **settings)

@@ -162,6 +162,23 @@ def test_missing_command_is_named(tmp_path: Path) -> None:
         ),
         pytest.param(
             """
+            \x1b[36m(A pid=1)\x1b[0m (Worker pid=3) ERROR 11-28 09:56:35 [a.py:9] KeyError: 'x'
+            \x1b[36m(A pid=1)\x1b[0m (B pid=2) Exception: W failed. See stack trace for root cause.
+            RuntimeError: Engine core initialization failed. See root cause above.
+            """,
+            "KeyError: 'x'",
+            id="vllm on ray",
+        ),
+        pytest.param(
+            """
+            \x1b[36m(Agent pid=5)\x1b[0m ValueError: Multimodal prompt produced 181 tokens
+            ValueError: Received an empty list as keys.
+            """,
+            "ValueError: Multimodal prompt produced 181 tokens",
+            id="verl without a rollout",
+        ),
+        pytest.param(
+            """
             UserWarning: engine is not available: ModuleNotFoundError("No module named 'x'")
               warnings.warn(f"engine is not available: {e!r}")
             step:1 - train/loss:0.1
