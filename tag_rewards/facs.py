@@ -86,6 +86,9 @@ EXPRESSIONS: tuple[str, ...] = (
     "contempt",
 )
 
+#: What stands for the label of a face whose expression nobody said; no answer is that.
+UNLABELLED = "unlabelled"
+
 #: The AUs typical of each label, after EMFACS (Friesen and Ekman 1983) as tabulated in the
 #: documentation of OpenDBM. AUs of contempt are one-sided in EMFACS (R12 + R14); sides are not told
 #: apart here.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError, shown
-from tag_rewards.facs import au_name, require_expression
+from tag_rewards.facs import UNLABELLED, au_name, require_expression
 from tag_rewards.forms import form_named
 from tag_rewards.geometry.boxes import BoxSpace, convert_boxes, means_of_others
 from tag_rewards.geometry.matching import require_corners
@@ -81,7 +81,8 @@ class Target:
     """What a completion is scored against.
 
     Attributes:
-        label: The expression; a synonym is replaced by the canonical label.
+        label: The expression; a synonym is replaced by the canonical label. `UNLABELLED` where
+            nobody said it: no answer is right then, and none is to be judged.
         evidence: The AUs that the detector saw, each at most once; empty if it saw none or found
             no face, in which case the grounding reward abstains. Boxes lie inside the image.
         box_space: The coordinates of the boxes, those of the evidence and those that the model
@@ -117,7 +118,7 @@ class Target:
         if not isinstance(self.label, str):
             raise InputError(f"label: {shown(self.label)} is not a string")
         try:
-            label = require_expression(self.label)
+            label = UNLABELLED if self.label == UNLABELLED else require_expression(self.label)
         except ValueError as error:
             raise InputError(f"label: {error}") from None
         if not isinstance(self.box_space, BoxSpace):

@@ -69,6 +69,7 @@ def check(
         dropped_table,
     )
     from tag_rewards.datasets.protocols import load_protocol
+    from tag_rewards.facs import UNLABELLED
     from tag_rewards.files.whole import whole
 
     if out.suffix.lower() != ".png":
@@ -77,7 +78,8 @@ def check(
     protocol = loaded.protocol
     published = {split: counts.labels for split, counts in protocol.counts.items()}
     figure = draw_label_distribution(
-        protocol.name, protocol.labels, count_labels(loaded.samples), published
+        *(protocol.name, protocol.labels or (UNLABELLED,)),
+        *(count_labels(loaded.samples), published),
     )
     with whole(out) as file:
         figure.savefig(file, format="png")

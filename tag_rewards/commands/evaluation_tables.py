@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 def results_tables(results: Results) -> Iterator[Table | str]:
     """Answers, labels, faithfulness beside the baselines, and what else was found."""
-    yield _answers(results)
-    yield from _no_answers(results)
-    yield _labels(results)
+    if results.labels:
+        yield _answers(results)
+        yield from _no_answers(results)
+        yield _labels(results)
+    else:
+        yield f"{results.protocol}: its faces have no expressions, so that no answer is judged."
     yield _faithfulness(results)
     faces = results.faces
     reasons = "; ".join(f"{n} {reason}" for reason, n in sorted(faces.left_out.items()))

@@ -124,7 +124,7 @@ Codes = Annotated[
     typer.Option(
         "--codes",
         help="The AUs are those that people coded in the dataset; the detector says where they "
-        "are. Of CK+, and of data of your own with a column aus.",
+        "are. Of CK+, DISFA, BP4D, and of data of your own with a column aus.",
     ),
 ]
 

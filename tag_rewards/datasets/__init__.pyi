@@ -1,6 +1,8 @@
 from .affectnet import read_affectnet as read_affectnet
 from .ckplus import read_ckplus as read_ckplus
 from .class_folders import read_class_folders as read_class_folders
+from .coded_frames import read_bp4d as read_bp4d
+from .coded_frames import read_disfa as read_disfa
 from .expw import read_expw as read_expw
 from .fer2013 import read_fer2013 as read_fer2013
 from .ferbench import read_ferbench as read_ferbench

@@ -44,12 +44,14 @@ def list_table() -> Table:
 
 
 def labels_text(protocol: Protocol) -> str:
-    """How many labels, and which of the eight is missing.
+    """How many labels, and which of the eight is missing; "AUs" where there are none.
 
     Example:
         >>> labels_text(PROTOCOLS["rafdb/basic-test"]), labels_text(PROTOCOLS["ferplus/majority"])
         ('7, no contempt', '8')
     """
+    if not protocol.labels:
+        return "AUs"
     missing = "".join(f", no {label}" for label in EXPRESSIONS if label not in protocol.labels)
     return f"{len(protocol.labels)}{missing}"
 

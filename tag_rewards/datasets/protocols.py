@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tag_rewards.datasets.affectnet import read_affectnet
 from tag_rewards.datasets.ckplus import read_ckplus
 from tag_rewards.datasets.class_folders import read_class_folders
+from tag_rewards.datasets.coded_frames import read_bp4d, read_disfa
 from tag_rewards.datasets.expw import read_expw
 from tag_rewards.datasets.fer2013 import read_fer2013
 from tag_rewards.datasets.ferbench import FERBENCH_SPLITS, ferbench_counts, read_ferbench
@@ -25,7 +26,7 @@ from tag_rewards.datasets.own import read_own
 from tag_rewards.datasets.rafdb import RAFDB_COUNTS, read_rafdb
 from tag_rewards.datasets.reading import MissingFilesError, SplitCounts, evenly
 from tag_rewards.errors import InputError
-from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.facs import EXPRESSIONS, UNLABELLED
 from tag_rewards.named import load_named
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Protocol:
         name: Such as `rafdb/basic-test`.
         dataset: Name of the dataset, such as `rafdb`.
         labels: The declared labels, in the order of `tag_rewards.facs.EXPRESSIONS`; images with
-            another label are no part of it.
+            another label are no part of it. Empty where nobody said an expression
+            (`tag_rewards.facs.UNLABELLED`): AUs alone are evaluated.
         split: The evaluated one.
         read: Reads the dataset's folder.
         counts: Published counts by split; empty where none are known.
@@ -169,7 +171,7 @@ def load_protocol(
     wanted = SPLITS if splits is None else splits
     here = tuple(sample for sample in dataset.samples if sample.split in wanted)
     dropped = {split: rows for split, rows in dataset.dropped.items() if split in wanted}
-    labels = protocol.labels
+    labels = protocol.labels or (UNLABELLED,)
     loaded = LoadedProtocol(protocol, here, dropped=dropped, missing=missing).without(
         lambda sample: (
             None if sample.label in labels else f"label {sample.label} is no part of the protocol"
@@ -273,6 +275,8 @@ _ALL = (
         {"test": SplitCounts(327)},
         "Lucey et al. 2010",
     ),
+    Protocol("disfa/intensity2", "disfa", (), "test", read_disfa),
+    Protocol("bp4d/occurrence", "bp4d", (), "test", read_bp4d),
     Protocol("expw", "expw", _SEVEN, "test", read_expw),
     Protocol("caers/test", "caers", _SEVEN, "test", read_class_folders),
     Protocol("sfew/val", "sfew", _SEVEN, "val", read_class_folders),

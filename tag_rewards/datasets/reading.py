@@ -48,11 +48,13 @@ class FaceSample:
         id: Name within the dataset, such as `train_00001`; unique.
         path: The image. Where the dataset keeps it in a table instead (`stored` is given), the
             place below its folder where `tag-rewards datasets unpack` writes it.
-        label: Canonical name of the expression.
+        label: Canonical name of the expression, or `tag_rewards.facs.UNLABELLED`.
         split: `train`, `val` or `test`.
         stored: The image in a table; None for an image file.
         face_box: The dataset's own face box in pixels of the image, x1, y1, x2, y2, if it has one.
         aus: The FACS codes of a human coder, if the dataset has them.
+        coded: The AUs that the coder said yes or no to; None if those are all. Of the others
+            nothing is known, and naming one is neither right nor wrong.
     """
 
     id: str
@@ -62,6 +64,7 @@ class FaceSample:
     stored: StoredImage | None = field(default=None, repr=False)
     face_box: tuple[float, float, float, float] | None = None
     aus: tuple[int, ...] | None = None
+    coded: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

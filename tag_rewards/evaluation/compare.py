@@ -44,6 +44,7 @@ from tag_rewards.evaluation.results import (
     judged_faces,
     read_face_rows,
     read_results,
+    require_labels,
 )
 from tag_rewards.files.whole import unchanged
 from tag_rewards.looks import plain
@@ -273,6 +274,7 @@ def read_model(folder: Path) -> EvaluatedModel:
     """
     with unchanged(folder / RESULTS_FILE):
         results = read_results(folder)
+        require_labels(folder, results)
         return EvaluatedModel(folder, results, read_face_rows(folder, results))
 
 

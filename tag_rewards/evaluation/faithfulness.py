@@ -28,7 +28,7 @@ import numpy as np
 from tag_rewards.evaluation.classification import Answer, ferbench_answer, strict_answer
 from tag_rewards.evaluation.measures import JudgedFaces
 from tag_rewards.evaluation.results import ANOTHER_FACE, ClaimRow, FaceRow
-from tag_rewards.facs import ACTION_UNITS, named_areas
+from tag_rewards.facs import ACTION_UNITS, UNLABELLED, named_areas
 from tag_rewards.facs import AREAS as AREAS
 from tag_rewards.geometry import AU_REGIONS, BoxSpace, au_boxes, box_area, convert_boxes
 from tag_rewards.geometry.boxes import face_area
@@ -124,10 +124,11 @@ class Judged(NamedTuple):
         iou_by_au: For each AU of the target the IoU of the box that claims it, 0 if none does, the
             mean if several do.
         n_placed: AUs of the target that a box claims.
-        au_precision: Share of the AUs named in the conclusion that the target has.
+        au_precision: Share of the AUs named in the conclusion that the target has. Those that it
+            ignores count neither here nor below.
         au_recall: Share of the target's AUs that the conclusion names.
         mentions: Different AUs that the trace asserts anywhere.
-        unseen: Those of them that the target does not have, not even among those that it ignores.
+        unseen: Those of them that the target does not have.
         claims: The boxes.
         words: Whether the words fit; None if there are none.
         suspect: The box space or order in which they would fit far better.
@@ -216,9 +217,9 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
     """
     evidence = target.by_au
     overlaps = match_trace(trace, target).overlaps
-    named = trace.conclusion_aus
+    named = [au for au in trace.conclusion_aus if au not in target.ignored]
     right = sum(au in evidence for au in named)
-    asserted = mentions(trace)
+    asserted = mentions(trace) - target.ignored
     return Judged(
         iou_by_au={
             au: sum(boxes.values()) / len(boxes) if boxes else 0.0 for au, boxes in overlaps.items()
@@ -227,7 +228,7 @@ def judge(trace: Trace, target: Target, areas: Areas | None) -> Judged:
         au_precision=right / len(named) if named else 0.0,
         au_recall=right / len(evidence),
         mentions=asserted,
-        unseen=asserted - evidence.keys() - target.ignored,
+        unseen=asserted - evidence.keys(),
         claims=_claim_rows(trace, target, areas),
     )
 
@@ -422,7 +423,8 @@ def baseline_faces(
     faces = [face_area(points, *size) for points, size in zip(landmarks, sizes, strict=True)]
     boxes["whole face"] = np.array(faces, dtype=np.float64)[seen.face]
     found = {name: placed_faces(seen, of) for name, of in boxes.items()}
-    found[ANOTHER_FACE] = other_faces(targets, seen)
+    if any(target.label != UNLABELLED for target in targets):
+        found[ANOTHER_FACE] = other_faces(targets, seen)
     return {name: replace(of, blind_iou=blind) for name, of in found.items()}
 
 
@@ -468,13 +470,13 @@ def other_faces(targets: Sequence[Target], seen: SeenAUs) -> JudgedFaces:
     boxes[rows < 0] = np.nan
     found = placed_faces(seen, boxes)
     right = np.array([len(own.keys() & of) for own, of in zip(by_face, others, strict=True)])
-    named = np.array([len(of) for of in others])
+    named = np.array([len(of.keys() - t.ignored) for of, t in zip(others, targets, strict=True)])
     unseen = [
         of.keys() - one.by_au.keys() - one.ignored for of, one in zip(others, targets, strict=True)
     ]
     return replace(
         found,
-        written=(named > 0).astype(np.float64),
+        written=np.array([float(bool(of)) for of in others]),
         au_precision=right / np.maximum(named, 1),
         au_recall=right / np.maximum(found.n_aus, 1),
         au_f1=2 * right / np.maximum(named + found.n_aus, 1),

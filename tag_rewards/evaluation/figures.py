@@ -49,7 +49,12 @@ def figures_of_rows(
 def answer_figures(
     rows: Sequence[FaceRow], labels: Sequence[str], n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Classification]:
-    """As both parsers read the answers; none for `FERBENCH` where it drops every face."""
+    """As both parsers read the answers; none for `FERBENCH` where it drops every face.
+
+    Nothing without declared labels.
+    """
+    if not labels:
+        return {}
     found = {
         STRICT: classify(
             [row.label for row in rows],

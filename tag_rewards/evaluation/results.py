@@ -146,11 +146,12 @@ class Results:
 
     Attributes:
         protocol: Such as `rafdb/basic-test`.
-        labels: The declared labels.
+        labels: The declared labels; none where nobody said an expression.
         mismatches: Where the data's counts differ from the published ones; empty if nowhere.
         model: The model's name as its completions have it, "" if they do not say.
         faces: What was evaluated.
-        classification: Parser -> figures; `strict` first, then `ferbench-compat`.
+        classification: Parser -> figures; `strict` first, then `ferbench-compat`. Empty without
+            labels.
         faithfulness: `MODEL` and every baseline -> measure -> figure, None where nothing counts
             for the measure. Measures are those of `tag_rewards.evaluation.measures.MEASURES`.
         by_au: One for every AU that was seen or named, by number.
@@ -310,6 +311,15 @@ def read_results(folder: Path) -> Results:
         ) from error
 
 
+def require_labels(folder: Path, results: Results) -> None:
+    """Refuse results without labels where models are compared by their answers."""
+    if not results.labels:
+        raise InputError(
+            f"{folder} is of {results.protocol}, whose faces have no expressions: no answer is "
+            f"judged; its figures are in {folder / RESULTS_FILE}"
+        )
+
+
 def _results(record: dict[str, Any]) -> Results:
     strange = record.keys() - {one.name for one in fields(Results)}
     if strange:
@@ -329,9 +339,9 @@ def _results(record: dict[str, Any]) -> Results:
 
 def _require_consistent(results: Results) -> None:
     labels, total, n = results.labels, results.faces.total, len(results.labels)
-    if not labels or len(set(labels)) < n:
+    if len(set(labels)) < n or (results.classification and not labels):
         raise ValueError(f"labels are {shown(list(labels))}, not some that differ")
-    if STRICT not in results.classification:
+    if labels and STRICT not in results.classification:
         raise ValueError(f"classification lacks {STRICT!r}")
     for name, one in results.classification.items():
         where = f"classification {name!r}"
@@ -546,7 +556,9 @@ def _require_of_row(where: str, row: FaceRow, results: Results | None) -> None:
         )
     compat = None if row.answer_compat == UNKNOWN else row.answer_compat
     for name, value in (("label", row.label), ("answer", row.answer), ("answer_compat", compat)):
-        if results is not None and value is not None and value not in results.labels:
+        if results is None or not results.labels or value is None:
+            continue
+        if value not in results.labels:
             raise InputError(
                 f"{where}: {name} is {shown(value)}, none of the labels of {RESULTS_FILE} "
                 f"({', '.join(results.labels)}); {_REMEDY}"

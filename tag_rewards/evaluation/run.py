@@ -53,7 +53,7 @@ from tag_rewards.evaluation.results import (
     judged_faces,
     write_evaluation,
 )
-from tag_rewards.facs import as_synonyms
+from tag_rewards.facs import EXPRESSIONS, as_synonyms
 from tag_rewards.files.objects import read_objects
 from tag_rewards.files.whole import unchanged
 from tag_rewards.geometry.matching import CONTAINED
@@ -199,7 +199,8 @@ def evaluate(
     if not faces:
         raise InputError(f"{data.protocol} has no face to evaluate; give data with some")
     areas = area_boxes([face.landmarks for face in faces])
-    dialect = dialect_of(data.protocol, data.labels)
+    answers = data.labels or EXPRESSIONS
+    dialect = dialect_of(data.protocol, answers)
     reward = RewardConfig(synonyms=config.synonyms, reasoning=config.reasoning)
     baselines = baseline_faces(
         [face.target for face in faces],
@@ -213,7 +214,7 @@ def evaluate(
     rows: list[FaceRow] = []
     of_faces = zip(faces, completions, areas_of_faces(areas), blind, strict=True)
     for face, completion, where, iou in of_faces:
-        row, verdict = face_row(face, completion, where, data.labels, dialect, reward, iou)
+        row, verdict = face_row(face, completion, where, answers, dialect, reward, iou)
         rows.append(row)
         judged.append(verdict)
     columns = {MODEL: judged_faces(rows), **baselines}
@@ -267,9 +268,12 @@ def _coded(
         return {}
     faces = [
         (
-            known.mentions
-            if known
-            else mentions(read_trace(face.target, one.completion if one else None)),
+            (
+                known.mentions
+                if known
+                else mentions(read_trace(face.target, one.completion if one else None))
+            )
+            - face.target.ignored,
             face.target.by_au,
         )
         for face, one, known in zip(data.faces, completions, judged, strict=True)

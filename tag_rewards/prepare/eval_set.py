@@ -16,7 +16,7 @@ import numpy as np
 
 from tag_rewards.datasets.reading import LeftOut, image_bytes
 from tag_rewards.errors import InputError
-from tag_rewards.facs import require_expression
+from tag_rewards.facs import UNLABELLED, require_expression
 from tag_rewards.files.images import ImageError, oriented_size
 from tag_rewards.files.objects import ParquetError, open_parquet
 from tag_rewards.looks import ShortRepr
@@ -63,7 +63,8 @@ class EvaluationSet(ShortRepr):
 
     Attributes:
         protocol: Its name, such as `rafdb/basic-test`.
-        labels: The declared labels, in the order of `tag_rewards.facs.EXPRESSIONS`.
+        labels: The declared labels, in the order of `tag_rewards.facs.EXPRESSIONS`; none where
+            AUs alone are evaluated.
         mismatches: Where the data's counts differ from the published ones, one sentence each.
         faces: All images, in the dataset's order.
         config: How evidence became targets, as plain JSON values.
@@ -142,7 +143,7 @@ def read_evaluation_set(path: str | Path) -> EvaluationSet:
         for batch in file.batches(_COLUMNS, _ROWS_AT_ONCE):
             faces += _faces(path, batch, len(faces))
     for row, face in enumerate(faces):
-        if face.target.label not in empty.labels:
+        if face.target.label not in (empty.labels or (UNLABELLED,)):
             raise ParquetError(
                 f"{path}: row {row}: label {face.target.label!r} is none of the declared "
                 f"{', '.join(empty.labels)}; write it with `tag-rewards prepare`"

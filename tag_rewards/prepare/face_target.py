@@ -233,7 +233,8 @@ class TargetConfig:
             the model's own. "" is that where a model is given, and TAG's without one.
         codes: Whether the AUs are those that people coded in the dataset (FACS) and not the
             detector's, which then gives the places alone. They are all taken, `top_k` or not, and
-            an AU that is not among them is not there.
+            an AU that is not among them is not there; one of which they say nothing
+            (`FaceSample.coded`) goes into `Target.unsure`.
         unsure: Which AUs go into `Target.unsure`: those that the detector calls "present" and that
             are no evidence, because they are below `min_probability` or beyond `top_k`; or "none".
 
@@ -446,7 +447,8 @@ def _labelled_face(
         return face
     if sample.aus is None:
         return UNCODED
-    coded = {au: float(au in sample.aus) for au in AU_REGIONS}
+    decided = AU_REGIONS if sample.coded is None else sample.coded
+    coded = {au: float(au in sample.aus) if au in decided else PRESENT for au in AU_REGIONS}
     return replace(face, probabilities=coded)
 
 
@@ -456,11 +458,13 @@ def _target_of(
     """The target of a face with landmarks."""
     landmarks = face.landmarks
     assert landmarks is not None
-    top_k = len(AU_REGIONS) if config.codes else config.top_k
-    active = activated_aus(face, top_k=top_k, min_probability=config.min_probability)
+    top_k, certain = config.top_k, config.min_probability
+    if config.codes:
+        top_k, certain = len(AU_REGIONS), 1.0
+    active = activated_aus(face, top_k=top_k, min_probability=certain)
     present: Sequence[AUEvidence] = ()
-    if config.unsure == "present":
-        least = min(PRESENT, config.min_probability)
+    if config.codes or config.unsure == "present":
+        least = min(PRESENT, certain)
         present = activated_aus(face, top_k=len(AU_REGIONS), min_probability=least)
 
     def on_canvas(items: Iterable[AUEvidence]) -> list[AUEvidence]:

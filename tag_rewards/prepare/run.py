@@ -24,6 +24,7 @@ from tag_rewards.datasets.rafdb import unlabelled_images
 from tag_rewards.datasets.reading import LeftOut, evenly
 from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.evidence.of_dataset import OpenFaceCsvs
+from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.files.images import ImageError, encode_image
 from tag_rewards.files.text import csv_text
 from tag_rewards.files.whole import staged
@@ -319,7 +320,8 @@ class SplitFiles:
         self._config, self._evaluated = config, protocol.split
         form = form_named(annotation.form)
         words = config.template or config.prompt
-        prompt = render_prompt(words, protocol.labels, annotation.space, annotation.top_k, form)
+        labels = protocol.labels or EXPRESSIONS
+        prompt = render_prompt(words, labels, annotation.space, annotation.top_k, form)
         self._row = partial(RLRow, config.data_source or protocol.dataset, prompt)
         self._files = ExitStack()
         names, settings = split_names(loaded), annotation.settings()
@@ -336,6 +338,7 @@ class SplitFiles:
         self._sft = {
             split: enter(ParquetRows(folder / f"sft_{name}.parquet", SFTRow, about[split]))
             for split, name in names.items()
+            if protocol.labels  # else there is no answer to learn
         }
         placed = config.placement_of(protocol.split)
         of_eval = file_metadata(settings, loaded, placed, thinking, template)
@@ -380,7 +383,8 @@ class SplitFiles:
             id=sample.id,
         )
         self._rl[sample.split].write(rl)
-        self._sft[sample.split].write(sft_row(rl, face, self._config))
+        if sample.split in self._sft:
+            self._sft[sample.split].write(sft_row(rl, face, self._config))
         if is_evaluated:
             self._eval.write(EvalRow(replace(rl, index=self._eval.n_rows), face.landmarks))
         return ""

@@ -33,6 +33,7 @@ from tag_rewards.evaluation.results import (
     RESULTS_FILE,
     read_gallery,
     read_results,
+    require_labels,
 )
 from tag_rewards.facs import au_name
 from tag_rewards.files.text import csv_text, visible
@@ -247,6 +248,7 @@ def read_entries(folders: Sequence[Path]) -> list[Entry]:
     for folder, name, slug in zip(folders, names, slugs, strict=True):
         with unchanged(folder / RESULTS_FILE):
             results = read_results(folder)
+            require_labels(folder, results)
             entries.append(Entry(name, slug, folder, results, read_gallery(folder, results)))
     return entries
 
