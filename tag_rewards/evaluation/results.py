@@ -31,7 +31,8 @@ n_aus                  AUs of the target
 n_placed               those of them that a box claims
 blind_iou              mean over the target's AUs of the IoU that a box has which never looked: the
                        mean of the AU's boxes on the other faces that were evaluated with it
-n_mentions             different AUs that the trace asserts anywhere
+n_mentions             different AUs that the trace asserts anywhere, but for those that the
+                       target ignores
 hallucinated           share of those that the target does not have; null if there are none
 text_box_agreement     share of the boxes that lie in the region that their step's words name; null
                        if no step names a known one, or there are no landmarks
