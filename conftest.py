@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+# Enlarging a picture, OpenCV gives other last digits on another CPU. Read when it is imported.
+os.environ.setdefault("OPENCV_IPP", "sse42")
 # A deadline would make a busy machine fail.
 settings.register_profile("full", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples for one commit

@@ -336,7 +336,7 @@ def _bounded_time(contract: RewardContract, battery: Battery) -> Finding | None:
             if isinstance(outcome, TimedOut):
                 return Finding(sample, str(outcome))
             if isinstance(outcome, Returned) and outcome.seconds > seconds:
-                return Finding(sample, f"more than {seconds:g} s of CPU time, twice")
+                return Finding(sample, f"no answer within {seconds:g} s of CPU time")
         return None
 
     return too_long(sorted(battery.answers, key=_length)) or too_long(battery.long_answers())
