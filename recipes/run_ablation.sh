@@ -18,7 +18,7 @@
 #   TRAIN_BATCH, ROLLOUT_N               16, 8                  8, 6
 #   FACES     of each set of faces       64                     16
 #   PLAN=1    prints the plan and stops
-#   VENV      virtual environment: .venv
+#   VENV      virtual environment: .venv, which recipes/setup.sh keeps; TAG_SETUP=0 takes it as it is
 #
 # ARMS, SEEDS may change in the same OUT; what decides a result may not. Whatever else run_tag_grpo.sh
 # takes in the environment (LR, TEMPERATURE ...) goes to every run.

@@ -40,7 +40,7 @@
 #             as hung and is stopped      7200                   604800
 #   ENDPOINT  ask this OpenAI-compatible endpoint instead, such as http://127.0.0.1:8000/v1; MODEL is
 #             then its name there. The key is taken from API_KEY_ENV: OPENAI_API_KEY
-#   VENV      virtual environment: .venv
+#   VENV      virtual environment: .venv, which recipes/setup.sh keeps; TAG_SETUP=0 takes it as it is
 #   DRY_RUN=1 prints the commands, one a line, and stops
 #
 # Afterwards in RESULTS: report/index.html, compare.txt (of two models), and for each model a folder

@@ -11,6 +11,7 @@
 #
 # Settings, as environment variables      without a GPU          with one
 #   DATA      the dataset's folder        made faces             required
+#             (prepared for MODEL into OUT/data; files of `prepare` that are there are taken)
 #   PROTOCOL  what it is, of the list of
 #             `tag-rewards datasets`      any in RAF-DB's layout
 #   ALLOW_MISMATCH  1: record counts that differ from the published ones
@@ -53,7 +54,8 @@
 #   SFT       0: start from MODEL as is   1                      1
 #   TRACES    SFT on these traces, not on
 #             templates, as run_tag_sft.sh has it
-#   SFT_EPOCHS, SFT_LR, SFT_BATCH         as run_tag_sft.sh, but 2 epochs on made faces
+#   SFT_EPOCHS, SFT_LR, SFT_BATCH, MAX_LENGTH, DROP_LONG, MAX_TOKENS of stage 1: as run_tag_sft.sh, but
+#             2 epochs on made faces
 #   LORA      rank of a LoRA adapter, which alone is trained, in SFT and in GRPO; it is in the weights
 #             of the model afterwards     none
 #   FREEZE_VISION  1: the visual encoder
@@ -68,11 +70,12 @@
 #                                         aligned                aligned
 #   UNSURE    other AUs in a target, as `tag-rewards prepare --help` has it: none or present
 #   LOGGER    verl loggers besides console and file, separated by commas: tensorboard,wandb
-#   VENV      virtual environment: .venv
+#   VENV      virtual environment: .venv, which recipes/setup.sh keeps; TAG_SETUP=0 takes it as it is
 #   MEMORY_CHECK=0  starts even if the estimate of a GPU's memory says that the run cannot fit
 #   RAY_ADDRESS  joins that Ray cluster instead of starting one; OUT must then be a shared folder, and
 #             without a GPU the cluster one of `ray start --num-gpus=1 --num-cpus=16`
-#   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops
+#   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops; without a look at
+#             MODEL, whose template alone may say that it reasons (ENABLE_THINKING=true says it)
 #
 # verl's settings are in recipes/config/tag_grpo*.yaml, hydra files over verl's own defaults.
 # What stands behind the command goes to verl: ... run_tag_grpo.sh actor_rollout_ref.actor.clip_ratio=0.3
@@ -358,7 +361,9 @@ no_adapter "$MODEL"
 thinks=$(model_says thinks "$MODEL")
 token_budget "$thinks" # a template without a setting may say it too
 check_memory "$MODEL" "$@"
-decided "$OUT/settings.txt" "$MODEL" "$FORM"
+# Files that are there already say their form themselves.
+[[ ! -e $parquet/prepare.json ]] || form=$(recorded_form "$parquet/rl_train.parquet")
+decided "$OUT/settings.txt" "$MODEL" "${form:-$FORM}"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet

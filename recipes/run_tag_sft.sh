@@ -32,7 +32,7 @@
 #   FREEZE_VISION    0: train the visual encoder too               1          1
 #   FLASH_ATTENTION  1 or 0: use it or not  0                      1 if installed
 #   LOGGER      verl loggers besides console and file, separated by commas: tensorboard,wandb
-#   VENV        virtual environment: .venv
+#   VENV        virtual environment: .venv, which recipes/setup.sh keeps; TAG_SETUP=0 takes it as it is
 #   MEMORY_CHECK=0  starts even if the estimate of a GPU's memory says that the run cannot fit
 #   DRY_RUN=1 prints what would be given to verl, one argument a line, and stops
 #

@@ -1,7 +1,6 @@
 """GRPO with the TAG reward in Unsloth: Qwen3-VL on one small GPU. Not run by us.
 
-    tag-rewards prepare DATASET --evidence evidence --out parquet \
-        --model Qwen/Qwen3-VL-4B-Instruct --form model
+    tag-rewards prepare DATASET --evidence evidence --out parquet --model Qwen/Qwen3-VL-4B-Instruct
     python examples/trl/unsloth_grpo.py parquet/rl_train.parquet
 
 Unsloth changes TRL when it is imported, so it comes first.
