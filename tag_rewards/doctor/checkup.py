@@ -358,14 +358,7 @@ def _longest(count: SequenceLengths, file: _File, limit: int) -> str:
     from tag_rewards.sft_data.conversations import ConversationFile, rl_prompts
 
     rows = ConversationFile(file.path) if file.of_sft else rl_prompts(file.path)
-    try:
-        longest, at = count.longest(rows)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(
-            f"{file.path}: its rows cannot be put into the model's chat template ({error})"
-        ) from error
+    longest, at = count.longest(rows)
     if longest > limit:
         raise InputError(
             f"{file.path}: {at} has {longest} tokens, more than {limit}; allow longer sequences, "

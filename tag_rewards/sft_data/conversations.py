@@ -27,6 +27,7 @@ from tag_rewards.engines.base import data_url, template_arguments
 from tag_rewards.errors import InputError
 from tag_rewards.files.images import image_size
 from tag_rewards.files.objects import ParquetColumns, ParquetError, open_parquet, read_object
+from tag_rewards.files.text import one_line
 from tag_rewards.files.whole import staged, write_whole
 from tag_rewards.prepare.rows import SFT_SCHEMA
 from tag_rewards.thinking import SWITCH
@@ -182,7 +183,8 @@ class SequenceLengths:
         """The tokens of each conversation, images and the template's own among them.
 
         Raises:
-            InputError: An image cannot be read, or is not shown by verl to such a model.
+            InputError: An image cannot be read, or is not shown by verl to such a model; or its chat
+                template takes no such conversation.
         """
         texts = [self._text(conversation.messages) for conversation in conversations]
         counts = [len(ids) for ids in self._tokenizer(texts)["input_ids"]]
@@ -207,11 +209,19 @@ class SequenceLengths:
         return most, at
 
     def _text(self, messages: Sequence[tuple[str, str]]) -> str:
+        from jinja2 import TemplateError
+
         turns = [{"role": role, "content": message_parts(content)} for role, content in messages]
         asked = messages[-1][0] == "user"  # then the template opens the answer
-        text: str = self._processor.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=asked, **self._said
-        )
+        try:
+            text: str = self._processor.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=asked, **self._said
+            )
+        except (ValueError, TemplateError) as error:
+            raise InputError(
+                f"a conversation cannot be put into the chat template of {self._model} "
+                f"({one_line(error)})"
+            ) from error
         return text
 
     def _image_tokens(self, size: tuple[int, int]) -> int:

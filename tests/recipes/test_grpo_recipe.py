@@ -189,7 +189,7 @@ def test_data_that_do_not_fit_the_model_are_refused_before_training(recipe, tmp_
     assert not (tmp_path / "out/sft").exists()
 
 
-def test_a_qwen3_vl_needs_a_gpu_and_files_that_are_there_say_their_form(recipe, tmp_path):
+def test_files_that_are_there_say_their_form(recipe, tmp_path):
     model = write_model(tmp_path / "model", "qwen3_vl", RELEASED_QWEN3)
     (model / "chat_template.jinja").touch()
     faces, out = tmp_path / "faces", tmp_path / "out"
@@ -199,7 +199,7 @@ def test_a_qwen3_vl_needs_a_gpu_and_files_that_are_there_say_their_form(recipe, 
     run = recipe("run_tag_grpo.sh", OUT=out, MODEL=model)
     assert run.returncode != 0
     assert "completions are in the form qwen3_vl, its own" in run.stdout
-    assert "vLLM's build for CPUs cannot load a Qwen3-VL, so GRPO needs a GPU" in run.stderr
+    assert "cannot be put into the chat template of" in run.stderr  # which is empty
     assert not (out / "sft").exists()
 
 
