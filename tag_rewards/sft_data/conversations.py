@@ -183,8 +183,8 @@ class SequenceLengths:
         """The tokens of each conversation, images and the template's own among them.
 
         Raises:
-            InputError: An image cannot be read, or is not shown by verl to such a model; or its chat
-                template takes no such conversation.
+            InputError: An image cannot be read, verl shows such a model none, or its chat template
+                takes no such conversation.
         """
         texts = [self._text(conversation.messages) for conversation in conversations]
         counts = [len(ids) for ids in self._tokenizer(texts)["input_ids"]]
