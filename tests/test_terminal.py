@@ -32,6 +32,16 @@ def test_the_names_of_results_are_text(name):
     assert f"{name}, {name}" in said.get()
 
 
+def test_what_is_too_wide_for_a_column_goes_on_below(tmp_path):
+    first, second = (
+        write_made(tmp_path / "results_of_all_the_faces" / name, gallery=False) for name in "ab"
+    )
+    for arguments in (["compare", first, second], ["eval-table", first]):
+        code, said, err = command(*arguments, columns=80)
+        assert (code, err) == (0, "")
+        assert "…" not in said
+
+
 def test_the_names_of_folders_are_text(tmp_path):
     first, second = (write_made(tmp_path / name, gallery=False) for name in ("[red]a", "[.b]"))
     code, said, err = command("compare", first, second)

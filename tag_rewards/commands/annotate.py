@@ -1,5 +1,6 @@
 """`tag-rewards annotate`."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -99,6 +100,7 @@ def annotate(
         limit=limit,
     )
     made = make_detector(detector, options)
+    import_module("matplotlib.figure")  # for summary.png: missing, it is said before the work
     if protocol is not None:
         unpack(load_protocol(protocol, images, allow_mismatch=True).samples)
     with progress("Annotating") as bar:

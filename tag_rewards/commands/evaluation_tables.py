@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from tag_rewards.evaluation.classification import NO_ANSWER, STRICT
 from tag_rewards.evaluation.compare import p_text
@@ -79,7 +79,7 @@ def _labels(results: Results) -> Table:
 
 
 def _faithfulness(results: Results) -> Table:
-    table = Table("faithfulness", *results.faithfulness)
+    table = Table(Column("faithfulness", min_width=12), *results.faithfulness)
     for name, measure in MEASURES.items():
         if measure.count:
             cells = [
@@ -153,4 +153,4 @@ def _text(figure: Figure | None, sign: str = "") -> str:
 
 def _two_lines(figure: Figure | None) -> str:
     """For tables with many columns."""
-    return "-" if figure is None else f"{figure.value:.3f}\n{figure.low:.3f}–{figure.high:.3f}"
+    return _text(figure).replace(" ", "\n", 1)

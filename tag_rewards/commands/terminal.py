@@ -44,12 +44,19 @@ def terminal(*, stderr: bool = False) -> Console:
 def tell(
     as_json: bool, record: Callable[[], Any], parts: Callable[[], Iterable[RenderableType]]
 ) -> None:
-    """Print what a command found, for people or for a program."""
+    """Print what a command found, for people or for a program.
+
+    What is too wide for a column of a table goes on below: cut, two folders could look the same.
+    """
+    from rich.table import Table
+
     if as_json:
         print(json.dumps(plain(record()), indent=2, ensure_ascii=False, allow_nan=False))
         return
     console = terminal()
     for part in parts():
+        for column in part.columns if isinstance(part, Table) else ():
+            column.overflow = "fold"
         console.print(part)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -360,6 +361,7 @@ def judge_images(
     """
     out = Path(out)
     picture = picture_of(out)
+    import_module("matplotlib.figure")  # for the picture: missing, it is said before the work
     loaded = load_protocol(protocol, dataset, allow_mismatch=allow_mismatch)
     if limit is not None:
         require_at_least(1, limit=limit)
@@ -400,7 +402,7 @@ def quality_table(judged: Judged) -> Table:
     title = f"Rejected of {', '.join(judged.filtered) or 'no split'}"
     table = Table("", "images", *rejections, "rejected", title=title, title_justify="left")
     for column in table.columns[1:]:
-        column.justify, column.overflow = "right", "fold"
+        column.justify = "right"
 
     def add(name: str, n_images: int, counts: list[int]) -> None:
         share = f"{sum(counts) / n_images:.1%}" if n_images else "-"
@@ -422,7 +424,7 @@ def _measures_table(judged: Judged) -> Table:
     table = Table(*columns, title=title, title_justify="left")
     table.columns[0].no_wrap = True
     for column in table.columns[1:]:
-        column.justify, column.overflow = "right", "fold"
+        column.justify = "right"
     for name, spread in judged.spreads().items():
         table.add_row(name, str(spread.n), *map(_short, spread[1:]))
     return table
