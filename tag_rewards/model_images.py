@@ -385,7 +385,8 @@ def _cached(model: str, name: str, fetch: bool) -> Path | None:
     except ImportError:
         raise InputError(
             f"{model} is no folder, and a model's name needs huggingface_hub to be looked up; give "
-            "a folder, or pip install huggingface_hub; --engine openai asks an endpoint"
+            "a folder, or pip install huggingface_hub (`generate --engine openai` asks an endpoint "
+            "without either)"
         ) from None
     try:
         found = try_to_load_from_cache(model, name)

@@ -62,6 +62,27 @@ def test_help_explains_every_command(command):
     assert "Example" in out or not command
 
 
+def paths_of(group, *before):
+    """(words, command) of each command below a group."""
+    for name, one in group.commands.items():
+        yield (*before, name), one
+        yield from paths_of(one, *before, name) if hasattr(one, "commands") else ()
+
+
+def test_help_cuts_no_name_in_80_columns():
+    for words, one in paths_of(every_command()):
+        code, out, _ = run(*words, "--help")
+        assert code == 0
+        assert "…" not in out, words
+        for parameter in one.params:
+            for name in (*parameter.opts, *parameter.secondary_opts):
+                assert not name.startswith("--") or re.search(rf"│ .*{name}\b", out), (words, name)
+
+
+def test_help_keeps_angle_brackets():
+    assert "between <think> and </think>" in " ".join(command("score", "--help")[1].split())
+
+
 def test_every_option_of_the_reward_is_one_of_the_server():
     of_reward = {field.name for field in (*fields(RewardConfig), *fields(GroundingConfig))}
     assert of_reward - {"grounding"} <= inspect.signature(serve).parameters.keys()
@@ -165,6 +186,21 @@ def test_a_missing_extra_is_named(module, extra, monkeypatch):
     assert f"{module} is not installed; pip install 'tag-rewards[{extra}]'" in err
 
 
+@pytest.mark.parametrize("name", ["annotate", "quality"])
+def test_what_the_picture_at_the_end_needs_is_said_before_the_work(
+    name, faces, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    options = {
+        "annotate": ["--detector", "openface-csv", "-o", f"folder={faces / 'openface'}"],
+        "quality": ["--protocol", "made-faces/test", "--openface", faces / "openface"],
+    }
+    code, out, err = run(name, faces, *options[name], "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.endswith("is not installed; pip install 'tag-rewards[eval]'\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_defaults_are_those_of_the_library():
     """They are written twice, so that `--help` need not load the library."""
     config = PrepareConfig()
@@ -189,7 +225,9 @@ def test_the_defaults_are_those_of_the_library():
         "limit": config.limit,
         "placement": config.placement,
         "place_evaluation": config.place_evaluation,
-        "enable_thinking": config.enable_thinking,
+        # Two flags here, of which none is the library's None.
+        "enable_thinking": False,
+        "no_enable_thinking": False,
     }
     parameters = inspect.signature(prepare).parameters.values()
     assert expected == {

@@ -53,19 +53,22 @@ ReasoningOption = Annotated[
     Reasoning,
     typer.Option(
         "--reasoning",
-        help="Whether a completion may think before its trace, as between <think> and </think>; "
-        "required: without it the format reward is 0; forbidden: it is one error.",
+        metavar="HOW",
+        help="Whether a completion may think before its trace, as between `<think>` and "
+        "`</think>`: allowed; required: without it the format reward is 0; forbidden: it is one "
+        "error.",
     ),
 ]
 
 Canvas = Annotated[int, typer.Option(help="Side of the square image that the model sees.")]
-_BOX_SPACE_HELP = (
-    "Coordinates of boxes: pixels of the canvas, thousandths of it (Qwen3-VL), 1024ths of it "
-    "(PaliGemma), or pixels after Qwen2.5-VL's resizing."
-)
 BoxSpaceOfModel = Annotated[
     Kind | None,
-    typer.Option(help=f"{_BOX_SPACE_HELP} Those of --model or --form if left out."),
+    typer.Option(
+        metavar="SPACE",
+        help="Coordinates of boxes: pixels of the canvas, normalized_1000 (thousandths of it: "
+        "Qwen3-VL), normalized_1024 (PaliGemma), or resized (pixels after Qwen2.5-VL's resizing). "
+        "Those of --model or --form if left out.",
+    ),
 ]
 _FORM_HELP = f"How completions are written: {', '.join(FORMS)}, or package.module:NAME."
 FormOption = Annotated[str, typer.Option("--form", metavar="NAME", help=_FORM_HELP)]
@@ -97,12 +100,15 @@ MaxPixels = Annotated[
         "either it is that of the released Qwen2.5-VL checkpoints, 12845056."
     ),
 ]
+# Two options: help gives the second name of one a column, and then cuts the names of all others.
 EnableThinking = Annotated[
-    bool | None,
+    bool,
+    typer.Option("--enable-thinking", help="Have the model reason before it writes."),
+]
+NoEnableThinking = Annotated[
+    bool,
     typer.Option(
-        "--enable-thinking/--no-enable-thinking",
-        help="Whether the model is to reason before it writes; else its chat template decides.",
-        show_default=False,
+        "--no-enable-thinking", help="Have it not; without either its chat template decides."
     ),
 ]
 TopK = Annotated[int, typer.Option(help="Most AUs in a target.")]
@@ -143,6 +149,13 @@ LimitOfSplit = Annotated[
 ]
 
 
+def thinking_of(enable: bool, disable: bool) -> bool | None:
+    """What `EnableThinking` and `NoEnableThinking` say; None where the chat template decides."""
+    if enable and disable:
+        raise InputError("--enable-thinking and --no-enable-thinking exclude each other")
+    return enable if enable or disable else None
+
+
 def prompt_of(template: Path | None) -> PromptTemplate | None:
     """The template of the file of `PromptFile`; None without one."""
     from tag_rewards.prepare.texts import read_prompt
@@ -155,6 +168,15 @@ def words_of(synonyms: Path | None) -> Synonyms:
     return read_synonyms(synonyms) if synonyms else ()
 
 
+def require_faces(openface: Path | None, evidence: list[Path] | None) -> None:
+    """Raise `InputError` unless one of `OpenFaceFolder` and `EvidencePaths` is given."""
+    if bool(openface) == bool(evidence):
+        raise InputError(
+            "give one of --openface and --evidence: what an AU detector saw, as OpenFace or "
+            "`tag-rewards annotate` wrote it"
+        )
+
+
 def face_source(
     dataset: Path, openface: Path | None, evidence: list[Path] | None
 ) -> FaceSource | None:
@@ -162,7 +184,7 @@ def face_source(
     from tag_rewards.evidence.of_dataset import EvidenceRows, OpenFaceCsvs
 
     if openface and evidence:
-        raise InputError("give one of --openface and --evidence")
+        require_faces(openface, evidence)
     if openface:
         return OpenFaceCsvs(openface)
     return EvidenceRows(evidence, dataset) if evidence else None

@@ -7,7 +7,6 @@ import typer
 
 from tag_rewards.commands import options
 from tag_rewards.commands.terminal import AsJson, progress, tell
-from tag_rewards.errors import InputError
 
 if TYPE_CHECKING:
     from tag_rewards.prepare.placement import Placement
@@ -32,7 +31,8 @@ def prepare(
     model: options.ModelOfImages = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
-    enable_thinking: options.EnableThinking = None,
+    enable_thinking: options.EnableThinking = False,
+    no_enable_thinking: options.NoEnableThinking = False,
     top_k: options.TopK = 5,
     min_probability: options.MinProbability = 0.6,
     unsure: options.Unsure = "none",
@@ -51,7 +51,7 @@ def prepare(
             metavar="HOW",
             help="Put training faces elsewhere on the canvas, so that their place gives nothing "
             "away: aligned (if the training faces are), always, never, or how far, such as "
-            "scale=0.3,roll=10,shift=0.3.",
+            "scale=0.3,roll=10.",
         ),
     ] = "aligned",
     place_evaluation: Annotated[
@@ -118,8 +118,8 @@ def prepare(
     from tag_rewards.prepare.run import prepare as run
     from tag_rewards.prepare.texts import Imprecision
 
-    if (openface is None) == (not evidence):
-        raise InputError("give one of --openface and --evidence")
+    options.require_faces(openface, evidence)
+    thinking = options.thinking_of(enable_thinking, no_enable_thinking)
     images = images_by_hand(model, min_pixels, max_pixels)
     annotation = TargetConfig(
         *(canvas, box_space, top_k, min_probability, min_confidence, polygons, min_face),
@@ -136,12 +136,12 @@ def prepare(
         place_evaluation=place_evaluation,
         keep_unseen=keep_unseen,
         limit=limit,
-        enable_thinking=enable_thinking,
+        enable_thinking=thinking,
     )
-    if model is not None and enable_thinking is not None:
+    if model is not None and thinking is not None:
         from tag_rewards.thinking import read_thinking
 
-        read_thinking(model).with_setting(enable_thinking)
+        read_thinking(model).with_setting(thinking)
     # After the settings: what is wrong with them, or with the dataset, is said first.
     faces = openface or EvidenceRows(evidence or [], dataset)
     with progress("Preparing") as bar:

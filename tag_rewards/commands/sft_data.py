@@ -25,7 +25,8 @@ def sft_data(
     drop_long: Annotated[
         bool, typer.Option("--drop-long", help="Leave longer ones out instead of refusing them.")
     ] = False,
-    enable_thinking: options.EnableThinking = None,
+    enable_thinking: options.EnableThinking = False,
+    no_enable_thinking: options.NoEnableThinking = False,
     seed: Annotated[
         int, typer.Option(help="Chooses the rows that a fractional weight repeats.")
     ] = 0,
@@ -44,7 +45,8 @@ def sft_data(
     """
     from tag_rewards.sft_data.mix import SFTDataConfig, WeightedDataset, prepare_sft_data
 
-    config = SFTDataConfig(model, max_length, drop_long, seed, enable_thinking)
+    thinking = options.thinking_of(enable_thinking, no_enable_thinking)
+    config = SFTDataConfig(model, max_length, drop_long, seed, thinking)
     weighted = [WeightedDataset.parse(text) for text in datasets]
     with progress("Checking and mixing", unit="rows") as bar:
         made = prepare_sft_data(weighted, out, config, on_start=bar.start, on_rows=bar.advance)

@@ -38,7 +38,10 @@ def show(
     ] = None,
     box_space: Annotated[
         Kind,
-        typer.Option(help="Coordinates of the trace's boxes, as in prepare; not with --target."),
+        typer.Option(
+            metavar="SPACE",
+            help="Coordinates of the trace's boxes, as in `prepare`; not with --target.",
+        ),
     ] = "pixels",
     canvas: Annotated[
         int | None,

@@ -120,8 +120,7 @@ def build(
     from tag_rewards.traces.prompts import PolicyConfig
     from tag_rewards.traces.verifier import VerifyConfig
 
-    if bool(evidence) == bool(openface):
-        raise InputError("give one of --evidence and --openface")
+    options.require_faces(openface, evidence)
     config = BuildConfig(
         data=BuildData(
             dataset=dataset,

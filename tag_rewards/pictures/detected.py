@@ -28,7 +28,9 @@ def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detecti
     from tag_rewards.detectors.openface.csv import OpenFaceFolder, read_image_csv, successful_faces
 
     if not source.is_file():
-        return OpenFaceFolder(source).detect(images)
+        folder = OpenFaceFolder(source)
+        folder.require_any(images)
+        return folder.detect(images)
     if len(images) != 1:
         raise InputError(
             f"{source} is the CSV of one image, but there are {len(images)}; "

@@ -254,8 +254,7 @@ def draw_faces(pictures: Sequence[FacePicture], columns: int | None = None) -> D
     if not pictures:
         raise InputError("there is no face to draw; give at least one image")
     require_at_least(1, columns=columns)
-    if columns is None:
-        columns = min(len(pictures), 4)
+    columns = min(len(pictures), 4 if columns is None else columns)
     rows = -(-len(pictures) // columns)
     cell = PANEL + GAP
     most_lines = max(len(describe_marks(picture.marks)) for picture in pictures)

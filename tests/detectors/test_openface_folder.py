@@ -48,6 +48,13 @@ def test_where_only_the_csvs_were_kept_an_image_without_one_has_no_face(folder):
     assert (len(face.faces), none, rest) == (2, Detection(), Detection())
 
 
+def test_a_folder_is_of_an_image_without_a_face_too(folder):
+    found = OpenFaceFolder(folder)
+    found.require_any([folder.parent / "none.jpg", folder.parent / "rest.jpg"])
+    with pytest.raises(InputError, match=r"has a CSV for none of the 1 images"):
+        found.require_any([folder.parent / "rest.jpg"])
+
+
 def test_images_of_the_same_name_do_not_share_a_csv(folder):
     detector = OpenFaceFolder(folder)
     one, other = folder.parent / "a" / "face.jpg", folder.parent / "b" / "face.jpg"

@@ -131,7 +131,7 @@ def test_what_gives_no_target(dataset, here, arguments, message):
 
 def test_an_image_without_a_face_or_that_is_not_there(dataset, here):
     dataset.add("test_0009", 1, None)
-    for name, message in (("test_0009", "has no target: no face found"), ("gone", "gone")):
+    for name, message in (("test_0009", "OpenFace found no face"), ("gone", "gone")):
         image = dataset.image(name)
         code, _, err = command("target", image, "--from", dataset.openface, "--label", "joy")
         assert code == 2

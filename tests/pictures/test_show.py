@@ -118,6 +118,12 @@ def test_several_images_become_a_contact_sheet(show, face, tmp_path):
     assert height > 1.9 * width
 
 
+def test_a_sheet_is_as_wide_as_its_faces(show, face):
+    assert show(face, "--openface", "openface", "--columns", "6")[0] == 0
+    height, width = cv2.imread("faces.png").shape[:2]
+    assert width < height
+
+
 def test_a_trace_with_its_target(show, face, tmp_path):
     (tmp_path / "answer.txt").write_text(TRACE, encoding="utf-8")
     (tmp_path / "target.json").write_text(TARGET.to_json())
@@ -172,6 +178,7 @@ def test_any_bytes_are_a_trace(show, face, tmp_path):
         (["nowhere.jpg"], "nowhere.jpg"),
         (["text.png"], "text.png is not an image"),
         (["face.png", "--openface", "nowhere"], "nowhere is not a folder"),
+        (["changed.png", "--openface", "openface"], "openface has a CSV for none of the 1 images"),
         (["face.png", "--evidence", "nowhere"], "nowhere does not exist"),
         (["changed.png", "--evidence", "evidence"], "has no row of changed.png as it is now"),
         (["face.png", "--openface", "x", "--evidence", "y"], "--openface and --evidence say both"),

@@ -88,7 +88,7 @@ def test_quality_leaves_out(made_faces, writer, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--evidence", "e"], "give one of --evidence and --openface"),
+        (["--evidence", "e"], "give one of --openface and --evidence"),
         (["--min-grounding", 2], "min_grounding is 2.0, not 0 to 1"),
         (["--temperatures", "warm"], "--temperatures is 'warm', not numbers such as 0.7,0.9,1.0"),
         (["--split", "dev"], "split 'dev' is not one of train, val, test"),

@@ -525,19 +525,19 @@ class OpenFaceFolder:
         return tuple(successful_faces(rows, self.name, self.version))
 
     def require_any(self, images: Sequence[Path]) -> None:
-        """See that the CSVs are of these images.
+        """See that the folder is of these images.
 
         Args:
             images: Image files; without any there is nothing to see.
 
         Raises:
-            InputError: There is a CSV for none of them.
+            InputError: OpenFace came to none of them, as far as the folder tells.
         """
-        if images and not any(map(self.has_csv, images)):
+        if images and not any(csv.exists() or says_no_face(csv) for csv in map(self._csv, images)):
             raise InputError(
                 f"{self.folder} has a CSV for none of the {len(images)} images, for example no "
-                f"{self._csv(images[0]).name}; "
-                "run OpenFace's FaceLandmarkImg on the images or give another folder"
+                f"{self._csv(images[0]).name}: OpenFace found no face in them or was not run on "
+                "them; run its FaceLandmarkImg on the images or give another folder"
             )
 
     def _csv(self, image: Path) -> Path:
