@@ -202,8 +202,9 @@ def match_faces(
     unknown = completions.keys() - set(ids)
     if unknown:
         raise InputError(
-            f"{path}: field 'id': {min(unknown)!r} is none of the {len(ids)} evaluated faces, nor "
-            f"are {len(unknown) - 1} others; evaluate completions on the data they are of"
+            f"{path}: field 'id': {len(unknown)} of {len(completions)} are none of the {len(ids)} "
+            f"evaluated faces, such as {min(unknown)!r}; evaluate completions on the data they are "
+            "of"
         )
     return [completions.get(name) for name in ids]
 

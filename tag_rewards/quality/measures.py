@@ -270,7 +270,7 @@ def resolve(
     """The limits with their bounds.
 
     Raises:
-        ValueError: A percentile is asked of a measure that no image has.
+        ValueError: No image has a measure that is limited.
 
     Example:
         >>> [limit] = resolve([Limit.parse("contrast>=p50")], {"contrast": [0.1, 0.2, None, 0.3]})
@@ -281,9 +281,7 @@ def resolve(
 
 
 def _bound(limit: Limit, columns: Mapping[str, Sequence[float | None]]) -> float:
-    if not limit.percentile:
-        return limit.number
     values = [limit.value(value) for value in columns[limit.measure] if value is not None]
-    if not values:
+    if not values:  # it would reject all of them
         raise ValueError(f"{limit}: no image has a {limit.measure}; give evidence with faces")
-    return float(np.percentile(values, limit.number))
+    return float(np.percentile(values, limit.number)) if limit.percentile else limit.number

@@ -201,7 +201,7 @@ def judge(rows: Iterable[QualityRow], limits: Sequence[Limit], filtered: Collect
         filtered: The splits that images are rejected from; all others are kept whole.
 
     Raises:
-        InputError: A percentile is asked of a measure that no image has.
+        InputError: No image has a measure that is limited.
     """
     rows = list(rows)
     measured = [row.quality for row in rows if row.quality and row.split in filtered]
@@ -354,9 +354,9 @@ def judge_images(
         on_image: Called after each.
 
     Raises:
-        InputError: The dataset or what a detector saw in it cannot be used, a percentile is asked
-            of a measure that no image has, or limits where all images are of the evaluated split
-            and kept; or `out` has the name of its picture.
+        InputError: The dataset or what a detector saw in it cannot be used, no image has a measure
+            that is limited, or limits where all images are of the evaluated split and kept; or
+            `out` has the name of its picture.
         NotWrittenError: The folder of `out` cannot be written.
     """
     out = Path(out)

@@ -159,7 +159,7 @@ class Explanation:
         )
         if self.aus:
             yield Grid(
-                ("AU", "boxes", "IoU", "earned", "of", "what happened"),
+                ("AU", "by box", "IoU", "earned", "of", "what happened"),
                 [
                     (
                         *(au_name(one.au), _numbers(one.boxes), _three(one.iou)),
@@ -240,8 +240,8 @@ def explain(text: str | None, target: Target, config: RewardConfig = _DEFAULT) -
         grounding  0.762  0.400   0.305
         score                     0.905
         <BLANKLINE>
-        AU                      boxes  IoU    earned  of     what happened
-        AU12 lip corner puller  1      0.733  0.762   1.000  its box lies off
+        AU                      by box  IoU    earned  of     what happened
+        AU12 lip corner puller  1       0.733  0.762   1.000  its box lies off
         <BLANKLINE>
         box  claims  compared with  IoU    what happened
         1    AU12    AU12           0.733  worth 0.762 of 1

@@ -226,7 +226,7 @@ def test_completions_of_other_data_are_refused(made, tmp_path):
         *("--predictions", tmp_path / "other.jsonl"),
     )
     assert code == 2
-    assert "field 'id': 'train_00001' is none of the 21 evaluated faces" in err
+    assert "none of the 21 evaluated faces, such as 'train_00001'" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -330,7 +330,7 @@ def test_completions_from_any_script(tmp_path):
 
 def test_completions_of_other_faces_or_models_are_refused(tmp_path):
     path, faces = tmp_path / "c.jsonl", data().faces
-    with pytest.raises(InputError, match="'x' is none of the 10 evaluated faces"):
+    with pytest.raises(InputError, match="1 of 1 are none of the 10 evaluated faces, such as 'x'"):
         match_faces(path, {"x": Completion("x", "")}, faces)
     with pytest.raises(InputError, match="'face_0' is the id of 2 evaluated faces"):
         match_faces(path, {}, (*faces, faces[0]))

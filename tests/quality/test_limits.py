@@ -46,7 +46,8 @@ def test_what_is_no_limit_is_refused_with_a_reason(text, message):
     ],
 )
 def test_what_is_within_a_limit(text, measured, kept):
-    [limit] = resolve([Limit.parse(text)], {})
+    parsed = Limit.parse(text)
+    [limit] = resolve([parsed], {parsed.measure: [0.0]})
     assert limit.is_kept(measured) is kept
 
 
@@ -56,6 +57,7 @@ def test_a_percentile_of_absolute_values():
     assert str(limit) == "|yaw|<=p50 (20)"
 
 
-def test_a_percentile_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="yaw<=p50: no image has a yaw; give evidence with faces"):
-        resolve([Limit.parse("yaw<=p50")], {"yaw": [None]})
+@pytest.mark.parametrize("text", ["yaw<=p50", "yaw<=45"])
+def test_a_limit_on_what_no_image_has_is_refused(text):
+    with pytest.raises(ValueError, match=f"{text}: no image has a yaw; give evidence with faces"):
+        resolve([Limit.parse(text)], {"yaw": [None]})
