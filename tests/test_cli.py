@@ -79,6 +79,13 @@ def test_help_cuts_no_name_in_80_columns():
                 assert not name.startswith("--") or re.search(rf"│ .*{name}\b", out), (words, name)
 
 
+def test_examples_of_help_can_be_copied_from_80_columns():
+    for words, one in paths_of(every_command()):
+        _, out, _ = run(*words, "--help")
+        for line in inspect.cleandoc(one.help).splitlines():
+            assert not line.startswith("    ") or line.strip() in out, (words, line)
+
+
 def test_help_keeps_angle_brackets():
     assert "between <think> and </think>" in " ".join(command("score", "--help")[1].split())
 

@@ -62,7 +62,7 @@ def annotate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at a folder of images with an AU detector and write evidence parquet.
+    r"""Look at a folder of images with an AU detector and write evidence parquet.
 
     Writes evidence-*.parquet (one row an image), failed.csv (images that could not be looked at,
     and why) and summary.png into OUT. Stopped or killed, it goes on where it was when it is started
@@ -75,7 +75,8 @@ def annotate(
 
         tag-rewards annotate photos --detector dlib --out evidence --workers 4
 
-        tag-rewards annotate rafdb --detector openface-csv -o folder=rafdb/openface --out evidence
+        tag-rewards annotate rafdb --detector openface-csv \
+            -o folder=rafdb/openface --out evidence
 
         tag-rewards prepare rafdb --evidence evidence --out parquet
 

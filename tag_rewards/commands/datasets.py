@@ -132,13 +132,16 @@ def made_faces(
     seed: Annotated[int, typer.Option(help="The same seed draws the same faces.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 112,
 ) -> None:
-    """Draw a dataset of made faces in RAF-DB's layout, with OpenFace CSV files beside it.
+    r"""Draw a dataset of made faces in RAF-DB's layout, with OpenFace CSV files beside it.
+
+    With drawn faces everything can be tried without a dataset, a detector or a download.
 
     **Example**
 
         tag-rewards made-faces faces --train 2000 --test 400
 
-        tag-rewards prepare faces --openface faces/openface --out parquet --canvas 112
+        tag-rewards prepare faces --openface faces/openface --out parquet \
+            --canvas 112
     """
     from tag_rewards.datasets.made_faces.dataset import write_dataset
 

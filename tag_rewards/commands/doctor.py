@@ -24,7 +24,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is installed and what is missing; before a run, whether model and data agree.
+    r"""Say what is installed and what is missing; before a run, whether model and data agree.
 
     With --model and --data: boxes, form, prompts and lengths, of every row. Exit code 1 says that
     something that was asked for is at fault. `doctor` and `doctor --json` work without the extra
@@ -34,8 +34,8 @@ def doctor(
 
         tag-rewards doctor
 
-        tag-rewards doctor --extra detect --model Qwen/Qwen2.5-VL-7B-Instruct --data parquet
-        --max-length 2048
+        tag-rewards doctor --extra detect --model Qwen/Qwen2.5-VL-7B-Instruct \
+            --data parquet --max-length 2048
     """
     from tag_rewards.doctor import examine
 

@@ -62,7 +62,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the random boxes.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate completions: accuracy and faithfulness, with intervals and beside baselines.
+    r"""Evaluate completions: accuracy and faithfulness, with intervals and beside baselines.
 
     Every face of the evaluated split counts: one without a completion, or whose answer cannot be
     read, is wrong. Writes results.json, samples.parquet (one row a face) and gallery.parquet
@@ -75,13 +75,16 @@ def evaluate(
 
     **Examples**
 
-        tag-rewards eval --data parquet/eval.parquet --predictions completions.jsonl --out results
+        tag-rewards eval --data parquet/eval.parquet \
+            --predictions completions.jsonl --out results
 
-        tag-rewards eval --dataset rafdb --protocol rafdb/basic-test --evidence evidence
-        --predictions completions.jsonl --train-data parquet/rl_train.parquet --out results
+        tag-rewards eval --dataset rafdb --protocol rafdb/basic-test \
+            --evidence evidence --predictions completions.jsonl \
+            --train-data parquet/rl_train.parquet --out results
 
-        tag-rewards eval --data eval.parquet --predictions completions.jsonl
-        --counterfactual counterfactual.jsonl --moved moved.jsonl --out results
+        tag-rewards eval --data eval.parquet --predictions completions.jsonl \
+            --counterfactual counterfactual.jsonl --moved moved.jsonl \
+            --out results
     """
     from tag_rewards.commands.evaluation_tables import results_tables
     from tag_rewards.datasets.protocols import load_protocol, protocol_named

@@ -88,7 +88,7 @@ def generate(
         ),
     ] = False,
 ) -> None:
-    """Ask a model about every face of an evaluation set.
+    r"""Ask a model about every face of an evaluation set.
 
     Stopped or killed, it goes on where it was when it is started again, and ends with the same
     file. --counterfactual writes counterfactual.jsonl, and counterfactual.png to look at, beside
@@ -97,14 +97,17 @@ def generate(
 
     **Examples**
 
-        tag-rewards generate eval.parquet --model runs/tag/grpo/hf --out grpo/completions.jsonl
+        tag-rewards generate eval.parquet --model runs/tag/grpo/hf \
+            --out grpo/completions.jsonl
 
-        tag-rewards generate eval.parquet --model gpt-4o --engine openai
-        -o url=https://api.openai.com/v1 --out gpt-4o/completions.jsonl
+        tag-rewards generate eval.parquet --model gpt-4o --engine openai \
+            -o url=https://api.openai.com/v1 --out gpt-4o/completions.jsonl
 
-        tag-rewards generate eval.parquet --model gpt-4o --batch --out questions.jsonl
+        tag-rewards generate eval.parquet --model gpt-4o --batch \
+            --out questions.jsonl
 
-        tag-rewards eval --data eval.parquet --predictions grpo/completions.jsonl --out grpo
+        tag-rewards eval --data eval.parquet \
+            --predictions grpo/completions.jsonl --out grpo
     """
     from tag_rewards.completions.asking import GenerationConfig
     from tag_rewards.completions.counterfactual import CounterfactualConfig, MovedConfig

@@ -89,7 +89,7 @@ def prepare(
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a dataset and what a detector saw in it into parquet files for SFT, RL and evaluation.
+    r"""Turn a dataset and what a detector saw in it into parquet files for SFT, RL and evaluation.
 
     Writes rl_train, rl_test, sft_train and sft_test.parquet, eval.parquet (the whole evaluated
     split), prepare.json (what was read, and how many were left out and why) and left_out.csv
@@ -99,16 +99,19 @@ def prepare(
 
         tag-rewards annotate rafdb --detector openface --out evidence
 
-        tag-rewards prepare rafdb --protocol rafdb/basic-test --evidence evidence --out parquet
+        tag-rewards prepare rafdb --protocol rafdb/basic-test \
+            --evidence evidence --out parquet
 
         tag-rewards prepare rafdb --evidence evidence --out look --limit 20
 
-        tag-rewards prepare faces --openface faces/openface --out small --canvas 112 --prompt short
+        tag-rewards prepare faces --openface faces/openface --out small \
+            --canvas 112 --prompt short
 
-        tag-rewards prepare rafdb --evidence evidence --out parquet --template mine.jinja
+        tag-rewards prepare rafdb --evidence evidence --out parquet \
+            --template mine.jinja
 
-        tag-rewards prepare rafdb --evidence evidence --out parquet
-        --model Qwen/Qwen3-VL-8B-Instruct
+        tag-rewards prepare rafdb --evidence evidence --out parquet \
+            --model Qwen/Qwen3-VL-8B-Instruct
     """
     from tag_rewards.datasets.protocols import RAFDB_LAYOUT
     from tag_rewards.evidence.of_dataset import EvidenceRows
@@ -210,14 +213,15 @@ def target(
         bool, typer.Option("--polygons", help="Write the AUs' polygons too, for overlap=polygon.")
     ] = False,
 ) -> None:
-    """Make the target of one image, as `prepare` makes that of each image of a dataset.
+    r"""Make the target of one image, as `prepare` makes that of each image of a dataset.
 
     It is what `score`, `explain` and `show` take: the label and what the detector saw, on the
     canvas that the model sees. `show` and `explain` then take --canvas, to draw on IMAGE itself.
 
     **Examples**
 
-        tag-rewards target face.jpg --from openface/face.csv --label happiness --out target.json
+        tag-rewards target face.jpg --from openface/face.csv --label happiness \
+            --out target.json
 
         tag-rewards explain answer.txt target.json --image face.jpg --canvas 512
     """

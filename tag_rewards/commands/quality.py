@@ -34,7 +34,7 @@ def quality(
     limit: options.LimitOfSplit = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how good a dataset's face images are, and reject those below limits of yours.
+    r"""Measure how good a dataset's face images are, and reject those below limits of yours.
 
     Measures, a column each: laplacian and tenengrad (sharpness, of the face at 112 x 112 pixels),
     exposure, clipped, contrast, and with --openface or --evidence n_faces, face_size, confidence,
@@ -44,13 +44,15 @@ def quality(
 
     **Examples**
 
-        tag-rewards quality rafdb --protocol rafdb/basic-test --openface openface --out q.parquet
+        tag-rewards quality rafdb --protocol rafdb/basic-test \
+            --openface openface --out q.parquet
 
-        tag-rewards quality rafdb --protocol rafdb/basic-test --openface openface --out q.parquet
-        --require 'laplacian>=p5' --require '|yaw|<=45' --require 'n_faces>=1'
+        tag-rewards quality rafdb --protocol rafdb/basic-test \
+            --openface openface --out q.parquet --require 'laplacian>=p5' \
+            --require '|yaw|<=45' --require 'n_faces>=1'
 
-        tag-rewards prepare rafdb --protocol rafdb/basic-test --openface openface
-        --quality q.parquet --out parquet
+        tag-rewards prepare rafdb --protocol rafdb/basic-test \
+            --openface openface --quality q.parquet --out parquet
     """
     from tag_rewards.quality.measures import Limit
     from tag_rewards.quality.table import judge_images, picture_of, quality_table

@@ -128,15 +128,15 @@ def judge(
         int | None, typer.Option(help="Most pairs, taken evenly from all: to see what it costs.")
     ] = None,
 ) -> None:
-    """Have a model compare the pairs as one more rater, each pair in both orders.
+    r"""Have a model compare the pairs as one more rater, each pair in both orders.
 
     Where the orders do not give the same winner, the answer is a tie. `score` keeps judges apart
     from people.
 
     **Example**
 
-        tag-rewards preference judge study.key.json --data parquet/eval.parquet --model gpt-4o
-        -o url=https://api.openai.com/v1 --out judge.json
+        tag-rewards preference judge study.key.json --data parquet/eval.parquet \
+            --model gpt-4o -o url=https://api.openai.com/v1 --out judge.json
     """
     import json
 

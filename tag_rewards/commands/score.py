@@ -81,15 +81,17 @@ def explain(
     reasoning: ReasoningOption = "allowed",
     as_json: AsJson = False,
 ) -> None:
-    """Say why a completion scores what it scores: each reward, each AU, each box, each mistake.
+    r"""Say why a completion scores what it scores: each reward, each AU, each box, each mistake.
 
     The numbers are those of `score`, with the default weights.
 
     **Examples**
 
-        tag-rewards target face.jpg --from openface --label happiness --out target.json
+        tag-rewards target face.jpg --from openface --label happiness \
+            --out target.json
 
-        tag-rewards explain answer.txt target.json --image face.jpg --canvas 512 --out why.png
+        tag-rewards explain answer.txt target.json --image face.jpg --canvas 512 \
+            --out why.png
     """
     from tag_rewards.rewards.explanation import explain as explain_text
 
@@ -142,7 +144,7 @@ def attack(
     seed: Annotated[int, typer.Option(help="Of the faces that it sees, and of the search.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Search for texts that earn much without a look at the face, seeing the score alone.
+    r"""Search for texts that earn much without a look at the face, seeing the score alone.
 
     One text for all faces, or for each label; and changes of honest traces, and of a model's. What
     is printed was measured on faces that the search did not see.
@@ -151,9 +153,11 @@ def attack(
 
         tag-rewards attack parquet/rl_train.parquet
 
-        tag-rewards attack parquet/eval.parquet --completions grpo.jsonl --formula tree_vgr
+        tag-rewards attack parquet/eval.parquet --completions grpo.jsonl \
+            --formula tree_vgr
 
-        tag-rewards attack parquet/rl_train.parquet --reward my_package.rewards:my_reward
+        tag-rewards attack parquet/rl_train.parquet \
+            --reward my_package.rewards:my_reward
     """
     from tag_rewards.completions.completion import match_faces, read_completions
     from tag_rewards.looks import Grid
@@ -311,7 +315,8 @@ def serve(
 
         tag-rewards serve --workers 2 --grounding-weight 0.5
 
-        TAG_KEY=$(openssl rand -hex 16) tag-rewards serve --host 0.0.0.0 --api-key-env TAG_KEY
+        export TAG_KEY=$(openssl rand -hex 16)
+        tag-rewards serve --host 0.0.0.0 --api-key-env TAG_KEY
     """
     if not all(map(find_spec, _NEEDED)):
         raise InputError("the server is an extra: pip install 'tag-rewards[server]'")

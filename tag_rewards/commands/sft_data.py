@@ -31,7 +31,7 @@ def sft_data(
         int, typer.Option(help="Chooses the rows that a fractional weight repeats.")
     ] = 0,
 ) -> None:
-    """Mix SFT datasets by weight and see that every sequence fits, before a model is loaded.
+    r"""Mix SFT datasets by weight and see that every sequence fits, before a model is loaded.
 
     A weight of 2 is every row twice, 0.5 half of the rows, 1.5 all and half of them twice. Tokens
     are counted with the model's own template, tokenizer and image processor. A single dataset of
@@ -40,8 +40,8 @@ def sft_data(
 
     **Example**
 
-        tag-rewards sft-data built/traces:2 parquet --out mixed --model Qwen/Qwen2.5-VL-7B-Instruct
-        --max-length 2048
+        tag-rewards sft-data built/traces:2 parquet --out mixed \
+            --model Qwen/Qwen2.5-VL-7B-Instruct --max-length 2048
     """
     from tag_rewards.sft_data.mix import SFTDataConfig, WeightedDataset, prepare_sft_data
 

@@ -68,7 +68,7 @@ def show(
     ] = None,
     out: Annotated[Path, typer.Option(help="The picture, a PNG file.")] = Path("faces.png"),
 ) -> None:
-    """Draw the regions, boxes, names and probabilities of AUs on faces.
+    r"""Draw the regions, boxes, names and probabilities of AUs on faces.
 
     The AUs are read from --openface, --evidence or --target, or else found by dlib (approximate).
     A trace's claims are solid boxes, what the detector saw is dashed. Of several faces in an image,
@@ -79,7 +79,8 @@ def show(
 
         tag-rewards show face.jpg
 
-        tag-rewards show rafdb/Image/aligned/*.jpg --openface rafdb/openface --columns 6
+        tag-rewards show rafdb/Image/aligned/*.jpg --openface rafdb/openface \
+            --columns 6
 
         tag-rewards show face.jpg --aus all --out regions.png
 

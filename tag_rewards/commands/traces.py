@@ -92,7 +92,7 @@ def build(
         bool, typer.Option("--no-export", help="Leave the export to `traces export`.")
     ] = False,
 ) -> None:
-    """Have a model write a trace for every image, verify each, and ask again where one fails.
+    r"""Have a model write a trace for every image, verify each, and ask again where one fails.
 
     Writes ledger.sqlite (every attempt), build.json, and at the end traces/: SFT parquet, rejected
     traces and a card. Stopped or killed, it goes on where it was when it is started again, with any
@@ -105,8 +105,9 @@ def build(
 
         tag-rewards annotate rafdb --detector dlib --out evidence
 
-        tag-rewards traces build rafdb --protocol rafdb/basic-test --evidence evidence
-        --model Qwen/Qwen2.5-VL-7B-Instruct -o url=http://localhost:8000/v1 --out built
+        tag-rewards traces build rafdb --protocol rafdb/basic-test \
+            --evidence evidence --model Qwen/Qwen2.5-VL-7B-Instruct \
+            -o url=http://localhost:8000/v1 --out built
 
         tag-rewards traces status built
 
