@@ -225,9 +225,9 @@ def target(
 
         tag-rewards explain answer.txt target.json --image face.jpg --canvas 512
     """
+    from tag_rewards.evidence.of_dataset import detections_in
     from tag_rewards.files.whole import write_whole
     from tag_rewards.model_images import images_by_hand
-    from tag_rewards.pictures.detected import detections_in
     from tag_rewards.prepare.face_target import TargetConfig, image_target
 
     config = TargetConfig(

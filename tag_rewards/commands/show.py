@@ -184,7 +184,7 @@ def _aus(text: str | None) -> list[int] | None:
 
 def _detect(images: list[Path], openface: Path | None, evidence: Path | None) -> "list[Detection]":
     from tag_rewards.detectors.registry import make_detector
-    from tag_rewards.pictures.detected import detections_in_evidence, detections_in_openface
+    from tag_rewards.evidence.of_dataset import detections_in_evidence, detections_in_openface
 
     if openface is not None:
         return detections_in_openface(openface, images)

@@ -1,4 +1,4 @@
-"""What a detector saw in the images of a dataset: in OpenFace's own CSV files, or in evidence."""
+"""What a detector saw in images, of a dataset or not: in OpenFace's CSV files, or in evidence."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tag_rewards.datasets.reading import LeftOut, image_bytes
-from tag_rewards.detectors.openface.csv import OpenFaceFolder
+from tag_rewards.detectors.observation import Detection
+from tag_rewards.detectors.openface.csv import OpenFaceFolder, read_image_csv, successful_faces
 from tag_rewards.errors import InputError
-from tag_rewards.evidence.rows import evidence_files, open_evidence, read_group
+from tag_rewards.evidence.rows import evidence_files, open_evidence, read_evidence, read_group
 from tag_rewards.files.images import content_hash
 
 if TYPE_CHECKING:
@@ -197,3 +198,42 @@ def lies_in(landmarks: NDArray[np.float64], part: Box) -> bool:
     """Whether the centre of a face, landmarks (68, 2), lies in a part of the image."""
     centre = (landmarks.min(axis=0) + landmarks.max(axis=0)) / 2
     return bool(((centre > part[:2]) & (centre < part[2:])).all())
+
+
+def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detection]:
+    """What OpenFace's CSV files say of images."""
+    if not source.is_file():
+        folder = OpenFaceFolder(source)
+        folder.require_any(images)
+        return folder.detect(images)
+    if len(images) != 1:
+        raise InputError(
+            f"{source} is the CSV of one image, but there are {len(images)}; "
+            "give the folder that OpenFace wrote"
+        )
+    return [Detection(tuple(successful_faces(read_image_csv(source))))]
+
+
+def detections_in_evidence(source: Path, images: Sequence[Path]) -> list[Detection]:
+    """What evidence parquet (`tag-rewards annotate`) says of images, found by their content."""
+    digests = [content_hash(image.read_bytes()) for image in images]
+    missing, found = set(digests), {}
+    for row in read_evidence(source):
+        if row.sha256 in missing:
+            found[row.sha256] = Detection(row.faces, row.reason)
+            missing.remove(row.sha256)
+            if not missing:
+                break
+    for image, digest in zip(images, digests, strict=True):
+        if digest in missing:
+            raise InputError(
+                f"{source} has no row of {image} as it is now; run `tag-rewards annotate` on its "
+                "folder"
+            )
+    return [found[digest] for digest in digests]
+
+
+def detections_in(source: Path, images: Sequence[Path]) -> list[Detection]:
+    """What OpenFace's CSV files or evidence parquet say of images, whichever the source is."""
+    parquet = source.suffix == ".parquet" or any(source.glob("*.parquet"))
+    return (detections_in_evidence if parquet else detections_in_openface)(source, images)

@@ -1,17 +1,14 @@
-"""What a detector saw in images: read from its files, and as pictures to draw."""
+"""What a detector saw in images, as pictures to draw."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import shapely
 
 from tag_rewards.detectors.geometric_aus import MOVEMENT_SCALE
-from tag_rewards.detectors.observation import MIN_CONFIDENCE, Detection, main_face
-from tag_rewards.errors import InputError
+from tag_rewards.detectors.observation import MIN_CONFIDENCE, main_face
 from tag_rewards.geometry import AU_REGIONS, au_regions
 from tag_rewards.pictures.marks import Mark
 from tag_rewards.pictures.sheet import FacePicture
@@ -20,50 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tag_rewards.detectors.observation import FaceObservation
-
-
-def detections_in_openface(source: Path, images: Sequence[Path]) -> list[Detection]:
-    """What OpenFace's CSV files say of images."""
-    from tag_rewards.detectors.openface.csv import OpenFaceFolder, read_image_csv, successful_faces
-
-    if not source.is_file():
-        folder = OpenFaceFolder(source)
-        folder.require_any(images)
-        return folder.detect(images)
-    if len(images) != 1:
-        raise InputError(
-            f"{source} is the CSV of one image, but there are {len(images)}; "
-            "give the folder that OpenFace wrote"
-        )
-    return [Detection(tuple(successful_faces(read_image_csv(source))))]
-
-
-def detections_in_evidence(source: Path, images: Sequence[Path]) -> list[Detection]:
-    """What evidence parquet (`tag-rewards annotate`) says of images, found by their content."""
-    from tag_rewards.evidence.rows import read_evidence
-
-    digests = [hashlib.sha256(image.read_bytes()).hexdigest() for image in images]
-    missing, found = set(digests), {}
-    for row in read_evidence(source):
-        if row.sha256 in missing:
-            found[row.sha256] = Detection(row.faces, row.reason)
-            missing.remove(row.sha256)
-            if not missing:
-                break
-    for image, digest in zip(images, digests, strict=True):
-        if digest in missing:
-            raise InputError(
-                f"{source} has no row of {image} as it is now; run `tag-rewards annotate` on its "
-                "folder"
-            )
-    return [found[digest] for digest in digests]
-
-
-def detections_in(source: Path, images: Sequence[Path]) -> list[Detection]:
-    """What OpenFace's CSV files or evidence parquet say of images, whichever the source is."""
-    parquet = source.suffix == ".parquet" or any(source.glob("*.parquet"))
-    return (detections_in_evidence if parquet else detections_in_openface)(source, images)
+    from tag_rewards.detectors.observation import Detection, FaceObservation
 
 
 def face_marks(
