@@ -193,19 +193,21 @@ def test_a_missing_extra_is_named(module, extra, monkeypatch):
     assert f"{module} is not installed; pip install 'tag-rewards[{extra}]'" in err
 
 
-@pytest.mark.parametrize("name", ["annotate", "quality"])
+@pytest.mark.parametrize("name", ["annotate", "quality", "datasets check"])
 def test_what_the_picture_at_the_end_needs_is_said_before_the_work(
     name, faces, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     options = {
-        "annotate": ["--detector", "openface-csv", "-o", f"folder={faces / 'openface'}"],
-        "quality": ["--protocol", "made-faces/test", "--openface", faces / "openface"],
+        "datasets check": ["made-faces/test", faces],
+        "annotate": [faces, "--detector", "openface-csv", "-o", f"folder={faces / 'openface'}"],
+        "quality": [faces, "--protocol", "made-faces/test", "--openface", faces / "openface"],
     }
-    code, out, err = run(name, faces, *options[name], "--out", tmp_path / "out")
+    made = tmp_path / ("out.png" if name == "datasets check" else "out")
+    code, out, err = run(*name.split(), *options[name], "--out", made)
     assert (code, out) == (2, "")
     assert err.endswith("is not installed; pip install 'tag-rewards[eval]'\n")
-    assert not (tmp_path / "out").exists()
+    assert not made.exists()
 
 
 def test_the_defaults_are_those_of_the_library():

@@ -1,5 +1,6 @@
 """`tag-rewards datasets` with `check` and `unpack` below it, and `tag-rewards made-faces`."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,7 @@ def check(
 
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} is no PNG; give a name that ends with .png")
+    import_module("matplotlib.figure")  # for the picture: missing, it is said before the work
     loaded = load_protocol(name, folder, allow_mismatch=True, allow_missing=True)
     protocol = loaded.protocol
     published = {split: counts.labels for split, counts in protocol.counts.items()}

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from tag_rewards.colours import OKABE_ITO
@@ -16,6 +14,8 @@ from tag_rewards.facs import EXPRESSIONS
 from tag_rewards.looks import plain
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tag_rewards.datasets.protocols import LoadedProtocol, Protocol
     from tag_rewards.datasets.reading import FaceSample
 
@@ -121,6 +121,9 @@ def draw_label_distribution(
     published: Mapping[str, Mapping[str, int]],
 ) -> Figure:
     """Bars of images by label, a panel for each split, with a mark where a count is published."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     height = 0.34 * len(labels) + 1.3
     figure = Figure(figsize=(1.4 + 3.4 * len(found), height), dpi=150, layout="constrained")
     axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
