@@ -190,7 +190,6 @@ def unpack(samples: Iterable[FaceSample]) -> int:
         data = sample.stored.read()
         if sample.path.exists() and sample.path.read_bytes() == data:
             continue
-        sample.path.parent.mkdir(parents=True, exist_ok=True)
         with whole(sample.path, synced=False) as file:
             file.write(data)
         written += 1

@@ -273,7 +273,6 @@ def write_results(folder: Path, results: Results) -> Path:
         if not record[name]:
             del record[name]
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, text + "\n")
     return path
 

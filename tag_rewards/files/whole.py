@@ -84,7 +84,7 @@ def whole(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     A leftover of a killed process is `.NAME.partial` beside it, until the file is written again.
 
     Args:
-        path: The file; an older one of the name is replaced.
+        path: The file; its folder is made if needed, and an older one of the name is replaced.
         synced: Whether it is on the disk then, so that it survives the machine's stop as well.
 
     Raises:
@@ -94,6 +94,7 @@ def whole(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     partial = path.with_name(f".{path.name}.partial")
     refusal = f"another process is writing {path}; wait for its end, or give another place"
     with explained(path, partial, also="what was there before is as it was"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         with alone(partial, refusal) as file:
             try:
                 file.truncate()

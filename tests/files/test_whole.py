@@ -27,6 +27,14 @@ def test_an_error_leaves_the_file_before_and_nothing_beside_it(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_the_folder_of_a_file_is_made(tmp_path):
+    write_whole(tmp_path / "new" / "folder" / "a.txt", "text")
+    assert (tmp_path / "new" / "folder" / "a.txt").read_text() == "text"
+    (tmp_path / "file").touch()
+    with pytest.raises(NotWrittenError, match=r"a\.txt cannot be written"):
+        write_whole(tmp_path / "file" / "a.txt", "text")
+
+
 def test_what_a_killed_process_left_is_no_part_of_the_next_file(tmp_path):
     path = tmp_path / "a.txt"
 
