@@ -111,7 +111,8 @@ def make_study(
         config: Size and seed.
 
     Raises:
-        InputError: A file is wrong, or there is no face to compare; one sentence.
+        InputError: A file is wrong, there is no face to compare, or the key of another study lies
+            where this one's would.
         NotWrittenError: The files cannot be written.
     """
     config = config or StudyConfig()
@@ -162,9 +163,14 @@ def make_study(
         items=items,
         views=views,
     )
-    beside = key_file(out)
+    beside, text = key_file(out), json.dumps(plain(key), indent=1)
+    if beside.exists() and beside.read_bytes() != text.encode():
+        raise InputError(
+            f"{beside} is the key of another study, whose ratings cannot be read without it; give "
+            "another --out, or remove it"
+        )
     with staged(out.parent, last=out.name) as scratch:
-        (scratch / beside.name).write_text(json.dumps(plain(key), indent=1), encoding="utf-8")
+        (scratch / beside.name).write_text(text, encoding="utf-8")
         (scratch / out.name).write_bytes(page.encode("utf-8", errors="replace"))
     return Study(out, beside, key, len(faces) - len(answered), len(answered) - len(rows))
 

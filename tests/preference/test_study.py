@@ -69,6 +69,15 @@ def test_the_same_seed_makes_the_same_study(tmp_path):
     assert other.key.study != one.key.study
 
 
+def test_the_key_of_another_study_stays(tmp_path):
+    made = study(tmp_path, seed=3)
+    key = made.key_file.read_bytes()
+    assert study(tmp_path, seed=3).key == made.key
+    with pytest.raises(InputError, match="is the key of another study"):
+        study(tmp_path, seed=4)
+    assert made.key_file.read_bytes() == key
+
+
 def test_both_sides_show_the_same_part_of_the_face(tmp_path):
     made = study(tmp_path)
     page = read_page(made.page.read_text(encoding="utf-8"))
