@@ -116,7 +116,9 @@ def test_the_tokens_that_are_counted(made):
     turns = (("user", "<image>Where?"), ("assistant", "There."))
     conversation = Conversation(0, "1", turns, (png.getvalue(),))
     count = SequenceLengths(made.folder)
+    prompt = Conversation(0, "1", turns[:1], conversation.images)
     if not hasattr(made.processor.image_processor, "patch_size"):
+        assert count([prompt])[0] > 8  # as verl's RL dataset shows it
         with pytest.raises(InputError, match="has no patch_size, without which verl's SFT trainer"):
             count([conversation])
         return
@@ -125,7 +127,6 @@ def test_the_tokens_that_are_counted(made):
         {"role": "assistant", "content": [{"type": "text", "text": "There."}]},
     ]
     size = made.images.shown(512, 512, verl=True)
-    prompt = Conversation(0, "1", turns[:1], conversation.images)
     for counted, said, opened in ((conversation, chat, False), (prompt, chat[:1], True)):
         text = made.processor.apply_chat_template(
             said, tokenize=False, add_generation_prompt=opened

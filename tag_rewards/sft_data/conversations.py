@@ -147,6 +147,15 @@ def rl_prompts(path: Path) -> Iterator[Conversation]:
         yield Conversation(row.index, row.id, (("user", row.prompt),), (row.image,))
 
 
+_PATCH_IN_RL = 14
+"""What verl's `RLHFDataset` takes for a processor without a `patch_size`."""
+
+
+def _asks(messages: Sequence[tuple[str, str]]) -> bool:
+    """Whether the user has the last word; the template then opens the answer."""
+    return messages[-1][0] == "user"
+
+
 class SequenceLengths:
     """Counts the tokens of conversations as verl's `MultiTurnSFTDataset` makes them.
 
@@ -190,7 +199,10 @@ class SequenceLengths:
         counts = [len(ids) for ids in self._tokenizer(texts)["input_ids"]]
         return [
             count
-            + sum(self._image_tokens(_size(image, conversation)) for image in conversation.images)
+            + sum(
+                self._image_tokens(_size(image, conversation), _asks(conversation.messages))
+                for image in conversation.images
+            )
             for count, conversation in zip(counts, conversations, strict=True)
         ]
 
@@ -212,10 +224,9 @@ class SequenceLengths:
         from jinja2 import TemplateError
 
         turns = [{"role": role, "content": message_parts(content)} for role, content in messages]
-        asked = messages[-1][0] == "user"  # then the template opens the answer
         try:
             text: str = self._processor.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=asked, **self._said
+                turns, tokenize=False, add_generation_prompt=_asks(messages), **self._said
             )
         except (ValueError, TemplateError) as error:
             raise InputError(
@@ -224,19 +235,21 @@ class SequenceLengths:
             ) from error
         return text
 
-    def _image_tokens(self, size: tuple[int, int]) -> int:
-        """Tokens that an image has beyond the placeholder in the text."""
+    def _image_tokens(self, size: tuple[int, int], asked: bool) -> int:
+        """Tokens that an image of a prompt, or of SFT, has beyond the placeholder in the text."""
+        patch = getattr(self._processor.image_processor, "patch_size", None)
+        if patch is None and not asked:
+            raise InputError(
+                f"{self._model}: its image processor has no patch_size, without which verl's "
+                "SFT trainer shows no images; train this family with another stack"
+            )
         if size not in self._of_size:
             from PIL import Image
             from verl.utils.dataset.vision_utils import process_image
 
-            patch = getattr(self._processor.image_processor, "patch_size", None)
-            if patch is None:
-                raise InputError(
-                    f"{self._model}: its image processor has no patch_size, without which verl's "
-                    "SFT trainer shows no images; train this family with another stack"
-                )
-            image = process_image({"image": Image.new("RGB", size)}, image_patch_size=patch)
+            image = process_image(
+                {"image": Image.new("RGB", size)}, image_patch_size=patch or _PATCH_IN_RL
+            )
             text = self._text([("user", IMAGE_TAG)])
             [with_image] = self._processor(text=[text], images=[image])["input_ids"]
             [placeholder] = self._tokenizer([text])["input_ids"]
