@@ -151,7 +151,7 @@ def test_models_without_a_name_are_called_as_their_files(tmp_path):
     made = make_study(first, second, data, tmp_path / "study.html")
     assert made.key.models == ("sft", "grpo")
     write_completions(second, "sft", texts)
-    made = make_study(first, second, data, tmp_path / "study.html")
+    made = make_study(first, second, data, tmp_path / "other.html")
     assert made.key.models == (str(first), str(second))
 
 
