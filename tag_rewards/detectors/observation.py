@@ -173,25 +173,35 @@ def activated_aus(
         >>> [(evidence.au, evidence.probability) for evidence in activated_aus(face)]
         [(12, 1.0), (6, 0.65)]
     """
-    require_at_least(1, top_k=top_k)
-    if not 0 < min_probability <= 1:
-        raise ValueError(f"min_probability is {min_probability}, not above 0 and at most 1")
+    active = active_aus(face.probabilities, top_k, min_probability)
     if face.landmarks is None:
         raise ValueError(
             f"the face at {face.box} has no landmarks, so its AUs have no boxes; "
             "use a detector that gives 68 landmarks"
         )
-    probabilities = face.probabilities
-    active = [au for au in probabilities if au in AU_REGIONS]
-    active = [au for au in active if probabilities[au] >= min_probability]
-    active.sort(key=lambda au: (-probabilities[au], au))
-    active = active[:top_k]
     evidence = []
     for au, box in zip(active, au_boxes(active, face.landmarks).tolist(), strict=True):
         x1, y1, x2, y2 = box
         outlines = au_outlines(au, face.landmarks) if polygons else None
-        evidence.append(AUEvidence(au, probabilities[au], (x1, y1, x2, y2), outlines))
+        evidence.append(AUEvidence(au, face.probabilities[au], (x1, y1, x2, y2), outlines))
     return tuple(evidence)
+
+
+def active_aus(probabilities: Mapping[int, float], top_k: int, min_probability: float) -> list[int]:
+    """The AUs of the activated list, without their places.
+
+    Raises:
+        ValueError: `top_k` or `min_probability` is out of range.
+
+    Example:
+        >>> active_aus({6: 0.65, 12: 1, 25: 0.2}, top_k=5, min_probability=0.6)
+        [12, 6]
+    """
+    require_at_least(1, top_k=top_k)
+    if not 0 < min_probability <= 1:
+        raise ValueError(f"min_probability is {min_probability}, not above 0 and at most 1")
+    active = [au for au, of in probabilities.items() if au in AU_REGIONS and of >= min_probability]
+    return sorted(active, key=lambda au: (-probabilities[au], au))[:top_k]
 
 
 def au_outlines(au: int, landmarks: ArrayLike) -> Polygon:

@@ -24,7 +24,7 @@ from tag_rewards.detectors.observation import (
     MIN_PROBABILITY,
     PRESENT,
     TOP_K,
-    activated_aus,
+    active_aus,
     main_face,
 )
 from tag_rewards.errors import InputError, require_at_least, require_one_of
@@ -461,36 +461,33 @@ def _target_of(
     top_k, certain = config.top_k, config.min_probability
     if config.codes:
         top_k, certain = len(AU_REGIONS), 1.0
-    active = activated_aus(face, top_k=top_k, min_probability=certain)
-    present: Sequence[AUEvidence] = ()
+    sure = active_aus(face.probabilities, top_k, certain)
+    present: Sequence[int] = ()
     if config.codes or config.unsure == "present":
-        least = min(PRESENT, certain)
-        present = activated_aus(face, top_k=len(AU_REGIONS), min_probability=least)
-
-    def on_canvas(items: Iterable[AUEvidence]) -> list[AUEvidence]:
-        found, items = [], list(items)
-        for item, box in zip(
-            items, _written(canvas, [of.box for of in items], config), strict=True
-        ):
-            if box is not None:
-                region = au_region(item.au, landmarks) if config.polygons else None
-                polygon = None if region is None else canvas.polygon(region, box)
-                found.append(AUEvidence(item.au, item.probability, box, polygon))
-        return found
-
-    evidence = on_canvas(active)
-    unsure = on_canvas(item for item in present if item not in active)
+        present = active_aus(face.probabilities, len(AU_REGIONS), min(PRESENT, certain))
     known = sorted(AU_REGIONS.keys() & face.probabilities)
     around = [*landmarks.min(axis=0), *landmarks.max(axis=0)]
-    face_box, *boxes = _written(canvas, [around, *au_boxes(known, landmarks)], config)
+    face_box, *found = _written(canvas, [around, *au_boxes(known, landmarks)], config)
+    boxes = {au: box for au, box in zip(known, found, strict=True) if box is not None}
+
+    def evidence(aus: Iterable[int]) -> list[AUEvidence]:
+        items = []
+        for au in aus:
+            if (box := boxes.get(au)) is not None:
+                region = au_region(au, landmarks) if config.polygons else None
+                polygon = None if region is None else canvas.polygon(region, box)
+                items.append(AUEvidence(au, face.probabilities[au], box, polygon))
+        return items
+
+    seen = evidence(sure)
     # The face's centre lies inside the image, so only a face of less than a pixel has no box.
     width, height = (round(side) for side in config.space.extent)
     return FaceTarget(
-        target=config.target(label, evidence, unsure),
+        target=config.target(label, seen, evidence(au for au in present if au not in sure)),
         landmarks=canvas.points(landmarks),
         face_box=face_box or (0, 0, width, height),
-        au_boxes={au: box for au, box in zip(known, boxes, strict=True) if box is not None},
-        n_outside=len(active) - len(evidence),
+        au_boxes=boxes,
+        n_outside=len(sure) - len(seen),
     )
 
 
