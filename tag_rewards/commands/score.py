@@ -194,12 +194,13 @@ def attack(
             for one in result.found
         ],
     )
-    blind = result.blind
+    blind, n = result.blind, result.left_out
+    left_out = f"; {n} faces without an AU or an expression are left out" if n else ""
     told = (
         f"The highest score without a look is {blind.score:.3f} ({blind.of}); honest traces earn "
         f"{result.honest:.3f}. {result.calls} calls of the reward; the search saw "
         f"{result.faces[0]} faces, the scores are of {result.faces[1]} others"
-        f"{f'; {result.left_out} faces without an AU are left out' * (result.left_out > 0)}."
+        f"{left_out}."
     )
     example = blind.example[:_LONGEST_EXAMPLE].splitlines()
     tell(

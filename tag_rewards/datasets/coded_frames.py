@@ -11,7 +11,7 @@ may lie in `frames`, `2D+3D`, `Sequences(2D+3D)` or beside the labels. There is 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from tag_rewards.datasets.reading import (
@@ -73,20 +73,41 @@ def read_disfa(root: str | Path, least: int = 2) -> Dataset:
     layout = "DISFA has ActionUnit_Labels/SN001/SN001_au1.txt; put its frames into frames/SN001"
     labels = first_existing(root, ["ActionUnit_Labels"], layout)
     for subject in (Path(entry) for entry in visible(labels) if entry.is_dir()):
-        by_frame: dict[int, dict[int, bool]] = {}
-        for au in DISFA_AUS:
-            path = first_existing(subject, [f"{subject.name}_au{au}.txt"], layout)
-            for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-                found = re.fullmatch(rb"\s*(\d{1,6})\s*,\s*([0-5])\s*", line)
-                if found is not None:
-                    by_frame.setdefault(int(found[1]), {})[au] = int(found[2]) >= least
-                elif line.strip():
-                    raise InputError(
-                        f"{path}: line {number} is {shown(line.decode(errors='replace'))}, no "
-                        "frame and intensity from 0 to 5, such as 12,3; copy the file again"
-                    )
+        names = {au: f"{subject.name}_au{au}.txt" for au in DISFA_AUS}
+        paths = {au: first_existing(subject, [name], layout) for au, name in names.items()}
+        by_au = {au: _intensities(path) for au, path in paths.items()}
+        frames = by_au[1].keys()
+        for au, path in paths.items():
+            if odd := frames ^ by_au[au].keys():
+                raise InputError(
+                    f"{paths[1]} and {path}: only one of them has frame {min(odd)}; copy both again"
+                )
+        by_frame = {n: {au: of[n] >= least for au, of in by_au.items()} for n in frames}
         _add(builder, root, subject.name, by_frame)
     return _dataset(builder, root, "frames/SN001/12.png")
+
+
+def _intensities(path: Path) -> dict[int, int]:
+    """The intensity on each frame, of a file of DISFA."""
+    found: dict[int, int] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        fields = re.fullmatch(rb"\s*(\d{1,6})\s*,\s*([0-5])\s*", line)
+        if fields is not None:
+            found[_once(found, fields[1], f"{path}: line {number}")] = int(fields[2])
+        elif line.strip():
+            raise InputError(
+                f"{path}: line {number} is {shown(line.decode(errors='replace'))}, no "
+                "frame and intensity from 0 to 5, such as 12,3; copy the file again"
+            )
+    return found
+
+
+def _once(known: Container[int], text: str | bytes, where: str) -> int:
+    """The number of a frame that is not there yet."""
+    frame = int(text)
+    if frame in known:
+        raise InputError(f"{where} has frame {frame} again; copy the file again")
+    return frame
 
 
 def read_bp4d(root: str | Path) -> Dataset:
@@ -111,7 +132,7 @@ def read_bp4d(root: str | Path) -> Dataset:
         for where, (frame, *values) in read_table(table, columns):
             if not re.fullmatch(r"\s*\d{1,6}\s*", frame, re.ASCII):
                 raise InputError(f"{where} has the frame {shown(frame)}, not a whole number")
-            codes = by_frame[int(frame)] = {}
+            codes = by_frame[_once(by_frame, frame, where)] = {}
             for au, value in zip(BP4D_AUS, map(str.strip, values), strict=True):
                 if value not in ("0", "1", "9"):
                     raise InputError(f"{where} has {shown(value)} for AU{au}, not 0, 1 or 9")

@@ -142,11 +142,12 @@ def read_evaluation_set(path: str | Path) -> EvaluationSet:
         faces: list[EvaluationFace] = []
         for batch in file.batches(_COLUMNS, _ROWS_AT_ONCE):
             faces += _faces(path, batch, len(faces))
+    labels = empty.labels or (UNLABELLED,)
     for row, face in enumerate(faces):
-        if face.target.label not in (empty.labels or (UNLABELLED,)):
+        if face.target.label not in labels:
             raise ParquetError(
                 f"{path}: row {row}: label {face.target.label!r} is none of the declared "
-                f"{', '.join(empty.labels)}; write it with `tag-rewards prepare`"
+                f"{', '.join(labels)}; write it with `tag-rewards prepare`"
             )
     return replace(empty, faces=tuple(faces))
 

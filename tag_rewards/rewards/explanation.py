@@ -11,7 +11,7 @@ from math import fsum
 from typing import TYPE_CHECKING, NamedTuple
 
 from tag_rewards.errors import shown
-from tag_rewards.facs import au_name, canonical_expression
+from tag_rewards.facs import UNLABELLED, au_name, canonical_expression
 from tag_rewards.looks import Grid, html_lines
 from tag_rewards.rewards.score import (
     UNJUDGED,
@@ -409,6 +409,8 @@ def _losses(
 
 
 def _answer(found: Explanation) -> str:
+    if found.label == UNLABELLED:
+        return "The answer earns nothing: nobody said this face's expression."
     if found.answer is None:
         return f"There is not exactly one answer; the label is {found.label}."
     means = f"means {found.read_as}" if found.read_as else "means no label"

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tag_rewards.errors import InputError, require_at_least, shown
-from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, canonical_expression
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, UNLABELLED, canonical_expression
 from tag_rewards.forms import form_named
 from tag_rewards.geometry.boxes import clip_boxes, convert_boxes
 from tag_rewards.rewards.score import RewardConfig, score
@@ -99,7 +99,7 @@ class AttackResult:
         found: The best of each kind.
         calls: Calls of the reward.
         faces: How many faces the search saw, and how many it did not.
-        left_out: Faces without an AU.
+        left_out: Faces without an AU or an expression.
     """
 
     honest: float
@@ -131,13 +131,14 @@ def attack_reward(
 
     Args:
         fn: The reward: of a completion and a target as JSON, a number or a mapping of numbers.
-        targets: What a detector saw on each face; those without an AU are left out.
+        targets: What a detector saw on each face; those without an AU or an expression are left
+            out.
         completions: What a model wrote about each; None if there is no model.
         config: Budget and seed.
         on_calls: Called with the number of calls of the reward that were just made.
 
     Raises:
-        InputError: There are fewer than 4 faces with an AU, or the reward raises, or gives
+        InputError: There are fewer than 4 faces with both, or the reward raises, or gives
             something that is no finite number.
 
     Example:
@@ -149,9 +150,15 @@ def attack_reward(
     """
     config = config or AttackConfig()
     texts = completions or [None] * len(targets)
-    faces = [(t, text) for t, text in zip(targets, texts, strict=True) if t.evidence]
+    faces = [
+        (target, text)
+        for target, text in zip(targets, texts, strict=True)
+        if target.evidence and target.label != UNLABELLED
+    ]
     if len(faces) < 4:
-        raise InputError(f"{len(faces)} faces have an AU; an attack needs at least 4")
+        raise InputError(
+            f"{len(faces)} faces have an AU and an expression; an attack needs at least 4"
+        )
     order = np.random.default_rng(config.seed).permutation(len(faces)).tolist()
     n_seen = min(len(faces) // 2, MOST_SEEN)
     seen, unseen = ([faces[i] for i in some] for some in (order[:n_seen], order[n_seen:]))
@@ -230,7 +237,11 @@ class _Kind(NamedTuple):
 
 
 def _honest(_: _Search) -> _Start:
-    return lambda face: _Base(honest_text(face[0]), face[0], face[0].form)
+    def start(face: _Face) -> _Base:
+        claims = replace(face[0], unsure=())  # what may be there is no claim
+        return _Base(honest_text(claims), claims, claims.form)
+
+    return start
 
 
 def _written(_: _Search) -> _Start:

@@ -78,11 +78,17 @@ class BuildData:
         """Read the list of images; none is opened.
 
         Raises:
-            InputError: The dataset is not as its protocol says.
+            InputError: The dataset is not as its protocol says, or has no expressions.
         """
-        return load_protocol(
+        loaded = load_protocol(
             self.protocol, self.dataset, allow_mismatch=self.allow_mismatch, splits=self.splits
         )
+        if not loaded.protocol.labels:
+            raise InputError(
+                f"{self.protocol} has no expressions, which traces give the reasons for; give a "
+                "protocol with labels (`tag-rewards datasets` lists them)"
+            )
+        return loaded
 
     def source(self, samples: Sequence[FaceSample]) -> FaceSource:
         """What a detector saw in the images.

@@ -12,6 +12,7 @@ from tag_rewards.detectors.openface.csv import write_openface_csv
 from tag_rewards.evaluation import read_results
 from tag_rewards.facs import UNLABELLED
 from tag_rewards.prepare import read_evaluation_set
+from tag_rewards.rewards import explain
 from tests.builders.command import command
 from tests.builders.dataset import Dataset
 from tests.builders.trace import smile
@@ -83,6 +84,14 @@ NUMBER = "let its name end in its frame's number, as ffmpeg's do"
     [
         (read_disfa, AU12, "1,0\n2,6\n", f"ROOT/{AU12}: line 2 is '2,6', {COPY}"),
         (read_disfa, AU12, "1,0\n\n2;1\n", f"ROOT/{AU12}: line 3 is '2;1', {COPY}"),
+        (read_disfa, AU12, "1,0\n2,0\n1,5\n", f"ROOT/{AU12}: line 3 has frame 1 again; copy the"),
+        (
+            read_disfa,
+            AU12,
+            "1,0\n2,0\n",
+            f"and ROOT/{AU12}: only one of them has frame 3; copy both",
+        ),
+        (read_disfa, AU12, "", f"and ROOT/{AU12}: only one of them has frame 1; copy both again"),
         (
             read_disfa,
             f"{FRAMES}/2.png",
@@ -97,6 +106,12 @@ NUMBER = "let its name end in its frame's number, as ffmpeg's do"
         ),
         (read_bp4d, OCC, occ((1, {6: 2})), f"ROOT/{OCC}: line 2 has '2' for AU6, not 0, 1 or 9"),
         (read_bp4d, OCC, occ((1, {}), ("x", {})), f"ROOT/{OCC}: line 3 has the frame 'x', not a"),
+        (
+            read_bp4d,
+            OCC,
+            occ((1, {}), (1, {6: 1})),
+            f"ROOT/{OCC}: line 3 has frame 1 again; copy the",
+        ),
         (read_bp4d, OCC, "0,1,2\n1,0,0\n", f"ROOT/{OCC}: line 1 has no column '4': 0, 1, 2"),
         (read_bp4d, OCC, occ((1, {})), "ROOT has no image of a coded frame; put the frames of the"),
     ],
@@ -177,5 +192,20 @@ def test_what_is_about_answers_refuses_results_without_them(evaluated, tmp_path)
     for arguments in (("compare", one, one), ("eval-table", one), ("report", one)):
         code, _, error = command(*arguments)
         assert (code, "whose faces have no expressions" in " ".join(error.split())) == (2, True)
+    source = (
+        "--openface",
+        tmp_path / "openface",
+        "--model",
+        "m",
+        "-o",
+        "url=http://localhost:9/v1",
+    )
+    options = (*source, "--protocol", "bp4d/occurrence", "--out", tmp_path / "built")
+    code, _, error = command("traces", "build", tmp_path, *options)
+    assert (code, error.startswith("tag-rewards: bp4d/occurrence has no expressions")) == (2, True)
+    assert not (tmp_path / "built").exists()
+    target = read_evaluation_set(tmp_path / "parquet/eval.parquet").faces[0].target
+    said = next(explain(smile("happiness", [(60, 110, 140, 150)]), target).sentences())
+    assert said == "The answer earns nothing: nobody said this face's expression."
     options = ("bp4d/occurrence", tmp_path, "--out", tmp_path / "bars.png")
     assert command("datasets", "check", *options)[0] == 0

@@ -1,15 +1,17 @@
 """The adversary: it finds the holes that are made here, and none in the rewards of this library."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
 from tag_rewards.errors import InputError
-from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.facs import ACTION_UNITS, EXPRESSIONS, UNLABELLED
 from tag_rewards.rewards.prior import PRIOR_FORMULAS
 from tag_rewards.rewards.score import GroundingConfig, RewardConfig
+from tag_rewards.target import AUEvidence
 from tag_rewards.testing import TARGETS, AttackConfig, attack_reward, honest_text
 from tag_rewards.testing.attack import reward_of
 from tests.builders.command import command
@@ -47,6 +49,15 @@ def test_nothing_beats_the_honest_trace(formula):
     assert found.honest == pytest.approx(1.0)
     assert of["honest traces"].gain <= 1e-9
     assert found.blind.score < 0.9
+
+
+def test_what_the_detector_is_unsure_of_is_no_claim():
+    """An attack that named such an AU ended; faces without an expression have no honest trace."""
+    unsure = tuple(AUEvidence(au, 0.5, (0, 0, 9, 9)) for au in ACTION_UNITS if au not in AUS)
+    some = [replace(one, unsure=unsure) for one in faces()]
+    more = [*some, replace(some[0], label=UNLABELLED)]
+    found = attack_reward(OUR_REWARD, more, config=AttackConfig(BUDGET))
+    assert (found.honest, found.left_out) == (pytest.approx(1.0), 1)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +170,9 @@ def test_a_reward_that_gives_no_number_is_refused(fn, sentence):
 
 
 def test_too_few_faces_and_a_small_budget_are_refused():
-    with pytest.raises(InputError, match="3 faces have an AU; an attack needs at least 4"):
+    with pytest.raises(
+        InputError, match="3 faces have an AU and an expression; an attack needs at least 4"
+    ):
         attack_reward(OUR_REWARD, [*faces(3), TARGETS[2]])
     with pytest.raises(InputError, match="budget is 10, not at least 1000"):
         AttackConfig(10)
