@@ -281,10 +281,11 @@ def _of_batch(where: str, record: dict[str, Any]) -> Completion:
     model = body.get("model") if isinstance(body, dict) else None
     return Completion(
         id=name,
-        completion=reply.text,
+        completion=None if reply.error else reply.text,
         finish_reason=reply.finish_reason,
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
+        error=reply.error,
         model=model if isinstance(model, str) else "",
     )
 

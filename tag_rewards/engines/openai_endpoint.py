@@ -282,6 +282,8 @@ class ChatClient:
             reply = parse_reply(key, answer, seconds)
         except MalformedError as error:
             raise _FailedForNowError(str(error)) from error
+        if reply.error:
+            raise _FailedForNowError(reply.error)
         self._gate.answered()
         used = reply.prompt_tokens + reply.completion_tokens
         self._gate.wait(refill_seconds(headers, used))

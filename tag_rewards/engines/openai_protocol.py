@@ -145,11 +145,10 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     """The reply to a request that the body of a chat completion holds; it took some seconds.
 
     Reasoning that the endpoint tells from the content stands in front of it, between marks. Counts
-    and log-probabilities that are none are left out.
+    and log-probabilities that are none are left out. What the server broke off is an error.
 
     Raises:
-        MalformedError: The body is no JSON, lacks a choice with a message, or is of a request that
-            the server broke off.
+        MalformedError: The body is no JSON, or lacks a choice with a message.
     """
     answer = _json(body)
     choices = answer.get("choices") if isinstance(answer, dict) else None
@@ -160,7 +159,7 @@ def parse_reply(key: str, body: bytes, seconds: float = 0.0) -> Reply:
     if not isinstance(message, dict) or (text is None and message.get("content") is not None):
         _refuse(body, "holds no message with text")
     if reason in BROKEN_OFF:
-        _refuse(body, f"breaks off (finish_reason {reason!r})")
+        return Reply(key, "", error=f"the server broke off (finish_reason {reason})")
     usage = answer["usage"] if isinstance(answer.get("usage"), dict) else {}
     return Reply(
         key=key,

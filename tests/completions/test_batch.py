@@ -66,17 +66,20 @@ def test_from_questions_to_figures_by_the_command_line(data, tmp_path):
 
 def test_answers_and_errors(tmp_path):
     failed = {"status_code": 400, "body": {"error": {"message": "too long"}}}
+    broken_off = {"choices": [{"message": {"content": "A"}, "finish_reason": "abort"}]}
     path = write(
         tmp_path / "answers.jsonl",
         answered("a"),
         answered("b", response=failed),
         answered("c", response=None, error={"code": "batch_expired", "message": "too late"}),
+        answered("d", response={"status_code": 200, "body": broken_off}),
     )
-    a, b, c = read_completions(path).values()
+    a, b, c, d = read_completions(path).values()
     assert (a.completion, a.finish_reason) == ("<answer> fear </answer>", "stop")
     assert (a.prompt_tokens, a.completion_tokens, a.model) == (40, 9, "some-model")
     assert (b.completion, b.error) == (None, "too long")
     assert (c.completion, c.error) == (None, "too late")
+    assert (d.completion, d.error) == (None, "the server broke off (finish_reason abort)")
 
 
 @pytest.mark.parametrize(

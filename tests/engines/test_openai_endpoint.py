@@ -199,6 +199,8 @@ def test_the_key(monkeypatch, variable):
 
 # Failures of one request
 
+BROKEN_OFF = {"choices": [{"message": {"content": "A"}, "finish_reason": "error"}]}
+
 
 @pytest.mark.parametrize(
     ("pieces", "error", "asked"),
@@ -219,6 +221,7 @@ def test_the_key(monkeypatch, variable):
         (lambda: [answer({"choices": [None]})], "the answer holds no message with text", 3),
         (lambda: [with_message(None)], "the answer holds no message with text", 3),
         (lambda: [with_message({"content": 5})], "the answer holds no message with text", 3),
+        (lambda: [answer(BROKEN_OFF)], "the server broke off (finish_reason error)", 3),
         (lambda: [RESET], "the connection broke off", 3),
         (lambda: [completion("a")[:-9], RESET], "the connection broke off", 3),
         (lambda: [b"SMTP\r\n\r\n", RESET], "the connection broke off", 3),
