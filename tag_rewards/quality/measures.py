@@ -44,7 +44,7 @@ class FaceQuality:
         exposure: Mean grey value, 0 black to 1 white.
         clipped: Share of pixels that are nearly black or white, 0 to 1.
         contrast: Standard deviation of the grey values (RMS contrast), 0 to 0.5.
-        n_faces: Faces that the detector found.
+        n_faces: Faces that the detector found; None, as all below, if none looked.
         face_size: Square root of the area of the main face's box, in pixels of the image.
         confidence: The detector's, of the main face, 0 to 1.
         pitch: Degrees, positive looks down. Pitch, yaw and roll are the detector's, else
@@ -58,7 +58,7 @@ class FaceQuality:
     exposure: float
     clipped: float
     contrast: float
-    n_faces: int
+    n_faces: int | None = None
     face_size: float | None = None
     confidence: float | None = None
     pitch: float | None = None
@@ -71,14 +71,14 @@ MEASURES: tuple[str, ...] = tuple(field.name for field in fields(FaceQuality))
 
 def measure_quality(
     image: NDArray[np.uint8],
-    faces: Sequence[FaceObservation],
+    faces: Sequence[FaceObservation] | None,
     region: tuple[int, int, int, int] | None = None,
 ) -> FaceQuality:
     """Measure an image.
 
     Args:
         image: BGR, (height, width, 3) uint8.
-        faces: What a detector saw in it; none is as good as no face found.
+        faces: What a detector saw in it; None if none looked.
         region: x1, y1, x2, y2, inside the image: what is measured where there is no face, such as
             the dataset's own face box; None is all of it.
 
@@ -88,7 +88,7 @@ def measure_quality(
         >>> quality.laplacian, quality.contrast, quality.n_faces, quality.yaw
         (0.0, 0.0, 0, None)
     """
-    face = main_face(faces, min_confidence=0.0)
+    face = main_face(faces or (), min_confidence=0.0)
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     height, width = grey.shape
     whole = region or (0, 0, width, height)
@@ -104,8 +104,8 @@ def measure_quality(
         "clipped": float(((grey <= DARK) | (grey >= BRIGHT)).mean()),
         "contrast": float(grey.std()) / 255,
     }
-    if face is None:
-        return FaceQuality(**light, n_faces=0)
+    if faces is None or face is None:
+        return FaceQuality(**light, n_faces=None if faces is None else 0)
     x1, y1, x2, y2 = face.box
     pose = face.pose
     if pose is None and face.landmarks is not None:

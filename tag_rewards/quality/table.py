@@ -20,7 +20,7 @@ from tag_rewards.datasets.protocols import SPLITS, load_protocol, some_of_each_s
 from tag_rewards.datasets.reading import LeftOut, labelled_part, load_image
 from tag_rewards.errors import InputError, require_at_least
 from tag_rewards.evidence.of_dataset import faces_of
-from tag_rewards.facs import EXPRESSIONS
+from tag_rewards.facs import EXPRESSIONS, UNLABELLED
 from tag_rewards.files.images import ImageError
 from tag_rewards.files.objects import open_parquet
 from tag_rewards.files.whole import staged, whole
@@ -54,6 +54,7 @@ QUALITY_SCHEMA = pa.schema(
 """One row an image; measures are null where there is none, `rejected` is empty for a kept image."""
 
 _AT_A_TIME = 256
+_LABELS = (*EXPRESSIONS, UNLABELLED)
 _KEY = b"tag_rewards_quality"
 
 
@@ -173,19 +174,20 @@ def measure_samples(
                     on_image()
 
 
-def _faces(source: FaceSource | None, sample: FaceSample) -> Sequence[FaceObservation]:
-    found = () if source is None else source.faces(sample)
+def _faces(source: FaceSource | None, sample: FaceSample) -> Sequence[FaceObservation] | None:
+    found = None if source is None else source.faces(sample)
     return () if isinstance(found, LeftOut) else found
 
 
-def _measure(sample: FaceSample, faces: Sequence[FaceObservation]) -> QualityRow:
+def _measure(sample: FaceSample, faces: Sequence[FaceObservation] | None) -> QualityRow:
     try:
         image = load_image(sample)
     except ImageError:
         return QualityRow(sample.id, sample.split, sample.label, None)
     height, width = image.shape[:2]
     part = labelled_part(sample, width, height)
-    quality = measure_quality(image, faces_of(sample, faces, part), part)
+    own = None if faces is None else faces_of(sample, faces, part)
+    quality = measure_quality(image, own, part)
     return QualityRow(sample.id, sample.split, sample.label, quality)
 
 
@@ -408,7 +410,7 @@ def quality_table(judged: Judged) -> Table:
         share = f"{sum(counts) / n_images:.1%}" if n_images else "-"
         table.add_row(name, str(n_images), *map(str, counts), share)
 
-    for label in EXPRESSIONS:
+    for label in _LABELS:
         if images[label]:
             add(label, images[label], [counts[label] for counts in rejections.values()])
     table.add_section()
@@ -477,7 +479,7 @@ def _draw_measure(axes: Axes, name: str, judged: Judged) -> None:
 
 def _draw_shares(axes: Axes, judged: Judged) -> None:
     images, rejections = judged.images(), judged.rejections()
-    labels = [label for label in EXPRESSIONS if images[label]]
+    labels = [label for label in _LABELS if images[label]]
     shares = [
         sum(counts[label] for counts in rejections.values()) / images[label] for label in labels
     ]

@@ -72,7 +72,9 @@ def test_rows_are_the_samples_in_order(faces, rows):
 
 def test_without_a_detector_the_whole_image_is_measured(faces, rows):
     plain = list(measure_samples(read_rafdb(faces).samples, None))
-    assert {row.quality.n_faces for row in plain if row.quality} == {0}
+    assert {row.quality.n_faces for row in plain if row.quality} == {None}
+    with pytest.raises(InputError, match="n_faces>=1: no image has a n_faces; give evidence"):
+        judge(plain, [Limit.parse("n_faces>=1")], ["train"])
     assert plain[0].quality.laplacian != rows[0].quality.laplacian
 
 
