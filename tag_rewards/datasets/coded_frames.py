@@ -19,6 +19,7 @@ from tag_rewards.datasets.reading import (
     Dataset,
     FaceSample,
     first_existing,
+    named_file,
     read_table,
     visible,
 )
@@ -144,7 +145,7 @@ def read_bp4d(root: str | Path) -> Dataset:
 
 def _add(builder: Builder, root: Path, name: str, coded: _Codes) -> None:
     """Add the frames of a video that have both an image and a code."""
-    folders = (root / place / name for place in _PLACES)
+    folders = (named_file(root / place, name, str(root)) for place in _PLACES)
     images = _images(next((folder for folder in folders if folder.is_dir()), None))
     for frame, codes in sorted(coded.items()):
         path = images.pop(frame, None)

@@ -112,6 +112,12 @@ NUMBER = "let its name end in its frame's number, as ffmpeg's do"
             occ((1, {}), (1, {6: 1})),
             f"ROOT/{OCC}: line 3 has frame 1 again; copy the",
         ),
+        (
+            read_bp4d,
+            "AUCoding/AU_OCC/F001_.._.._x.csv",
+            occ((1, {})),
+            "ROOT names 'F001/../../x', which is no file of ROOT/frames",
+        ),
         (read_bp4d, OCC, "0,1,2\n1,0,0\n", f"ROOT/{OCC}: line 1 has no column '4': 0, 1, 2"),
         (read_bp4d, OCC, occ((1, {})), "ROOT has no image of a coded frame; put the frames of the"),
     ],
