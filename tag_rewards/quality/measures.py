@@ -283,7 +283,5 @@ def resolve(
 def _bound(limit: Limit, columns: Mapping[str, Sequence[float | None]]) -> float:
     values = [limit.value(value) for value in columns[limit.measure] if value is not None]
     if not values:  # it would reject all of them
-        raise ValueError(
-            f"{limit}: no image has the measure {limit.measure}; give evidence with faces"
-        )
+        raise ValueError(f"{limit}: no image has {limit.measure}; give evidence with faces")
     return float(np.percentile(values, limit.number)) if limit.percentile else limit.number

@@ -59,7 +59,5 @@ def test_a_percentile_of_absolute_values():
 
 @pytest.mark.parametrize("text", ["yaw<=p50", "yaw<=45"])
 def test_a_limit_on_what_no_image_has_is_refused(text):
-    with pytest.raises(
-        ValueError, match=f"{text}: no image has the measure yaw; give evidence with faces"
-    ):
+    with pytest.raises(ValueError, match=f"{text}: no image has yaw; give evidence with faces"):
         resolve([Limit.parse(text)], {"yaw": [None]})

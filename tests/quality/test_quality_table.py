@@ -73,9 +73,7 @@ def test_rows_are_the_samples_in_order(faces, rows):
 def test_without_a_detector_the_whole_image_is_measured(faces, rows):
     plain = list(measure_samples(read_rafdb(faces).samples, None))
     assert {row.quality.n_faces for row in plain if row.quality} == {None}
-    with pytest.raises(
-        InputError, match="n_faces>=1: no image has the measure n_faces; give evidence"
-    ):
+    with pytest.raises(InputError, match="n_faces>=1: no image has n_faces; give evidence"):
         judge(plain, [Limit.parse("n_faces>=1")], ["train"])
     assert plain[0].quality.laplacian != rows[0].quality.laplacian
 
@@ -114,9 +112,7 @@ def test_without_limits_only_what_cannot_be_read_is_rejected(rows):
 
 def test_a_percentile_of_what_nobody_has_is_refused(faces):
     plain = measure_samples(read_rafdb(faces).samples, None)
-    with pytest.raises(
-        InputError, match="yaw>=p5: no image has the measure yaw; give evidence with faces"
-    ):
+    with pytest.raises(InputError, match="yaw>=p5: no image has yaw; give evidence with faces"):
         judge(plain, [Limit.parse("yaw>=p5")], ["train"])
 
 
