@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -52,7 +52,7 @@ def _module(room: str, node: ast.ImportFrom) -> str:
     return ".".join(filter(None, (room if node.level else "", node.module)))
 
 
-def api_page(room: str, names: dict[str, str], rooms: Collection[str]) -> str:
+def api_page(room: str, names: dict[str, str], rooms: Mapping[str, Mapping[str, str]]) -> str:
     """The page of a room in the words of its docstrings; what is at home in another is a link."""
     here, elsewhere = [], []
     for name, where in sorted(names.items()):
@@ -60,7 +60,7 @@ def api_page(room: str, names: dict[str, str], rooms: Collection[str]) -> str:
         if home == room:
             here.append(f"::: {where}")
         else:
-            elsewhere.append(f"- [`{name}`][{where}]")
+            elsewhere.append(f"- [`{name}`][{rooms[home].get(name, where)}]")
     return "\n\n".join([f"# `{room}`", "\n".join(elsewhere), *here]) + "\n"
 
 

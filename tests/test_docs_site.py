@@ -1,6 +1,7 @@
 """The site of the pages, as far as it can be known without building it (`make docs` does)."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_every_face_has_its_names_in_the_api(hooks):
             assert set(module.__all__) <= {*faces[room], "__version__"}, room
             pages = hooks.api_page(room, faces[room], faces)
             assert all(f"`{name}`" in pages or f".{name}\n" in pages for name in module.__all__)
+
+
+def test_names_of_other_rooms_are_links_to_where_they_are_described(hooks):
+    faces = hooks.faces()
+    pages = "".join(hooks.api_page(room, names, faces) for room, names in faces.items())
+    described = set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
+    assert set(re.findall(r"^- \[.*\]\[(\S+)\]$", pages, re.MULTILINE)) <= described
 
 
 @pytest.mark.parametrize(
