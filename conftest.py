@@ -1,12 +1,16 @@
 """How properties are tried, what holds no doctest, and which tests one worker has together."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
 
 # Enlarging a picture, OpenCV gives other last digits on another CPU. Read when it is imported.
 os.environ.setdefault("OPENCV_IPP", "sse42")
+# A shell has what it starts in the background ignore Ctrl+C, and so all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A deadline would make a busy machine fail.
 settings.register_profile("full", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples for one commit
