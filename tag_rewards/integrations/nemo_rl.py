@@ -8,7 +8,10 @@ In the training script, before the data is set up::
 and in its configuration::
 
     env: {tag: {options: {grounding_weight: 0.5}}}
-    data: {env_name: tag}
+    data: {default: {env_name: tag}}
+
+With `components: true` beside `options` a step gives each component's reward by its name, which
+NeMo-RL's GDPO normalizes one by one.
 
 NeMo-RL's own VLM environment chooses reward functions from a fixed list, so the reward brings an
 environment of its own, a Ray actor. `TagEnvironment` is made when it is first asked for; it needs
@@ -21,9 +24,13 @@ from statistics import fmean
 from typing import Any
 
 from tag_rewards.integrations.scorer import default_scorer
+from tag_rewards.rewards.score import RewardConfig
 
 #: What NeMo-RL's registries call the environment.
 ACTOR_CLASS = "tag_rewards.integrations.nemo_rl.TagEnvironment"
+
+#: In the order of `RewardConfig.weights`.
+COMPONENTS = ("format", "accuracy", "grounding", "consistency")
 
 
 def tag_reward(ground_truth: Any, response: Any, **options: Any) -> tuple[float, bool]:
@@ -59,6 +66,33 @@ def completion_of(message_log: Sequence[Mapping[str, Any]]) -> str:
         '!'
     """
     return "".join(message["content"] for message in message_log if message["role"] == "assistant")
+
+
+def component_rewards(scores: Mapping[str, float], config: RewardConfig) -> dict[str, float]:
+    """What each component adds to a sample's score, by the names that NeMo-RL gives to GDPO.
+
+    Args:
+        scores: The sample's, as `Scorer.one` gives them with this configuration.
+        config: Its weights; a component without one is left out.
+
+    Returns:
+        `reward/<component>`, each its reward times its share of the weights; they add up to the
+        score, which NeMo-RL makes its total reward of.
+
+    Example:
+        >>> scores = {"format": 1.0, "accuracy": 0.0, "grounding": 0.5, "abstained": 0.0}
+        >>> component_rewards(scores, RewardConfig())
+        {'reward/format': 0.2, 'reward/accuracy': 0.0, 'reward/grounding': 0.2}
+    """
+    weights = config.weights(abstained=scores["abstained"] == 1.0)
+    total = sum(weights) or 1.0
+    return {
+        f"reward/{name}": weight / total * scores[name]
+        for name, weight, set_to in zip(
+            COMPONENTS, weights, config.weights(abstained=False), strict=True
+        )
+        if set_to > 0
+    }
 
 
 class RunningMeans:
@@ -121,6 +155,7 @@ def _environment_actor() -> Any:
 
         def __init__(self, cfg: Mapping[str, Any]) -> None:
             self._scorer = default_scorer(cfg.get("options"))
+            self._components = cfg.get("components", False)
             self._means = RunningMeans()
 
         def step(
@@ -129,7 +164,7 @@ def _environment_actor() -> Any:
             metadata: list[Any],
             return_extracted_answer: bool = False,
         ) -> Any:
-            """A step of the environment; `rewards` are float32 of shape (n,)."""
+            """A step; `rewards` are float32 of shape (n,), or a dict of these by component."""
             del return_extracted_answer  # NeMo-RL's VLM environment gives no answers either.
             scores = [
                 self._scorer.one(completion_of(log), (info or {}).get("ground_truth"))
@@ -137,13 +172,16 @@ def _environment_actor() -> Any:
             ]
             for sample in scores:
                 self._means.add(sample)
-            rewards = torch.tensor([sample["score"] for sample in scores])
+            rewards: Any = torch.tensor([sample["score"] for sample in scores])
+            if self._components:
+                each = [component_rewards(sample, self._scorer.config) for sample in scores]
+                rewards = {key: torch.tensor([one[key] for one in each]) for key in each[0]}
             return EnvironmentReturn(
                 observations=[_observation(sample["accuracy"]) for sample in scores],
                 metadata=metadata,
                 next_stop_strings=[None] * len(scores),
                 rewards=rewards,
-                terminateds=torch.ones_like(rewards),
+                terminateds=torch.ones(len(scores)),
                 answers=None,
             )
 

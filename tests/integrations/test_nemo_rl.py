@@ -6,7 +6,9 @@ Replayed from NVIDIA-NeMo/RL, which has no release to install: `nemo_rl/environm
 `nemo_rl/distributed/ray_actor_environment_registry.py` at 010480a, and
 `nemo_rl/experience/rollouts.py` at 00617d3 (`calculate_rewards`, which calls `step` with the
 messages' roles and contents and `extra_env_info`). `nemo_rl/data/utils.py` at 029dfa4 asks for the
-environment `vlm` in every VLM run.
+environment `vlm` in every VLM run. Components are replayed from 7ea279a: `rollouts.py`
+(`calculate_rewards`, `run_multi_turn_rollout`), `nemo_rl/algorithms/utils.py`
+(`get_gdpo_reward_component_keys`) and `advantage_estimator.py` (`GDPOAdvantageEstimator`).
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import importlib
 import pickle
 import sys
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 
-from tag_rewards import score
+from tag_rewards import RewardConfig, Target, score
 from tag_rewards.integrations import nemo_rl
 from tag_rewards.integrations.scorer import SAMPLE_KEYS
 from tests.integrations.protocol import TARGET, TEXT, TRUTH
@@ -167,6 +170,72 @@ def test_options_are_in_the_environments_configuration(environment):
     assert calculate_rewards(env, [TEXT, WRONG], [{"ground_truth": TRUTH}] * 2) == [1, 0]
     with pytest.raises(ValueError, match="'weight' is no option of the reward"):
         environment({"options": {"weight": 1}})
+
+
+def components_of(env, texts, truth=TRUTH):
+    """A batch after `run_multi_turn_rollout`: each component and their sum."""
+    rewards = env.step([messages(text) for text in texts], [{"ground_truth": truth}] * len(texts))[
+        3
+    ]
+    assert all(
+        (each.dtype, each.shape) == (torch.float32, (len(texts),)) for each in rewards.values()
+    )
+    return {"total_reward": sum(rewards.values()), **rewards}
+
+
+def gdpo(batch, weights):
+    """`GDPOAdvantageEstimator` for the completions of one prompt."""
+    keys = sorted(key for key in batch if key.startswith("reward/"))
+    assert len(weights) == len(keys) >= 2
+    parts = []
+    for key in keys:
+        part = batch[key] - batch[key].mean()
+        parts.append(part / (part.std() + 1e-6) if part.std() > 0 else part)
+    total = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    return (total - total.mean()) / total.std()
+
+
+def test_components_add_up_to_the_score(environment):
+    env = environment({"components": True, "options": {"consistency_weight": 0.2}})
+    batch = components_of(env, [TEXT, WRONG, ""])
+    names = {"accuracy", "format", "grounding", "consistency"}
+    assert set(batch) == {"total_reward", *(f"reward/{name}" for name in names)}
+    config = RewardConfig(consistency_weight=0.2)
+    expected = [score(text, TARGET, config)["score"] for text in (TEXT, WRONG, "")]
+    assert batch["total_reward"].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "truth", [Target("happiness", (), TARGET.box_space).to_json(), "happiness"]
+)
+@pytest.mark.parametrize("options", [{}, {"format_weight": 0, "accuracy_weight": 0}])
+def test_components_without_evidence_or_target(environment, truth, options):
+    env = environment({"components": True, "options": options})
+    env.step([messages(TEXT)], [{"ground_truth": TRUTH}])
+    batch = components_of(env, [TEXT], truth)
+    scores = env._scorer.one(TEXT, truth)
+    assert batch["reward/grounding"].tolist() == [0]
+    assert batch["total_reward"].tolist() == pytest.approx([scores["score"]])
+
+
+def test_gdpo_normalizes_each_component(environment):
+    """The example's weights are the reward's, and in the order of NeMo-RL's names."""
+    yaml = pytest.importorskip("yaml")
+    path = Path(__file__).resolve().parents[2] / "examples" / "nemo_rl" / "tag_gdpo.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    weights = settings["grpo"]["adv_estimator"]["reward_weights"]
+    named = dict(zip(("accuracy", "format", "grounding"), weights, strict=True))
+    assert named == {name: getattr(RewardConfig(), f"{name}_weight") for name in named}
+    env = environment(settings["env"]["tag"])
+    unplaced = TEXT.replace("[20,60,80,82]", "[0,0,5,5]")
+    batch = components_of(env, [TEXT, WRONG, unplaced, ""])
+    accuracy, form, grounding = (batch[f"reward/{name}"] for name in named)
+    assert accuracy.tolist() == pytest.approx([0.4, 0, 0.4, 0])
+    assert form.tolist() == pytest.approx([0.2, 0.2, 0.2, 0])
+    assert grounding[0] == grounding[1] > grounding[2] == 0
+    advantages = gdpo(batch, weights)
+    assert advantages[0] > advantages[1:].max()
+    assert advantages[3] < advantages[:3].min()
 
 
 def test_registering_keeps_the_other_environments(registries):
