@@ -67,7 +67,14 @@ def nemo_rl(row: RLRow) -> dict[str, Any]:
     }
 
 
-STACKS = {function.__name__: function for function in (easyr1, openrlhf, slime, nemo_rl)}
+def roll(row: RLRow) -> dict[str, Any]:
+    """The columns of the row's own file, but the image as text: ROLL cannot read bytes."""
+    names = ("data_source", "prompt", "reward_model")
+    record = row.to_record()
+    return {**{name: record[name] for name in names}, "images": [data_uri(row.image)]}
+
+
+STACKS = {function.__name__: function for function in (easyr1, openrlhf, slime, nemo_rl, roll)}
 
 
 def main() -> None:

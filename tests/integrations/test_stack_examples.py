@@ -110,6 +110,19 @@ def test_nemo_rl_reads_the_target_from_the_assistants_message(converted):
     assert answer == {"role": "assistant", "content": RL.target.to_json()}
 
 
+def test_roll_reads_the_image_as_text(converted):
+    """Where a row holds bytes, its `load_images` fails and a white image takes the place."""
+    row = converted("roll", "train.parquet")[1]
+    assert set(row) == {"data_source", "prompt", "images", "reward_model"}
+    assert row["prompt"] == [{"role": "user", "content": RL.prompt}]
+    assert row["reward_model"]["ground_truth"] == RL.target.to_json()
+    image_utils = pytest.importorskip("transformers.image_utils")
+    [image] = image_utils.load_images(row["images"])
+    assert (image.size, image.getpixel((5, 5))) == ((112, 112), (0, 0, 0))
+    with pytest.raises(TypeError):
+        image_utils.load_images([{"bytes": PNG}])
+
+
 def test_areal_gets_the_columns_of_its_vision_workflow(tmp_path):
     for name in ("transformers", "datasets", "PIL.Image"):
         pytest.importorskip(name)
