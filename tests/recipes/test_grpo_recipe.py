@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from tests.builders.model import RELEASED_QWEN3, write_model
 
 REPO = Path(__file__).parents[2]
 BASE = REPO / "recipes/tiny_vlm/base"
+looks_at_weights = pytest.mark.skipif(
+    find_spec("safetensors") is None, reason="the recipe looks at the model's weights"
+)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,7 @@ def test_a_prompt_that_is_longer_than_configured_is_allowed_for(recipe, tmp_path
     assert "stopped at its time limit of 1 s" in run.stderr
 
 
+@looks_at_weights
 def test_reasoning_has_its_tokens_before_the_memory_is_estimated(recipe, tmp_path):
     """The template alone says that it reasons; an interpreter stands in for one with CUDA."""
     python = tmp_path / "venv/bin/python"
@@ -95,6 +100,7 @@ def test_reasoning_has_its_tokens_before_the_memory_is_estimated(recipe, tmp_pat
     assert "rollout.max_model_len=9216" in run.stdout
 
 
+@looks_at_weights
 def test_a_box_space_that_contradicts_the_model_is_refused(recipe, tmp_path):
     run = recipe("run_tag_grpo.sh", OUT=tmp_path, N_TRAIN=2, N_TEST=2, BOX_SPACE="normalized_1000")
     assert run.returncode != 0
@@ -103,6 +109,7 @@ def test_a_box_space_that_contradicts_the_model_is_refused(recipe, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@looks_at_weights
 def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
     model = write_model(tmp_path / "model", "qwen3_5", RELEASED_QWEN3)
     (model / "chat_template.jinja").write_text("{{ '<think>' if enable_thinking | default(true) }}")
@@ -130,6 +137,7 @@ def test_what_the_model_decides_is_said_and_noted(recipe, tmp_path):
     assert "form gemma contradicts the model: qwen3_5 writes qwen3_vl" in run.stderr
 
 
+@looks_at_weights
 @pytest.mark.parametrize(
     ("settings", "setting", "noted"),
     [
@@ -163,6 +171,7 @@ def test_a_run_of_an_earlier_version_goes_on_in_its_form(recipe, tmp_path):
     assert "holds a run with other settings (> FORM=model )" in run.stderr
 
 
+@looks_at_weights
 def test_traces_in_another_form_than_the_run_are_refused(recipe, tmp_path):
     faces, traces = tmp_path / "faces", tmp_path / "traces"
     assert command("made-faces", faces, "--train", "2", "--test", "2", "--size", "112")[0] == 0
@@ -176,6 +185,7 @@ def test_traces_in_another_form_than_the_run_are_refused(recipe, tmp_path):
     assert not (tmp_path / "out/sft").exists()
 
 
+@looks_at_weights
 def test_data_that_do_not_fit_the_model_are_refused_before_training(recipe, tmp_path):
     faces, data = tmp_path / "faces", tmp_path / "out/data"
     assert command("made-faces", faces, "--train", "2", "--test", "2", "--size", "64")[0] == 0
@@ -189,6 +199,7 @@ def test_data_that_do_not_fit_the_model_are_refused_before_training(recipe, tmp_
     assert not (tmp_path / "out/sft").exists()
 
 
+@looks_at_weights
 def test_files_that_are_there_say_their_form(recipe, tmp_path):
     model = write_model(tmp_path / "model", "qwen3_vl", RELEASED_QWEN3)
     (model / "chat_template.jinja").touch()

@@ -11,10 +11,11 @@ import time
 import venv
 from pathlib import Path
 
-import pip
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+pip = pytest.importorskip("pip")  # environments of uv have none
 
 REPO = Path(__file__).parents[2]
 CONSTRAINTS = REPO / "recipes" / "constraints"
