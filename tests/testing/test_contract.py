@@ -99,7 +99,7 @@ def test_every_broken_promise_is_reported():
 def test_the_example_is_as_short_as_can_be():
     sample, result = broken(sample_rewards.raises_on_huge_numbers)["never_raises"]
     assert sample.completion == "9" * 4301
-    assert "4300 digits" in result
+    assert "4300" in result
     sample, _ = broken(sample_rewards.fails_on_a_letter_in_brackets)["never_raises"]
     assert len(sample.completion) == 2
 
