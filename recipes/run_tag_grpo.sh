@@ -367,10 +367,12 @@ decided "$OUT/settings.txt" "$MODEL" "${form:-$FORM}"
 [[ -e $parquet/prepare.json ]] || stage data make_data "$parquet" "$MODEL"
 # Somebody may have put files of their own there: every row is looked at before a model is loaded.
 check_data "$MODEL" "$parquet"/rl_{train,test}.parquet
-prompt_tokens=$(longest_prompt) || exit 1
-if ((prompt_tokens > $(configured max_prompt_length))); then
-    say "   prompts have up to $prompt_tokens tokens with their image: as many are allowed"
-    token_budget "$thinks" "$prompt_tokens"
+if ! finished; then
+    prompt_tokens=$(longest_prompt) || exit 1
+    if ((prompt_tokens > $(configured max_prompt_length))); then
+        say "   prompts have up to $prompt_tokens tokens with their image: as many are allowed"
+        token_budget "$thinks" "$prompt_tokens"
+    fi
 fi
 read -ra traces <<<"${TRACES:-}"
 [[ $SFT == 0 ]] || recorded_form "$parquet/rl_train.parquet" "${traces[@]}" >/dev/null

@@ -268,11 +268,9 @@ def _coded(
         return {}
     faces = [
         (
-            (
-                known.mentions
-                if known
-                else mentions(read_trace(face.target, one.completion if one else None))
-            )
+            known.mentions
+            if known
+            else mentions(read_trace(face.target, one.completion if one else None))
             - face.target.ignored,
             face.target.by_au,
         )

@@ -29,7 +29,7 @@ from tag_rewards.files.images import image_size
 from tag_rewards.files.objects import ParquetColumns, ParquetError, open_parquet, read_object
 from tag_rewards.files.text import one_line
 from tag_rewards.files.whole import staged, write_whole
-from tag_rewards.prepare.rows import SFT_SCHEMA
+from tag_rewards.prepare.rows import SFT_SCHEMA, read_rl_parquet
 from tag_rewards.thinking import SWITCH
 from tag_rewards.trace.message import IMAGE_TAG, message_parts
 
@@ -141,8 +141,6 @@ def rl_prompts(path: Path) -> Iterator[Conversation]:
     Raises:
         InputError: A row is none.
     """
-    from tag_rewards.prepare.rows import read_rl_parquet
-
     for row in read_rl_parquet(path):
         yield Conversation(row.index, row.id, (("user", row.prompt),), (row.image,))
 
@@ -213,12 +211,20 @@ class SequenceLengths:
             InputError: As for counting them.
         """
         most, at = 0, ""
+        for conversation, length in self.measured(conversations):
+            if length > most:
+                most, at = length, str(conversation)
+        return most, at
+
+    def measured(self, conversations: Iterable[Conversation]) -> Iterator[tuple[Conversation, int]]:
+        """Each conversation with its tokens, counted many at a time.
+
+        Raises:
+            InputError: As for counting them.
+        """
         rows = iter(conversations)
         while batch := list(islice(rows, ROWS_AT_A_TIME)):
-            for conversation, length in zip(batch, self(batch), strict=True):
-                if length > most:
-                    most, at = length, str(conversation)
-        return most, at
+            yield from zip(batch, self(batch), strict=True)
 
     def _text(self, messages: Sequence[tuple[str, str]]) -> str:
         from jinja2 import TemplateError

@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +24,7 @@ from tag_rewards.files.objects import read_object
 from tag_rewards.files.whole import staged, unchanged
 from tag_rewards.prepare.model_fits import check_model_fits
 from tag_rewards.prepare.rows import SFT_SCHEMA, with_pictures
-from tag_rewards.sft_data.conversations import ROWS_AT_A_TIME, ConversationFile, SequenceLengths
+from tag_rewards.sft_data.conversations import ConversationFile, SequenceLengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -187,14 +186,13 @@ def _check(
     """Look at every row of a file, the one at a place among those of its split."""
     lengths: list[int] = []
     longest, longest_row = 0, ""
-    content, rows = hashlib.sha256(), iter(file)
-    while batch := list(islice(rows, ROWS_AT_A_TIME)):
-        for conversation, length in zip(batch, count(batch), strict=True):
-            if length > longest:
-                longest, longest_row = length, str(conversation)
-            lengths.append(length)
-            conversation.update(content)
-        on_rows(len(batch))
+    content = hashlib.sha256()
+    for conversation, length in count.measured(file):
+        if length > longest:
+            longest, longest_row = length, str(conversation)
+        lengths.append(length)
+        conversation.update(content)
+        on_rows(1)
     too_long = [row for row, length in enumerate(lengths) if length > config.max_length]
     if too_long and not config.drop_long:
         raise InputError(
